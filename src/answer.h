@@ -1,0 +1,33 @@
+/* answer.h - CGI response headers (RFC 3875 section 6) and short answers as text. Pure. */
+#ifndef ROWCAST_ANSWER_H
+#define ROWCAST_ANSWER_H
+
+#include "buf.h"
+#include "options.h"
+#include "request.h"
+
+/* The CORS headers for a requester, as the Fetch standard (section 3.2) wants them: none unless
+ * `origins` (exact ones, or "*") has the request's Origin. An exact origin is answered with
+ * credentials allowed, and a configured list with Vary: Origin for every requester. */
+void answer_append_cors(struct buf *buf, const struct option_list *origins,
+                        const char *origin);
+
+/* The header block of a stream in the request's format, up to and with the blank line. */
+void answer_append_stream_headers(struct buf *buf, const struct request *request,
+                                  const struct option_list *origins);
+
+/* A whole answer: status, headers, and `text` (a line end is added) unless the method is HEAD. For
+ * 405 with Allow. */
+void answer_append_text(struct buf *buf, int status, const char *text,
+                        const struct request *request, const struct option_list *origins);
+
+/* The same with another type and the body as it is. */
+void answer_append_body(struct buf *buf, int status, const char *content_type,
+                        struct slice body, const struct request *request,
+                        const struct option_list *origins);
+
+/* 204 for OPTIONS: Allow, and what a CORS preflight asks for. */
+void answer_append_options(struct buf *buf, const struct request *request,
+                           const struct option_list *origins);
+
+#endif

@@ -1,0 +1,473 @@
+/* catchup.c - streams that are behind: resume, history, slow readers, throttled ones.
+ *
+ * One path for all of them: a page of rows after the cursor, from the window where it reaches
+ * back so far, else from the table; written; and again in the next turn, until the cursor is
+ * at the tail and the stream goes live. Each turn does a bounded amount of work, so that a
+ * million rows for one stream delay nobody else. */
+#include "config.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "hub_internal.h"
+
+#define PAGE_BYTES 65536             /* of events; one event may exceed it */
+#define PAGE_BYTES_THROTTLED 1048576 /* few writes, so larger ones */
+#define PAGE_ROWS 1000               /* looked at in the table */
+#define PAGE_ENTRIES 20000           /* looked at in the window */
+#define TURN_NS 2000000              /* a turn's catch-up: 2 ms, at least one page */
+#define BUSY_RETRY_MS 20
+
+static size_t
+page_bytes(const struct page *page)
+{
+    return page->throttled ? PAGE_BYTES_THROTTLED : PAGE_BYTES;
+}
+
+/* Events of a JSON document are the elements of an array. */
+static void
+page_add(struct page *page, enum format format, int64_t id, struct slice event)
+{
+    if (format == FORMAT_JSON && page->records.events > 0)
+        records_add_text(&page->records, slice_of(","));
+    records_add_event(&page->records, id, event, 0);
+}
+
+/* --- a page from the window ---------------------------------------------------------------- */
+
+static int
+page_from_window(struct hub *hub, const struct audience *audience)
+{
+    struct page *page = &hub->page;
+    int64_t now_ms = wall_clock_ms();
+    size_t count = window_count(hub->window);
+    size_t i = window_find(hub->window, page->after);
+    size_t stop = count - i > PAGE_ENTRIES ? i + PAGE_ENTRIES : count;
+    int64_t last = page->after;
+
+    for (; i < stop && page->records.bytes.len < page_bytes(page); i++) {
+        struct entry *entry = window_at(hub->window, i);
+        if (entry->row.id > page->up_to)
+            break;
+        last = entry->row.id;
+        if (entry->superseded || row_is_expired(&entry->row, now_ms) ||
+            !filter_matches(&audience->filter, entry->row.channel, entry->row.recipient))
+            continue;
+        struct slice event = window_encoded(hub->window, entry, audience->format);
+        if (event.p == NULL)
+            return -1;
+        page_add(page, audience->format, entry->row.id, event);
+    }
+    bool complete = i == count || window_at(hub->window, i)->row.id > page->up_to;
+    records_skip_to(&page->records, complete ? page->up_to : last);
+    return 0;
+}
+
+/* --- a page from the table ----------------------------------------------------------------- */
+
+struct page_reader {
+    struct hub *hub;
+    const struct audience *audience;
+    int64_t now_ms;
+};
+
+static enum store_step
+page_take_row(void *arg, const struct row *row)
+{
+    struct page_reader *reader = arg;
+    struct hub *hub = reader->hub;
+    const struct audience *audience = reader->audience;
+    if (row_is_expired(row, reader->now_ms) ||
+        !filter_matches(&audience->filter, row->channel, row->recipient))
+        return STORE_MORE;
+    buf_clear(&hub->scratch);
+    sse_append_row(&hub->scratch, audience->format, row, hub->config.max_event_bytes);
+    if (hub->scratch.failed)
+        hub->page.records.bytes.failed = true;
+    else
+        page_add(&hub->page, audience->format, row->id, buf_slice(&hub->scratch));
+    return hub->page.records.bytes.len < page_bytes(&hub->page) ? STORE_MORE : STORE_STOP;
+}
+
+static enum store_result
+page_from_table(struct hub *hub, const struct audience *audience)
+{
+    struct page *page = &hub->page;
+    struct store *store = feed_store(hub->feed);
+    if (store == NULL)
+        return STORE_BUSY;
+    struct page_reader reader = {hub, audience, wall_clock_ms()};
+    struct store_range range = {.after = page->after,
+                                .up_to = page->up_to,
+                                .max_rows = PAGE_ROWS,
+                                .narrow = &audience->filter,
+                                .collapse = true};
+    struct store_progress progress = {.last = page->after};
+    struct error error = {""};
+    enum store_result result =
+        store_read_range(store, &range, page_take_row, &reader, &progress, &error);
+    if (result != STORE_OK)
+        feed_report(hub->feed, result, &error);
+    if (progress.last > page->after)
+        records_skip_to(&page->records, progress.last);
+    return progress.last > page->after ? STORE_OK : result;
+}
+
+/* Makes hub->page the page that this stream needs next, unless it is that already. */
+static enum store_result
+page_prepare(struct hub *hub, const struct stream *stream)
+{
+    struct page *page = &hub->page;
+    const struct audience *audience = stream->audience;
+    bool throttled = stream->extra != NULL && stream->extra->throttle_ms > 0;
+    if (page->audience == audience && page->after == stream->cursor &&
+        page->up_to == hub->tail && page->throttled == throttled)
+        return STORE_OK;
+
+    page->audience = NULL;
+    page->after = stream->cursor;
+    page->up_to = hub->tail;
+    page->throttled = throttled;
+    records_start(&page->records, page->after);
+    enum store_result result = STORE_OK;
+    if (page->after < window_floor(hub->window))
+        result = page_from_table(hub, audience);
+    else if (page_from_window(hub, audience) != 0)
+        result = STORE_FAILED;
+    if (result != STORE_OK)
+        return result;
+    if (page->records.events == 0) {
+        page->records.bytes.len = 0; /* nothing was opened; only the cursor moves */
+    } else if (records_finish(&page->records) != 0) {
+        return STORE_FAILED;
+    }
+    page->audience = audience;
+    return STORE_OK;
+}
+
+/* --- an event of which a part is out --------------------------------------------------------- */
+
+struct event_reader {
+    struct hub *hub;
+    enum format format;
+    bool found;
+};
+
+static enum store_step
+event_take_row(void *arg, const struct row *row)
+{
+    struct event_reader *reader = arg;
+    struct buf *scratch = &reader->hub->scratch;
+    buf_clear(scratch);
+    sse_append_row(scratch, reader->format, row, reader->hub->config.max_event_bytes);
+    reader->found = true;
+    return STORE_STOP;
+}
+
+/* Puts the event's bytes into hub->scratch. */
+static enum store_result
+event_fetch(struct hub *hub, const struct stream *stream, bool *found)
+{
+    int64_t id = stream->extra->cut.id;
+    struct event_reader reader = {hub, stream->audience->format, false};
+    size_t i = window_find(hub->window, id - 1);
+    if (i < window_count(hub->window) && window_at(hub->window, i)->row.id == id) {
+        event_take_row(&reader, &window_at(hub->window, i)->row);
+        *found = true;
+        return STORE_OK;
+    }
+    struct store *store = feed_store(hub->feed);
+    if (store == NULL)
+        return STORE_BUSY;
+    struct store_range range = {.after = id - 1, .up_to = id, .max_rows = 1};
+    struct store_progress progress;
+    struct error error = {""};
+    enum store_result result =
+        store_read_range(store, &range, event_take_row, &reader, &progress, &error);
+    if (result != STORE_OK)
+        feed_report(hub->feed, result, &error);
+    *found = reader.found;
+    return result;
+}
+
+/* Goes on inside the event. It was never kept: it is made again, and must be the same. */
+static enum store_result
+catchup_finish_event(struct stream *stream)
+{
+    struct hub *hub = stream->hub;
+    struct cut cut = stream->extra->cut;
+    bool found = false;
+    enum store_result result = event_fetch(hub, stream, &found);
+    if (result != STORE_OK)
+        return result;
+    struct slice event = buf_slice(&hub->scratch);
+    if (!found || hub->scratch.failed || event.len != cut.len ||
+        records_hash(event) != cut.hash) {
+        stream_drop(stream, CLOSE_CHANGED);
+        return STORE_OK;
+    }
+    records_start(&hub->small, stream->cursor);
+    records_add_event(&hub->small, cut.id, event, cut.offset);
+    if (records_finish(&hub->small) != 0) {
+        stream_drop(stream, CLOSE_NO_MEMORY);
+        return STORE_OK;
+    }
+    stream->extra->cut.id = 0;
+    if (!stream_write(stream, &hub->small) && stream->state == STREAM_BLOCKED &&
+        stream->cursor < cut.id && stream->extra->cut.id == 0)
+        stream->extra->cut = cut; /* not one record of it could be begun */
+    return STORE_OK;
+}
+
+/* --- gaps ---------------------------------------------------------------------------------- */
+
+void
+catchup_keep_gap(struct stream *stream, const struct hub_start *start)
+{
+    struct stream_extra *extra = stream->extra; /* there: the stream is one document */
+    if (extra->has_gap)
+        return; /* the first one says it all: rows after it are missing */
+    extra->has_gap = true;
+    extra->gap_reason = start->gap.reason;
+    extra->gap_resumed_at = start->gap.resumed_at;
+    snprintf(extra->gap_after, sizeof extra->gap_after, "%s", start->after);
+}
+
+bool
+catchup_tell_gap(struct stream *stream, const struct hub_start *start)
+{
+    struct hub *hub = stream->hub;
+    hub->counters.gaps++;
+    stream->low_water = feed_marks(hub->feed)->low_water;
+    stream->epoch = hub->epoch;
+    stream->cursor = start->cursor;
+    if (stream->once) {
+        catchup_keep_gap(stream, start);
+        return true;
+    }
+    buf_clear(&hub->scratch);
+    sse_append_gap(&hub->scratch, stream->audience->format, &start->gap);
+    records_start(&hub->small, start->cursor);
+    records_add_text(&hub->small, buf_slice(&hub->scratch));
+    if (hub->scratch.failed || records_finish(&hub->small) != 0) {
+        stream_drop(stream, CLOSE_NO_MEMORY);
+        return false;
+    }
+    stream->told = start->cursor;
+    return stream_write(stream, &hub->small);
+}
+
+/* What happened to the rows behind the cursor since it was taken? True when the stream may go
+ * on in this turn. */
+static bool
+catchup_check_gap(struct stream *stream)
+{
+    struct hub *hub = stream->hub;
+    const struct store_marks *marks = feed_marks(hub->feed);
+    bool replaced = stream->epoch != hub->epoch;
+    bool pruned = marks->low_water > stream->cursor && marks->low_water > stream->low_water;
+    if (!replaced && !pruned)
+        return true;
+    if (stream_is_cut(stream)) {
+        stream_drop(stream, CLOSE_CHANGED); /* its client comes back and is told then */
+        return false;
+    }
+    struct hub_start start = {0};
+    if (!start_find_gap(hub, stream->cursor, &start)) {
+        stream->epoch = hub->epoch; /* the new database knows the cursor: nothing is lost */
+        return true;
+    }
+    return catchup_tell_gap(stream, &start);
+}
+
+/* --- last=N -------------------------------------------------------------------------------- */
+
+struct seeker {
+    struct stream *stream;
+    int64_t now_ms;
+};
+
+static enum store_step
+seek_take_row(void *arg, const struct row *row)
+{
+    struct seeker *seeker = arg;
+    struct stream_extra *extra = seeker->stream->extra;
+    if (row_is_expired(row, seeker->now_ms) ||
+        !filter_matches(&seeker->stream->audience->filter, row->channel, row->recipient))
+        return STORE_MORE;
+    extra->seek_found = row->id - 1;
+    return --extra->seek_left > 0 ? STORE_MORE : STORE_STOP;
+}
+
+/* One page further back; when enough rows were found the stream begins. */
+static enum store_result
+catchup_seek(struct stream *stream)
+{
+    struct hub *hub = stream->hub;
+    struct stream_extra *extra = stream->extra;
+    struct store *store = feed_store(hub->feed);
+    if (store == NULL)
+        return STORE_BUSY;
+    struct seeker seeker = {stream, wall_clock_ms()};
+    struct store_range range = {.after = INT64_MIN,
+                                .up_to = extra->seek_at,
+                                .max_rows = PAGE_ROWS,
+                                .narrow = &stream->audience->filter};
+    struct store_progress progress = {0};
+    struct error error = {""};
+    enum store_result result =
+        store_read_back(store, &range, seek_take_row, &seeker, &progress, &error);
+    if (result != STORE_OK) {
+        feed_report(hub->feed, result, &error);
+        return result;
+    }
+    if (extra->seek_left > 0 && !progress.complete) {
+        extra->seek_at = progress.last - 1;
+        stream_set_state(stream, STREAM_READY);
+        return STORE_OK;
+    }
+    extra->seek_left = 0;
+    struct hub_start start = {.cursor = extra->seek_found};
+    struct buf headers = {0};
+    if (!stream->once) {
+        headers = extra->opening;
+        extra->opening = (struct buf){0};
+    }
+    stream_begin(stream, &start, buf_slice(&headers));
+    buf_fini(&headers);
+    return STORE_OK;
+}
+
+/* --- one stream's turn ----------------------------------------------------------------------- */
+
+static void
+on_pace(uv_timer_t *timer)
+{
+    struct stream_extra *extra = timer->data;
+    if (extra->stream != NULL && extra->stream->state == STREAM_RESTING)
+        stream_set_state(extra->stream, STREAM_READY);
+}
+
+void
+catchup_rest(struct stream *stream)
+{
+    struct stream_extra *extra = stream->extra;
+    uint64_t now = uv_now(stream->hub->loop);
+    uint64_t due = extra->paced_ms + extra->throttle_ms;
+    stream_set_state(stream, STREAM_RESTING);
+    uv_timer_start(&extra->pace, on_pace, due > now ? due - now : 0, 0);
+}
+
+static bool
+catchup_must_rest(const struct stream *stream)
+{
+    const struct stream_extra *extra = stream->extra;
+    return extra != NULL && extra->throttle_ms > 0 &&
+           uv_now(stream->hub->loop) - extra->paced_ms < extra->throttle_ms;
+}
+
+/* A page for a JSON document: the first with events in it is the answer, and so is the tail. */
+static void
+catchup_document(struct stream *stream)
+{
+    struct hub *hub = stream->hub;
+    const struct records *records = &hub->page.records;
+    int64_t cursor = records->cursor;
+    if (records->events == 0 && cursor < hub->tail) {
+        stream->cursor = cursor;
+        stream_set_state(stream, STREAM_READY);
+        return;
+    }
+    if (records->events == 0 && uv_is_active((uv_handle_t *)&stream->extra->limit)) {
+        stream_set_state(stream, STREAM_LIVE); /* a long poll waits */
+        return;
+    }
+    struct buf events = {0};
+    records_append_bodies(records, &events);
+    stream->cursor = cursor;
+    stream->events += records->events;
+    hub->counters.events += records->events;
+    if (events.failed)
+        stream_drop(stream, CLOSE_NO_MEMORY);
+    else
+        fanout_document(hub, stream, buf_slice(&events));
+    buf_fini(&events);
+}
+
+static enum store_result
+catchup_page(struct stream *stream)
+{
+    struct hub *hub = stream->hub;
+    if (!stream->once && stream->cursor >= hub->tail) {
+        stream_set_state(stream, STREAM_LIVE);
+        return STORE_OK;
+    }
+    if (catchup_must_rest(stream)) {
+        catchup_rest(stream);
+        return STORE_OK;
+    }
+    enum store_result result = page_prepare(hub, stream);
+    if (result != STORE_OK)
+        return result;
+    if (stream->once) {
+        catchup_document(stream);
+        return STORE_OK;
+    }
+    const struct records *records = &hub->page.records;
+    if (records->events == 0) {
+        stream->cursor = records->cursor;
+    } else {
+        if (stream->extra != NULL)
+            stream->extra->paced_ms = uv_now(hub->loop);
+        if (!stream_write(stream, records))
+            return STORE_OK;
+    }
+    stream_set_state(stream, stream->cursor >= hub->tail ? STREAM_LIVE : STREAM_READY);
+    return STORE_OK;
+}
+
+/* The next step of a stream that was taken off the ready queue. */
+static enum store_result
+catchup_step(struct stream *stream)
+{
+    if (stream->extra != NULL && stream->extra->seek_left > 0)
+        return catchup_seek(stream);
+    if (!catchup_check_gap(stream))
+        return STORE_OK;
+    if (stream_is_cut(stream)) {
+        enum store_result result = catchup_finish_event(stream);
+        if (result == STORE_OK && stream->state == STREAM_READY)
+            stream_set_state(stream, STREAM_READY);
+        return result;
+    }
+    return catchup_page(stream);
+}
+
+static void
+on_retry(uv_timer_t *timer)
+{
+    struct hub *hub = timer->data;
+    struct queue_link *link = queue_head(&hub->ready);
+    if (link != NULL)
+        hub_ready(hub, queue_item(link, struct stream, turn));
+}
+
+void
+catchup_run(struct hub *hub)
+{
+    uint64_t began = uv_hrtime();
+    struct queue_link *link;
+    while ((link = queue_head(&hub->ready)) != NULL) {
+        struct stream *stream = queue_item(link, struct stream, turn);
+        queue_remove(link);
+        if (catchup_step(stream) != STORE_OK && stream->state == STREAM_READY) {
+            /* Locked or broken: everybody waits a little, heartbeats go on meanwhile. */
+            queue_push(&hub->ready, &stream->turn);
+            uv_idle_stop(&hub->idle);
+            uv_timer_start(&hub->retry, on_retry, BUSY_RETRY_MS, 0);
+            return;
+        }
+        if (uv_hrtime() - began > TURN_NS)
+            return;
+    }
+}

@@ -1,0 +1,153 @@
+/* cgi.c - the gateway's little brother for web servers that start a process for each request.
+ *
+ * Everything behind the wire is the same as under FastCGI; the process ends with its request.
+ * Standard output is a pipe or a socket, or a file when somebody tries it by hand. */
+#include "config.h"
+
+#include "cgi.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct cgi {
+    uv_poll_t poll;
+    struct wire wire;
+    struct gateway_handlers handlers;
+    void *arg;
+    bool has_poll; /* a regular file is always writable, and cannot be polled */
+    bool wants_write;
+    bool flushing; /* answered; what is left waits for the pipe */
+    bool done;
+};
+
+static void on_event(uv_poll_t *poll, int status, int events);
+
+static struct cgi *
+cgi_of(struct wire *wire)
+{
+    return (struct cgi *)(void *)((char *)wire - offsetof(struct cgi, wire));
+}
+
+static void
+cgi_finish(struct cgi *cgi)
+{
+    cgi->done = true;
+    if (cgi->has_poll)
+        uv_poll_stop(&cgi->poll);
+}
+
+static void
+cgi_watch(struct cgi *cgi)
+{
+    int events = UV_DISCONNECT | (cgi->wants_write ? UV_WRITABLE : 0);
+    if (cgi->has_poll && !cgi->done)
+        uv_poll_start(&cgi->poll, events, on_event);
+}
+
+static void
+cgi_want_write(struct wire *wire, bool on)
+{
+    cgi_of(wire)->wants_write = on;
+    cgi_watch(cgi_of(wire));
+}
+
+static void
+cgi_release(struct wire *wire)
+{
+    struct cgi *cgi = cgi_of(wire);
+    wire->reader = NULL;
+    if (wire_is_clear(wire)) {
+        cgi_finish(cgi);
+        return;
+    }
+    cgi->flushing = true;
+    cgi_want_write(wire, true);
+}
+
+static void
+cgi_drop(struct wire *wire)
+{
+    wire->reader = NULL;
+    cgi_finish(cgi_of(wire));
+}
+
+static void
+on_event(uv_poll_t *poll, int status, int events)
+{
+    struct cgi *cgi = poll->data;
+    /* A pipe whose reader is gone reports an error, a socket a disconnect. */
+    if (status < 0 || (events & UV_DISCONNECT)) {
+        if (cgi->wire.reader != NULL)
+            cgi->handlers.gone(cgi->arg, &cgi->wire, GONE_CLOSED);
+        cgi_finish(cgi);
+        return;
+    }
+    if (!(events & UV_WRITABLE))
+        return;
+    if (!cgi->flushing)
+        cgi->handlers.writable(cgi->arg, &cgi->wire);
+    else if (wire_flush(&cgi->wire) != WIRE_BLOCKED)
+        cgi_finish(cgi);
+}
+
+struct cgi *
+cgi_new(uv_loop_t *loop, const struct gateway_handlers *handlers, void *arg,
+        struct error *error)
+{
+    static const struct wire_ops ops = {cgi_want_write, cgi_release, cgi_drop};
+    struct stat st;
+    struct cgi *cgi = calloc(1, sizeof *cgi);
+    if (cgi == NULL || fstat(STDOUT_FILENO, &st) != 0) {
+        error_set(error, "standard output cannot be used: %s", strerror(errno));
+        free(cgi);
+        return NULL;
+    }
+    cgi->handlers = *handlers;
+    cgi->arg = arg;
+    cgi->wire =
+        (struct wire){.ops = &ops, .fd = STDOUT_FILENO, .request_id = 1, .plain = true};
+    cgi->poll.data = cgi;
+    if (S_ISREG(st.st_mode) || uv_poll_init(loop, &cgi->poll, STDOUT_FILENO) != 0)
+        return cgi;
+    fcntl(STDOUT_FILENO, F_SETFL, fcntl(STDOUT_FILENO, F_GETFL) | O_NONBLOCK);
+    cgi->has_poll = true;
+    cgi_watch(cgi);
+    return cgi;
+}
+
+struct wire *
+cgi_wire(struct cgi *cgi)
+{
+    return &cgi->wire;
+}
+
+bool
+cgi_is_done(const struct cgi *cgi)
+{
+    return cgi->done;
+}
+
+static void
+on_closed(uv_handle_t *handle)
+{
+    struct cgi *cgi = handle->data;
+    wire_fini(&cgi->wire);
+    free(cgi);
+}
+
+void
+cgi_free(struct cgi *cgi)
+{
+    if (cgi == NULL)
+        return;
+    if (cgi->has_poll) {
+        uv_close((uv_handle_t *)&cgi->poll, on_closed);
+        return;
+    }
+    wire_fini(&cgi->wire);
+    free(cgi);
+}

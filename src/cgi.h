@@ -1,0 +1,22 @@
+/* cgi.h - plain CGI: one request from the environment, one wire on standard output. */
+#ifndef ROWCAST_CGI_H
+#define ROWCAST_CGI_H
+
+#include <uv.h>
+
+#include "error.h"
+#include "gateway.h"
+
+struct cgi;
+
+/* Makes the wire. Returns NULL with *error. handlers->request is not called. */
+struct cgi *cgi_new(uv_loop_t *loop, const struct gateway_handlers *handlers, void *arg,
+                    struct error *error);
+struct wire *cgi_wire(struct cgi *cgi);
+
+/* True once the answer is out, or the web server is gone. */
+bool cgi_is_done(const struct cgi *cgi);
+
+void cgi_free(struct cgi *cgi);
+
+#endif

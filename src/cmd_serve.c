@@ -1,0 +1,134 @@
+/* cmd_serve.c - `rowcast serve`: its options, and in which of its ways it was started.
+ *
+ * With --listen it makes its own socket. Without, it takes what its parent left: sockets of
+ * systemd, the listening socket on fd 0 of a web server or spawn-fcgi, or the environment of a
+ * plain CGI request. */
+#include "config.h"
+
+#include "cmd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "fcgi.h"
+#include "listen.h"
+#include "log.h"
+#include "serve.h"
+
+#define DAY_MS INT64_C(86400000)
+
+#define OPTION(field, option_name, option_kind, ...)                                       \
+    {                                                                                      \
+        .name = option_name, .kind = option_kind,                                          \
+        .offset = offsetof(struct serve_settings, field), __VA_ARGS__                      \
+    }
+
+static const struct option options[] = {
+    OPTION(db, "db", OPTION_TEXT, .value_name = "FILE", .help = "the database"),
+    OPTION(table, "table", OPTION_TEXT, .value_name = "NAME",
+           .fallback = STORE_DEFAULT_TABLE, .help = "the table or view to tail"),
+    OPTION(listen, "listen", OPTION_TEXT, .value_name = "ADDRESS",
+           .help = "unix:PATH, HOST:PORT or [V6]:PORT; without: what the parent left"),
+    OPTION(listen_mode, "listen-mode", OPTION_MODE, .value_name = "MODE",
+           .fallback = "0660", .max = 0777, .help = "permissions of the Unix socket"),
+    OPTION(heartbeat_ms, "heartbeat", OPTION_SECONDS, .value_name = "SECONDS",
+           .fallback = "15", .max = DAY_MS,
+           .help = "a sign of life after that silence; 0: off"),
+    OPTION(retry_ms, "retry", OPTION_COUNT, .value_name = "MS", .fallback = "3000",
+           .min = 1, .max = 3600000,
+           .help = "what browsers are told to wait before they reconnect"),
+    OPTION(max_streams, "max-streams", OPTION_COUNT, .value_name = "N", .fallback = "0",
+           .max = 1000000, .help = "0: as many as descriptors allow"),
+    OPTION(max_age_ms, "max-age", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "0",
+           .max = 365 * DAY_MS,
+           .help = "end each stream at that age, within 10 %; 0: never"),
+    OPTION(stall_ms, "stall-timeout", OPTION_SECONDS, .value_name = "SECONDS",
+           .fallback = "60", .max = DAY_MS,
+           .help = "close a stream that takes nothing for so long; 0: never"),
+    OPTION(window_bytes, "window-bytes", OPTION_SIZE, .value_name = "SIZE",
+           .fallback = "4M", .max = INT64_C(1) << 32,
+           .help = "memory for the newest events"),
+    OPTION(max_event_bytes, "max-event-bytes", OPTION_SIZE, .value_name = "SIZE",
+           .fallback = "1M", .min = 1, .max = INT64_C(1) << 28,
+           .help = "larger data is announced, not sent"),
+    OPTION(cors_origins, "cors-origin", OPTION_LIST, .value_name = "ORIGIN",
+           .help = "origin whose pages may read, or *; repeatable"),
+    OPTION(drain_ms, "drain", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "5",
+           .max = 3600000, .help = "how long the end may take"),
+    OPTION(request_timeout_ms, "request-timeout", OPTION_SECONDS, .value_name = "SECONDS",
+           .fallback = "10", .min = 100, .max = 3600000,
+           .help = "for a request to arrive whole"),
+    OPTION(log_level, "log-level", OPTION_CHOICE, .value_name = "error|warn|info|debug",
+           .fallback = "info", .help = "what is written to stderr"),
+    {.name = NULL},
+};
+
+static const struct command command = {
+    .name = "serve",
+    .operands = "",
+    .summary = "Streams new rows of a table to browsers, as a FastCGI responder or a CGI "
+               "program behind a web server.",
+    .options = options,
+};
+
+static int
+serve_fastcgi(const struct serve_settings *settings, struct listeners *listeners)
+{
+    struct error error = {""};
+    int result = serve_run(settings, SERVE_FASTCGI, listeners, &error);
+    listeners_close(listeners);
+    return result == 0 ? CMD_OK : cmd_fail(command.name, &error);
+}
+
+/* A CGI program that fails says so to the browser too, or the web server says less. */
+static int
+serve_cgi(const struct serve_settings *settings)
+{
+    struct error error = {""};
+    if (serve_run(settings, SERVE_CGI, NULL, &error) == 0)
+        return CMD_OK;
+    printf(
+        "Status: 500 Internal Server Error\r\nContent-Type: text/plain\r\n"
+        "Cache-Control: no-store\r\n\r\nrowcast cannot serve: see the web server's log\n");
+    return cmd_fail(command.name, &error);
+}
+
+int
+cmd_serve(int argc, char **argv)
+{
+    struct serve_settings settings;
+    struct error error = {""};
+    const char *operands[1];
+    switch (options_parse(&command, argc, argv, &settings, operands, &error)) {
+    case OPTIONS_EXIT:
+        return CMD_OK;
+    case OPTIONS_USAGE:
+        return cmd_usage(command.name, &error);
+    case OPTIONS_OK:
+        break;
+    }
+    if (settings.db == NULL) {
+        error_set(&error, "which database? Give --db FILE or set ROWCAST_DB");
+        return cmd_usage(command.name, &error);
+    }
+
+    struct listeners listeners;
+    if (settings.listen != NULL) {
+        if (listeners_open(&listeners, settings.listen, (mode_t)settings.listen_mode,
+                           &error) != 0)
+            return cmd_fail(command.name, &error);
+        return serve_fastcgi(&settings, &listeners);
+    }
+    int inherited = listeners_inherit(&listeners, &error);
+    if (inherited < 0)
+        return cmd_fail(command.name, &error);
+    if (inherited > 0)
+        return serve_fastcgi(&settings, &listeners);
+    if (getenv("REQUEST_METHOD") != NULL && fcgi_is_cgi())
+        return serve_cgi(&settings);
+    error_set(&error,
+              "where to listen? Give --listen unix:PATH or HOST:PORT; without it a web "
+              "server, spawn-fcgi or systemd must start rowcast and pass the socket");
+    return cmd_usage(command.name, &error);
+}

@@ -1,0 +1,61 @@
+/* gateway.h - connections from the web server: accept, requests in, hang-ups.
+ *
+ * Hands each complete request to a callback, together with the wire to answer on, and tells
+ * the wire's reader when it may write again and when the peer is gone. Everything runs on
+ * the loop's thread; nothing blocks. */
+#ifndef ROWCAST_GATEWAY_H
+#define ROWCAST_GATEWAY_H
+
+#include <uv.h>
+
+#include "error.h"
+#include "listen.h"
+#include "log.h"
+#include "wire.h"
+
+struct gateway;
+
+enum gone_why {
+    GONE_CLOSED, /* the peer closed the connection, or half of it */
+    GONE_ABORTED /* FCGI_ABORT_REQUEST: end the request, the connection may live on */
+};
+
+/* What the rest of the program does. In each, wire->reader is whoever took the wire. */
+struct gateway_handlers {
+    /* A request. envp ("NAME=value", NULL-terminated) is valid until the callback returns. It
+     * must answer and release the wire, or set wire->reader and do so later. */
+    void (*request)(void *arg, struct wire *wire, const char *const *envp);
+    /* want_write was on and the descriptor takes bytes: call wire_flush and go on. */
+    void (*writable)(void *arg, struct wire *wire);
+    /* After GONE_CLOSED the wire is no longer to be touched; after GONE_ABORTED it is still to
+     * be ended and released. */
+    void (*gone)(void *arg, struct wire *wire, enum gone_why why);
+};
+
+struct gateway_config {
+    uint64_t request_timeout_ms; /* for a request to arrive whole */
+    unsigned max_conns;          /* what FCGI_GET_VALUES is told */
+    const struct log *log;
+};
+
+/* Returns NULL with *error. The listeners stay the caller's; call gateway_stop first. */
+struct gateway *gateway_new(uv_loop_t *loop, const struct gateway_config *config,
+                            const struct gateway_handlers *handlers, void *arg,
+                            struct error *error);
+
+/* Starts to accept on the sockets. Returns 0, or -1 with *error. */
+int gateway_listen(struct gateway *gateway, const struct listeners *listeners,
+                   struct error *error);
+
+/* Stops to accept, and closes connections that wait for a request. Those being answered go
+ * on until their wires are released. */
+void gateway_stop(struct gateway *gateway);
+
+/* Open connections, whatever they do. */
+unsigned gateway_connections(const struct gateway *gateway);
+
+/* Closes everything and frees it once the loop has run the close callbacks. No handler is
+ * called any more. */
+void gateway_free(struct gateway *gateway);
+
+#endif

@@ -1,0 +1,61 @@
+/* hub.h - the streams: opening, fan-out, catch-up, heartbeats, ends.
+ *
+ * DESIGN.md section 1 is its idea: a stream is a filter and a cursor over the table. New rows go
+ * to all streams at the tail at once, packed once for each audience (fanout.c); a stream that
+ * is behind, whatever the reason, reads pages until it is at the tail (catchup.c). */
+#ifndef ROWCAST_HUB_H
+#define ROWCAST_HUB_H
+
+#include <uv.h>
+
+#include "feed.h"
+#include "request.h"
+#include "stream.h"
+
+struct hub_config {
+    uint64_t heartbeat_ms; /* 0: off */
+    uint64_t stall_ms;     /* 0: never */
+    uint64_t max_age_ms;   /* 0: none */
+    unsigned retry_ms;
+    unsigned max_streams;
+    size_t window_bytes;
+    size_t max_event_bytes;
+};
+
+struct hub_counters {
+    uint64_t opened;
+    uint64_t refused; /* over a limit */
+    uint64_t closed[CLOSE_WHYS];
+    uint64_t events; /* deliveries: one event to one stream */
+    uint64_t bytes;  /* written to streams, framing counted */
+    uint64_t rows;   /* seen by the feed */
+    uint64_t gaps;
+};
+
+/* Returns NULL with *error. feed must outlive the hub and be started with hub_feed_handlers. */
+struct hub *hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config *config,
+                    const struct log *log, struct error *error);
+const struct feed_handlers *hub_feed_handlers(void);
+
+/* Opens a stream on the wire, which the hub owns from now on (wire->reader is the stream).
+ * headers: the CGI header block, blank line included; the opening block goes out in the same
+ * write. The request's filter and address are taken from *request. */
+void hub_open(struct hub *hub, struct wire *wire, struct request *request,
+              struct slice headers);
+
+/* For the gateway's handlers. */
+void hub_wire_writable(struct wire *wire);
+void hub_wire_gone(struct wire *wire, enum close_why why);
+
+/* Ends every stream in an orderly way and refuses new ones. */
+void hub_drain(struct hub *hub);
+
+size_t hub_streams(const struct hub *hub);
+size_t hub_behind(const struct hub *hub);
+const struct hub_counters *hub_counters(const struct hub *hub);
+size_t hub_window_bytes(const struct hub *hub);
+
+/* Drops what streams are left. The loop must run once more for handles to close. */
+void hub_free(struct hub *hub);
+
+#endif

@@ -1,0 +1,102 @@
+/* hub_internal.h - the hub's own state, for the files that make it up: hub.c, stream.c,
+ * start.c, fanout.c, catchup.c, pulse.c. Nobody else includes it. */
+#ifndef ROWCAST_HUB_INTERNAL_H
+#define ROWCAST_HUB_INTERNAL_H
+
+#include "hub.h"
+#include "window.h"
+
+/* A page of catch-up, kept while it may serve the next stream too: five thousand that resume
+ * from the same id share it. */
+struct page {
+    struct records records;
+    const struct audience *audience; /* NULL: no page is kept */
+    int64_t after;
+    int64_t up_to;  /* the tail it was made for */
+    bool throttled; /* made for a throttled stream: larger */
+};
+
+struct hub {
+    uv_loop_t *loop;
+    struct feed *feed;
+    struct hub_config config;
+    const struct log *log;
+    struct window *window;
+    struct audiences *audiences;
+
+    int64_t tail;     /* rows up to it were given to all LIVE streams */
+    uint32_t epoch;   /* grows when the database is replaced */
+    size_t count;     /* streams that are not CLOSED */
+    uint64_t serial;
+    struct hub_counters counters;
+    bool draining;
+
+    struct queue quiet;  /* streams that can be written, oldest write first (heartbeats) */
+    struct queue stuck;  /* BLOCKED ones, oldest progress first (stalls) */
+    struct queue ready;  /* READY ones, next turn first */
+    struct queue closed; /* freed at the end of the turn */
+    uv_timer_t pulse;    /* heartbeats and stalls */
+    uv_timer_t retry;    /* catch-up after the database was busy */
+    uv_idle_t idle;      /* runs while `ready` has somebody */
+    uv_prepare_t reaper;
+    int handles;
+    bool freed;
+
+    /* fan-out */
+    struct audience **touched; /* audiences that the batch concerns */
+    size_t touched_count, touched_cap;
+    int64_t batch_after; /* the batch's rows are those in the window above it */
+    bool batch_broken;   /* memory ran out: the streams catch up instead */
+    struct records packed;
+
+    struct page page;
+    struct buf scratch;  /* one event */
+    struct records small; /* heartbeats, gaps, openings */
+};
+
+/* Unix milliseconds, for expires_at. */
+static inline int64_t
+wall_clock_ms(void)
+{
+    uv_timeval64_t now = {0};
+    uv_gettimeofday(&now);
+    return now.tv_sec * 1000 + now.tv_usec / 1000;
+}
+
+/* hub.c */
+struct hub_start {
+    int64_t cursor;
+    bool has_gap;
+    struct gap gap;
+    char after[REQUEST_ID_TEXT_MAX + 1];
+};
+void hub_ready(struct hub *hub, struct stream *stream); /* catch up, beginning next turn */
+/* The start is known: sends the opening (a JSON document waits for its events). */
+void stream_begin(struct stream *stream, const struct hub_start *start, struct slice headers);
+
+/* start.c: where a stream begins; for START_LAST only that it is to be sought from the tail
+ * back. Returns 0, or -1 when the table cannot be read just now. */
+int start_resolve(struct hub *hub, const struct request *request, struct hub_start *start);
+
+/* The gap for a client that has everything up to `after`; false when nothing is missing. */
+bool start_find_gap(const struct hub *hub, int64_t after, struct hub_start *start);
+
+/* fanout.c */
+void fanout_row(void *arg, const struct row *row);
+void fanout_batch(void *arg, const struct store_marks *marks, int64_t tail, int64_t lost);
+void fanout_reset(void *arg, const struct store_marks *marks);
+/* One JSON document for a stream: headers are in the records already. */
+void fanout_document(struct hub *hub, struct stream *stream, struct slice events);
+
+/* catchup.c */
+void catchup_rest(struct stream *stream); /* throttled: until its pace timer */
+void catchup_run(struct hub *hub);
+/* Tells the stream of a gap and moves its cursor. False when the stream cannot go on now. */
+bool catchup_tell_gap(struct stream *stream, const struct hub_start *start);
+/* Keeps a gap for the JSON document to come. */
+void catchup_keep_gap(struct stream *stream, const struct hub_start *start);
+
+/* pulse.c */
+void pulse_arm(struct hub *hub);
+
+#endif

@@ -1,0 +1,81 @@
+/* pulse.c - heartbeats, and the end of readers that take nothing.
+ *
+ * Streams stand in the order of their last write, blocked ones in that of their last progress:
+ * one timer that looks at two heads is all it takes, whatever the number of streams. The
+ * heartbeat is the garbage collector too: some web servers tell of a closed browser only when
+ * they are written to (DESIGN.md section 7). */
+#include "config.h"
+
+#include "hub_internal.h"
+
+/* After a broadcast all streams are due in the same millisecond: bursts are spread. */
+#define PULSE_BURST 500
+#define PULSE_BURST_PAUSE_MS 2
+
+static void
+beat(struct stream *stream)
+{
+    struct hub *hub = stream->hub;
+    if (stream->once || stream_is_cut(stream) || !wire_is_clear(stream->wire) ||
+        (stream->extra != NULL && stream->extra->seek_left > 0)) {
+        stream->wrote_ms = uv_now(hub->loop);
+        queue_push(&hub->quiet, &stream->by_write);
+        return;
+    }
+    int64_t cursor = stream->state == STREAM_LIVE ? hub->tail : stream->cursor;
+    struct heartbeat heartbeat = {
+        .cursor = cursor, .has_moved = cursor > stream->told, .ping = stream->ping};
+    buf_clear(&hub->scratch);
+    sse_append_heartbeat(&hub->scratch, stream->audience->format, &heartbeat);
+    records_start(&hub->small, cursor);
+    records_add_text(&hub->small, buf_slice(&hub->scratch));
+    if (hub->scratch.failed || records_finish(&hub->small) != 0) {
+        stream_drop(stream, CLOSE_NO_MEMORY);
+        return;
+    }
+    stream->told = cursor;
+    stream_write(stream, &hub->small);
+}
+
+/* Milliseconds until the head of the queue is due, 0 when it is; UINT64_MAX when never. */
+static uint64_t
+due_in(const struct hub *hub, const struct queue *queue, uint64_t interval_ms)
+{
+    struct queue_link *link = queue_head(queue);
+    if (link == NULL || interval_ms == 0)
+        return UINT64_MAX;
+    uint64_t due = queue_item(link, struct stream, by_write)->wrote_ms + interval_ms;
+    uint64_t now = uv_now(hub->loop);
+    return due > now ? due - now : 0;
+}
+
+static void
+on_pulse(uv_timer_t *timer)
+{
+    struct hub *hub = timer->data;
+    struct queue_link *link;
+    int left = PULSE_BURST;
+    for (; left > 0 && due_in(hub, &hub->stuck, hub->config.stall_ms) == 0; left--)
+        if ((link = queue_head(&hub->stuck)) != NULL)
+            stream_drop(queue_item(link, struct stream, by_write), CLOSE_STALLED);
+    for (; left > 0 && due_in(hub, &hub->quiet, hub->config.heartbeat_ms) == 0; left--)
+        if ((link = queue_head(&hub->quiet)) != NULL)
+            beat(queue_item(link, struct stream, by_write));
+    pulse_arm(hub);
+}
+
+void
+pulse_arm(struct hub *hub)
+{
+    uint64_t beat_in = due_in(hub, &hub->quiet, hub->config.heartbeat_ms);
+    uint64_t stall_in = due_in(hub, &hub->stuck, hub->config.stall_ms);
+    uint64_t in = beat_in < stall_in ? beat_in : stall_in;
+    if (in == UINT64_MAX)
+        return;
+    if (in == 0)
+        in = PULSE_BURST_PAUSE_MS;
+    /* A timer that fires early finds nothing due and is set again: no need to move it back. */
+    if (uv_is_active((uv_handle_t *)&hub->pulse) && uv_timer_get_due_in(&hub->pulse) <= in)
+        return;
+    uv_timer_start(&hub->pulse, on_pulse, in, 0);
+}

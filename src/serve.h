@@ -1,0 +1,35 @@
+/* serve.h - the running responder: gateway, access, hub and feed joined together. */
+#ifndef ROWCAST_SERVE_H
+#define ROWCAST_SERVE_H
+
+#include "error.h"
+#include "options.h"
+
+struct serve_settings {
+    const char *db;
+    const char *table;
+    const char *listen; /* NULL: an inherited socket, or plain CGI */
+    int64_t listen_mode;
+    int64_t heartbeat_ms;
+    int64_t retry_ms;
+    int64_t max_streams; /* 0: as many as descriptors allow */
+    int64_t max_age_ms;
+    int64_t stall_ms;
+    int64_t window_bytes;
+    int64_t max_event_bytes;
+    int64_t drain_ms;
+    int64_t request_timeout_ms;
+    struct option_list cors_origins;
+    int log_level; /* enum log_level */
+};
+
+enum serve_kind { SERVE_FASTCGI, SERVE_CGI };
+
+struct listeners;
+
+/* Serves until SIGTERM or SIGINT (FastCGI: the sockets in listeners) or until the one request of
+ * the environment is answered (CGI). Returns 0, or -1 with *error when it cannot start. */
+int serve_run(const struct serve_settings *settings, enum serve_kind kind,
+              const struct listeners *listeners, struct error *error);
+
+#endif

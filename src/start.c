@@ -1,0 +1,95 @@
+/* start.c - from "where does this client stand?" to a cursor, and the gap if there is one.
+ *
+ * hub.c asks when a stream opens, catchup.c when rows are deleted under a stream's cursor and
+ * when the database is replaced. DESIGN.md section 4, "A gap is never silent". */
+#include "config.h"
+
+#include <stdio.h>
+
+#include "hub_internal.h"
+
+/* From here all rows of the database follow. As high as that allows, so that a client which
+ * drops at once is not told of a gap; but after a rebase, or a deletion in the middle, there
+ * are rows with ids below those marks. */
+static int64_t
+start_of_all(const struct store_marks *marks)
+{
+    int64_t mark = marks->low_water > marks->base ? marks->low_water : marks->base;
+    return marks->lowest - 1 < mark ? marks->lowest - 1 : mark;
+}
+
+static void
+start_set_gap(struct hub_start *start, enum gap_reason reason, int64_t after,
+              int64_t resumed_at)
+{
+    start->has_gap = true;
+    start->cursor = resumed_at;
+    snprintf(start->after, sizeof start->after, "%lld", (long long)after);
+    start->gap =
+        (struct gap){.reason = reason, .after = start->after, .resumed_at = resumed_at};
+}
+
+bool
+start_find_gap(const struct hub *hub, int64_t after, struct hub_start *start)
+{
+    const struct store_marks *marks = feed_marks(hub->feed);
+    if (after > hub->tail)
+        start_set_gap(start, GAP_RESET, after, hub->tail);
+    else if (after < marks->base)
+        start_set_gap(start, GAP_RESET, after, start_of_all(marks));
+    else if (after < marks->low_water)
+        start_set_gap(start, GAP_PRUNED, after, marks->low_water);
+    return start->has_gap;
+}
+
+static void
+start_bad_id(const struct hub *hub, const struct request *request, struct hub_start *start)
+{
+    start_set_gap(start, GAP_BAD_ID, 0, hub->tail);
+    snprintf(start->after, sizeof start->after, "%s", request->start_text);
+}
+
+static int
+start_by_age(struct hub *hub, int64_t age_ms, struct hub_start *start)
+{
+    struct error error = {""};
+    if (feed_store(hub->feed) == NULL)
+        return -1;
+    enum store_result result = store_find_time(
+        feed_store(hub->feed), wall_clock_ms() - age_ms, &start->cursor, &error);
+    if (result != STORE_OK)
+        feed_report(hub->feed, result, &error);
+    if (start->cursor > hub->tail)
+        start->cursor = hub->tail;
+    return result == STORE_OK ? 0 : -1;
+}
+
+int
+start_resolve(struct hub *hub, const struct request *request, struct hub_start *start)
+{
+    start->cursor = hub->tail;
+    switch (request->start) {
+    case START_TAIL:
+    case START_LAST:
+        return 0;
+    case START_AFTER:
+        /* An id above our tail is no gap while we cannot look: another worker may have given
+         * it out. */
+        if (request->start_value > hub->tail && feed_trouble(hub->feed) != NULL)
+            return -1;
+        if (!start_find_gap(hub, request->start_value, start))
+            start->cursor = request->start_value;
+        else /* in the client's own words, which may be a number beyond ours */
+            snprintf(start->after, sizeof start->after, "%s", request->start_text);
+        return 0;
+    case START_BAD_ID:
+        start_bad_id(hub, request, start);
+        return 0;
+    case START_ALL:
+        start->cursor = start_of_all(feed_marks(hub->feed));
+        return 0;
+    case START_AGE:
+        return start_by_age(hub, request->start_value, start);
+    }
+    return 0;
+}

@@ -1,0 +1,129 @@
+/* store_internal.h - what the store's own files share; nobody else includes it.
+ *
+ * store.c opens and closes, store_sql.c has the text of every statement that is prepared,
+ * store_rows.c reads, store_write.c writes, store_schema.c makes and moves the schema, and
+ * store_error.c turns SQLite's codes into one line that says what to do. */
+#ifndef ROWCAST_STORE_INTERNAL_H
+#define ROWCAST_STORE_INTERNAL_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "store.h"
+
+/* Pairs of channel and recipient in one statement on the index; with more, a scan over the
+ * ids costs no more than the merging. */
+#define STORE_ARMS_MAX 16
+
+/* The table's columns, in the order in which every read statement gives them. */
+enum store_column {
+    COLUMN_ID,
+    COLUMN_CHANNEL,
+    COLUMN_RECIPIENT,
+    COLUMN_EVENT,
+    COLUMN_COLLAPSE_KEY,
+    COLUMN_CREATED_AT,
+    COLUMN_EXPIRES_AT,
+    COLUMN_DATA,
+    STORE_COLUMNS,
+    COLUMN_SUPERSEDED = STORE_COLUMNS /* computed: a newer row replaces this one */
+};
+
+extern const char *const store_column_names[STORE_COLUMNS];
+
+/* Statements that are prepared once, when they are first needed. */
+enum store_statement {
+    STATEMENT_DATA_VERSION,
+    STATEMENT_BEGIN_READ,
+    STATEMENT_BEGIN_WRITE,
+    STATEMENT_COMMIT,
+    STATEMENT_ROLLBACK,
+    STATEMENT_MARKS,
+    STATEMENT_FIRST_ABOVE, /* id, created_at of the first row above ?1 */
+    STATEMENT_INSERT,
+    STATEMENT_OLDEST, /* id, created_at of the first ?1 rows */
+    STATEMENT_COUNT,
+    STATEMENT_NTH, /* id of the row with ?1 rows before it */
+    STATEMENT_ANY_EXPIRED,
+    STATEMENT_DELETE_UP_TO,
+    STATEMENT_DELETE_EXPIRED,
+    STORE_STATEMENTS
+};
+
+enum store_direction { STORE_FORWARD, STORE_BACKWARD, STORE_DIRECTIONS };
+
+/* The parameters of a read statement; those of the arms follow, channel and recipient of
+ * each. */
+enum { READ_AFTER = 1, READ_UP_TO, READ_LIMIT, READ_COLLAPSE, READ_FIRST_ARM };
+
+struct store {
+    sqlite3 *db;
+    char *path;
+    char *table; /* as the schema spells it */
+    enum store_mode mode;
+    size_t max_event_bytes;
+    bool foreign;      /* not made by rowcast: no marks, no index of ours */
+    bool has_sequence; /* sqlite_sequence has, or may get, a row for it */
+    bool has[STORE_COLUMNS];
+    dev_t device; /* of the file at the path when it was opened */
+    ino_t inode;
+    int data_version;   /* at the last store_changed; -1: not asked yet */
+    int64_t prune_cut;  /* rows up to it are known to be too many; see store_write.c */
+    int64_t prune_keep; /* ... for this keep_rows */
+    sqlite3_stmt *statements[STORE_STATEMENTS];
+    sqlite3_stmt
+        *reads[STORE_DIRECTIONS][STORE_ARMS_MAX + 1]; /* [0]: a scan over the ids */
+};
+
+/* --- store.c --- */
+
+enum store_create { STORE_CREATE_NEVER, STORE_CREATE_FILE };
+
+/* Opens the file alone, without a look at its tables; for store_open and the schema. The
+ * handle must be given to store_close whatever the result. */
+enum store_result store_open_file(struct store *store, const struct store_config *config,
+                                  enum store_create create, struct error *error);
+
+enum store_table {
+    STORE_TABLE_OURS,
+    STORE_TABLE_FOREIGN,
+    STORE_TABLE_MISSING,
+    STORE_TABLE_STALE /* it was dropped, rowcast_meta still has its row */
+};
+
+/* Whose the table (config->table) is, and *version, its schema's, where it is ours. Sets
+ * store->table. */
+enum store_result store_identify(struct store *store, const char *table,
+                                 enum store_table *kind, int *version, struct error *error);
+
+/* Runs a statement that gives no rows. */
+enum store_result store_execute(struct store *store, const char *sql, struct error *error);
+
+/* --- store_sql.c --- */
+
+/* The prepared statement, NULL with *error (and *result) when it cannot be had. It is reset;
+ * the caller resets it again as soon as it has what it wants. */
+sqlite3_stmt *store_statement(struct store *store, enum store_statement which,
+                              enum store_result *result, struct error *error);
+sqlite3_stmt *store_read_statement(struct store *store, enum store_direction direction,
+                                   unsigned arms, enum store_result *result,
+                                   struct error *error);
+
+/* Prepares a statement that is used once; the caller finalizes it. */
+sqlite3_stmt *store_prepare_once(struct store *store, const char *sql,
+                                 enum store_result *result, struct error *error);
+void store_finalize_all(struct store *store);
+
+/* --- store_error.c --- */
+
+/* The result for SQLite's code, with one line that says what to do. `doing` is as in "cannot
+ * read the rows". Asks SQLite for its message: call it before the statement is reset. */
+enum store_result store_fail(struct store *store, int code, const char *doing,
+                             struct error *error);
+
+/* Looks for the right that the effective user lacks on folder, file, -wal or -shm, and names
+ * it. True when *error was set. Does not open any of them. */
+bool store_diagnose_rights(const char *path, enum store_mode mode, struct error *error);
+
+#endif

@@ -1,0 +1,250 @@
+/* stream.c - one stream's state, its writes and its end. The hub's other files decide when. */
+#include "config.h"
+
+#include "stream.h"
+
+#include <stdlib.h>
+
+#include "hub_internal.h"
+
+const char *
+close_why_name(enum close_why why)
+{
+    static const char *const names[CLOSE_WHYS] = {
+        [CLOSE_READER_GONE] = "gone",    [CLOSE_ABORTED] = "aborted",
+        [CLOSE_STALLED] = "stalled",     [CLOSE_DRAINED] = "drained",
+        [CLOSE_AGED] = "aged",           [CLOSE_ANSWERED] = "answered",
+        [CLOSE_CHANGED] = "row-changed", [CLOSE_NO_MEMORY] = "no-memory"};
+    return names[why];
+}
+
+/* --- state ------------------------------------------------------------------------------- */
+
+static void
+live_add(struct stream *stream)
+{
+    struct audience *audience = stream->audience;
+    stream->live_index = audience->live_count;
+    audience->live[audience->live_count++] = stream; /* hub_open made room */
+}
+
+/* The last one takes the free place: whoever walks the list walks it backwards. */
+static void
+live_remove(struct stream *stream)
+{
+    struct audience *audience = stream->audience;
+    struct stream *last = audience->live[--audience->live_count];
+    audience->live[stream->live_index] = last;
+    last->live_index = stream->live_index;
+}
+
+static void
+stream_leave_state(struct stream *stream)
+{
+    switch ((enum stream_state)stream->state) {
+    case STREAM_LIVE:
+        live_remove(stream);
+        break;
+    case STREAM_READY:
+        queue_remove(&stream->turn);
+        break;
+    case STREAM_BLOCKED:
+        if (stream->wire != NULL)
+            stream->wire->ops->want_write(stream->wire, false);
+        break;
+    case STREAM_RESTING:
+        uv_timer_stop(&stream->extra->pace);
+        break;
+    case STREAM_CLOSED:
+        break;
+    }
+}
+
+void
+stream_set_state(struct stream *stream, enum stream_state state)
+{
+    struct hub *hub = stream->hub;
+    if (stream->state == STREAM_CLOSED)
+        return;
+    if (stream->state != state)
+        stream_leave_state(stream);
+    else if (state == STREAM_LIVE)
+        return;
+    bool was_blocked = stream->state == STREAM_BLOCKED;
+    stream->state = (uint8_t)state;
+
+    switch (state) {
+    case STREAM_LIVE:
+        live_add(stream);
+        break;
+    case STREAM_READY:
+        hub_ready(hub, stream);
+        break;
+    case STREAM_BLOCKED:
+        stream->wire->ops->want_write(stream->wire, true);
+        queue_push(&hub->stuck, &stream->by_write);
+        pulse_arm(hub);
+        return;
+    case STREAM_RESTING:
+        break;
+    case STREAM_CLOSED:
+        queue_remove(&stream->by_write);
+        queue_push(&hub->closed, &stream->turn);
+        hub->count--;
+        return;
+    }
+    if (was_blocked) {
+        queue_push(&hub->quiet, &stream->by_write);
+        pulse_arm(hub);
+    }
+}
+
+/* --- extra ------------------------------------------------------------------------------- */
+
+struct stream_extra *
+stream_need_extra(struct stream *stream)
+{
+    if (stream->extra != NULL)
+        return stream->extra;
+    struct stream_extra *extra = calloc(1, sizeof *extra);
+    if (extra == NULL)
+        return NULL;
+    uv_timer_init(stream->hub->loop, &extra->pace);
+    uv_timer_init(stream->hub->loop, &extra->limit);
+    extra->pace.data = extra;
+    extra->limit.data = extra;
+    extra->handles = 2;
+    extra->stream = stream;
+    stream->extra = extra;
+    return extra;
+}
+
+/* --- writes ------------------------------------------------------------------------------ */
+
+/* Books what went out, to the end of the record at `mark`. */
+static int
+stream_book(struct stream *stream, const struct mark *mark)
+{
+    stream->cursor = mark->cursor;
+    if (mark->told != 0)
+        stream->told = mark->told;
+    stream->events += mark->events;
+    stream->hub->counters.events += mark->events;
+    if (mark->cut.id != 0 && stream_need_extra(stream) == NULL)
+        return -1;
+    if (stream->extra != NULL)
+        stream->extra->cut = mark->cut;
+    return 0;
+}
+
+bool
+stream_write(struct stream *stream, const struct records *records)
+{
+    struct hub *hub = stream->hub;
+    size_t taken = 0;
+    if (stream->state == STREAM_LIVE)
+        stream->cursor = hub->tail;
+    enum wire_result result = wire_send(stream->wire, buf_slice(&records->bytes), &taken);
+    const struct mark *mark = records_mark(records, taken);
+    if (result == WIRE_GONE || (mark != NULL && stream_book(stream, mark) != 0)) {
+        stream_drop(stream, result == WIRE_GONE ? CLOSE_READER_GONE : CLOSE_NO_MEMORY);
+        return false;
+    }
+    stream->wrote_ms = uv_now(hub->loop);
+    stream->bytes += taken;
+    hub->counters.bytes += taken;
+    if (result == WIRE_BLOCKED) {
+        stream_set_state(stream, STREAM_BLOCKED);
+        return false;
+    }
+    queue_push(&hub->quiet, &stream->by_write);
+    return true;
+}
+
+/* --- ends -------------------------------------------------------------------------------- */
+
+static void
+stream_log_close(const struct stream *stream, enum close_why why)
+{
+    const struct hub *hub = stream->hub;
+    char user[128];
+    char address[64];
+    int64_t cursor = stream->state == STREAM_LIVE ? hub->tail : stream->cursor;
+    log_line(hub->log, LOG_INFO,
+             "close stream=%llu user=%s address=%s why=%s from=%lld to=%lld events=%llu "
+             "bytes=%llu seconds=%llu",
+             (unsigned long long)stream->serial,
+             log_quote(user, sizeof user, stream->audience->filter.user),
+             log_quote(address, sizeof address, stream->address), close_why_name(why),
+             (long long)stream->started_at, (long long)cursor,
+             (unsigned long long)stream->events, (unsigned long long)stream->bytes,
+             (unsigned long long)(uv_now(hub->loop) - stream->opened_ms) / 1000);
+}
+
+/* Everything but the wire, which the caller has dealt with. */
+static void
+stream_close(struct stream *stream, enum close_why why)
+{
+    stream_log_close(stream, why);
+    stream->hub->counters.closed[why]++;
+    stream->wire = NULL;
+    stream_set_state(stream, STREAM_CLOSED);
+}
+
+void
+stream_lose(struct stream *stream, enum close_why why)
+{
+    if (stream->state != STREAM_CLOSED)
+        stream_close(stream, why);
+}
+
+void
+stream_drop(struct stream *stream, enum close_why why)
+{
+    if (stream->state == STREAM_CLOSED)
+        return;
+    struct wire *wire = stream->wire;
+    stream_close(stream, why);
+    wire->reader = NULL;
+    wire->ops->drop(wire);
+}
+
+/* The last words; that they do not all go out is no loss. */
+static void
+stream_say_goodbye(struct stream *stream, const char *goodbye)
+{
+    struct hub *hub = stream->hub;
+    if (!wire_is_clear(stream->wire) || stream_is_cut(stream) || stream->once)
+        return;
+    unsigned jitter = 0;
+    uv_random(NULL, NULL, &jitter, sizeof jitter, 0, NULL);
+    unsigned retry_ms = hub->config.retry_ms + jitter % (hub->config.retry_ms + 1);
+
+    struct records *records = &hub->small;
+    buf_clear(&hub->scratch);
+    sse_append_goodbye(&hub->scratch, stream->audience->format, retry_ms, goodbye);
+    records_start(records, stream->cursor);
+    records_add_text(records, buf_slice(&hub->scratch));
+    size_t taken;
+    if (records_finish(records) == 0)
+        wire_send(stream->wire, buf_slice(&records->bytes), &taken);
+}
+
+void
+stream_end(struct stream *stream, enum close_why why, const char *goodbye)
+{
+    if (stream->state == STREAM_CLOSED)
+        return;
+    if (goodbye != NULL)
+        stream_say_goodbye(stream, goodbye);
+    struct wire *wire = stream->wire;
+    if (stream->state == STREAM_BLOCKED)
+        wire->ops->want_write(wire, false);
+    enum wire_result result = wire_end(wire);
+    stream_close(stream, why);
+    wire->reader = NULL;
+    if (result == WIRE_GONE)
+        wire->ops->drop(wire);
+    else
+        wire->ops->release(wire);
+}

@@ -1,0 +1,195 @@
+/* watch.c - inotify (through uv_fs_event) and the retries that make it sound; see watch.h.
+ *
+ * feed.c owns one. libuv's timers have a resolution of 1 ms, twenty times the first retry, so a
+ * timerfd is used where there is one. By path only: opening and closing the database or its
+ * -shm ourselves would drop SQLite's POSIX locks in this process. */
+#include "config.h"
+
+#include "watch.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifdef HAVE_SYS_TIMERFD_H
+#include <sys/timerfd.h>
+#endif
+
+struct watch {
+    uv_fs_event_t events;
+    uv_poll_t timer_poll; /* of timer_fd, where there is a timerfd */
+    uv_timer_t timer;     /* elsewhere */
+    int timer_fd;
+    char *name; /* the database file's name within its folder */
+    size_t name_len;
+    watch_fn look;
+    void *arg;
+    uint64_t wait_us; /* the wait before the next look */
+    int handles;
+    bool has_events;
+};
+
+static void on_timer(struct watch *watch);
+
+static void
+on_uv_timer(uv_timer_t *timer)
+{
+    on_timer(timer->data);
+}
+
+static void
+watch_arm(struct watch *watch)
+{
+#ifdef HAVE_SYS_TIMERFD_H
+    struct itimerspec spec = {0};
+    spec.it_value.tv_sec = (time_t)(watch->wait_us / 1000000);
+    spec.it_value.tv_nsec = (long)(watch->wait_us % 1000000) * 1000;
+    if (watch->timer_fd >= 0 && timerfd_settime(watch->timer_fd, 0, &spec, NULL) == 0)
+        return;
+#endif
+    uv_timer_start(&watch->timer, on_uv_timer, (watch->wait_us + 999) / 1000, 0);
+}
+
+static void
+on_timer(struct watch *watch)
+{
+    bool is_tick = watch->wait_us >= WATCH_FALLBACK_US;
+    watch->wait_us *= 2;
+    if (watch->wait_us > WATCH_FALLBACK_US)
+        watch->wait_us = WATCH_FALLBACK_US;
+    watch_arm(watch);
+    watch->look(watch->arg, is_tick);
+}
+
+static void
+on_timer_poll(uv_poll_t *poll, int status, int events)
+{
+    struct watch *watch = poll->data;
+    uint64_t count;
+    (void)events;
+    if (status == 0 && read(watch->timer_fd, &count, sizeof count) == (ssize_t)sizeof count)
+        on_timer(watch);
+}
+
+void
+watch_nudge(struct watch *watch)
+{
+    watch->wait_us = WATCH_FIRST_US;
+    watch_arm(watch);
+}
+
+static void
+on_event(uv_fs_event_t *handle, const char *name, int events, int status)
+{
+    struct watch *watch = handle->data;
+    (void)events;
+    /* The database itself, -wal, -journal, -shm; anything else in the folder is not ours. Lost
+     * events (an overflow has no name) count as one. */
+    if (status == 0 && name != NULL && strncmp(name, watch->name, watch->name_len) != 0)
+        return;
+    watch_nudge(watch);
+    watch->look(watch->arg, false);
+}
+
+static int
+watch_start_timer(struct watch *watch, uv_loop_t *loop)
+{
+    uv_timer_init(loop, &watch->timer);
+    watch->timer.data = watch;
+    watch->handles++;
+#ifdef HAVE_SYS_TIMERFD_H
+    watch->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+    if (watch->timer_fd < 0)
+        return 0; /* libuv's timer will do */
+    if (uv_poll_init(loop, &watch->timer_poll, watch->timer_fd) != 0)
+        return -1;
+    watch->timer_poll.data = watch;
+    watch->handles++;
+    return uv_poll_start(&watch->timer_poll, UV_READABLE, on_timer_poll);
+#else
+    return 0;
+#endif
+}
+
+/* Failure is no error: the fallback remains, and watch_has_events tells. */
+static void
+watch_start_events(struct watch *watch, uv_loop_t *loop, char *path)
+{
+    uv_fs_event_init(loop, &watch->events);
+    watch->events.data = watch;
+    watch->handles++;
+    char *slash = strrchr(path, '/');
+    if (slash == NULL)
+        return;
+    *slash = '\0';
+    const char *folder = *path == '\0' ? "/" : path;
+    watch->has_events = uv_fs_event_start(&watch->events, on_event, folder, 0) == 0;
+    *slash = '/';
+}
+
+struct watch *
+watch_new(uv_loop_t *loop, const char *db_path, watch_fn look, void *arg,
+          struct error *error)
+{
+    struct watch *watch = calloc(1, sizeof *watch);
+    char *path = realpath(db_path, NULL);
+    if (watch == NULL || path == NULL) {
+        error_set(error, "cannot watch %s: %s", db_path, strerror(errno));
+        free(watch);
+        free(path);
+        return NULL;
+    }
+    watch->timer_fd = -1;
+    watch->look = look;
+    watch->arg = arg;
+    watch->wait_us = WATCH_FIRST_US;
+    const char *slash = strrchr(path, '/');
+    watch->name = strdup(slash == NULL ? path : slash + 1);
+    if (watch->name == NULL || watch_start_timer(watch, loop) != 0) {
+        error_set(error, "cannot make a timer: %s", strerror(errno));
+        free(path);
+        watch_free(watch);
+        return NULL;
+    }
+    watch->name_len = strlen(watch->name);
+    watch_start_events(watch, loop, path);
+    free(path);
+    watch_arm(watch);
+    return watch;
+}
+
+bool
+watch_has_events(const struct watch *watch)
+{
+    return watch->has_events;
+}
+
+static void
+on_closed(uv_handle_t *handle)
+{
+    struct watch *watch = handle->data;
+    if (--watch->handles > 0)
+        return;
+    if (watch->timer_fd >= 0)
+        close(watch->timer_fd);
+    free(watch->name);
+    free(watch);
+}
+
+void
+watch_free(struct watch *watch)
+{
+    if (watch == NULL)
+        return;
+    if (watch->handles == 0) {
+        free(watch->name);
+        free(watch);
+        return;
+    }
+    uv_close((uv_handle_t *)&watch->timer, on_closed);
+    if (watch->timer_fd >= 0)
+        uv_close((uv_handle_t *)&watch->timer_poll, on_closed);
+    if (watch->events.data != NULL)
+        uv_close((uv_handle_t *)&watch->events, on_closed);
+}

@@ -1,0 +1,42 @@
+/* fuzz_glob.c - glob_matches says what sqlite3_strglob says; on text that is not UTF-8, where
+ * SQLite contradicts itself, it only has to stay within bounds. Input: pattern, NUL, text. */
+#include "config.h"
+
+#include <sqlite3.h>
+#include <unistr.h>
+
+#include "filter.h"
+#include "fuzz.h"
+
+/* SQLite's matcher is quadratic, or worse; ours is measured elsewhere. */
+#define PATTERN_MAX 64
+#define TEXT_MAX 256
+
+static bool
+is_utf8(const char *text)
+{
+    return u8_check((const uint8_t *)text, strlen(text)) == NULL;
+}
+
+int
+LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct slice input = {(const char *)data, size};
+
+    if (size == 0)
+        return 0;
+    char *pattern = fuzz_take_text(&input);
+    bool matches = glob_matches(pattern, input);
+    char *text = fuzz_take_text(&input);
+
+    if (strlen(pattern) <= PATTERN_MAX && strlen(text) <= TEXT_MAX) {
+        matches = glob_matches(pattern, slice_of(text));
+        if (is_utf8(pattern) && is_utf8(text))
+            MUST(matches == (sqlite3_strglob(pattern, text) == 0));
+        if (glob_is_exact(pattern) && strcmp(pattern, text) == 0)
+            MUST(matches);
+    }
+    free(text);
+    free(pattern);
+    return 0;
+}
