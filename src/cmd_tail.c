@@ -18,6 +18,7 @@
 
 #include "buf.h"
 #include "filter.h"
+#include "gap.h"
 #include "scan.h"
 #include "sse.h"
 
@@ -174,17 +175,9 @@ check_gap(struct tail *tail, const struct store_marks *marks)
 {
     char after[24];
     struct gap gap = {.after = after};
-    int64_t first = marks->lowest - 1; /* the cursor before every row */
 
-    if (tail->cursor < marks->base || tail->cursor > marks->tail) {
-        gap.reason = GAP_RESET;
-        gap.resumed_at = tail->cursor > marks->tail ? marks->tail : first;
-    } else if (tail->cursor < marks->low_water) {
-        gap.reason = GAP_PRUNED;
-        gap.resumed_at = tail->cursor > first ? tail->cursor : first;
-    } else {
+    if (!gap_find(marks, marks->tail, tail->cursor, &gap.reason, &gap.resumed_at))
         return;
-    }
     snprintf(after, sizeof after, "%" PRId64, tail->cursor);
     sse_append_gap(&tail->out, tail->format, &gap);
     tail->cursor = gap.resumed_at;

@@ -71,7 +71,7 @@ struct hub_start {
     char after[REQUEST_ID_TEXT_MAX + 1];
 };
 void hub_ready(struct hub *hub, struct stream *stream); /* catch up, beginning next turn */
-/* The start is known: sends the opening (a JSON document waits for its events). */
+/* open.c: the start is known: sends the opening (a JSON document waits for its events). */
 void stream_begin(struct stream *stream, const struct hub_start *start, struct slice headers);
 
 /* start.c: where a stream begins; for START_LAST only that it is to be sought from the tail
@@ -87,6 +87,12 @@ void fanout_batch(void *arg, const struct store_marks *marks, int64_t tail, int6
 void fanout_reset(void *arg, const struct store_marks *marks);
 /* One JSON document for a stream: headers are in the records already. */
 void fanout_document(struct hub *hub, struct stream *stream, struct slice events);
+
+/* page.c: makes hub->page the page that this stream needs next, unless it is that already. */
+enum store_result page_prepare(struct hub *hub, const struct stream *stream);
+
+/* prefill.c */
+void prefill_window(struct hub *hub);
 
 /* catchup.c */
 void catchup_rest(struct stream *stream); /* throttled: until its pace timer */

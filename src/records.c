@@ -26,11 +26,15 @@ record_put_header(unsigned char *p, int type, uint16_t request_id, size_t body)
 uint64_t
 records_hash(struct slice bytes)
 {
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (size_t i = 0; i < bytes.len; i++) {
-        hash ^= (unsigned char)bytes.p[i];
-        hash *= UINT64_C(1099511628211);
+    uint64_t hash = UINT64_C(14695981039346656037) ^ bytes.len;
+    uint64_t word;
+    for (; bytes.len >= sizeof word; bytes.p += sizeof word, bytes.len -= sizeof word) {
+        memcpy(&word, bytes.p, sizeof word);
+        hash = (hash ^ word) * UINT64_C(1099511628211);
+        hash ^= hash >> 32;
     }
+    for (size_t i = 0; i < bytes.len; i++)
+        hash = (hash ^ (unsigned char)bytes.p[i]) * UINT64_C(1099511628211);
     return hash;
 }
 

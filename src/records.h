@@ -69,7 +69,8 @@ void records_append_bodies(const struct records *records, struct buf *to);
 
 void records_fini(struct records *records);
 
-/* FNV-1a over the bytes: enough to tell an event from a changed one of equal length. */
+/* FNV-1a's manner, eight bytes at a time: enough to tell an event from a changed one of equal
+ * length. */
 uint64_t records_hash(struct slice bytes);
 
 /* A record header (FastCGI specification section 3.3) at p. */

@@ -189,6 +189,8 @@ parse_method(const struct parser *parser)
 static int
 refuse_bound(const struct parser *parser, struct slice pattern, enum patterns_result result)
 {
+    if (result == PATTERNS_NO_MEMORY)
+        return out_of_memory(parser);
     /* The client is told little: the pattern is the administrator's. */
     error_set(parser->error, "ROWCAST_CHANNELS: a pattern of %zu bytes %s", pattern.len,
               patterns_strerror(result));

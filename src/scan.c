@@ -168,16 +168,9 @@ scan_octal(const char *text, int64_t *value)
 int
 scan_id(const char *text, int64_t *id)
 {
-    bool negative = *text == '-';
     bool overflow;
-    int64_t number;
 
-    if (negative)
-        text++;
-    if (read_digits(&text, &number, &overflow) != 0 || *text != '\0')
-        return -1;
-    *id = negative ? -number : number;
-    return 0;
+    return read_digits(&text, id, &overflow) == 0 && *text == '\0' ? 0 : -1;
 }
 
 const char *

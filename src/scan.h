@@ -14,8 +14,8 @@ int scan_age(const char *text, int64_t *ms);      /* 90s, 10m, 2h, 7d, 0 */
 int scan_seconds(const char *text, int64_t *ms);  /* 15, 0.5: at most 3 decimals */
 int scan_octal(const char *text, int64_t *value); /* 0660 */
 
-/* An event id: decimal digits, with `-` before them where a foreign table has negative ids.
- * An id too large for 64 bits is still "above every id": it becomes INT64_MAX. */
+/* An event id: decimal digits. An id too large for 64 bits is still "above every
+ * id": it becomes INT64_MAX. */
 int scan_id(const char *text, int64_t *id);
 
 #define SCAN_QUOTED_MAX 96

@@ -8,6 +8,7 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <string.h>
 #include <uv.h>
 
 #ifdef HAVE_SYSTEMD
@@ -43,6 +44,7 @@ struct serve {
     uv_prepare_t done; /* CGI: looks whether the answer is out */
     uint64_t drain_began_ms;
     struct buf answer;
+    struct buf environment; /* pointers: see serve_environment */
 };
 
 /* --- requests ---------------------------------------------------------------------------- */
@@ -74,10 +76,43 @@ answer_report(struct serve *serve, const struct request *request)
     buf_fini(&body);
 }
 
-static void
-on_request(void *arg, struct wire *wire, const char *const *envp)
+static bool
+env_has(const char *const *envp, const char *name, size_t len)
 {
-    struct serve *serve = arg;
+    for (; *envp != NULL; envp++)
+        if (strncmp(*envp, name, len) == 0 && (*envp)[len] == '=')
+            return true;
+    return false;
+}
+
+/* The request's params, and what the web server has set for the whole process instead (lighttpd's
+ * bin-environment, Environment= of systemd), which a request's own param overrides. Valid until
+ * the next call; NULL when out of memory. */
+static const char *const *
+serve_environment(struct serve *serve, const char *const *params)
+{
+    static const char *const names[] = {"ROWCAST_CHANNELS", "ROWCAST_ADMIN"};
+    const char *const none = NULL;
+    struct buf *list = &serve->environment;
+    buf_clear(list);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t len = strlen(names[i]);
+        for (char *const *own = environ; *own != NULL; own++)
+            if (strncmp(*own, names[i], len) == 0 && (*own)[len] == '=' &&
+                !env_has(params, names[i], len))
+                buf_append(list, own, sizeof *own);
+    }
+    if (list->len == 0)
+        return params;
+    for (; *params != NULL; params++)
+        buf_append(list, params, sizeof *params);
+    buf_append(list, &none, sizeof none);
+    return list->failed ? NULL : (const char *const *)(void *)list->p;
+}
+
+static void
+serve_request(struct serve *serve, struct wire *wire, const char *const *envp)
+{
     const struct option_list *origins = &serve->settings->cors_origins;
     struct request request;
     struct error error = {""};
@@ -104,6 +139,16 @@ on_request(void *arg, struct wire *wire, const char *const *envp)
     }
     wire_answer(wire, buf_slice(&serve->answer));
     request_fini(&request);
+}
+
+static void
+on_request(void *arg, struct wire *wire, const char *const *envp)
+{
+    const char *const *environment = serve_environment(arg, envp);
+    if (environment == NULL)
+        wire->ops->drop(wire);
+    else
+        serve_request(arg, wire, environment);
 }
 
 static void
@@ -182,6 +227,7 @@ serve_fini(struct serve *serve)
     uv_run(&serve->loop, UV_RUN_DEFAULT);
     uv_loop_close(&serve->loop);
     buf_fini(&serve->answer);
+    buf_fini(&serve->environment);
 }
 
 /* --- the start --------------------------------------------------------------------------- */
@@ -261,7 +307,7 @@ serve_init_cgi(struct serve *serve, struct error *error)
     if (serve->cgi == NULL)
         return -1;
     uv_prepare_start(&serve->done, on_cgi_turn);
-    on_request(serve, cgi_wire(serve->cgi), (const char *const *)environ);
+    serve_request(serve, cgi_wire(serve->cgi), (const char *const *)environ);
     return 0;
 }
 

@@ -6,17 +6,8 @@
 
 #include <stdio.h>
 
+#include "gap.h"
 #include "hub_internal.h"
-
-/* From here all rows of the database follow. As high as that allows, so that a client which
- * drops at once is not told of a gap; but after a rebase, or a deletion in the middle, there
- * are rows with ids below those marks. */
-static int64_t
-start_of_all(const struct store_marks *marks)
-{
-    int64_t mark = marks->low_water > marks->base ? marks->low_water : marks->base;
-    return marks->lowest - 1 < mark ? marks->lowest - 1 : mark;
-}
 
 static void
 start_set_gap(struct hub_start *start, enum gap_reason reason, int64_t after,
@@ -32,14 +23,12 @@ start_set_gap(struct hub_start *start, enum gap_reason reason, int64_t after,
 bool
 start_find_gap(const struct hub *hub, int64_t after, struct hub_start *start)
 {
-    const struct store_marks *marks = feed_marks(hub->feed);
-    if (after > hub->tail)
-        start_set_gap(start, GAP_RESET, after, hub->tail);
-    else if (after < marks->base)
-        start_set_gap(start, GAP_RESET, after, start_of_all(marks));
-    else if (after < marks->low_water)
-        start_set_gap(start, GAP_PRUNED, after, marks->low_water);
-    return start->has_gap;
+    enum gap_reason reason;
+    int64_t resumed_at;
+    if (!gap_find(feed_marks(hub->feed), hub->tail, after, &reason, &resumed_at))
+        return false;
+    start_set_gap(start, reason, after, resumed_at);
+    return true;
 }
 
 static void
@@ -86,7 +75,7 @@ start_resolve(struct hub *hub, const struct request *request, struct hub_start *
         start_bad_id(hub, request, start);
         return 0;
     case START_ALL:
-        start->cursor = start_of_all(feed_marks(hub->feed));
+        start->cursor = gap_before_all(feed_marks(hub->feed));
         return 0;
     case START_AGE:
         return start_by_age(hub, request->start_value, start);

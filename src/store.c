@@ -66,12 +66,11 @@ check_path(struct store *store, enum store_create create, struct error *error)
 }
 
 enum store_result
-store_execute(struct store *store, const char *sql, struct error *error)
+store_execute(struct store *store, const char *sql, const char *doing, struct error *error)
 {
     int code = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
 
-    return code == SQLITE_OK ? STORE_OK
-                             : store_fail(store, code, "use the database", error);
+    return code == SQLITE_OK ? STORE_OK : store_fail(store, code, doing, error);
 }
 
 enum store_result
@@ -105,7 +104,7 @@ store_open_file(struct store *store, const struct store_config *config,
     sqlite3_extended_result_codes(store->db, 1);
     sqlite3_busy_timeout(store->db, config->busy_ms);
     if (store->mode == STORE_READ)
-        return store_execute(store, "PRAGMA query_only = 1", error);
+        return store_execute(store, "PRAGMA query_only = 1", "open it", error);
     return STORE_OK;
 }
 

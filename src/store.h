@@ -1,11 +1,13 @@
 /* store.h - the table: opening, reading rows after a cursor, writing, pruning.
  *
- * The only door to SQLite: nothing else includes sqlite3.h. Statements are prepared at open.
+ * The only door to SQLite: nothing but store*.c includes sqlite3.h. Statements are prepared once.
  * No call waits for a lock longer than busy_ms; a locked database is an ordinary outcome
  * (STORE_BUSY) after which the caller tries again later. DESIGN.md sections 3 and 7. */
 #ifndef ROWCAST_STORE_H
 #define ROWCAST_STORE_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "error.h"
@@ -106,6 +108,11 @@ enum store_result store_find_time(struct store *store, int64_t created_at_ms,
  * or another inode at the path). Cheap; does not open or close the file, which would drop
  * SQLite's locks (sqlite.org/howtocorrupt.html section 2.2). */
 bool store_has_moved(struct store *store);
+
+/* Looks for the right that the effective user lacks on folder, file, -wal or -shm to open the
+ * database in that mode, and names it. True when it found one and set *error. Opens none of
+ * them. store_open has done this already where it failed; it is here for doctor. */
+bool store_diagnose_rights(const char *path, enum store_mode mode, struct error *error);
 
 /* --- writing: only with STORE_WRITE ---------------------------------------------------- */
 

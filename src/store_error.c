@@ -94,7 +94,8 @@ diagnose_folder(const char *path, enum store_mode mode, struct error *error)
         return false;
 
     const char *name = strrchr(path, '/') + 1;
-    snprintf(folder, sizeof folder, "%.*s", (int)(name - path), path);
+    int len = name - path == 1 ? 1 : (int)(name - path) - 1; /* "/", or without its slash */
+    snprintf(folder, sizeof folder, "%.*s", len, path);
     if (!lacks(folder, W_OK))
         return false;
     error_set(error,
@@ -144,13 +145,20 @@ fail_full(struct store *store, struct error *error)
     return STORE_FAILED;
 }
 
-/* What the operating system refused. */
+static bool
+means_full(int cause)
+{
+    return cause == ENOSPC || cause == EDQUOT || cause == EFBIG;
+}
+
+/* What the operating system refused. `last` is errno: SQLite forgets the cause of a COMMIT that
+ * fails, and has no code of its own for a quota or a file size limit. */
 static enum store_result
-fail_io(struct store *store, const char *doing, struct error *error)
+fail_io(struct store *store, const char *doing, int last, struct error *error)
 {
     int cause = store->db != NULL ? sqlite3_system_errno(store->db) : 0;
 
-    if (cause == ENOSPC || cause == EDQUOT || cause == EFBIG)
+    if (means_full(cause) || (cause == 0 && means_full(last)))
         return fail_full(store, error);
     if (store_diagnose_rights(store->path, store->mode, error))
         return STORE_FAILED;
@@ -169,7 +177,8 @@ fail_io(struct store *store, const char *doing, struct error *error)
 static enum store_result
 fail_readonly(struct store *store, const char *doing, struct error *error)
 {
-    if (!store_diagnose_rights(store->path, STORE_WRITE, error))
+    if (!store_diagnose_rights(store->path, store->mode, error) &&
+        !store_diagnose_rights(store->path, STORE_WRITE, error))
         error_set(error,
                   "%s: cannot %s: the database is read-only (a file system mounted "
                   "read-only, or the file was moved or replaced): check both, then "
@@ -194,6 +203,8 @@ fail_constraint(struct store *store, struct error *error)
 enum store_result
 store_fail(struct store *store, int code, const char *doing, struct error *error)
 {
+    int last = errno;
+
     switch (code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
@@ -221,7 +232,7 @@ store_fail(struct store *store, int code, const char *doing, struct error *error
     case SQLITE_AUTH:
     case SQLITE_CANTOPEN:
     case SQLITE_IOERR:
-        return fail_io(store, doing, error);
+        return fail_io(store, doing, last, error);
     case SQLITE_CONSTRAINT:
         return fail_constraint(store, error);
     case SQLITE_TOOBIG:

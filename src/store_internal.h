@@ -97,8 +97,9 @@ enum store_table {
 enum store_result store_identify(struct store *store, const char *table,
                                  enum store_table *kind, int *version, struct error *error);
 
-/* Runs a statement that gives no rows. */
-enum store_result store_execute(struct store *store, const char *sql, struct error *error);
+/* Runs statements that give no rows. `doing` is for the error, as in store_fail. */
+enum store_result store_execute(struct store *store, const char *sql, const char *doing,
+                                struct error *error);
 
 /* --- store_sql.c --- */
 
@@ -121,9 +122,5 @@ void store_finalize_all(struct store *store);
  * read the rows". Asks SQLite for its message: call it before the statement is reset. */
 enum store_result store_fail(struct store *store, int code, const char *doing,
                              struct error *error);
-
-/* Looks for the right that the effective user lacks on folder, file, -wal or -shm, and names
- * it. True when *error was set. Does not open any of them. */
-bool store_diagnose_rights(const char *path, enum store_mode mode, struct error *error);
 
 #endif

@@ -318,9 +318,8 @@ store_find_time(struct store *store, int64_t created_at_ms, int64_t *cursor,
     if (!store->has[COLUMN_CREATED_AT] || marks.lowest > marks.tail)
         return STORE_OK;
 
-    /* Invariant: the first row that is young enough has an id above `low`; when there is such a
-     * row, its id is at most `high` + 1 and it is the first row above `high`, or `high` is
-     * still the tail. */
+    /* Up to `low` every row is too old. Above `high` the first row, if there is one, is young
+     * enough, and *cursor is the id before it (or still the tail). */
     int64_t low = marks.lowest - 1;
     int64_t high = marks.tail;
     while (low < high) {

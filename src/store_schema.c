@@ -80,7 +80,7 @@ run_schema(struct store *store, struct slice sql, const char *table, struct erro
     if (buf.failed)
         error_set(error, "%s: out of memory", store->path);
     else
-        result = store_execute(store, buf.p, error);
+        result = store_execute(store, buf.p, "create or migrate the table", error);
     buf_fini(&buf);
     return result;
 }
@@ -276,7 +276,7 @@ write_base(struct store *store, int64_t base, struct error *error)
 
     if (sql == NULL)
         return store_fail(store, SQLITE_NOMEM, "move the ids", error);
-    enum store_result result = store_execute(store, sql, error);
+    enum store_result result = store_execute(store, sql, "move the ids", error);
     sqlite3_free(sql);
     return result;
 }

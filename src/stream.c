@@ -154,6 +154,9 @@ stream_write(struct stream *stream, const struct records *records)
     stream->bytes += taken;
     hub->counters.bytes += taken;
     if (result == WIRE_BLOCKED) {
+        /* What follows once the socket drains belongs to the same write: no throttle between. */
+        if (stream->extra != NULL)
+            stream->extra->paced_ms = 0;
         stream_set_state(stream, STREAM_BLOCKED);
         return false;
     }

@@ -412,7 +412,7 @@ test_where_a_stream_starts(void **state)
         {"7", "last_event_id=42&since=9", START_AFTER, 7, "7"},
         {"7", "last=10", START_AFTER, 7, "7"},
         {"007", "", START_AFTER, 7, "007"},
-        {"-7", "", START_AFTER, -7, "-7"},
+        {"-7", "", START_BAD_ID, 0, "-7"},
         {"99999999999999999999", "", START_AFTER, INT64_MAX, "99999999999999999999"},
         {"7 ", "", START_BAD_ID, 0, "7 "},
         {"1e3", "since=all", START_BAD_ID, 0, "1e3"},

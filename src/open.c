@@ -1,0 +1,225 @@
+/* open.c - a request becomes a stream: limits, its start, its extra parts, the opening block. */
+#include "config.h"
+
+#include <stdlib.h>
+
+#include "hub_internal.h"
+
+/* --- opening ----------------------------------------------------------------------------- */
+
+/* Room in the live list for every stream of the audience, so that going live cannot fail. */
+static int
+audience_reserve(struct audience *audience)
+{
+    if (audience->live_cap >= audience->refs)
+        return 0;
+    size_t cap = audience->live_cap == 0 ? 1 : (size_t)audience->live_cap * 2;
+    while (cap < audience->refs)
+        cap *= 2;
+    struct stream **live = realloc(audience->live, cap * sizeof(struct stream *));
+    if (live == NULL)
+        return -1;
+    audience->live = live;
+    audience->live_cap = (uint32_t)cap;
+    return 0;
+}
+
+static struct stream *
+stream_new(struct hub *hub, struct wire *wire, struct request *request)
+{
+    struct stream *stream = calloc(1, sizeof *stream);
+    if (stream == NULL)
+        return NULL;
+    stream->hub = hub;
+    stream->wire = wire;
+    stream->audience = audiences_join(hub->audiences, &request->filter, request->format);
+    if (stream->audience == NULL || audience_reserve(stream->audience) != 0) {
+        if (stream->audience != NULL)
+            audiences_leave(hub->audiences, stream->audience);
+        free(stream);
+        return NULL;
+    }
+    stream->ping = request->ping;
+    stream->once = request->format == FORMAT_JSON;
+    stream->address = request->address;
+    request->address = NULL;
+    stream->epoch = hub->epoch;
+    stream->serial = ++hub->serial;
+    stream->opened_ms = stream->wrote_ms = uv_now(hub->loop);
+    stream->state = STREAM_READY;
+    queue_link_init(&stream->by_write);
+    queue_link_init(&stream->turn);
+    queue_push(&hub->quiet, &stream->by_write);
+    wire->reader = stream;
+    hub->count++;
+    hub->counters.opened++;
+    return stream;
+}
+
+static void
+on_limit(uv_timer_t *timer)
+{
+    struct stream_extra *extra = timer->data;
+    struct stream *stream = extra->stream;
+    if (stream == NULL || stream->state == STREAM_CLOSED)
+        return;
+    if (stream->once)
+        fanout_document(stream->hub, stream, (struct slice){"", 0});
+    else
+        stream_end(stream, CLOSE_AGED, "max age reached");
+}
+
+/* --max-age, spread by a tenth so that streams opened together do not come back together. */
+static uint64_t
+hub_age_limit(const struct hub *hub)
+{
+    uint64_t random = 0;
+    uv_random(NULL, NULL, &random, sizeof random, 0, NULL);
+    uint64_t fifth = hub->config.max_age_ms / 5;
+    return hub->config.max_age_ms - fifth / 2 + random % (fifth + 1);
+}
+
+/* Timers and everything else that not every stream has. */
+static int
+stream_set_up_extra(struct stream *stream, const struct request *request,
+                    struct slice headers)
+{
+    struct hub *hub = stream->hub;
+    if (request->throttle_ms == 0 && hub->config.max_age_ms == 0 && !stream->once &&
+        request->start != START_LAST)
+        return 0;
+    struct stream_extra *extra = stream_need_extra(stream);
+    if (extra == NULL)
+        return -1;
+    extra->throttle_ms = stream->once ? 0 : request->throttle_ms;
+    if (stream->once && request->wait_s > 0)
+        uv_timer_start(&extra->limit, on_limit, (uint64_t)request->wait_s * 1000, 0);
+    else if (!stream->once && hub->config.max_age_ms > 0)
+        uv_timer_start(&extra->limit, on_limit, hub_age_limit(hub), 0);
+    if (stream->once || request->start == START_LAST)
+        buf_append(&extra->opening, headers.p, headers.len);
+    if (request->start == START_LAST) {
+        extra->seek_left = (uint32_t)request->start_value;
+        extra->seek_at = extra->seek_found = hub->tail;
+    }
+    return extra->opening.failed ? -1 : 0;
+}
+
+static void
+stream_log_open(const struct stream *stream)
+{
+    char user[128];
+    char address[64];
+    char channels[256];
+    const struct patterns *requested = &stream->audience->filter.requested;
+    log_line(stream->hub->log, LOG_INFO,
+             "open stream=%llu user=%s address=%s channels=%s more=%zu from=%lld",
+             (unsigned long long)stream->serial,
+             log_quote(user, sizeof user, stream->audience->filter.user),
+             log_quote(address, sizeof address, stream->address),
+             log_quote(channels, sizeof channels,
+                       requested->count > 0 ? requested->items[0] : "*"),
+             requested->count > 1 ? requested->count - 1 : 0,
+             (long long)stream->started_at);
+}
+
+/* Headers, the opening block and what gap there is, in one write. */
+static void
+stream_send_opening(struct stream *stream, const struct hub_start *start,
+                    struct slice headers)
+{
+    struct hub *hub = stream->hub;
+    enum format format = stream->audience->format;
+    struct records *records = &hub->small;
+    buf_clear(&hub->scratch);
+    buf_append(&hub->scratch, headers.p, headers.len);
+    sse_append_open(&hub->scratch, format, hub->config.retry_ms, start->cursor);
+    if (start->has_gap)
+        sse_append_gap(&hub->scratch, format, &start->gap);
+    records_start(records, start->cursor);
+    records_add_text(records, buf_slice(&hub->scratch));
+    if (hub->scratch.failed || records_finish(records) != 0) {
+        stream_drop(stream, CLOSE_NO_MEMORY);
+        return;
+    }
+    stream->told = start->cursor;
+    if (stream->extra != NULL)
+        stream->extra->paced_ms = uv_now(hub->loop);
+    if (stream_write(stream, records))
+        stream_set_state(stream, STREAM_READY);
+}
+
+void
+stream_begin(struct stream *stream, const struct hub_start *start, struct slice headers)
+{
+    struct hub *hub = stream->hub;
+    stream->cursor = stream->started_at = start->cursor;
+    stream->low_water = feed_marks(hub->feed)->low_water;
+    if (start->has_gap)
+        hub->counters.gaps++;
+    stream_log_open(stream);
+    if (!stream->once) {
+        stream_send_opening(stream, start, headers);
+        return;
+    }
+    if (start->has_gap)
+        catchup_keep_gap(stream, start);
+    stream->told = start->cursor;
+    stream_set_state(stream, STREAM_READY);
+}
+
+/* Not an error status: an EventSource gives up for good on any status but 200. */
+static void
+hub_refuse(struct hub *hub, struct wire *wire, enum format format, struct slice headers,
+           const char *reason)
+{
+    unsigned jitter = 0;
+    uv_random(NULL, NULL, &jitter, sizeof jitter, 0, NULL);
+    hub->counters.refused++;
+    buf_clear(&hub->scratch);
+    buf_append(&hub->scratch, headers.p, headers.len);
+    if (format == FORMAT_JSON)
+        buf_printf(&hub->scratch, "{\"last_event_id\":null,\"gap\":null,\"events\":[]}\n");
+    else
+        sse_append_goodbye(&hub->scratch, format,
+                           hub->config.retry_ms + jitter % (2 * hub->config.retry_ms + 1),
+                           reason);
+    wire_answer(wire, buf_slice(&hub->scratch));
+}
+
+void
+hub_open(struct hub *hub, struct wire *wire, struct request *request, struct slice headers)
+{
+    const char *refusal = NULL;
+    if (hub->draining)
+        refusal = "restarting";
+    else if (wire->over_limit || hub->count >= hub->config.max_streams)
+        refusal = "too many streams";
+    if (refusal != NULL) {
+        hub_refuse(hub, wire, request->format, headers, refusal);
+        return;
+    }
+
+    /* What was committed before this request is old, what comes later is new. */
+    feed_look(hub->feed);
+    struct hub_start start = {0};
+    enum format format = request->format;
+    if (start_resolve(hub, request, &start) != 0) {
+        hub_refuse(hub, wire, format, headers, "the database cannot be read just now");
+        return;
+    }
+    struct stream *stream = stream_new(hub, wire, request);
+    if (stream == NULL) {
+        hub_refuse(hub, wire, format, headers, "out of memory");
+        return;
+    }
+    if (stream_set_up_extra(stream, request, headers) != 0) {
+        stream_drop(stream, CLOSE_NO_MEMORY);
+        return;
+    }
+    if (stream->extra != NULL && stream->extra->seek_left > 0)
+        hub_ready(hub, stream); /* catchup.c finds the start and calls stream_begin */
+    else
+        stream_begin(stream, &start, headers);
+    pulse_arm(hub);
+}

@@ -1,0 +1,138 @@
+/* page.c - the rows that a stream needs next, packed: from the window where it reaches back so
+ * far, else from the table. The last page made is kept, as the next stream often needs the
+ * same one. */
+#include "config.h"
+
+#include "hub_internal.h"
+
+#define PAGE_BYTES 65536             /* of events; one event may exceed it */
+#define PAGE_BYTES_THROTTLED 1048576 /* few writes, so larger ones */
+#define PAGE_ROWS 1000               /* looked at in the table */
+#define PAGE_ENTRIES 20000           /* looked at in the window */
+
+static size_t
+page_bytes(const struct page *page)
+{
+    return page->throttled ? PAGE_BYTES_THROTTLED : PAGE_BYTES;
+}
+
+/* Events of a JSON document are the elements of an array. */
+static void
+page_add(struct page *page, enum format format, int64_t id, struct slice event)
+{
+    if (format == FORMAT_JSON && page->records.events > 0)
+        records_add_text(&page->records, slice_of(","));
+    records_add_event(&page->records, id, event, 0);
+}
+
+/* --- a page from the window ---------------------------------------------------------------- */
+
+static int
+page_from_window(struct hub *hub, const struct audience *audience)
+{
+    struct page *page = &hub->page;
+    int64_t now_ms = wall_clock_ms();
+    size_t count = window_count(hub->window);
+    size_t i = window_find(hub->window, page->after);
+    size_t stop = count - i > PAGE_ENTRIES ? i + PAGE_ENTRIES : count;
+    int64_t last = page->after;
+
+    for (; i < stop && page->records.bytes.len < page_bytes(page); i++) {
+        struct entry *entry = window_at(hub->window, i);
+        if (entry->row.id > page->up_to)
+            break;
+        last = entry->row.id;
+        if (entry->superseded || row_is_expired(&entry->row, now_ms) ||
+            !filter_matches(&audience->filter, entry->row.channel, entry->row.recipient))
+            continue;
+        struct slice event = window_encoded(hub->window, entry, audience->format);
+        if (event.p == NULL)
+            return -1;
+        page_add(page, audience->format, entry->row.id, event);
+    }
+    bool complete = i == count || window_at(hub->window, i)->row.id > page->up_to;
+    records_skip_to(&page->records, complete ? page->up_to : last);
+    return 0;
+}
+
+/* --- a page from the table ----------------------------------------------------------------- */
+
+struct page_reader {
+    struct hub *hub;
+    const struct audience *audience;
+    int64_t now_ms;
+};
+
+static enum store_step
+page_take_row(void *arg, const struct row *row)
+{
+    struct page_reader *reader = arg;
+    struct hub *hub = reader->hub;
+    const struct audience *audience = reader->audience;
+    if (row_is_expired(row, reader->now_ms) ||
+        !filter_matches(&audience->filter, row->channel, row->recipient))
+        return STORE_MORE;
+    buf_clear(&hub->scratch);
+    sse_append_row(&hub->scratch, audience->format, row, hub->config.max_event_bytes);
+    if (hub->scratch.failed)
+        hub->page.records.bytes.failed = true;
+    else
+        page_add(&hub->page, audience->format, row->id, buf_slice(&hub->scratch));
+    return hub->page.records.bytes.len < page_bytes(&hub->page) ? STORE_MORE : STORE_STOP;
+}
+
+static enum store_result
+page_from_table(struct hub *hub, const struct audience *audience)
+{
+    struct page *page = &hub->page;
+    struct store *store = feed_store(hub->feed);
+    if (store == NULL)
+        return STORE_BUSY;
+    struct page_reader reader = {hub, audience, wall_clock_ms()};
+    struct store_range range = {.after = page->after,
+                                .up_to = page->up_to,
+                                .max_rows = PAGE_ROWS,
+                                .narrow = &audience->filter,
+                                .collapse = true};
+    struct store_progress progress = {.last = page->after};
+    struct error error = {""};
+    enum store_result result =
+        store_read_range(store, &range, page_take_row, &reader, &progress, &error);
+    if (result != STORE_OK)
+        feed_report(hub->feed, result, &error);
+    if (progress.last > page->after)
+        records_skip_to(&page->records, progress.last);
+    return progress.last > page->after ? STORE_OK : result;
+}
+
+/* Makes hub->page the page that this stream needs next, unless it is that already. */
+enum store_result
+page_prepare(struct hub *hub, const struct stream *stream)
+{
+    struct page *page = &hub->page;
+    const struct audience *audience = stream->audience;
+    bool throttled = stream->extra != NULL && stream->extra->throttle_ms > 0;
+    if (page->audience == audience && page->after == stream->cursor &&
+        page->up_to == hub->tail && page->throttled == throttled)
+        return STORE_OK;
+
+    page->audience = NULL;
+    page->after = stream->cursor;
+    page->up_to = hub->tail;
+    page->throttled = throttled;
+    records_start(&page->records, page->after);
+    enum store_result result = STORE_OK;
+    if (page->after < window_floor(hub->window))
+        result = page_from_table(hub, audience);
+    else if (page_from_window(hub, audience) != 0)
+        result = STORE_FAILED;
+    if (result != STORE_OK)
+        return result;
+    if (page->records.events == 0) {
+        page->records.bytes.len = 0; /* nothing was opened; only the cursor moves */
+    } else if (records_finish(&page->records) != 0) {
+        return STORE_FAILED;
+    }
+    page->audience = audience;
+    return STORE_OK;
+}

@@ -1,0 +1,516 @@
+#!/usr/bin/env bats
+# cli.bats - init, send, tail, prune and rebase as a person or a script uses them: what they print,
+# what they return, and that an error is one line that says what to do.
+
+bats_require_minimum_version 1.5.0
+bats_load_library bats-support
+bats_load_library bats-assert
+
+setup() {
+	# A folder that another user may enter, and a copy of the program there, for the tests of rights.
+	T=$(mktemp -d "${TMPDIR:-/tmp}/rowcast-cli.XXXXXX")
+	chmod 755 "$T"
+	cp "$(realpath "${ROWCAST:-./rowcast}")" "$T/rowcast"
+	ROWCAST=$T/rowcast
+	mkdir "$T/data"
+	DB=$T/data/test.db
+	unset "${!ROWCAST_@}"
+	"$ROWCAST" init --db "$DB" >/dev/null
+	PIDS=()
+}
+
+teardown() {
+	local pid
+	exec 8>&-
+	for pid in "${PIDS[@]}"; do
+		kill "$pid" 2>/dev/null || true
+		wait "$pid" 2>/dev/null || true
+	done
+	if mountpoint -q "$T/full"; then umount "$T/full"; fi
+	rm -rf "$T"
+}
+
+sql() { sqlite3 -batch -cmd ".timeout 5000" "$DB" "$@"; }
+
+# one_line NAME PATTERN: the last run failed with 1 and one line of that kind on stderr.
+one_line() {
+	assert_failure 1
+	assert_equal "${#lines[@]}" 1
+	assert_output --regexp "^rowcast $1: .*$2"
+}
+
+# wait_for COMMAND...: until it succeeds, at most 10 s.
+wait_for() {
+	local end=$((SECONDS + 10))
+	until "$@"; do
+		((SECONDS < end)) || { echo "waited in vain for: $*" >&2; return 1; }
+		sleep 0.02
+	done
+}
+
+has_line() { grep -qxF -- "$2" "$1"; }
+row_count_is() { [[ $(sql "SELECT count(*) FROM notification") == "$1" ]]; }
+
+# follow OPTION...: `tail -f` in the background, into $T/out; PID is its process.
+follow() {
+	"$ROWCAST" tail -f --db "$DB" "$@" >"$T/out" 2>"$T/err" 3>&- &
+	PID=$!
+	PIDS+=("$PID")
+}
+
+# session SQL: a sqlite3 that stays open on the database, with PID, after it has run the SQL.
+session() {
+	mkfifo "$T/session"
+	sqlite3 -cmd ".timeout 5000" "$DB" <"$T/session" >"$T/session.out" 3>&- &
+	PID=$!
+	PIDS+=("$PID")
+	exec 8>"$T/session"
+	echo "$1; SELECT 'ready';" >&8
+	wait_for has_line "$T/session.out" ready
+}
+
+# --- send ----------------------------------------------------------------------------------
+
+@test "send: prints the id of the row, and every option ends up in its column" {
+	local id
+	id=$("$ROWCAST" send --db "$DB" --channel orders --event paid --to ann --collapse-key k7 --ttl 1h '{"id":7}')
+	run sql "SELECT id, channel, event, recipient, collapse_key, data, (expires_at - created_at + 1000) / 10000 FROM notification"
+	assert_output "$id|orders|paid|ann|k7|{\"id\":7}|360"
+}
+
+@test "send: without options it is a row for everyone on the default channel" {
+	"$ROWCAST" send --db "$DB" hi
+	run sql "SELECT channel, event IS NULL, recipient IS NULL, collapse_key IS NULL, expires_at IS NULL, data FROM notification"
+	assert_output "default|1|1|1|1|hi"
+}
+
+@test "send: an empty DATA and one that looks like an option are data" {
+	"$ROWCAST" send --db "$DB" ""
+	"$ROWCAST" send --db "$DB" -- --data
+	run sql "SELECT '[' || data || ']' FROM notification"
+	assert_output $'[]\n[--data]'
+}
+
+@test "send: - takes all of stdin but one line end" {
+	printf 'a\n\nb\n\n' | "$ROWCAST" send --db "$DB" -
+	printf 'a\0\377b' | "$ROWCAST" send --db "$DB" -
+	"$ROWCAST" send --db "$DB" - </dev/null
+	run sql "SELECT hex(data) FROM notification"
+	assert_output $'610A0A620A\n6100FF62'
+	assert_equal "$(sql "SELECT count(*) FROM notification WHERE data = ''")" 1
+}
+
+@test "send: --lines makes each line a row and prints the last id" {
+	local id
+	id=$(printf 'one\n\nthree \r\nlast' | "$ROWCAST" send --db "$DB" --lines --channel log)
+	run sql "SELECT hex(data) || ' ' || channel FROM notification"
+	assert_output $'6F6E65 log\n log\n7468726565200D log\n6C617374 log'
+	assert_equal "$id" "$(sql "SELECT max(id) FROM notification")"
+	run "$ROWCAST" send --db "$DB" --lines </dev/null
+	assert_success
+	assert_output ""
+}
+
+@test "send: --lines commits as soon as the input pauses, and holds no lock while it waits" {
+	mkfifo "$T/fifo"
+	"$ROWCAST" send --db "$DB" --lines <"$T/fifo" >"$T/out" 3>&- &
+	PIDS+=($!)
+	exec 9>"$T/fifo"
+	echo one >&9
+	wait_for row_count_is 1
+	printf 'tw' >&9
+	sql "BEGIN IMMEDIATE; INSERT INTO notification(data) VALUES ('other'); COMMIT"
+	echo o >&9
+	wait_for row_count_is 3
+	printf 'three' >&9
+	exec 9>&-
+	wait "${PIDS[0]}"
+	run sql "SELECT data FROM notification"
+	assert_output $'one\nother\ntwo\nthree'
+}
+
+@test "send: --lines takes lines longer than any buffer, and thousands of them" {
+	{
+		printf '%0200000d\n' 7
+		seq 2000
+	} | "$ROWCAST" send --db "$DB" --lines
+	run sql "SELECT count(*), max(length(data)), sum(data) FROM notification"
+	assert_output "2001|200000|2001007"
+}
+
+@test "send: a row that the table refuses is explained" {
+	run "$ROWCAST" send --db "$DB" --event open x
+	one_line send "event must not be open or error"
+	run "$ROWCAST" send --db "$DB" --channel $'a\nb' x
+	one_line send "channel must be text, not empty, without CR, LF and NUL"
+}
+
+@test "send: --lines says how much of it is done when it fails" {
+	seq 3 | "$ROWCAST" send --db "$DB" --lines
+	run bash -c "seq 3 | '$ROWCAST' send --db '$DB' --lines --event error"
+	one_line send "the first 0 lines are sent"
+}
+
+@test "send: wrong usage is 2" {
+	local arguments
+	for arguments in "" "a b" "--lines a" "--ttl soon x" "--nonsense x" "--channel= x"; do
+		# shellcheck disable=SC2086
+		run "$ROWCAST" send --db "$DB" $arguments
+		assert_failure 2
+		assert_equal "${#lines[@]}" 1
+	done
+	run "$ROWCAST" send x
+	assert_failure 2
+	assert_output --partial "--db FILE or set ROWCAST_DB"
+	assert_equal "$(sql "SELECT count(*) FROM notification")" 0
+}
+
+@test "send: waits for another writer instead of failing" {
+	session "BEGIN IMMEDIATE; INSERT INTO notification(data) VALUES ('first')"
+	"$ROWCAST" send --db "$DB" second >"$T/out" 3>&- 8>&- &
+	PIDS+=($!)
+	sleep 0.5
+	assert_equal "$(cat "$T/out")" ""
+	echo "COMMIT;" >&8
+	wait "${PIDS[1]}"
+	run sql "SELECT data FROM notification"
+	assert_output $'first\nsecond'
+}
+
+# --- tail ----------------------------------------------------------------------------------
+
+@test "tail: prints the newest ten as events" {
+	seq 15 | "$ROWCAST" send --db "$DB" --lines --event tick
+	run "$ROWCAST" tail --db "$DB"
+	assert_success
+	assert_line --index 0 --regexp '^id: [0-9]+$'
+	assert_line --index 1 "event: tick"
+	assert_line --index 2 "data: 6"
+	assert_line "data: 15"
+	refute_line "data: 5"
+}
+
+@test "tail: --last, --since all, --since ID and --since AGE" {
+	local id
+	"$ROWCAST" send --db "$DB" one
+	id=$("$ROWCAST" send --db "$DB" two)
+	seq 3 14 | "$ROWCAST" send --db "$DB" --lines
+	sql "UPDATE notification SET created_at = created_at - 3600000 WHERE id <= $id"
+	numbers() { "$ROWCAST" tail --db "$DB" "$@" | sed -n 's/^data: //p' | tr '\n' ' '; }
+	assert_equal "$(numbers --last 2)" "13 14 "
+	assert_equal "$(numbers --last 100)" "one two 3 4 5 6 7 8 9 10 11 12 13 14 "
+	assert_equal "$(numbers --since all)" "one two 3 4 5 6 7 8 9 10 11 12 13 14 "
+	assert_equal "$(numbers --since "$((id - 1))")" "two 3 4 5 6 7 8 9 10 11 12 13 14 "
+	assert_equal "$(numbers --since 30m)" "3 4 5 6 7 8 9 10 11 12 13 14 "
+	assert_equal "$(numbers --since 2h)" "one two 3 4 5 6 7 8 9 10 11 12 13 14 "
+	run "$ROWCAST" tail --db "$DB" --since yesterday
+	assert_failure 2
+	run "$ROWCAST" tail --db "$DB" --since all --last 1
+	assert_failure 2
+}
+
+@test "tail: --channel picks, and --last counts what it picks" {
+	local i
+	for i in 1 2 3; do
+		"$ROWCAST" send --db "$DB" --channel "orders.$i" "o$i"
+		"$ROWCAST" send --db "$DB" --channel other "x$i"
+	done
+	run "$ROWCAST" tail --db "$DB" --channel 'orders.*' --last 2
+	assert_equal "$(grep -c data <<<"$output")" 2
+	assert_line "data: o2"
+	assert_line "data: o3"
+	run "$ROWCAST" tail --db "$DB" --channel orders.1 --channel 'o?her'
+	assert_equal "$(grep -c data <<<"$output")" 4
+}
+
+@test "tail: --json prints an object a line" {
+	"$ROWCAST" send --db "$DB" --channel orders $'two\nlines "quoted"'
+	run "$ROWCAST" tail --db "$DB" --json
+	assert_equal "${#lines[@]}" 1
+	assert_output --regexp '^\{"id":"[0-9]+","channel":"orders","event":"message","data":"two\\nlines \\"quoted\\"","created_at":[0-9]+\}$'
+}
+
+@test "tail: private rows are shown, expired ones are not" {
+	"$ROWCAST" send --db "$DB" --to ann private
+	sql "INSERT INTO notification(data, expires_at) VALUES ('expired', 1)"
+	run "$ROWCAST" tail --db "$DB"
+	assert_line "data: private"
+	refute_output --partial "expired"
+}
+
+@test "tail: a gap behind an id is told" {
+	local first last
+	first=$("$ROWCAST" send --db "$DB" one)
+	last=$(seq 5 | "$ROWCAST" send --db "$DB" --lines)
+	sql "DELETE FROM notification WHERE id < $last"
+	run "$ROWCAST" tail --db "$DB" --since "$first"
+	assert_line "event: rowcast:gap"
+	assert_line "data: {\"reason\":\"pruned\",\"after\":\"$first\",\"resumed_at\":\"$((last - 1))\"}"
+	assert_line "data: 5"
+	run "$ROWCAST" tail --db "$DB" --since "$((last + 1))"
+	assert_line --partial '"reason":"reset"'
+	run "$ROWCAST" tail --db "$DB" --since "$last"
+	assert_output ""
+	run "$ROWCAST" tail --db "$DB" --since all
+	refute_line --partial "gap"
+}
+
+@test "tail: -f prints rows as they are committed, until SIGINT" {
+	"$ROWCAST" send --db "$DB" before
+	follow
+	wait_for has_line "$T/out" "data: before"
+	sql "BEGIN; INSERT INTO notification(data) VALUES ('after'); INSERT INTO notification(data) VALUES ('later'); COMMIT"
+	wait_for has_line "$T/out" "data: later"
+	assert_equal "$(grep -c ^id: "$T/out")" 3
+	kill -INT "$PID"
+	wait "$PID"
+	assert_equal "$(cat "$T/err")" ""
+}
+
+@test "tail: -f ends quietly when nobody reads it any more" {
+	"$ROWCAST" send --db "$DB" one
+	bash -c "set -o pipefail; '$ROWCAST' tail -f --db '$DB' 2>'$T/err' | head -n 1" >"$T/out" 3>&- &
+	wait $!
+	assert_equal "$(cat "$T/err")" ""
+	seq 5000 | "$ROWCAST" send --db "$DB" --lines
+	run bash -c "set -o pipefail; '$ROWCAST' tail --since all --db '$DB' | head -n 1"
+	assert_success
+	assert_equal "${#lines[@]}" 1
+}
+
+@test "tail: -f goes on in a file that was replaced, and says so" {
+	follow
+	"$ROWCAST" send --db "$DB" old
+	wait_for has_line "$T/out" "data: old"
+	"$ROWCAST" init --db "$T/data/new.db" >/dev/null
+	"$ROWCAST" send --db "$T/data/new.db" new
+	rm -f "$DB-wal" "$DB-shm"
+	mv "$T/data/new.db" "$DB"
+	wait_for has_line "$T/out" "data: new"
+	assert_equal "$(grep -c '"reason":"reset"' "$T/out")" 1
+}
+
+@test "tail: --table takes a table or view that has only id and data" {
+	sql "CREATE TABLE t(id INTEGER PRIMARY KEY, data); INSERT INTO t VALUES (3, 'three'), (4, NULL);
+		CREATE VIEW v AS SELECT id * 10 AS id, 'v' || data AS data FROM t"
+	run "$ROWCAST" tail --db "$DB" --table t
+	assert_line "id: 3"
+	assert_line "data: three"
+	assert_line "id: 4"
+	run "$ROWCAST" tail --db "$DB" --table v --json
+	assert_line --index 0 --partial '{"id":"30","channel":'
+	run "$ROWCAST" send --db "$DB" --table t x
+	one_line send "not made by rowcast"
+	run "$ROWCAST" prune --db "$DB" --table t --keep-rows 1
+	one_line prune "not made by rowcast"
+	sql "CREATE TABLE no_data(id INTEGER PRIMARY KEY)"
+	run "$ROWCAST" tail --db "$DB" --table no_data
+	one_line tail "has no column data"
+}
+
+@test "tail: a writer killed inside its transaction leaves no row" {
+	follow --since all
+	session "BEGIN IMMEDIATE; INSERT INTO notification(data) VALUES ('half')"
+	kill -KILL "$PID"
+	wait "$PID" || true
+	"$ROWCAST" send --db "$DB" whole
+	wait_for has_line "$T/out" "data: whole"
+	refute has_line "$T/out" "data: half"
+	assert_equal "$(grep -c ^id: "$T/out")" 1
+}
+
+# --- prune and rebase ----------------------------------------------------------------------
+
+@test "prune: --keep-rows keeps the newest and prints how many went" {
+	seq 1200 | "$ROWCAST" send --db "$DB" --lines
+	run "$ROWCAST" prune --db "$DB" --keep-rows 100
+	assert_success
+	assert_output 1100
+	run sql "SELECT min(CAST(data AS INTEGER)), count(*), (SELECT low_water - base FROM rowcast_meta) FROM notification"
+	assert_output "1101|100|1100"
+	run "$ROWCAST" prune --db "$DB" --keep-rows 100
+	assert_output 0
+}
+
+@test "prune: --keep-age goes by created_at, --expired by expires_at" {
+	sql "INSERT INTO notification(data, created_at) SELECT 'old', created_at - 7200000 FROM
+		(SELECT strftime('%s', 'now') * 1000 AS created_at) UNION ALL SELECT 'older', 5;
+		INSERT INTO notification(data, expires_at) VALUES ('expired', 5), ('not yet', 9000000000000), ('never', NULL)"
+	run "$ROWCAST" prune --db "$DB" --keep-age 1h
+	assert_output 2
+	run "$ROWCAST" prune --db "$DB" --expired
+	assert_output 1
+	run sql "SELECT data FROM notification"
+	assert_output $'not yet\nnever'
+}
+
+@test "prune: with nothing to go by it is wrong usage, and deletes nothing" {
+	"$ROWCAST" send --db "$DB" x
+	run "$ROWCAST" prune --db "$DB"
+	assert_failure 2
+	run "$ROWCAST" prune --db "$DB" --keep-age 0 --keep-rows 0
+	assert_failure 2
+	assert_equal "$(sql "SELECT count(*) FROM notification")" 1
+}
+
+@test "prune: writers get their turn while it runs" {
+	local i
+	seq 20000 | "$ROWCAST" send --db "$DB" --lines
+	"$ROWCAST" prune --db "$DB" --keep-rows 100 >"$T/out" 3>&- &
+	PIDS+=($!)
+	for i in 1 2 3 4 5; do
+		sqlite3 -cmd ".timeout 1000" "$DB" "INSERT INTO notification(data) VALUES ('between')"
+	done
+	wait "${PIDS[0]}"
+	assert_equal "$(sql "SELECT count(*) FROM notification WHERE data = 'between'")" 5
+}
+
+@test "rebase: after a restored backup no id is given twice" {
+	local before base next
+	"$ROWCAST" send --db "$DB" one
+	sql ".backup '$T/backup.db'"
+	before=$(seq 50 | "$ROWCAST" send --db "$DB" --lines)
+	# Ids start at the clock's milliseconds: fifty rows in less than fifty of them run ahead.
+	until (($(date +%s%3N) > before)); do :; done
+	rm -f "$DB-wal" "$DB-shm"
+	cp "$T/backup.db" "$DB"
+	base=$("$ROWCAST" rebase --db "$DB")
+	((base > before))
+	next=$("$ROWCAST" send --db "$DB" two)
+	assert_equal "$next" "$((base + 1))"
+	run "$ROWCAST" tail --db "$DB" --since "$before"
+	assert_line --partial '"reason":"reset"'
+	assert_line "data: one"
+	run "$ROWCAST" rebase --db "$DB" --above 8000000000000
+	assert_output 8000000000001
+}
+
+# --- what goes wrong -----------------------------------------------------------------------
+
+@test "errors: no file, no folder, no table: what to run" {
+	run "$ROWCAST" tail --db "$T/none.db"
+	one_line tail "does not exist: create it with .rowcast init --db $T/none.db."
+	refute test -e "$T/none.db"
+	run "$ROWCAST" init --db "$T/no/none.db"
+	one_line init "its folder $T/no does not exist"
+	sqlite3 "$T/app.db" "CREATE TABLE a(b)"
+	run "$ROWCAST" send --db "$T/app.db" x
+	one_line send "has no table notification: create it with .rowcast init"
+}
+
+@test "errors: a file that is not a database" {
+	head -c 5000 /dev/urandom >"$T/noise.db"
+	local command
+	for command in tail "send x" init rebase; do
+		# shellcheck disable=SC2086
+		run "$ROWCAST" $command --db "$T/noise.db"
+		one_line "${command%% *}" "is not an SQLite database"
+	done
+}
+
+@test "errors: a damaged database, and how to save it" {
+	seq 2000 | "$ROWCAST" send --db "$DB" --lines
+	sql "PRAGMA wal_checkpoint(TRUNCATE); PRAGMA journal_mode = DELETE"
+	local size
+	size=$(stat -c %s "$DB")
+	dd if=/dev/urandom of="$DB" bs=4096 seek=1 count=$((size / 4096 - 1)) conv=notrunc status=none
+	run "$ROWCAST" tail --db "$DB" --since all
+	one_line tail "is damaged .* restore a backup, or save what can be read: sqlite3 .* .recover"
+}
+
+@test "errors: a lock that stays is named after the time-out" {
+	if [[ -n ${ROWCAST_TEST_QUICK:-} ]]; then skip "takes 10 s"; fi
+	session "BEGIN IMMEDIATE"
+	run "$ROWCAST" send --db "$DB" x
+	one_line send "another process has it locked"
+	"$ROWCAST" tail --db "$DB" # a reader does not wait for it
+}
+
+# As a user without any right that root did not leave in the permissions.
+as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
+
+@test "errors: the missing right is named with its file" {
+	if ((EUID != 0)); then skip "needs root to become somebody else"; fi
+	"$ROWCAST" send --db "$DB" x >/dev/null
+	sql "PRAGMA wal_checkpoint(TRUNCATE)"
+
+	chmod 700 "$T/data"
+	run as_nobody "$ROWCAST" tail --db "$DB"
+	one_line tail "user 65534.* may not enter the folder $T/data:"
+	chmod 755 "$T/data"
+	run as_nobody "$ROWCAST" tail --db "$DB"
+	one_line tail "user 65534.* may not write the folder $T/data, where SQLite makes test.db-wal"
+	run as_nobody "$ROWCAST" send --db "$DB" x
+	one_line send "user 65534.* may not write $DB:"
+	chmod 600 "$DB"
+	run as_nobody "$ROWCAST" tail --db "$DB"
+	one_line tail "user 65534.* may not read $DB:"
+	chmod 666 "$DB"
+	chmod 777 "$T/data"
+	as_nobody "$ROWCAST" tail --db "$DB"
+
+	# A writer that stays has made -wal and -shm.
+	session "SELECT count(*) FROM notification"
+	chmod 600 "$DB-shm"
+	run as_nobody "$ROWCAST" tail --db "$DB"
+	one_line tail "user 65534.* may not read $DB-shm:"
+	chmod 666 "$DB-shm"
+	chmod 600 "$DB-wal"
+	run as_nobody "$ROWCAST" tail --db "$DB"
+	one_line tail "user 65534.* may not read $DB-wal:"
+	chmod 644 "$DB-wal"
+	run as_nobody "$ROWCAST" send --db "$DB" x
+	one_line send "user 65534.* may not write $DB-wal:"
+}
+
+@test "errors: a reader without the right to write reads while the database is in use" {
+	if ((EUID != 0)); then skip "needs root to become somebody else"; fi
+	"$ROWCAST" send --db "$DB" x >/dev/null
+	session "SELECT count(*) FROM notification"
+	run as_nobody "$ROWCAST" tail --db "$DB"
+	assert_success
+	assert_line "data: x"
+}
+
+# The limit counts as EFBIG, for which SQLite has no code of its own.
+@test "errors: a file size limit is a full disk, and nothing is half written" {
+	seq 500 | "$ROWCAST" send --db "$DB" --lines
+	run bash -c "trap '' XFSZ; ulimit -f 200; seq 100000 200000 | '$ROWCAST' send --db '$DB' --lines"
+	one_line send "the disk is full .* the first [0-9]+ lines are sent"
+	[[ $output =~ first\ ([0-9]+)\ lines ]]
+	row_count_is "$((500 + BASH_REMATCH[1]))"
+	((BASH_REMATCH[1] % 500 == 0))
+	assert_equal "$(sql "PRAGMA integrity_check")" ok
+	"$ROWCAST" send --db "$DB" "and it goes on"
+}
+
+@test "errors: a full disk" {
+	if ((EUID != 0)) || ! mkdir "$T/full" || ! mount -t tmpfs -o size=512k tmpfs "$T/full" 2>/dev/null; then
+		skip "needs the right to mount"
+	fi
+	"$ROWCAST" init --db "$T/full/test.db"
+	run bash -c "seq 100000 200000 | '$ROWCAST' send --db '$T/full/test.db' --lines"
+	one_line send "the disk is full"
+	[[ $output =~ first\ ([0-9]+)\ lines ]]
+	assert_equal "$(sqlite3 "$T/full/test.db" "SELECT count(*) FROM notification")" "${BASH_REMATCH[1]}"
+}
+
+@test "options: the environment sets what the command line does not" {
+	ROWCAST_DB=$DB ROWCAST_CHANNEL=env run "$ROWCAST" send hi
+	assert_success
+	ROWCAST_DB=$DB ROWCAST_CHANNEL=env run "$ROWCAST" send --channel line hi
+	run sql "SELECT channel FROM notification"
+	assert_output $'env\nline'
+}
+
+@test "options: --help and --version are answered on stdout" {
+	local command
+	for command in init send tail prune rebase; do
+		run --separate-stderr "$ROWCAST" "$command" --help
+		assert_success
+		assert_output --partial "--db FILE"
+		assert_equal "$stderr" ""
+		run "$ROWCAST" "$command" --version
+		assert_success
+	done
+}
