@@ -169,8 +169,12 @@ int
 scan_id(const char *text, int64_t *id)
 {
     bool overflow;
+    int64_t number;
 
-    return read_digits(&text, id, &overflow) == 0 && *text == '\0' ? 0 : -1;
+    if (read_digits(&text, &number, &overflow) != 0 || *text != '\0')
+        return -1;
+    *id = number;
+    return 0;
 }
 
 const char *

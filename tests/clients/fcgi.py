@@ -2,10 +2,10 @@
 """A raw FastCGI client for tests: says exactly what it is told to, well-formed or not.
 
     fcgi.py ADDRESS --get /health?x=1 [NAME=VALUE...]    one request; prints the answer's bytes
-    fcgi.py ADDRESS --script STEP...                     a conversation, step by step
+    fcgi.py ADDRESS STEP...                              a conversation, step by step
 
-ADDRESS is unix:PATH or HOST:PORT. --get ends when the request does: exit 0 after END_REQUEST,
-1 if the connection closed before, 2 after --seconds (10). Steps, in order:
+ADDRESS is unix:PATH or HOST:PORT. --get reads until the peer closes: exit 0 if END_REQUEST
+came before, 1 if not, 2 after --seconds (10). Steps, in order:
 
     begin[:ID[,ROLE[,FLAGS]]]  BEGIN_REQUEST (id 1, role 1 responder, flags 1 keep-conn)
     params[:ID[,NAME=VALUE]...]  the request's parameters and their empty record: GET / with
@@ -23,13 +23,17 @@ ADDRESS is unix:PATH or HOST:PORT. --get ends when the request does: exit 0 afte
     until-end[:ID]             read until END_REQUEST of that id
     until:TYPE                 read until a record of that type
     until-close                read until the peer closes; a reset counts as close
+    wait-file:PATH             read nothing until that file is there
     half-close                 shut down our writing side
     forget                     forget what was read
+    quiet                      print no more records
+    save:FILE                  write what STDOUT has brought, without the CGI header
 
 Each record that is read is printed as one line: TYPE id=N text. Exit 1 and a line on stderr if
 a step's wait fails or takes longer than --seconds."""
 
 import argparse
+import os
 import socket
 import struct
 import sys
@@ -92,10 +96,11 @@ class Peer:
         self.socket.settimeout(seconds)
         self.socket.connect(address)
         self.piece = 0
-        self.buffer = b""
-        self.stdout = b""
+        self.buffer = bytearray()
+        self.stdout = bytearray()
         self.ended = set()
         self.closed = False
+        self.quiet = False
 
     def send(self, data):
         if not self.piece:
@@ -111,8 +116,8 @@ class Peer:
             if len(self.buffer) >= 8:
                 _, kind, request_id, length, padding = struct.unpack(">BBHHB", self.buffer[:7])
                 if len(self.buffer) >= 8 + length + padding:
-                    content = self.buffer[8:8 + length]
-                    self.buffer = self.buffer[8 + length + padding:]
+                    content = bytes(self.buffer[8:8 + length])
+                    del self.buffer[:8 + length + padding]
                     if kind == 6:
                         self.stdout += content
                     elif kind == 3:
@@ -132,6 +137,8 @@ class Peer:
             self.buffer += more
 
     def show(self, got):
+        if self.quiet:
+            return
         kind, request_id, content = got
         if kind == 3:
             app, protocol = struct.unpack(">IB", content[:5])
@@ -148,6 +155,16 @@ class Peer:
         else:
             text = repr(content.decode("utf-8", "replace"))[1:-1]
         print(f"{NAMES.get(kind, kind)} id={request_id} {text}".rstrip(), flush=True)
+
+    def read_until_data(self, text):
+        looked = 0
+        while text not in self.stdout[looked:]:
+            looked = max(0, len(self.stdout) - len(text))
+            got = self.next_record()
+            if got is None:
+                return False
+            self.show(got)
+        return True
 
     def read_until(self, done):
         while not done():
@@ -194,9 +211,19 @@ def step(peer, text):
     elif verb == "half-close":
         peer.socket.shutdown(socket.SHUT_WR)
     elif verb == "forget":
-        peer.stdout, peer.ended = b"", set()
+        peer.stdout, peer.ended = bytearray(), set()
+    elif verb == "wait-file":
+        while not os.path.exists(rest):
+            if time.monotonic() > peer.deadline:
+                raise TimeoutError
+            time.sleep(0.02)
+    elif verb == "quiet":
+        peer.quiet = True
+    elif verb == "save":
+        with open(rest, "wb") as file:
+            file.write(peer.stdout.partition(b"\r\n\r\n")[2])
     elif verb == "until-data":
-        return peer.read_until(lambda: rest.encode() in peer.stdout)
+        return peer.read_until_data(rest.encode())
     elif verb == "until-end":
         return peer.read_until(lambda: number(first) in peer.ended)
     elif verb == "until":
@@ -217,13 +244,13 @@ def step(peer, text):
 
 
 def main():
-    parser = argparse.ArgumentParser(usage=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("address")
     parser.add_argument("--get")
-    parser.add_argument("--script", action="store_true")
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("steps", nargs="*")
-    options = parser.parse_args()
+    options = parser.parse_intermixed_args()
     try:
         peer = Peer(options.address, options.seconds)
     except OSError as error:
@@ -231,10 +258,10 @@ def main():
     if options.get is not None:
         peer.send(whole_request(1, 0, ["PATH=" + options.get] + options.steps))
         try:
-            while 1 not in peer.ended:
+            while True:
                 got = peer.next_record()
                 if got is None:
-                    sys.exit(1)
+                    sys.exit(0 if 1 in peer.ended else 1)
                 if got[0] == 6:
                     sys.stdout.buffer.write(got[2])
                     sys.stdout.buffer.flush()
@@ -252,4 +279,5 @@ def main():
                 sys.exit(f"fcgi.py: connection reset at: {text}")
 
 
-main()
+if __name__ == "__main__":
+    main()
