@@ -9,151 +9,73 @@
 
 #include <stdlib.h>
 
-#define TABLE_FIRST_CAP 64 /* a power of two */
+#include "names.h"
 
-struct list {
-    struct audience **items;
-    size_t count, cap;
-};
-
-/* The audiences under one name (a channel or a user). */
-struct shelf {
-    struct shelf *next;
-    struct list list;
-    uint64_t hash;
-    size_t len;
-    char name[];
-};
-
-struct table {
-    struct shelf **buckets;
-    size_t cap;
-    size_t count;
-};
+#define AUDIENCES_FIRST_CAP 64 /* a power of two */
+#define PATTERNS "*"           /* the one name in by_pattern */
 
 struct audiences {
     struct audience **buckets; /* by hash of filter and format */
     size_t cap;
     size_t count;
-    struct table by_channel;
-    struct table by_user;
-    struct list by_pattern;
+    struct names by_channel; /* a name's items are its audiences */
+    struct names by_user;
+    struct names by_pattern; /* those with patterns, all under one name */
 };
 
-/* --- lists and tables -------------------------------------------------------------------- */
+struct match {
+    const struct row *row;
+    audience_fn fn;
+    void *arg;
+};
+
+/* --- lists --------------------------------------------------------------------------------- */
 
 static int
-list_add(struct list *list, struct audience *audience)
+list_add(void **items, size_t *count, size_t *cap, struct audience *audience)
 {
-    if (list->count == list->cap) {
-        size_t cap = list->cap == 0 ? 2 : list->cap * 2;
-        struct audience **items = realloc(list->items, cap * sizeof(struct audience *));
-        if (items == NULL)
+    struct audience **list = *items;
+    if (*count == *cap) {
+        size_t more = *cap == 0 ? 2 : *cap * 2;
+        list = realloc(list, more * sizeof(struct audience *));
+        if (list == NULL)
             return -1;
-        list->items = items;
-        list->cap = cap;
+        *items = list;
+        *cap = more;
     }
-    list->items[list->count++] = audience;
+    list[(*count)++] = audience;
     return 0;
 }
 
 static void
-list_remove(struct list *list, const struct audience *audience)
+list_remove(struct audience **list, size_t *count, const struct audience *audience)
 {
-    for (size_t i = 0; i < list->count; i++) {
-        if (list->items[i] == audience) {
-            list->items[i] = list->items[--list->count];
+    for (size_t i = 0; i < *count; i++) {
+        if (list[i] == audience) {
+            list[i] = list[--*count];
             return;
         }
     }
 }
 
-static uint64_t
-hash_name(struct slice name)
-{
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (size_t i = 0; i < name.len; i++)
-        hash = (hash ^ (unsigned char)name.p[i]) * UINT64_C(1099511628211);
-    return hash ^ hash >> 32;
-}
-
-static struct shelf **
-table_find(const struct table *table, struct slice name, uint64_t hash)
-{
-    struct shelf **at = &table->buckets[hash & (table->cap - 1)];
-    while (*at != NULL && ((*at)->hash != hash || (*at)->len != name.len ||
-                           memcmp((*at)->name, name.p, name.len) != 0))
-        at = &(*at)->next;
-    return at;
-}
-
 static int
-table_grow(struct table *table)
+shelf_add(struct names *names, struct slice text, struct audience *audience)
 {
-    size_t cap = table->cap == 0 ? TABLE_FIRST_CAP : table->cap * 2;
-    struct shelf **buckets = calloc(cap, sizeof(struct shelf *));
-    if (buckets == NULL)
-        return -1;
-    for (size_t i = 0; i < table->cap; i++) {
-        struct shelf *next;
-        for (struct shelf *shelf = table->buckets[i]; shelf != NULL; shelf = next) {
-            next = shelf->next;
-            shelf->next = buckets[shelf->hash & (cap - 1)];
-            buckets[shelf->hash & (cap - 1)] = shelf;
-        }
-    }
-    free(table->buckets);
-    table->buckets = buckets;
-    table->cap = cap;
-    return 0;
-}
-
-static int
-table_add(struct table *table, struct slice name, struct audience *audience)
-{
-    if (table->count >= table->cap && table_grow(table) != 0)
-        return -1;
-    uint64_t hash = hash_name(name);
-    struct shelf **at = table_find(table, name, hash);
-    if (*at == NULL) {
-        struct shelf *shelf = calloc(1, sizeof *shelf + name.len + 1);
-        if (shelf == NULL)
-            return -1;
-        shelf->hash = hash;
-        shelf->len = name.len;
-        memcpy(shelf->name, name.p, name.len);
-        *at = shelf;
-        table->count++;
-    }
-    return list_add(&(*at)->list, audience);
+    struct name *name = names_get(names, text);
+    return name == NULL ? -1 : list_add(&name->items, &name->count, &name->cap, audience);
 }
 
 static void
-table_remove(struct table *table, struct slice name, const struct audience *audience)
+shelf_remove(struct names *names, struct slice text, const struct audience *audience)
 {
-    if (table->cap == 0)
+    struct name *name = names_find(names, text);
+    if (name == NULL)
         return;
-    struct shelf **at = table_find(table, name, hash_name(name));
-    struct shelf *shelf = *at;
-    if (shelf == NULL)
+    list_remove(name->items, &name->count, audience);
+    if (name->count > 0)
         return;
-    list_remove(&shelf->list, audience);
-    if (shelf->list.count > 0)
-        return;
-    *at = shelf->next;
-    free(shelf->list.items);
-    free(shelf);
-    table->count--;
-}
-
-static const struct list *
-table_get(const struct table *table, struct slice name)
-{
-    static const struct list none;
-    if (table->cap == 0)
-        return &none;
-    const struct shelf *shelf = *table_find(table, name, hash_name(name));
-    return shelf == NULL ? &none : &shelf->list;
+    free(name->items);
+    names_remove(names, name);
 }
 
 /* --- audiences --------------------------------------------------------------------------- */
@@ -163,13 +85,13 @@ audiences_unindex(struct audiences *audiences, struct audience *audience)
 {
     const struct filter *filter = &audience->filter;
     if (filter->user != NULL)
-        table_remove(&audiences->by_user, slice_of(filter->user), audience);
+        shelf_remove(&audiences->by_user, slice_of(filter->user), audience);
     if (filter_is_exact(filter)) {
         for (size_t i = 0; i < filter->requested.count; i++)
-            table_remove(&audiences->by_channel, slice_of(filter->requested.items[i]),
+            shelf_remove(&audiences->by_channel, slice_of(filter->requested.items[i]),
                          audience);
     } else {
-        list_remove(&audiences->by_pattern, audience);
+        shelf_remove(&audiences->by_pattern, slice_of(PATTERNS), audience);
     }
 }
 
@@ -179,13 +101,13 @@ audiences_index(struct audiences *audiences, struct audience *audience)
     const struct filter *filter = &audience->filter;
     int failed = 0;
     if (filter->user != NULL)
-        failed |= table_add(&audiences->by_user, slice_of(filter->user), audience);
+        failed |= shelf_add(&audiences->by_user, slice_of(filter->user), audience);
     if (filter_is_exact(filter)) {
         for (size_t i = 0; i < filter->requested.count; i++)
-            failed |= table_add(&audiences->by_channel,
+            failed |= shelf_add(&audiences->by_channel,
                                 slice_of(filter->requested.items[i]), audience);
     } else {
-        failed |= list_add(&audiences->by_pattern, audience);
+        failed |= shelf_add(&audiences->by_pattern, slice_of(PATTERNS), audience);
     }
     if (failed != 0)
         audiences_unindex(audiences, audience);
@@ -204,7 +126,7 @@ audience_free(struct audience *audience)
 static int
 audiences_grow(struct audiences *audiences)
 {
-    size_t cap = audiences->cap == 0 ? TABLE_FIRST_CAP : audiences->cap * 2;
+    size_t cap = audiences->cap == 0 ? AUDIENCES_FIRST_CAP : audiences->cap * 2;
     struct audience **buckets = calloc(cap, sizeof(struct audience *));
     if (buckets == NULL)
         return -1;
@@ -277,23 +199,27 @@ audiences_leave(struct audiences *audiences, struct audience *audience)
 }
 
 static void
-match_list(const struct list *list, const struct row *row, audience_fn fn, void *arg)
+match_shelf(const struct names *names, struct slice text, const struct match *match)
 {
-    for (size_t i = 0; i < list->count; i++)
-        if (filter_matches(&list->items[i]->filter, row->channel, row->recipient))
-            fn(arg, list->items[i]);
+    const struct name *name = names_find(names, text);
+    struct audience *const *items = name == NULL ? NULL : name->items;
+    for (size_t i = 0; items != NULL && i < name->count; i++)
+        if (filter_matches(&items[i]->filter, match->row->channel, match->row->recipient))
+            match->fn(match->arg, items[i]);
 }
 
 void
 audiences_match(const struct audiences *audiences, const struct row *row, audience_fn fn,
                 void *arg)
 {
+    struct match match = {row, fn, arg};
     if (row->recipient.p != NULL) {
-        match_list(table_get(&audiences->by_user, row->recipient), row, fn, arg);
+        match_shelf(&audiences->by_user, row->recipient, &match);
         return;
     }
-    match_list(table_get(&audiences->by_channel, row->channel), row, fn, arg);
-    match_list(&audiences->by_pattern, row, fn, arg);
+    if (row->channel.p != NULL) /* a foreign table may have none */
+        match_shelf(&audiences->by_channel, row->channel, &match);
+    match_shelf(&audiences->by_pattern, slice_of(PATTERNS), &match);
 }
 
 void
@@ -316,20 +242,6 @@ audiences_new(void)
     return calloc(1, sizeof(struct audiences));
 }
 
-static void
-table_fini(struct table *table)
-{
-    for (size_t i = 0; i < table->cap; i++) {
-        struct shelf *next;
-        for (struct shelf *shelf = table->buckets[i]; shelf != NULL; shelf = next) {
-            next = shelf->next;
-            free(shelf->list.items);
-            free(shelf);
-        }
-    }
-    free(table->buckets);
-}
-
 void
 audiences_free(struct audiences *audiences)
 {
@@ -343,8 +255,8 @@ audiences_free(struct audiences *audiences)
         }
     }
     free(audiences->buckets);
-    table_fini(&audiences->by_channel);
-    table_fini(&audiences->by_user);
-    free(audiences->by_pattern.items);
+    names_fini(&audiences->by_channel);
+    names_fini(&audiences->by_user);
+    names_fini(&audiences->by_pattern);
     free(audiences);
 }

@@ -18,6 +18,8 @@ struct hub_config {
     uint64_t max_age_ms;   /* 0: none */
     unsigned retry_ms;
     unsigned max_streams;
+    unsigned max_per_user;    /* 0: no limit; anonymous ones are not counted */
+    unsigned max_per_address; /* 0: no limit */
     size_t window_bytes;
     size_t max_event_bytes;
 };

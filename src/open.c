@@ -24,6 +24,60 @@ audience_reserve(struct audience *audience)
     return 0;
 }
 
+/* --- limits ------------------------------------------------------------------------------ */
+
+static bool
+is_full(const struct names *names, const char *text, unsigned limit)
+{
+    if (limit == 0 || text == NULL)
+        return false;
+    const struct name *name = names_find(names, slice_of(text));
+    return name != NULL && name->count >= limit;
+}
+
+/* The newcomer is sent away, never an old stream. NULL when there is room. */
+static const char *
+open_refusal(const struct hub *hub, const struct wire *wire, const struct request *request)
+{
+    if (hub->draining)
+        return "restarting";
+    if (wire->over_limit || hub->count >= hub->config.max_streams)
+        return "too many streams";
+    if (is_full(&hub->by_user, request->filter.user, hub->config.max_per_user))
+        return "too many streams of this user";
+    if (is_full(&hub->by_address, request->address, hub->config.max_per_address))
+        return "too many streams from this address";
+    return NULL;
+}
+
+static struct name *
+count_in(struct names *names, const char *text, unsigned limit)
+{
+    struct name *name = NULL;
+    if (limit > 0 && text != NULL)
+        name = names_get(names, slice_of(text));
+    if (name != NULL)
+        name->count++;
+    return name;
+}
+
+static void
+count_out(struct names *names, struct name *name)
+{
+    if (name != NULL && --name->count == 0)
+        names_remove(names, name);
+}
+
+void
+open_uncount(struct stream *stream)
+{
+    count_out(&stream->hub->by_user, stream->user_count);
+    count_out(&stream->hub->by_address, stream->address_count);
+    stream->user_count = stream->address_count = NULL;
+}
+
+/* --- the stream -------------------------------------------------------------------------- */
+
 static struct stream *
 stream_new(struct hub *hub, struct wire *wire, struct request *request)
 {
@@ -43,6 +97,10 @@ stream_new(struct hub *hub, struct wire *wire, struct request *request)
     stream->once = request->format == FORMAT_JSON;
     stream->address = request->address;
     request->address = NULL;
+    stream->user_count =
+        count_in(&hub->by_user, stream->audience->filter.user, hub->config.max_per_user);
+    stream->address_count =
+        count_in(&hub->by_address, stream->address, hub->config.max_per_address);
     stream->epoch = hub->epoch;
     stream->serial = ++hub->serial;
     stream->opened_ms = stream->wrote_ms = uv_now(hub->loop);
@@ -190,11 +248,7 @@ hub_refuse(struct hub *hub, struct wire *wire, enum format format, struct slice 
 void
 hub_open(struct hub *hub, struct wire *wire, struct request *request, struct slice headers)
 {
-    const char *refusal = NULL;
-    if (hub->draining)
-        refusal = "restarting";
-    else if (wire->over_limit || hub->count >= hub->config.max_streams)
-        refusal = "too many streams";
+    const char *refusal = open_refusal(hub, wire, request);
     if (refusal != NULL) {
         hub_refuse(hub, wire, request->format, headers, refusal);
         return;

@@ -261,6 +261,8 @@ serve_init_hub(struct serve *serve, unsigned max_streams, struct error *error)
                              .max_age_ms = (uint64_t)settings->max_age_ms,
                              .retry_ms = (unsigned)settings->retry_ms,
                              .max_streams = max_streams,
+                             .max_per_user = (unsigned)settings->max_per_user,
+                             .max_per_address = (unsigned)settings->max_per_address,
                              .window_bytes = (size_t)settings->window_bytes,
                              .max_event_bytes = (size_t)settings->max_event_bytes};
     serve->feed = feed_new(&serve->loop, &store, &serve->log, error);

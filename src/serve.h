@@ -13,6 +13,8 @@ struct serve_settings {
     int64_t heartbeat_ms;
     int64_t retry_ms;
     int64_t max_streams; /* 0: as many as descriptors allow */
+    int64_t max_per_user;
+    int64_t max_per_address;
     int64_t max_age_ms;
     int64_t stall_ms;
     int64_t window_bytes;

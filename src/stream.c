@@ -88,6 +88,7 @@ stream_set_state(struct stream *stream, enum stream_state state)
     case STREAM_RESTING:
         break;
     case STREAM_CLOSED:
+        open_uncount(stream);
         queue_remove(&stream->by_write);
         queue_push(&hub->closed, &stream->turn);
         hub->count--;

@@ -14,6 +14,7 @@
 #include "wire.h"
 
 struct hub;
+struct name;
 
 enum stream_state {
     STREAM_LIVE,  /* cursor at the hub's tail; in its audience's live list */
@@ -60,6 +61,8 @@ struct stream {
     uint64_t events, bytes;
     uint64_t serial; /* for the log */
     char *address;   /* REMOTE_ADDR or NULL; owned */
+    struct name *user_count; /* in hub->by_user and by_address, NULL where no limit is set */
+    struct name *address_count;
     uint32_t live_index;
     uint32_t epoch; /* the hub's, when the cursor was taken */
     uint8_t state;  /* enum stream_state */
