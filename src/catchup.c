@@ -107,7 +107,7 @@ bool
 catchup_tell_gap(struct stream *stream, const struct hub_start *start)
 {
     struct hub *hub = stream->hub;
-    hub->counters.gaps++;
+    hub->counters->gaps++;
     stream->low_water = feed_marks(hub->feed)->low_water;
     stream->epoch = hub->epoch;
     stream->cursor = start->cursor;
@@ -256,7 +256,7 @@ catchup_document(struct stream *stream)
     records_append_bodies(records, &events);
     stream->cursor = cursor;
     stream->events += records->events;
-    hub->counters.events += records->events;
+    hub->counters->events += records->events;
     if (events.failed)
         stream_drop(stream, CLOSE_NO_MEMORY);
     else

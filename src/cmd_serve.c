@@ -12,9 +12,11 @@
 #include <unistd.h>
 
 #include "fcgi.h"
+#include "hub.h"
 #include "listen.h"
 #include "log.h"
 #include "serve.h"
+#include "workers.h"
 
 #define DAY_MS INT64_C(86400000)
 
@@ -56,6 +58,8 @@ static const struct option options[] = {
     OPTION(max_event_bytes, "max-event-bytes", OPTION_SIZE, .value_name = "SIZE",
            .fallback = "1M", .min = 1, .max = INT64_C(1) << 28,
            .help = "larger data is announced, not sent"),
+    OPTION(workers, "workers", OPTION_COUNT, .value_name = "N", .fallback = "1", .min = 1,
+           .max = WORKERS_MAX, .help = "processes that share the listening socket"),
     OPTION(cors_origins, "cors-origin", OPTION_LIST, .value_name = "ORIGIN",
            .help = "origin whose pages may read, or *; repeatable"),
     OPTION(drain_ms, "drain", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "5",
@@ -80,7 +84,7 @@ static int
 serve_fastcgi(const struct serve_settings *settings, struct listeners *listeners)
 {
     struct error error = {""};
-    int result = serve_run(settings, SERVE_FASTCGI, listeners, &error);
+    int result = workers_run(settings, listeners, &error);
     listeners_close(listeners);
     return result == 0 ? CMD_OK : cmd_fail(command.name, &error);
 }
@@ -90,7 +94,9 @@ static int
 serve_cgi(const struct serve_settings *settings)
 {
     struct error error = {""};
-    if (serve_run(settings, SERVE_CGI, NULL, &error) == 0)
+    struct hub_counters counters = {0};
+    struct serve_worker worker = {&counters, 1, 0};
+    if (serve_run(settings, SERVE_CGI, NULL, &worker, &error) == 0)
         return CMD_OK;
     printf(
         "Status: 500 Internal Server Error\r\nContent-Type: text/plain\r\n"

@@ -57,7 +57,7 @@ void
 fanout_row(void *arg, const struct row *row)
 {
     struct hub *hub = arg;
-    hub->counters.rows++;
+    hub->counters->rows++;
     if (window_add(hub->window, row) != 0)
         hub->batch_broken = true;
     if (!hub->batch_broken)
@@ -148,7 +148,7 @@ send_documents(struct hub *hub, struct audience *audience, size_t first, int64_t
         }
         stream->cursor = tail;
         stream->events += count;
-        hub->counters.events += count;
+        hub->counters->events += count;
         fanout_document(hub, stream, buf_slice(&events));
     }
     buf_fini(&events);
@@ -178,7 +178,7 @@ fanout_document(struct hub *hub, struct stream *stream, struct slice events)
     }
     struct wire *wire = stream->wire;
     stream->bytes += text->len;
-    hub->counters.bytes += text->len;
+    hub->counters->bytes += text->len;
     stream_lose(stream, CLOSE_ANSWERED);
     wire->reader = NULL;
     wire_answer(wire, buf_slice(text));

@@ -133,6 +133,8 @@ hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config *config,
     hub->config = *config;
     hub->log = log;
     hub->tail = feed_tail(feed);
+    hub->counters = &hub->config.counters[hub->config.worker];
+    hub->counters->streams = hub->counters->behind = 0; /* a worker may have died here */
     queue_init(&hub->quiet);
     queue_init(&hub->stuck);
     queue_init(&hub->ready);
@@ -172,29 +174,22 @@ hub_drain(struct hub *hub)
 size_t
 hub_streams(const struct hub *hub)
 {
-    return hub->count;
+    return hub->counters->streams;
 }
 
-size_t
-hub_behind(const struct hub *hub)
+void
+hub_totals(const struct hub *hub, struct hub_counters *totals)
 {
-    size_t count = 0;
-    for (struct queue_link *link = queue_head(&hub->ready);
-         link != NULL && link != &hub->ready.ends; link = link->next)
-        count++;
-    return count;
-}
-
-const struct hub_counters *
-hub_counters(const struct hub *hub)
-{
-    return &hub->counters;
-}
-
-size_t
-hub_window_bytes(const struct hub *hub)
-{
-    return window_bytes(hub->window);
+    /* All of it is 64-bit counters, so it can be added up as such. */
+    enum { WORDS = sizeof *totals / sizeof(uint64_t) };
+    uint64_t *sum = (uint64_t *)(void *)totals;
+    hub->counters->window_bytes = window_bytes(hub->window);
+    *totals = (struct hub_counters){0};
+    for (size_t i = 0; i < hub->config.workers; i++) {
+        const uint64_t *one = (const uint64_t *)(const void *)&hub->config.counters[i];
+        for (size_t word = 0; word < WORDS; word++)
+            sum[word] += one[word];
+    }
 }
 
 static void

@@ -17,14 +17,22 @@ struct hub_config {
     uint64_t stall_ms;     /* 0: never */
     uint64_t max_age_ms;   /* 0: none */
     unsigned retry_ms;
-    unsigned max_streams;
+    uint64_t max_streams;     /* of all workers together */
+    uint64_t max_here;        /* of this one: its descriptors */
     unsigned max_per_user;    /* 0: no limit; anonymous ones are not counted */
     unsigned max_per_address; /* 0: no limit */
     size_t window_bytes;
     size_t max_event_bytes;
+    struct hub_counters *counters; /* one for each worker, outliving the hub */
+    size_t workers;                /* how many; at least 1 */
+    size_t worker;                 /* which one is this hub's */
 };
 
+/* Written by one hub, read by all workers' reports: aligned 64-bit words in shared memory. */
 struct hub_counters {
+    uint64_t streams; /* open now */
+    uint64_t behind;  /* of them in the catch-up queue */
+    uint64_t window_bytes;
     uint64_t opened;
     uint64_t refused; /* over a limit */
     uint64_t closed[CLOSE_WHYS];
@@ -53,9 +61,9 @@ void hub_wire_gone(struct wire *wire, enum close_why why);
 void hub_drain(struct hub *hub);
 
 size_t hub_streams(const struct hub *hub);
-size_t hub_behind(const struct hub *hub);
-const struct hub_counters *hub_counters(const struct hub *hub);
-size_t hub_window_bytes(const struct hub *hub);
+
+/* The sum over all workers. */
+void hub_totals(const struct hub *hub, struct hub_counters *totals);
 
 /* Drops what streams are left. The loop must run once more for handles to close. */
 void hub_free(struct hub *hub);

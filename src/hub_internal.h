@@ -29,9 +29,8 @@ struct hub {
 
     int64_t tail;     /* rows up to it were given to all LIVE streams */
     uint32_t epoch;   /* grows when the database is replaced */
-    size_t count;     /* streams that are not CLOSED */
     uint64_t serial;
-    struct hub_counters counters;
+    struct hub_counters *counters; /* this worker's, in config.counters */
     bool draining;
 
     struct queue quiet;  /* streams that can be written, oldest write first (heartbeats) */

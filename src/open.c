@@ -35,13 +35,24 @@ is_full(const struct names *names, const char *text, unsigned limit)
     return name != NULL && name->count >= limit;
 }
 
+/* Of all workers. */
+static uint64_t
+open_streams(const struct hub *hub)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < hub->config.workers; i++)
+        sum += hub->config.counters[i].streams;
+    return sum;
+}
+
 /* The newcomer is sent away, never an old stream. NULL when there is room. */
 static const char *
 open_refusal(const struct hub *hub, const struct wire *wire, const struct request *request)
 {
     if (hub->draining)
         return "restarting";
-    if (wire->over_limit || hub->count >= hub->config.max_streams)
+    if (wire->over_limit || hub->counters->streams >= hub->config.max_here ||
+        open_streams(hub) >= hub->config.max_streams)
         return "too many streams";
     if (is_full(&hub->by_user, request->filter.user, hub->config.max_per_user))
         return "too many streams of this user";
@@ -109,8 +120,9 @@ stream_new(struct hub *hub, struct wire *wire, struct request *request)
     queue_link_init(&stream->turn);
     queue_push(&hub->quiet, &stream->by_write);
     wire->reader = stream;
-    hub->count++;
-    hub->counters.opened++;
+    hub->counters->streams++;
+    hub->counters->behind++;
+    hub->counters->opened++;
     return stream;
 }
 
@@ -214,7 +226,7 @@ stream_begin(struct stream *stream, const struct hub_start *start, struct slice 
     stream->cursor = stream->started_at = start->cursor;
     stream->low_water = feed_marks(hub->feed)->low_water;
     if (start->has_gap)
-        hub->counters.gaps++;
+        hub->counters->gaps++;
     stream_log_open(stream);
     if (!stream->once) {
         stream_send_opening(stream, start, headers);
@@ -233,7 +245,7 @@ hub_refuse(struct hub *hub, struct wire *wire, enum format format, struct slice 
 {
     unsigned jitter = 0;
     uv_random(NULL, NULL, &jitter, sizeof jitter, 0, NULL);
-    hub->counters.refused++;
+    hub->counters->refused++;
     buf_clear(&hub->scratch);
     buf_append(&hub->scratch, headers.p, headers.len);
     if (format == FORMAT_JSON)

@@ -33,10 +33,12 @@ metric(struct buf *buf, const char *name, const char *type, const char *help,
 void
 report_append_metrics(struct buf *buf, const struct hub *hub, const struct feed *feed)
 {
-    const struct hub_counters *counters = hub_counters(hub);
-    metric(buf, "streams", "gauge", "Open streams.", hub_streams(hub));
+    struct hub_counters totals;
+    const struct hub_counters *counters = &totals;
+    hub_totals(hub, &totals);
+    metric(buf, "streams", "gauge", "Open streams.", counters->streams);
     metric(buf, "streams_behind", "gauge", "Streams in the catch-up queue.",
-           hub_behind(hub));
+           counters->behind);
     metric(buf, "opened_total", "counter", "Streams opened.", counters->opened);
     metric(buf, "refused_total", "counter", "Streams refused over a limit.",
            counters->refused);
@@ -50,7 +52,7 @@ report_append_metrics(struct buf *buf, const struct hub *hub, const struct feed 
     metric(buf, "bytes_total", "counter", "Bytes written, framing counted.",
            counters->bytes);
     metric(buf, "gaps_total", "counter", "Gaps told.", counters->gaps);
-    metric(buf, "window_bytes", "gauge", "Memory of the window.", hub_window_bytes(hub));
+    metric(buf, "window_bytes", "gauge", "Memory of the window.", counters->window_bytes);
     metric(buf, "tail_id", "gauge", "Highest id seen.", (uint64_t)feed_tail(feed));
     metric(buf, "database_up", "gauge", "1 while the database can be read.",
            feed_trouble(feed) == NULL);
@@ -59,15 +61,18 @@ report_append_metrics(struct buf *buf, const struct hub *hub, const struct feed 
 void
 report_append_status(struct buf *buf, const struct hub *hub, const struct feed *feed)
 {
-    const struct hub_counters *counters = hub_counters(hub);
+    struct hub_counters totals;
+    const struct hub_counters *counters = &totals;
+    hub_totals(hub, &totals);
     const struct store_marks *marks = feed_marks(feed);
     buf_printf(buf,
-               "{\"version\":\"%s\",\"streams\":%zu,\"behind\":%zu,\"opened\":%" PRIu64
-               ",\"refused\":%" PRIu64 ",\"rows\":%" PRIu64 ",\"events\":%" PRIu64
-               ",\"bytes\":%" PRIu64 ",\"gaps\":%" PRIu64 ",\"window_bytes\":%zu,",
-               PACKAGE_VERSION, hub_streams(hub), hub_behind(hub), counters->opened,
+               "{\"version\":\"%s\",\"streams\":%" PRIu64 ",\"behind\":%" PRIu64
+               ",\"opened\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"rows\":%" PRIu64
+               ",\"events\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"gaps\":%" PRIu64
+               ",\"window_bytes\":%" PRIu64 ",",
+               PACKAGE_VERSION, counters->streams, counters->behind, counters->opened,
                counters->refused, counters->rows, counters->events, counters->bytes,
-               counters->gaps, hub_window_bytes(hub));
+               counters->gaps, counters->window_bytes);
     buf_append_text(buf, "\"closed\":{");
     for (int why = 0; why < CLOSE_WHYS; why++)
         buf_printf(buf, "%s\"%s\":%" PRIu64, why > 0 ? "," : "",

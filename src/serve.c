@@ -33,6 +33,7 @@ extern char **environ;
 
 struct serve {
     const struct serve_settings *settings;
+    const struct serve_worker *worker;
     uv_loop_t loop;
     struct log log;
     struct feed *feed;
@@ -249,7 +250,7 @@ serve_init_loop(struct serve *serve, struct error *error)
 }
 
 static int
-serve_init_hub(struct serve *serve, unsigned max_streams, struct error *error)
+serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
 {
     const struct serve_settings *settings = serve->settings;
     struct store_config store = {.path = settings->db,
@@ -260,14 +261,22 @@ serve_init_hub(struct serve *serve, unsigned max_streams, struct error *error)
                              .stall_ms = (uint64_t)settings->stall_ms,
                              .max_age_ms = (uint64_t)settings->max_age_ms,
                              .retry_ms = (unsigned)settings->retry_ms,
-                             .max_streams = max_streams,
+                             .max_streams = (uint64_t)settings->max_streams,
+                             .max_here = descriptors > 2 * SERVE_SPARE_DESCRIPTORS
+                                             ? descriptors - SERVE_SPARE_DESCRIPTORS
+                                             : descriptors / 2,
                              .max_per_user = (unsigned)settings->max_per_user,
                              .max_per_address = (unsigned)settings->max_per_address,
                              .window_bytes = (size_t)settings->window_bytes,
-                             .max_event_bytes = (size_t)settings->max_event_bytes};
+                             .max_event_bytes = (size_t)settings->max_event_bytes,
+                             .counters = serve->worker->counters,
+                             .workers = serve->worker->count,
+                             .worker = serve->worker->number};
     serve->feed = feed_new(&serve->loop, &store, &serve->log, error);
     if (serve->feed == NULL)
         return -1;
+    if (hub.max_streams == 0)
+        hub.max_streams = UINT64_MAX;
     serve->hub = hub_new(&serve->loop, serve->feed, &hub, &serve->log, error);
     if (serve->hub == NULL)
         return -1;
@@ -325,18 +334,13 @@ serve_init_signals(struct serve *serve)
 
 int
 serve_run(const struct serve_settings *settings, enum serve_kind kind,
-          const struct listeners *listeners, struct error *error)
+          const struct listeners *listeners, const struct serve_worker *worker,
+          struct error *error)
 {
-    struct serve serve = {.settings = settings};
+    struct serve serve = {.settings = settings, .worker = worker};
     unsigned descriptors = listen_raise_descriptors();
-    unsigned max_streams = descriptors > 2 * SERVE_SPARE_DESCRIPTORS
-                               ? descriptors - SERVE_SPARE_DESCRIPTORS
-                               : descriptors / 2;
-    if (settings->max_streams > 0 && settings->max_streams < max_streams)
-        max_streams = (unsigned)settings->max_streams;
-
     log_init(&serve.log, (enum log_level)settings->log_level);
-    if (settings->max_streams > max_streams)
+    if (settings->max_streams > (int64_t)(descriptors * worker->count))
         log_line(
             &serve.log, LOG_WARN,
             "--max-streams %lld: only %u descriptors are allowed; raise LimitNOFILE or "
@@ -345,7 +349,7 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
     if (serve_init_loop(&serve, error) != 0)
         return -1;
     signal(SIGPIPE, SIG_IGN);
-    int result = serve_init_hub(&serve, max_streams, error);
+    int result = serve_init_hub(&serve, descriptors, error);
     if (result == 0)
         result = kind == SERVE_CGI
                      ? serve_init_cgi(&serve, error)

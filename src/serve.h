@@ -19,6 +19,7 @@ struct serve_settings {
     int64_t stall_ms;
     int64_t window_bytes;
     int64_t max_event_bytes;
+    int64_t workers;
     int64_t drain_ms;
     int64_t request_timeout_ms;
     struct option_list cors_origins;
@@ -28,10 +29,19 @@ struct serve_settings {
 enum serve_kind { SERVE_FASTCGI, SERVE_CGI };
 
 struct listeners;
+struct hub_counters;
+
+/* The process at hand among those that share the work. */
+struct serve_worker {
+    struct hub_counters *counters; /* one for each worker */
+    size_t count;
+    size_t number; /* 0 .. count - 1 */
+};
 
 /* Serves until SIGTERM or SIGINT (FastCGI: the sockets in listeners) or until the one request of
  * the environment is answered (CGI). Returns 0, or -1 with *error when it cannot start. */
 int serve_run(const struct serve_settings *settings, enum serve_kind kind,
-              const struct listeners *listeners, struct error *error);
+              const struct listeners *listeners, const struct serve_worker *worker,
+              struct error *error);
 
 #endif

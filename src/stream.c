@@ -71,6 +71,8 @@ stream_set_state(struct stream *stream, enum stream_state state)
     else if (state == STREAM_LIVE)
         return;
     bool was_blocked = stream->state == STREAM_BLOCKED;
+    hub->counters->behind -= stream->state == STREAM_READY;
+    hub->counters->behind += state == STREAM_READY;
     stream->state = (uint8_t)state;
 
     switch (state) {
@@ -91,7 +93,7 @@ stream_set_state(struct stream *stream, enum stream_state state)
         open_uncount(stream);
         queue_remove(&stream->by_write);
         queue_push(&hub->closed, &stream->turn);
-        hub->count--;
+        hub->counters->streams--;
         return;
     }
     if (was_blocked) {
@@ -130,7 +132,7 @@ stream_book(struct stream *stream, const struct mark *mark)
     if (mark->told != 0)
         stream->told = mark->told;
     stream->events += mark->events;
-    stream->hub->counters.events += mark->events;
+    stream->hub->counters->events += mark->events;
     if (mark->cut.id != 0 && stream_need_extra(stream) == NULL)
         return -1;
     if (stream->extra != NULL)
@@ -153,7 +155,7 @@ stream_write(struct stream *stream, const struct records *records)
     }
     stream->wrote_ms = uv_now(hub->loop);
     stream->bytes += taken;
-    hub->counters.bytes += taken;
+    hub->counters->bytes += taken;
     if (result == WIRE_BLOCKED) {
         /* What follows once the socket drains belongs to the same write: no throttle between. */
         if (stream->extra != NULL)
@@ -190,7 +192,7 @@ static void
 stream_close(struct stream *stream, enum close_why why)
 {
     stream_log_close(stream, why);
-    stream->hub->counters.closed[why]++;
+    stream->hub->counters->closed[why]++;
     stream->wire = NULL;
     stream_set_state(stream, STREAM_CLOSED);
 }

@@ -1,0 +1,228 @@
+/* workers.c - forks, watches and ends the workers; see workers.h.
+ *
+ * cmd_serve.c calls it with open sockets. The parent blocks the signals that concern it and
+ * waits for them one at a time, so nothing runs in a signal handler. */
+#include "config.h"
+
+#include "workers.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
+#ifdef HAVE_SYSTEMD
+#include <systemd/sd-daemon.h>
+#endif
+
+#include "hub.h"
+#include "log.h"
+
+/* A worker that dies younger than this is not started again at once: what kills it may still be
+ * there. */
+#define YOUNG_S 1
+#define KILL_AFTER_DRAIN_S 2
+
+struct workers {
+    const struct serve_settings *settings;
+    const struct listeners *listeners;
+    struct log log;
+    struct hub_counters *counters;
+    size_t count;
+    pid_t pids[WORKERS_MAX]; /* 0: not running */
+    time_t started[WORKERS_MAX];
+    sigset_t signals;
+    sigset_t before;
+};
+
+static time_t
+now_s(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
+static int
+worker_main(const struct workers *workers, size_t number)
+{
+    struct serve_worker worker = {workers->counters, workers->count, number};
+    struct error error = {""};
+#ifdef __linux__
+    prctl(PR_SET_PDEATHSIG, SIGTERM); /* the parent was killed: do not live on unwatched */
+#endif
+    sigprocmask(SIG_SETMASK, &workers->before, NULL);
+    if (serve_run(workers->settings, SERVE_FASTCGI, workers->listeners, &worker, &error) ==
+        0)
+        return 0;
+    log_line(&workers->log, LOG_ERROR, "worker %zu: %s", number, error.text);
+    return 1;
+}
+
+static int
+worker_start(struct workers *workers, size_t number)
+{
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(worker_main(workers, number));
+    if (pid < 0) {
+        log_line(&workers->log, LOG_ERROR, "cannot start worker %zu: %s", number,
+                 strerror(errno));
+        return -1;
+    }
+    workers->pids[number] = pid;
+    workers->started[number] = now_s();
+    return 0;
+}
+
+static size_t
+workers_alive(const struct workers *workers)
+{
+    size_t alive = 0;
+    for (size_t i = 0; i < workers->count; i++)
+        alive += workers->pids[i] != 0;
+    return alive;
+}
+
+/* Buries the dead. */
+static void
+workers_reap(struct workers *workers, bool ending)
+{
+    int status;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        for (size_t i = 0; i < workers->count; i++) {
+            if (workers->pids[i] != pid)
+                continue;
+            workers->pids[i] = 0;
+            workers->counters[i].streams = workers->counters[i].behind = 0;
+            if (!ending)
+                log_line(&workers->log, LOG_ERROR, "worker %zu (pid %ld) died: %s %d", i,
+                         (long)pid, WIFSIGNALED(status) ? "signal" : "exit code",
+                         WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
+        }
+    }
+}
+
+/* Starts those that are missing, but for the ones that died young: a second later. */
+static void
+workers_refill(struct workers *workers)
+{
+    for (size_t i = 0; i < workers->count; i++)
+        if (workers->pids[i] == 0 && now_s() - workers->started[i] >= YOUNG_S)
+            worker_start(workers, i);
+}
+
+static void
+workers_signal(const struct workers *workers, int signum)
+{
+    for (size_t i = 0; i < workers->count; i++)
+        if (workers->pids[i] != 0)
+            kill(workers->pids[i], signum);
+}
+
+/* Waits for a signal, at most a second. 0: none came. */
+static int
+workers_wait(const struct workers *workers)
+{
+    static const struct timespec second = {.tv_sec = 1};
+    int signum = sigtimedwait(&workers->signals, NULL, &second);
+    return signum < 0 ? 0 : signum;
+}
+
+static void
+workers_end(struct workers *workers)
+{
+    time_t patience = workers->settings->drain_ms / 1000 + 1 + KILL_AFTER_DRAIN_S;
+    time_t began = now_s();
+    workers_signal(workers, SIGTERM);
+    workers_reap(workers, true);
+    while (workers_alive(workers) > 0) {
+        if (now_s() - began > patience)
+            workers_signal(workers, SIGKILL);
+        workers_wait(workers);
+        workers_reap(workers, true);
+    }
+}
+
+static void
+workers_watch(struct workers *workers)
+{
+    for (;;) {
+        int signum = workers_wait(workers);
+        if (signum == SIGTERM || signum == SIGINT)
+            return;
+        workers_reap(workers, false);
+        workers_refill(workers);
+    }
+}
+
+/* What no worker could serve either is said once, before there are any. */
+static int
+workers_check(const struct serve_settings *settings, struct error *error)
+{
+    struct store_config config = {
+        .path = settings->db, .table = settings->table, .mode = STORE_READ};
+    bool busy = false;
+    struct store *store = store_open(&config, &busy, error);
+    store_close(store); /* no connection may be carried over a fork */
+    return store != NULL || busy ? 0 : -1;
+}
+
+static int
+workers_supervise(struct workers *workers, struct error *error)
+{
+    if (workers_check(workers->settings, error) != 0)
+        return -1;
+    sigemptyset(&workers->signals);
+    sigaddset(&workers->signals, SIGTERM);
+    sigaddset(&workers->signals, SIGINT);
+    sigaddset(&workers->signals, SIGCHLD);
+    sigprocmask(SIG_BLOCK, &workers->signals, &workers->before);
+    int result = 0;
+    for (size_t i = 0; i < workers->count && result == 0; i++)
+        result = worker_start(workers, i);
+    if (result == 0) {
+#ifdef HAVE_SYSTEMD
+        sd_notify(0, "READY=1");
+#endif
+        workers_watch(workers);
+    } else {
+        error_set(error, "cannot start %zu workers: %s", workers->count, strerror(errno));
+    }
+    workers_end(workers);
+    sigprocmask(SIG_SETMASK, &workers->before, NULL);
+    return result;
+}
+
+int
+workers_run(const struct serve_settings *settings, const struct listeners *listeners,
+            struct error *error)
+{
+    struct workers workers = {
+        .settings = settings, .listeners = listeners, .count = (size_t)settings->workers};
+    size_t bytes = workers.count * sizeof(struct hub_counters);
+    log_init(&workers.log, (enum log_level)settings->log_level);
+    workers.counters =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (workers.counters == MAP_FAILED)
+        return error_set(error, "cannot share memory: %s", strerror(errno));
+
+    int result;
+    if (workers.count > 1) {
+        result = workers_supervise(&workers, error);
+    } else {
+        struct serve_worker worker = {workers.counters, 1, 0};
+        result = serve_run(settings, SERVE_FASTCGI, listeners, &worker, error);
+    }
+    munmap(workers.counters, bytes);
+    return result;
+}

@@ -1,0 +1,18 @@
+/* workers.h - several processes that share the listening sockets, and nothing else.
+ *
+ * The parent only watches: a worker that dies is started again, its readers come back with
+ * Last-Event-ID. The one thing in common is a page of counters, for limits and reports. */
+#ifndef ROWCAST_WORKERS_H
+#define ROWCAST_WORKERS_H
+
+#include "listen.h"
+#include "serve.h"
+
+#define WORKERS_MAX 64
+
+/* Serves with settings->workers processes (1: this one). Returns 0 after SIGTERM or SIGINT and the
+ * end of all workers, or -1 with *error. */
+int workers_run(const struct serve_settings *settings, const struct listeners *listeners,
+                struct error *error);
+
+#endif
