@@ -182,7 +182,8 @@ catchup_seek(struct stream *stream)
     struct store_range range = {.after = INT64_MIN,
                                 .up_to = extra->seek_at,
                                 .max_rows = SEEK_ROWS,
-                                .narrow = &stream->audience->filter};
+                                .narrow = &stream->audience->filter,
+                                .collapse = true};
     struct store_progress progress = {0};
     struct error error = {""};
     enum store_result result =

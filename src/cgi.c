@@ -43,7 +43,9 @@ cgi_finish(struct cgi *cgi)
 static void
 cgi_watch(struct cgi *cgi)
 {
-    int events = UV_DISCONNECT | (cgi->wants_write ? UV_WRITABLE : 0);
+    /* Asks for nothing that comes by itself: a hang-up or an error is told in any case. Not for
+     * UV_DISCONNECT: Apache's mod_cgid half-closes the socket once the request is written. */
+    int events = UV_PRIORITIZED | (cgi->wants_write ? UV_WRITABLE : 0);
     if (cgi->has_poll && !cgi->done)
         uv_poll_start(&cgi->poll, events, on_event);
 }
@@ -79,8 +81,9 @@ static void
 on_event(uv_poll_t *poll, int status, int events)
 {
     struct cgi *cgi = poll->data;
-    /* A pipe whose reader is gone reports an error, a socket a disconnect. */
-    if (status < 0 || (events & UV_DISCONNECT)) {
+    /* A pipe whose reader is gone reports an error, a socket a hang-up, which libuv turns into
+     * what was asked for. */
+    if (status < 0 || (events & UV_PRIORITIZED)) {
         if (cgi->wire.reader != NULL)
             cgi->handlers.gone(cgi->arg, &cgi->wire, GONE_CLOSED);
         cgi_finish(cgi);

@@ -117,7 +117,11 @@ fcgi_accept(struct fcgi *fcgi)
     fcgi->used = true;
     fcgi->request.keepConnection = 1;
     fcgi->request.ipcFd = fcgi->pair[1];
-    return FCGX_Accept_r(&fcgi->request) == 0 ? 0 : -1;
+    if (FCGX_Accept_r(&fcgi->request) == 0)
+        return 0;
+    if (fcgi->request.ipcFd < 0)
+        fcgi->pair[1] = -1; /* libfcgi has closed it: the number may be another's by now */
+    return -1;
 }
 
 const char *const *

@@ -88,8 +88,10 @@ unix_lock(struct listeners *listeners, const char *path, struct error *error)
                          "cannot create %s: %s: the user that rowcast runs as needs "
                          "write permission on that folder",
                          lock_path, strerror(errno));
-    if (flock(listeners->lock_fd, LOCK_EX | LOCK_NB) == 0)
+    if (flock(listeners->lock_fd, LOCK_EX | LOCK_NB) == 0) {
+        listeners->lock_path = strdup(lock_path);
         return 0;
+    }
     close(listeners->lock_fd);
     listeners->lock_fd = -1;
     return error_set(error,
@@ -302,6 +304,9 @@ listeners_close(struct listeners *listeners)
         listeners->unlink_path = NULL;
     }
     if (listeners->lock_fd >= 0) {
+        unlink(listeners->lock_path);
+        free(listeners->lock_path);
+        listeners->lock_path = NULL;
         close(listeners->lock_fd);
         listeners->lock_fd = -1;
     }

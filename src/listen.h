@@ -15,7 +15,8 @@ struct listeners {
     int fds[LISTEN_SOCKETS_MAX];
     int count;
     char *unlink_path; /* the Unix socket that we made; owned */
-    int lock_fd;       /* -1, or the lock beside it */
+    char *lock_path;   /* and the lock beside it; owned */
+    int lock_fd;       /* -1: none */
 };
 
 /* Opens `address`: unix:PATH, HOST:PORT or [V6]:PORT (port 0: any; numeric addresses and names

@@ -143,7 +143,7 @@ records_add_event(struct records *records, int64_t id, struct slice event, size_
 {
     if (event.len - offset > RECORD_BODY_MAX) {
         records_add_long(records, id, event, offset);
-    } else {
+    } else if (event.len > offset) { /* an empty record would end the whole response */
         records_make_room(records, event.len - offset);
         buf_append(&records->bytes, event.p + offset, event.len - offset);
     }

@@ -25,7 +25,8 @@ struct watch {
     size_t name_len;
     watch_fn look;
     void *arg;
-    uint64_t wait_us; /* the wait before the next look */
+    uint64_t wait_us;   /* the wait before the next look */
+    uint64_t waited_us; /* since the event */
     int handles;
     bool has_events;
 };
@@ -51,13 +52,25 @@ watch_arm(struct watch *watch)
     uv_timer_start(&watch->timer, on_uv_timer, (watch->wait_us + 999) / 1000, 0);
 }
 
+/* Doubling, but in finer steps while an fsync may still be under way: the wait that is on when
+ * the commit becomes visible is what a row is late by. */
+static uint64_t
+next_wait_us(const struct watch *watch)
+{
+    uint64_t next = watch->wait_us * 2;
+    if (watch->waited_us < WATCH_FINE_US)
+        next = watch->waited_us / 4;
+    if (next < WATCH_FIRST_US)
+        next = WATCH_FIRST_US;
+    return next < WATCH_FALLBACK_US ? next : WATCH_FALLBACK_US;
+}
+
 static void
 on_timer(struct watch *watch)
 {
     bool is_tick = watch->wait_us >= WATCH_FALLBACK_US;
-    watch->wait_us *= 2;
-    if (watch->wait_us > WATCH_FALLBACK_US)
-        watch->wait_us = WATCH_FALLBACK_US;
+    watch->waited_us += watch->wait_us;
+    watch->wait_us = next_wait_us(watch);
     watch_arm(watch);
     watch->look(watch->arg, is_tick);
 }
@@ -76,6 +89,7 @@ void
 watch_nudge(struct watch *watch)
 {
     watch->wait_us = WATCH_FIRST_US;
+    watch->waited_us = 0;
     watch_arm(watch);
 }
 

@@ -137,6 +137,15 @@ wire_send_plain(struct wire *wire, struct slice records, size_t *taken)
     return out == records.len ? WIRE_SENT : WIRE_BLOCKED;
 }
 
+static void
+records_renumber(char *records, size_t len, uint16_t request_id)
+{
+    for (size_t at = 0; at < len; at += record_len(records + at)) {
+        records[at + 2] = (char)(request_id >> 8);
+        records[at + 3] = (char)(request_id & 0xff);
+    }
+}
+
 /* The records carry request id 1; this peer uses another. */
 static enum wire_result
 wire_send_renumbered(struct wire *wire, struct slice records, size_t *taken)
@@ -145,10 +154,7 @@ wire_send_renumbered(struct wire *wire, struct slice records, size_t *taken)
     if (copy == NULL)
         return WIRE_GONE;
     memcpy(copy, records.p, records.len);
-    for (size_t at = 0; at < records.len; at += record_len(copy + at)) {
-        copy[at + 2] = (char)(wire->request_id >> 8);
-        copy[at + 3] = (char)(wire->request_id & 0xff);
-    }
+    records_renumber(copy, records.len, wire->request_id);
     uint16_t id = wire->request_id;
     wire->request_id = 1;
     enum wire_result result = wire_send(wire, (struct slice){copy, records.len}, taken);
@@ -163,6 +169,8 @@ wire_send(struct wire *wire, struct slice records, size_t *taken)
     *taken = 0;
     if (records.len == 0)
         return WIRE_SENT;
+    if (wire->rest != NULL)
+        return WIRE_BLOCKED; /* nothing may get into the middle of a record */
     if (wire->plain)
         return wire_send_plain(wire, records, taken);
     if (wire->request_id != 1)
@@ -242,14 +250,11 @@ wire_answer(struct wire *wire, struct slice text)
         struct records records = {0};
         records_start(&records, 0);
         records_add_text(&records, text);
-        size_t taken = 0;
-        result = records_finish(&records) != 0 ? WIRE_GONE : WIRE_SENT;
-        struct slice bytes = buf_slice(&records.bytes);
-        if (result == WIRE_SENT)
-            result = wire_send(wire, bytes, &taken);
-        if (result == WIRE_BLOCKED && taken < bytes.len &&
-            wire_keep(wire, (struct slice){bytes.p + taken, bytes.len - taken}) != 0)
-            result = WIRE_GONE;
+        result = WIRE_GONE;
+        if (records_finish(&records) == 0) {
+            records_renumber(records.bytes.p, records.bytes.len, wire->request_id);
+            result = wire_push(wire, buf_slice(&records.bytes));
+        }
         records_fini(&records);
     }
     if (result != WIRE_GONE)

@@ -42,7 +42,7 @@ struct wire {
 
 /* Sends whole records. On WIRE_SENT all is out. On WIRE_BLOCKED *taken is the end of the last
  * record that was begun: its rest is kept and goes out by wire_flush, what follows it is the
- * caller's to send again. Only to be called when nothing is left over (wire_is_clear). */
+ * caller's to send again. While something is left over that is WIRE_BLOCKED, *taken 0. */
 enum wire_result wire_send(struct wire *wire, struct slice records, size_t *taken);
 
 /* Sends what was left over. */
