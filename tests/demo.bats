@@ -1,0 +1,72 @@
+#!/usr/bin/env bats
+# demo.bats - tools/demo: a page in one command, and nothing left of it afterwards.
+#
+# shellcheck shell=bash
+
+load helper
+
+# Starts the demo and returns when it has said where it is. Sets DEMO and BASE.
+start_demo() {
+	export ROWCAST
+	TMPDIR=$T background "$SRC/tools/demo" "$@" >"$T/demo.log" 2>&1
+	DEMO=$PID
+	wait_for_start "$DEMO" grep -q Ctrl-C "$T/demo.log" || fail "$(cat "$T/demo.log")"
+	BASE=$(sed -n 's/^ *Open *//p' "$T/demo.log")
+	DEMO_DB=$(sed -n "s/^ *Insert .* --db \\([^ ]*\\) .*/\\1/p" "$T/demo.log")
+}
+
+@test "demo: serves the page and the stream, and Ctrl-C leaves nothing behind" {
+	start_demo --port "$(free_port)"
+	run curl -s "$BASE"
+	assert_output --partial '<title>rowcast'
+	run curl -s -o /dev/null -w '%{http_code} %{content_type}' "${BASE}demo.js"
+	assert_output '200 text/javascript'
+	listen a "${BASE}events"
+	"$ROWCAST" send --db "$DEMO_DB" Hello
+	expect_data a Hello
+	sqlite3 "$DEMO_DB" "INSERT INTO notification(data) VALUES ('again')"
+	expect_data a again
+	kill -INT -- "-$DEMO"
+	wait_for group_is_gone "$DEMO"
+	wait_for stream_ended a
+	wait "$DEMO"
+	run find "$T" -name 'rowcast-demo.*'
+	assert_output ''
+	run pgrep -f "$DEMO_DB"
+	assert_output ''
+}
+
+@test "demo: takes the next port if one is taken, and --port insists" {
+	local port next
+	start_demo
+	port=${BASE##*:} port=${port%/}
+	local first=$DEMO
+	start_demo
+	next=${BASE##*:} next=${next%/}
+	[[ $next -gt $port ]]
+	run "$SRC/tools/demo" --port "$port"
+	assert_failure 1
+	assert_output --partial "port $port is taken"
+	end_group TERM "$DEMO"
+	end_group TERM "$first"
+}
+
+@test "demo: --dir keeps the database, and starts with it again" {
+	start_demo --dir "$T/kept" --port "$(free_port)"
+	"$ROWCAST" send --db "$T/kept/demo.db" one
+	end_group TERM "$DEMO"
+	start_demo --dir "$T/kept" --port "$(free_port)"
+	listen a "${BASE}events?since=all"
+	expect_data a one
+	end_group TERM "$DEMO"
+	[[ -f $T/kept/demo.db ]]
+}
+
+@test "demo: wrong usage is 2" {
+	run "$SRC/tools/demo" --port
+	assert_failure 2
+	run "$SRC/tools/demo" --port eighty
+	assert_failure 2
+	run "$SRC/tools/demo" --nonsense
+	assert_failure 2
+}
