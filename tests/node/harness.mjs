@@ -1,0 +1,258 @@
+// harness.mjs - a rowcast and a lighttpd of one's own, for the tests with real JavaScript clients.
+//
+// Each site has a folder, a database, a Unix socket and a free port of its own, and lighttpd
+// runs the shipped lighttpd/rowcast.conf with nothing but the socket's path replaced. Waiting is
+// for a condition, never for a time. Only processes that were started here are ended.
+import { execFileSync, spawn } from 'node:child_process';
+import fs from 'node:fs';
+import { createRequire } from 'node:module';
+import net from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const here = path.dirname(fileURLToPath(import.meta.url));
+const top = path.resolve(here, '../..');
+const WAIT_MS = 20000;
+
+export const ROWCAST = path.resolve(process.env.ROWCAST ?? path.join(top, 'rowcast'));
+export const LIGHTTPD = process.env.LIGHTTPD ?? '/usr/sbin/lighttpd';
+export const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+
+// A package from node_modules here, or from ROWCAST_NODE_MODULES (a build from a read-only or
+// unpacked tree, as make distcheck does). A missing one is a failure, not a skip.
+export function need(name) {
+  const folder = process.env.ROWCAST_NODE_MODULES ?? path.join(here, 'node_modules');
+  try {
+    return createRequire(path.join(folder, 'from-here.js'))(path.join(folder, name));
+  } catch (error) {
+    throw new Error(`${name} is not in ${folder}: run npm ci in tests/node, `
+      + `or set ROWCAST_NODE_MODULES (${error.code})`);
+  }
+}
+
+// --- waiting ------------------------------------------------------------------------------
+
+export async function until(what, condition, ms = WAIT_MS) {
+  const end = Date.now() + ms;
+  for (;;) {
+    const value = await condition();
+    if (value)
+      return value;
+    if (Date.now() > end)
+      throw new Error(`waited ${ms} ms in vain: ${typeof what === 'function' ? what() : what}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+function accepts(address) {
+  return new Promise((resolve) => {
+    const socket = net.connect(address);
+    socket.once('connect', () => { socket.destroy(); resolve(true); });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+function freePort() {
+  return new Promise((resolve, reject) => {
+    const server = net.createServer();
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => {
+      const { port } = server.address();
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+// --- processes ----------------------------------------------------------------------------
+
+const running = new Set();
+process.on('exit', () => {
+  for (const child of running)
+    child.kill('SIGKILL');
+});
+
+class Daemon {
+  constructor(program, args, logFile) {
+    this.log = logFile;
+    const fd = fs.openSync(logFile, 'a');
+    this.child = spawn(program, args, { stdio: ['ignore', fd, fd] });
+    fs.closeSync(fd);
+    this.ended = new Promise((resolve) => {
+      this.child.once('error', (error) => resolve(`cannot start: ${error.message}`));
+      this.child.once('exit', (code, signal) => resolve(signal ?? code));
+    });
+    this.alive = true;
+    running.add(this.child);
+    this.ended.then(() => {
+      this.alive = false;
+      running.delete(this.child);
+    });
+  }
+
+  // Waits until it accepts on the address; throws with its log when it ends before.
+  async ready(address) {
+    await until(`${this.child.spawnfile} accepts on ${JSON.stringify(address)}`, async () => {
+      if (!this.alive)
+        throw new Error(`${this.child.spawnfile} ended (${await this.ended}): ${fs.readFileSync(this.log, 'utf8')}`);
+      return accepts(address);
+    });
+  }
+
+  // Returns how it ended: an exit code or a signal's name.
+  async stop(signal = 'SIGTERM') {
+    this.child.kill(signal);
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), WAIT_MS);
+    const how = await this.ended;
+    clearTimeout(timer);
+    return how;
+  }
+}
+
+// --- a site -------------------------------------------------------------------------------
+
+export class Site {
+  // options: arguments for `rowcast serve` besides --db and --listen.
+  static async start(...options) {
+    const site = new Site();
+    site.options = options;
+    site.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'rowcast-node-'));
+    site.db = path.join(site.dir, 'test.db');
+    site.socket = path.join(site.dir, 'rowcast.sock');
+    try {
+      execFileSync(ROWCAST, ['init', '--db', site.db], { stdio: 'pipe' });
+      site.makePages();
+      await site.startRowcast();
+      await site.startLighttpd();
+    } catch (error) {
+      await site.close();
+      throw error;
+    }
+    return site;
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  events(query = '') {
+    return `${this.url}/events${query === '' ? '' : `?${query}`}`;
+  }
+
+  makePages() {
+    this.pages = path.join(this.dir, 'www');
+    fs.mkdirSync(this.pages);
+    for (const name of ['demo.html', 'demo.css', 'demo.js'])
+      fs.copyFileSync(path.join(top, 'web', name), path.join(this.pages, name));
+    fs.writeFileSync(path.join(this.pages, 'demo-config.json'), JSON.stringify({ db: this.db, rowcast: ROWCAST }));
+  }
+
+  async startRowcast() {
+    this.rowcast = new Daemon(ROWCAST, ['serve', '--db', this.db, '--listen', `unix:${this.socket}`,
+      ...this.options], path.join(this.dir, 'rowcast.log'));
+    await this.rowcast.ready(this.socket);
+  }
+
+  // Connections on rowcast's socket, as unix(7)'s /proc/net/unix has them: all that carry its
+  // path but the listening one (flag __SO_ACCEPTCON).
+  connections() {
+    return fs.readFileSync('/proc/net/unix', 'utf8').split('\n').filter((line) => {
+      const fields = line.trim().split(/\s+/);
+      return fields[7] === this.socket && fields[3] !== '00010000';
+    }).length;
+  }
+
+  // What each file of tests ends with: rowcast is alive, has let go of every reader, ends as told
+  // and without a word from a sanitizer.
+  async endsWell() {
+    if (!this.rowcast.alive)
+      throw new Error(`rowcast has ended: ${await this.rowcast.ended}`);
+    await this.lighttpd.stop();
+    await until(() => `no connection is left, have ${this.connections()}`, () => this.connections() === 0);
+    const how = await this.rowcast.stop();
+    const log = fs.readFileSync(this.rowcast.log, 'utf8');
+    if (how !== 0 || /Sanitizer|runtime error/.test(log))
+      throw new Error(`rowcast ended with ${how}: ${log}`);
+  }
+
+  // The first start finds a port (again, if another process was quicker); later ones keep it, as
+  // the clients come back to it.
+  async startLighttpd() {
+    const known = this.port !== undefined;
+    for (let tries = 1; ; tries++) {
+      this.port ??= await freePort();
+      this.writeLighttpdConf();
+      this.lighttpd = new Daemon(LIGHTTPD, ['-D', '-f', path.join(this.dir, 'lighttpd.conf')],
+        path.join(this.dir, 'lighttpd.log'));
+      try {
+        await this.lighttpd.ready({ port: this.port, host: '127.0.0.1' });
+        return;
+      } catch (error) {
+        if (known || tries === 5)
+          throw error;
+        this.port = undefined;
+      }
+    }
+  }
+
+  writeLighttpdConf() {
+    const shipped = fs.readFileSync(path.join(top, 'lighttpd/rowcast.conf'), 'utf8');
+    const used = shipped.replaceAll('/run/rowcast/rowcast.sock', this.socket);
+    if (used === shipped)
+      throw new Error('lighttpd/rowcast.conf does not have the socket /run/rowcast/rowcast.sock');
+    fs.writeFileSync(path.join(this.dir, 'rowcast.conf'), used);
+    fs.writeFileSync(path.join(this.dir, 'lighttpd.conf'), `
+server.document-root = "${this.pages}"
+server.bind = "127.0.0.1"
+server.port = ${this.port}
+mimetype.assign = ( ".html" => "text/html; charset=utf-8", ".css" => "text/css",
+                    ".js" => "text/javascript", ".json" => "application/json" )
+include "${this.dir}/rowcast.conf"
+`);
+  }
+
+  // Runs SQL in the sqlite3 shell, as a user does; returns what it prints.
+  sql(text) {
+    return execFileSync('sqlite3', ['-bail', '-batch', '-cmd', '.timeout 5000', this.db],
+      { input: text, encoding: 'utf8', maxBuffer: 64 << 20 });
+  }
+
+  // Inserts one row; columns as JavaScript text, null or Buffer (bytes that are not UTF-8). The
+  // id is returned as text, as clients see it.
+  insert(columns) {
+    const names = Object.keys(columns);
+    return this.sql(`INSERT INTO notification(${names.join(', ')})
+      VALUES (${names.map((name) => literal(columns[name])).join(', ')}) RETURNING id;`).trim();
+  }
+
+  // All rows as the table has them: data as bytes.
+  rows(where = '1') {
+    const text = this.sql(`SELECT id, hex(channel), CASE WHEN event IS NULL THEN 'null' ELSE hex(event) END,
+      hex(data), created_at FROM notification WHERE ${where} ORDER BY id;`);
+    return text.split('\n').filter(Boolean).map((line) => {
+      const [id, channel, event, data, createdAt] = line.split('|');
+      return {
+        id,
+        channel: Buffer.from(channel, 'hex').toString(),
+        event: event === 'null' ? null : Buffer.from(event, 'hex').toString(),
+        data: Buffer.from(data, 'hex'),
+        created_at: Number(createdAt),
+      };
+    });
+  }
+
+  async close() {
+    for (const daemon of [this.lighttpd, this.rowcast]) {
+      if (daemon?.alive)
+        await daemon.stop();
+    }
+    fs.rmSync(this.dir, { recursive: true, force: true });
+  }
+}
+
+function literal(value) {
+  if (value === null)
+    return 'NULL';
+  // As bytes: the shell's own quoting knows neither NUL nor bytes that are not UTF-8.
+  return `CAST(X'${Buffer.from(value).toString('hex')}' AS TEXT)`;
+}
