@@ -48,9 +48,7 @@ note_match(void *arg, struct audience *audience)
         hub->batch_broken = true;
         return;
     }
-    size_t first = window_find(hub->window, hub->tail);
-    audience->batch[audience->batch_count++] =
-        (uint32_t)(window_count(hub->window) - 1 - first);
+    audience->batch[audience->batch_count++] = hub->batch_rows - 1;
 }
 
 void
@@ -58,8 +56,10 @@ fanout_row(void *arg, const struct row *row)
 {
     struct hub *hub = arg;
     hub->counters->rows++;
+    hub->batch_rows++;
     if (window_add(hub->window, row) != 0)
         hub->batch_broken = true;
+    window_trim(hub->window, hub->tail); /* a long batch must not grow it by its size */
     if (!hub->batch_broken)
         audiences_match(hub->audiences, row, note_match, hub);
 }
@@ -231,6 +231,7 @@ fanout_batch(void *arg, const struct store_marks *marks, int64_t tail, int64_t l
         hub->touched[i]->batch_count = 0;
     hub->touched_count = 0;
     hub->batch_broken = false;
+    hub->batch_rows = 0;
 
     hub->tail = tail;
     if (marks->low_water > window_floor(hub->window) && marks->low_water > marks->base)

@@ -115,13 +115,14 @@ feed_read_page(struct feed *feed, struct error *error)
     return result;
 }
 
-void
+bool
 feed_look(struct feed *feed)
 {
     struct error error = {""};
     bool changed = false;
     if (feed->store == NULL || feed->in_look)
-        return;
+        return false;
+    int64_t before = feed->tail;
     feed->in_look = true;
     enum store_result result = store_changed(feed->store, &changed, &error);
     if (result == STORE_OK && (changed || feed->more)) {
@@ -134,6 +135,7 @@ feed_look(struct feed *feed)
     /* After a failure the watch's own retries, which grow rarer, are often enough. */
     if (feed->more && result == STORE_OK)
         watch_nudge(feed->watch);
+    return feed->tail != before;
 }
 
 void
@@ -161,14 +163,14 @@ feed_reopen(struct feed *feed)
     log_line(feed->log, LOG_INFO, "database reopened");
 }
 
-static void
+static bool
 on_watch(void *arg, bool is_tick)
 {
     struct feed *feed = arg;
     if (is_tick && !feed->in_look &&
         (feed->store == NULL || feed->doubtful || store_has_moved(feed->store)))
         feed_reopen(feed);
-    feed_look(feed);
+    return feed_look(feed);
 }
 
 struct feed *

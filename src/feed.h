@@ -11,9 +11,10 @@
 #include "log.h"
 #include "store.h"
 
-/* A look reads at most this much before the rows are sent on; the next follows at once. */
+/* A look reads at most this much before the rows are sent on; the next follows at once. A socket
+ * takes hardly more in one write. */
 #define FEED_PAGE_ROWS 1000
-#define FEED_PAGE_BYTES (1024 * 1024)
+#define FEED_PAGE_BYTES (256 * 1024)
 
 /* Writers lock the database for moments; one that does so for longer is trouble. */
 #define FEED_BUSY_PATIENCE_MS 5000
@@ -41,8 +42,8 @@ int feed_start(struct feed *feed, const struct feed_handlers *handlers, void *ar
                struct error *error);
 
 /* Looks now: what was committed before this call is handed out when it returns, unless the
- * database is locked (or a very long page is still being read). */
-void feed_look(struct feed *feed);
+ * database is locked (or there is more than a page of it). True when something was new. */
+bool feed_look(struct feed *feed);
 
 /* The store for reads, or NULL while it cannot be opened. */
 struct store *feed_store(const struct feed *feed);

@@ -47,7 +47,7 @@ struct hub {
     /* fan-out */
     struct audience **touched; /* audiences that the batch concerns */
     size_t touched_count, touched_cap;
-    int64_t batch_after; /* the batch's rows are those in the window above it */
+    uint32_t batch_rows; /* so many rows at the window's end are the batch */
     bool batch_broken;   /* memory ran out: the streams catch up instead */
     struct records packed;
 

@@ -75,6 +75,35 @@ unix_clear_stale(const struct sockaddr_un *address, struct error *error)
     return 0;
 }
 
+/* True when the path still leads to the open file: whoever gives the lock up removes it. */
+static bool
+is_same_file(int fd, const char *path)
+{
+    struct stat opened;
+    struct stat named;
+    return fstat(fd, &opened) == 0 && lstat(path, &named) == 0 &&
+           opened.st_dev == named.st_dev && opened.st_ino == named.st_ino;
+}
+
+/* The locked file's descriptor; -1 with errno, EWOULDBLOCK when another has the lock. */
+static int
+lock_file(const char *path)
+{
+    for (;;) {
+        int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+        if (fd < 0)
+            return -1;
+        bool locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+        int why = errno;
+        if (locked && is_same_file(fd, path))
+            return fd;
+        close(fd);
+        errno = why;
+        if (!locked)
+            return -1;
+    }
+}
+
 /* Two that start at the same moment must not each find the other's socket stale: whoever holds
  * the lock looks, removes and binds. */
 static int
@@ -82,22 +111,21 @@ unix_lock(struct listeners *listeners, const char *path, struct error *error)
 {
     char lock_path[sizeof(((struct sockaddr_un *)NULL)->sun_path) + 8];
     snprintf(lock_path, sizeof lock_path, "%s.lock", path);
-    listeners->lock_fd = open(lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    if (listeners->lock_fd < 0)
-        return error_set(error,
-                         "cannot create %s: %s: the user that rowcast runs as needs "
-                         "write permission on that folder",
-                         lock_path, strerror(errno));
-    if (flock(listeners->lock_fd, LOCK_EX | LOCK_NB) == 0) {
-        listeners->lock_path = strdup(lock_path);
+    listeners->lock_path = strdup(lock_path);
+    if (listeners->lock_path == NULL)
+        return error_set(error, "out of memory");
+    listeners->lock_fd = lock_file(lock_path);
+    if (listeners->lock_fd >= 0)
         return 0;
-    }
-    close(listeners->lock_fd);
-    listeners->lock_fd = -1;
+    if (errno == EWOULDBLOCK)
+        return error_set(error,
+                         "%s is in use by another rowcast: stop it or choose another "
+                         "--listen path",
+                         path);
     return error_set(error,
-                     "%s is in use by another rowcast: stop it or choose another "
-                     "--listen path",
-                     path);
+                     "cannot create %s: %s: the user that rowcast runs as needs write "
+                     "permission on that folder",
+                     lock_path, strerror(errno));
 }
 
 static int
@@ -305,11 +333,11 @@ listeners_close(struct listeners *listeners)
     }
     if (listeners->lock_fd >= 0) {
         unlink(listeners->lock_path);
-        free(listeners->lock_path);
-        listeners->lock_path = NULL;
         close(listeners->lock_fd);
         listeners->lock_fd = -1;
     }
+    free(listeners->lock_path);
+    listeners->lock_path = NULL;
 }
 
 unsigned

@@ -16,6 +16,12 @@
 #include <sys/timerfd.h>
 #endif
 
+#define HOT_STREAK 16      /* looks in close order until events are off */
+#define HOT_GAP_NS 2000000 /* what close order means */
+#define HOT_LOOK_US 500    /* then a look so often */
+#define HOT_EMPTY_LOOKS 64               /* until so many in a row found nothing: a checkpoint's
+                                          * fsyncs keep a busy writer quiet for that long */
+
 struct watch {
     uv_fs_event_t events;
     uv_poll_t timer_poll; /* of timer_fd, where there is a timerfd */
@@ -27,11 +33,17 @@ struct watch {
     void *arg;
     uint64_t wait_us;   /* the wait before the next look */
     uint64_t waited_us; /* since the event */
+    uint64_t found_ns;  /* when a look last found something */
+    unsigned streak;    /* looks in close order that found something */
+    unsigned empty;     /* when hot: looks in a row that found nothing */
+    bool hot;           /* events are off, the timer looks */
+    char *folder;
     int handles;
     bool has_events;
 };
 
 static void on_timer(struct watch *watch);
+static void on_event(uv_fs_event_t *handle, const char *name, int events, int status);
 
 static void
 on_uv_timer(uv_timer_t *timer)
@@ -65,14 +77,67 @@ next_wait_us(const struct watch *watch)
     return next < WATCH_FALLBACK_US ? next : WATCH_FALLBACK_US;
 }
 
+/* --- hot and cold ------------------------------------------------------------------------ */
+
+static void
+watch_start_events(struct watch *watch)
+{
+    watch->has_events = uv_fs_event_start(&watch->events, on_event, watch->folder, 0) == 0;
+}
+
+static void
+watch_go_hot(struct watch *watch)
+{
+    uv_fs_event_stop(&watch->events);
+    watch->hot = true;
+    watch->empty = 0;
+    watch->wait_us = HOT_LOOK_US;
+    watch_arm(watch);
+}
+
+/* What is committed before the events are on again is seen by the looks that follow. */
+static void
+watch_go_cold(struct watch *watch)
+{
+    watch->hot = false;
+    watch->streak = 0;
+    watch_start_events(watch);
+    watch_nudge(watch);
+}
+
+static void
+watch_look(struct watch *watch, bool is_tick)
+{
+    bool found = watch->look(watch->arg, is_tick);
+    if (watch->hot) {
+        watch->empty = found ? 0 : watch->empty + 1;
+        if (watch->empty >= HOT_EMPTY_LOOKS)
+            watch_go_cold(watch);
+        return;
+    }
+    if (!found)
+        return;
+    uint64_t now = uv_hrtime();
+    watch->streak = now - watch->found_ns < HOT_GAP_NS ? watch->streak + 1 : 0;
+    watch->found_ns = now;
+    if (watch->streak >= HOT_STREAK && watch->has_events)
+        watch_go_hot(watch);
+}
+
 static void
 on_timer(struct watch *watch)
 {
+    if (watch->hot) {
+        watch->wait_us = HOT_LOOK_US;
+        watch_arm(watch);
+        watch_look(watch, false);
+        return;
+    }
     bool is_tick = watch->wait_us >= WATCH_FALLBACK_US;
     watch->waited_us += watch->wait_us;
     watch->wait_us = next_wait_us(watch);
     watch_arm(watch);
-    watch->look(watch->arg, is_tick);
+    watch_look(watch, is_tick);
 }
 
 static void
@@ -88,6 +153,8 @@ on_timer_poll(uv_poll_t *poll, int status, int events)
 void
 watch_nudge(struct watch *watch)
 {
+    if (watch->hot)
+        return; /* it looks soon enough */
     watch->wait_us = WATCH_FIRST_US;
     watch->waited_us = 0;
     watch_arm(watch);
@@ -103,7 +170,7 @@ on_event(uv_fs_event_t *handle, const char *name, int events, int status)
     if (status == 0 && name != NULL && strncmp(name, watch->name, watch->name_len) != 0)
         return;
     watch_nudge(watch);
-    watch->look(watch->arg, false);
+    watch_look(watch, false);
 }
 
 static int
@@ -127,19 +194,17 @@ watch_start_timer(struct watch *watch, uv_loop_t *loop)
 }
 
 /* Failure is no error: the fallback remains, and watch_has_events tells. */
-static void
-watch_start_events(struct watch *watch, uv_loop_t *loop, char *path)
+static int
+watch_set_up_events(struct watch *watch, uv_loop_t *loop, const char *path, size_t len)
 {
+    watch->folder = len == 0 ? strdup("/") : strndup(path, len);
+    if (watch->folder == NULL)
+        return -1;
     uv_fs_event_init(loop, &watch->events);
     watch->events.data = watch;
     watch->handles++;
-    char *slash = strrchr(path, '/');
-    if (slash == NULL)
-        return;
-    *slash = '\0';
-    const char *folder = *path == '\0' ? "/" : path;
-    watch->has_events = uv_fs_event_start(&watch->events, on_event, folder, 0) == 0;
-    *slash = '/';
+    watch_start_events(watch);
+    return 0;
 }
 
 struct watch *
@@ -158,16 +223,16 @@ watch_new(uv_loop_t *loop, const char *db_path, watch_fn look, void *arg,
     watch->look = look;
     watch->arg = arg;
     watch->wait_us = WATCH_FIRST_US;
-    const char *slash = strrchr(path, '/');
-    watch->name = strdup(slash == NULL ? path : slash + 1);
-    if (watch->name == NULL || watch_start_timer(watch, loop) != 0) {
+    const char *slash = strrchr(path, '/'); /* there: the path is absolute */
+    watch->name = strdup(slash + 1);
+    if (watch->name == NULL || watch_start_timer(watch, loop) != 0 ||
+        watch_set_up_events(watch, loop, path, (size_t)(slash - path)) != 0) {
         error_set(error, "cannot make a timer: %s", strerror(errno));
         free(path);
         watch_free(watch);
         return NULL;
     }
     watch->name_len = strlen(watch->name);
-    watch_start_events(watch, loop, path);
     free(path);
     watch_arm(watch);
     return watch;
@@ -188,6 +253,7 @@ on_closed(uv_handle_t *handle)
     if (watch->timer_fd >= 0)
         close(watch->timer_fd);
     free(watch->name);
+    free(watch->folder);
     free(watch);
 }
 
@@ -198,6 +264,7 @@ watch_free(struct watch *watch)
         return;
     if (watch->handles == 0) {
         free(watch->name);
+        free(watch->folder);
         free(watch);
         return;
     }
