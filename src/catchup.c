@@ -277,7 +277,8 @@ catchup_page(struct stream *stream)
         catchup_rest(stream);
         return STORE_OK;
     }
-    enum store_result result = page_prepare(hub, stream);
+    const struct mark *from;
+    enum store_result result = page_prepare(hub, stream, &from);
     if (result != STORE_OK)
         return result;
     if (stream->once) {
@@ -290,7 +291,7 @@ catchup_page(struct stream *stream)
     } else {
         if (stream->extra != NULL)
             stream->extra->paced_ms = uv_now(hub->loop);
-        if (!stream_write(stream, records))
+        if (!stream_write_from(stream, records, from))
             return STORE_OK;
     }
     stream_set_state(stream, stream->cursor >= hub->tail ? STREAM_LIVE : STREAM_READY);

@@ -14,7 +14,7 @@
 /* A look reads at most this much before the rows are sent on; the next follows at once. A socket
  * takes hardly more in one write. */
 #define FEED_PAGE_ROWS 1000
-#define FEED_PAGE_BYTES (256 * 1024)
+#define FEED_PAGE_BYTES (128 * 1024)
 
 /* Writers lock the database for moments; one that does so for longer is trouble. */
 #define FEED_BUSY_PATIENCE_MS 5000

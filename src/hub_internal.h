@@ -7,8 +7,8 @@
 #include "names.h"
 #include "window.h"
 
-/* A page of catch-up, kept while it may serve the next stream too: five thousand that resume
- * from the same id share it. */
+/* A page of catch-up, kept as it may serve again: five thousand streams that resume from the same
+ * id share it, and one whose socket was full in the middle of it goes on from there. */
 struct page {
     struct records records;
     const struct audience *audience; /* NULL: no page is kept */
@@ -93,8 +93,10 @@ void fanout_document(struct hub *hub, struct stream *stream, struct slice events
 /* The stream no longer counts for the limits of its user and address. */
 void open_uncount(struct stream *stream);
 
-/* page.c: makes hub->page the page that this stream needs next, unless it is that already. */
-enum store_result page_prepare(struct hub *hub, const struct stream *stream);
+/* page.c: makes hub->page a page that has what this stream needs next, unless it is that
+ * already. *from: the mark behind which that begins, NULL: the page's start. */
+enum store_result page_prepare(struct hub *hub, const struct stream *stream,
+                               const struct mark **from);
 
 /* prefill.c */
 void prefill_window(struct hub *hub);

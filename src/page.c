@@ -5,9 +5,9 @@
 
 #include "hub_internal.h"
 
-#define PAGE_BYTES 65536             /* of events; one event may exceed it */
+#define PAGE_BYTES 131072            /* of events; one event may exceed it */
 #define PAGE_BYTES_THROTTLED 1048576 /* few writes, so larger ones */
-#define PAGE_ROWS 1000               /* looked at in the table */
+#define PAGE_ROWS 2000               /* looked at in the table */
 #define PAGE_ENTRIES 20000           /* looked at in the window */
 
 static size_t
@@ -105,17 +105,34 @@ page_from_table(struct hub *hub, const struct audience *audience)
     return progress.last > page->after ? STORE_OK : result;
 }
 
-/* Makes hub->page the page that this stream needs next, unless it is that already. */
+/* True when the page at hand has what comes behind the stream's cursor. */
+static bool
+page_serves(const struct page *page, const struct stream *stream, bool throttled,
+            const struct mark **from)
+{
+    if (page->audience != stream->audience || page->throttled != throttled)
+        return false;
+    *from = NULL;
+    if (page->after == stream->cursor)
+        return true;
+    for (size_t i = 0; i + 1 < page->records.count; i++) {
+        *from = &page->records.marks[i];
+        if ((*from)->cursor == stream->cursor && (*from)->cut.id == 0)
+            return true;
+    }
+    return false;
+}
+
 enum store_result
-page_prepare(struct hub *hub, const struct stream *stream)
+page_prepare(struct hub *hub, const struct stream *stream, const struct mark **from)
 {
     struct page *page = &hub->page;
     const struct audience *audience = stream->audience;
     bool throttled = stream->extra != NULL && stream->extra->throttle_ms > 0;
-    if (page->audience == audience && page->after == stream->cursor &&
-        page->up_to == hub->tail && page->throttled == throttled)
+    if (page_serves(page, stream, throttled, from))
         return STORE_OK;
 
+    *from = NULL;
     page->audience = NULL;
     page->after = stream->cursor;
     page->up_to = hub->tail;

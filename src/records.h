@@ -14,7 +14,7 @@
 #define RECORD_HEADER 8
 /* Small enough that fifty stuck readers hold less than 1 MiB, large enough that its header and
  * the web server's work for one record do not show. */
-#define RECORD_BODY_MAX 16384
+#define RECORD_BODY_MAX 8192
 
 /* An event of which only the first `offset` bytes are out. */
 struct cut {

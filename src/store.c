@@ -104,7 +104,10 @@ store_open_file(struct store *store, const struct store_config *config,
     sqlite3_extended_result_codes(store->db, 1);
     sqlite3_busy_timeout(store->db, config->busy_ms);
     if (store->mode == STORE_READ)
-        return store_execute(store, "PRAGMA query_only = 1", "open it", error);
+        /* A small cache: every commit of another connection empties it, and a replay reads each
+         * page once. */
+        return store_execute(store, "PRAGMA query_only = 1; PRAGMA cache_size = -512",
+                             "open it", error);
     return STORE_OK;
 }
 

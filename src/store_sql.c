@@ -58,9 +58,10 @@ append_select(sqlite3_str *sql, const struct store *store, enum store_direction 
     }
     append_superseded(sql, store);
     sqlite3_str_appendf(sql,
-                        " FROM \"%w\" AS t WHERE t.\"id\" > ?%d AND t.\"id\" <= ?%d AND t.",
+                        " FROM \"%w\" AS t WHERE t.\"id\" > ?%d AND t.\"id\" <= ?%d",
                         store->table, READ_AFTER, READ_UP_TO);
-    append_id_bounds(sql, store);
+    if (store->foreign) /* up_to is a number, so text ids are out; real ones are not */
+        sqlite3_str_appendall(sql, " AND typeof(t.\"id\") = 'integer'");
 }
 
 /* Rows of a range in id order; with arms one SELECT for each pair of channel and recipient, each

@@ -124,15 +124,16 @@ stream_need_extra(struct stream *stream)
 
 /* --- writes ------------------------------------------------------------------------------ */
 
-/* Books what went out, to the end of the record at `mark`. */
+/* Books what went out: from the mark `from` to the end of the record at `mark`. */
 static int
-stream_book(struct stream *stream, const struct mark *mark)
+stream_book(struct stream *stream, const struct mark *from, const struct mark *mark)
 {
+    size_t events = mark->events - (from == NULL ? 0 : from->events);
     stream->cursor = mark->cursor;
     if (mark->told != 0)
         stream->told = mark->told;
-    stream->events += mark->events;
-    stream->hub->counters->events += mark->events;
+    stream->events += events;
+    stream->hub->counters->events += events;
     if (mark->cut.id != 0 && stream_need_extra(stream) == NULL)
         return -1;
     if (stream->extra != NULL)
@@ -143,13 +144,24 @@ stream_book(struct stream *stream, const struct mark *mark)
 bool
 stream_write(struct stream *stream, const struct records *records)
 {
+    return stream_write_from(stream, records, NULL);
+}
+
+bool
+stream_write_from(struct stream *stream, const struct records *records,
+                  const struct mark *from)
+{
     struct hub *hub = stream->hub;
+    size_t offset = from == NULL ? 0 : from->end;
     size_t taken = 0;
     if (stream->state == STREAM_LIVE)
         stream->cursor = hub->tail;
-    enum wire_result result = wire_send(stream->wire, buf_slice(&records->bytes), &taken);
-    const struct mark *mark = records_mark(records, taken);
-    if (result == WIRE_GONE || (mark != NULL && stream_book(stream, mark) != 0)) {
+    struct slice bytes = buf_slice(&records->bytes);
+    bytes.p += offset;
+    bytes.len -= offset;
+    enum wire_result result = wire_send(stream->wire, bytes, &taken);
+    const struct mark *mark = taken == 0 ? NULL : records_mark(records, offset + taken);
+    if (result == WIRE_GONE || (mark != NULL && stream_book(stream, from, mark) != 0)) {
         stream_drop(stream, result == WIRE_GONE ? CLOSE_READER_GONE : CLOSE_NO_MEMORY);
         return false;
     }

@@ -82,9 +82,12 @@ stream_is_cut(const struct stream *stream)
     return stream->extra != NULL && stream->extra->cut.id != 0;
 }
 
-/* Writes the packed records and books what went out: cursor, counters, state BLOCKED when the
- * socket is full, closed when the peer is gone. True when all of it is out. */
+/* Writes the packed records, all of them or those behind the mark `from`, and books what went
+ * out: cursor, counters, state BLOCKED when the socket is full, closed when the peer is gone.
+ * True when all of it is out. */
 bool stream_write(struct stream *stream, const struct records *records);
+bool stream_write_from(struct stream *stream, const struct records *records,
+                       const struct mark *from);
 
 /* The words in a close line of the log, and the counters' names. */
 enum close_why {

@@ -13,6 +13,7 @@
 #include "sse.h"
 
 #define WINDOW_FIRST_CAP 256 /* a power of two, as every later one */
+#define MALLOC_OVERHEAD 16   /* what an allocation costs beside its bytes, about */
 
 struct window {
     struct entry **ring; /* cap of them */
@@ -139,7 +140,7 @@ entry_new(const struct row *row)
     struct entry *entry = malloc(sizeof *entry + text);
     if (entry == NULL)
         return NULL;
-    *entry = (struct entry){.row = *row, .bytes = sizeof *entry + text};
+    *entry = (struct entry){.row = *row, .bytes = sizeof *entry + text + MALLOC_OVERHEAD};
     char *to = (char *)(entry + 1);
     entry->row.channel = copy_slice(&to, row->channel);
     entry->row.recipient = copy_slice(&to, row->recipient);
@@ -164,6 +165,7 @@ window_grow(struct window *window)
         ring[i] = window_at(window, i);
     free(window->ring);
     free(window->newest);
+    window->bytes += (cap - window->cap) * 2 * sizeof(struct entry *);
     window->ring = ring;
     window->newest = newest;
     window->cap = cap;
@@ -256,8 +258,8 @@ window_encoded(struct window *window, struct entry *entry, enum format format)
         memcpy(copy, buf->p, buf->len);
         entry->encoded[format] = copy;
         entry->encoded_len[format] = buf->len;
-        entry->bytes += buf->len;
-        window->bytes += buf->len;
+        entry->bytes += buf->len + MALLOC_OVERHEAD;
+        window->bytes += buf->len + MALLOC_OVERHEAD;
     }
     return (struct slice){entry->encoded[format], entry->encoded_len[format]};
 }
