@@ -213,6 +213,25 @@ conn_feed(struct conn *conn, const char *p, size_t len)
     }
 }
 
+/* End of file while a request is being answered means that the reader is gone: no web server
+ * half-closes for another reason (lighttpd's tcp-fin-propagate does so for this). Where the
+ * other half is open the answer is ended properly, or lighttpd logs an error for each page
+ * that is closed. */
+static void
+conn_hung_up(struct conn *conn, bool failed)
+{
+    if (conn->state == CONN_FLUSHING && !failed) {
+        uv_poll_start(&conn->poll, UV_WRITABLE, on_conn_event);
+        return;
+    }
+    if (conn->state == CONN_BUSY && conn->wire.reader != NULL) {
+        conn->gateway->handlers.gone(conn->gateway->arg, &conn->wire, GONE_CLOSED);
+        if (!failed)
+            wire_end(&conn->wire);
+    }
+    conn_close(conn);
+}
+
 static void
 conn_read(struct conn *conn)
 {
@@ -222,13 +241,8 @@ conn_read(struct conn *conn)
         recv(conn->wire.fd, gateway->scratch, sizeof gateway->scratch, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    /* End of file while a request is being answered means that the reader is gone: no web
-     * server half-closes for another reason (lighttpd's tcp-fin-propagate does for this). */
     if (n <= 0) {
-        if (conn->state != CONN_FLUSHING || n < 0)
-            conn_lose(conn);
-        else
-            uv_poll_start(&conn->poll, UV_WRITABLE, on_conn_event);
+        conn_hung_up(conn, n < 0);
         return;
     }
     conn_feed(conn, gateway->scratch, (size_t)n);

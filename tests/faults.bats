@@ -10,17 +10,6 @@ load helper
 is_well() { fcgi --get /health; }
 is_ill() { fcgi --get /health | grep -q '^Status: 503'; }
 
-# Opens a stream without a web server; its events are in $T/NAME.out.
-# listen_direct NAME [NAME=VALUE...]
-listen_direct() {
-	local name=$1
-	shift
-	background python3 "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds 120 --get '' "$@" \
-		>"$T/$name.out" 2>&1
-	READER[$name]=$PID
-	wait_for is_open "$name"
-}
-
 # `serve` fails at once: exit 1 and one line, which is then in $output.
 refuses_to_serve() {
 	run -1 "$ROWCAST" serve --db "$DB" --listen "unix:$SOCKET" "$@"
@@ -205,9 +194,7 @@ release_db() {
 	id=$(row 1)
 	row 2
 	lock_db 'BEGIN EXCLUSIVE' "INSERT INTO notification(data) VALUES ('3')"
-	background python3 "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds 120 --get '' \
-		HTTP_LAST_EVENT_ID="$id" >"$T/a.out" 2>&1
-	READER[a]=$PID
+	open_direct a '' HTTP_LAST_EVENT_ID="$id"
 	wait_for streams_are 1
 	release_db
 	expect_data a 3

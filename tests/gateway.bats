@@ -143,7 +143,7 @@ is_well() { fcgi --get /health; }
 @test "a malformed start is closed, and nobody else notices" {
 	local bytes
 	begin
-	listen_direct a
+	talk_stream a
 	# In turn: HTTP; version 2; BEGIN_REQUEST of 4 bytes; PARAMS first; STDIN first; a name
 	# longer than the rest; a length cut short; STDOUT from a web server; request id 0.
 	for bytes in \
@@ -165,15 +165,10 @@ is_well() { fcgi --get /health; }
 	wait_for said a 'data: 1'
 	assert_healthy
 }
-# A stream without a web server. listen_direct NAME [NAME=VALUE...]
-listen_direct() {
-	local name=$1
-	shift
-	# Joined by commas: the step's own separator.
-	local settings=
-	[[ $# -eq 0 ]] || settings=$(printf ',%s' "$@")
-	talk "$name" "request:1$settings" until-close
-	wait_for said "$name" rowcast:open
+# A stream whose records are in $T/NAME.talk.
+talk_stream() {
+	talk "$1" request:1 until-close
+	wait_for said "$1" rowcast:open
 }
 
 @test "a partial request holds nobody up and is closed at its deadline" {
@@ -184,7 +179,7 @@ listen_direct() {
 	talk b raw:01 until-close
 	is_well
 	row 1
-	listen_direct c
+	talk_stream c
 	wait_for said c rowcast:open
 	close_stream c
 	wait_for streams_are 0
@@ -209,7 +204,7 @@ listen_direct() {
 	prlimit --pid "$ROWCAST_PID" --nofile=48:48
 	wait_for_start "$ROWCAST_PID" is_well
 	note_rest
-	listen_direct a
+	talk_stream a
 	background python3 "$CLIENTS/crowd.py" "unix:$SOCKET" 100 idle >"$T/crowd.talk"
 	local crowd=$PID
 	wait_for said crowd connected=100

@@ -376,6 +376,20 @@ listen() {
 }
 is_open() { events "$1" | grep -q '^[0-9]*|rowcast:open|'; }
 
+# The same without a web server, over FastCGI. The first parameter is what follows the mount
+# point ('' or ?query). open_direct NAME [TARGET [NAME=VALUE...]], listen_direct likewise
+open_direct() {
+	local name=$1 target=${2:-}
+	shift $(($# > 1 ? 2 : 1))
+	background python3 "$CLIENTS/fcgi.py" "${FCGI_ADDRESS:-unix:$SOCKET}" --seconds 240 \
+		--get "$target" "$@" >"$T/$name.out" 2>&1
+	READER[$name]=$PID
+}
+listen_direct() {
+	open_direct "$@"
+	wait_for is_open "$1" || fail "stream $1 did not open: $(cat "$T/$1.out")"
+}
+
 # Each complete event of a stream as `id|event|data`, a line break in data as \n. The id is the
 # last one seen, as in a browser. Read as the HTML standard says (9.2.6), for lines that end in
 # LF, which is what rowcast writes.
@@ -393,13 +407,13 @@ events() {
 	' "$T/$1.out"
 }
 # Only rows: not rowcast: events.
-row_events() { events "$1" | grep -v '^[^|]*|rowcast:' || true; }
+row_events() { events "$1" | grep -av '^[^|]*|rowcast:' || true; }
 data_of() { row_events "$1" | cut -d'|' -f3-; }
 ids_of() { row_events "$1" | cut -d'|' -f1; }
 # The last id that a browser would send on its return: that of the last complete block.
 last_id() { awk '/^id: / { id = $2 } /^$/ { last = id } END { print last }' "$T/$1.out"; }
 
-has_data() { data_of "$1" | grep -qxF -- "$2"; }
+has_data() { data_of "$1" | grep -aqxF -- "$2"; }
 # Waits until the stream has shown the row with this data. expect_data NAME DATA
 expect_data() { wait_for has_data "$1" "$2" || fail "stream $1 has not got '$2': $(events "$1")"; }
 
