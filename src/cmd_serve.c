@@ -125,9 +125,11 @@ cmd_serve(int argc, char **argv)
 
     struct listeners listeners;
     if (settings.listen != NULL) {
-        if (listeners_open(&listeners, settings.listen, (mode_t)settings.listen_mode,
-                           &error) != 0)
-            return cmd_fail(command.name, &error);
+        int result = listeners_open(&listeners, settings.listen,
+                                    (mode_t)settings.listen_mode, &error);
+        if (result != 0)
+            return result == LISTEN_USAGE ? cmd_usage(command.name, &error)
+                                          : cmd_fail(command.name, &error);
         return serve_fastcgi(&settings, &listeners);
     }
     int inherited = listeners_inherit(&listeners, &error);

@@ -1,6 +1,6 @@
 /* feed.c - from "the database may have changed" to rows; see feed.h.
  *
- * cmd_serve.c makes it, hub.c takes the rows. A failed look is an ordinary outcome: streams
+ * serve.c makes it, hub.c takes the rows. A failed look is an ordinary outcome: streams
  * stay open, the watch's retries and its fallback tick come back here, and what was missed
  * meanwhile is read then, as the tail has not moved. */
 #include "config.h"

@@ -47,8 +47,9 @@ struct gateway *gateway_new(uv_loop_t *loop, const struct gateway_config *config
 int gateway_listen(struct gateway *gateway, const struct listeners *listeners,
                    struct error *error);
 
-/* Stops to accept, and closes connections that wait for a request. Those being answered go
- * on until their wires are released. */
+/* Stops to accept, and closes connections that are kept for a next request. Those being answered
+ * go on until their wires are released; those that are new still get an answer, as a web
+ * server that is cut off tells its browser 502, after which an EventSource gives up. */
 void gateway_stop(struct gateway *gateway);
 
 /* Open connections, whatever they do. */

@@ -122,10 +122,11 @@ unix_lock(struct listeners *listeners, const char *path, struct error *error)
                          "%s is in use by another rowcast: stop it or choose another "
                          "--listen path",
                          path);
-    return error_set(error,
-                     "cannot create %s: %s: the user that rowcast runs as needs write "
-                     "permission on that folder",
-                     lock_path, strerror(errno));
+    return error_set(error, "cannot create %s: %s: %s", lock_path, strerror(errno),
+                     errno == ENOENT || errno == ENOTDIR
+                         ? "make the folder first (mkdir, or RuntimeDirectory= of systemd)"
+                         : "the user that rowcast runs as needs write permission on that "
+                           "folder");
 }
 
 static int
@@ -144,9 +145,11 @@ static int
 listen_unix(struct listeners *listeners, const char *path, mode_t mode, struct error *error)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
-    if (*path == '\0' || strlen(path) >= sizeof address.sun_path)
-        return error_set(error, "--listen: the path of a Unix socket has 1 to %zu bytes",
-                         sizeof address.sun_path - 1);
+    if (*path == '\0' || strlen(path) >= sizeof address.sun_path) {
+        error_set(error, "--listen: the path of a Unix socket has 1 to %zu bytes",
+                  sizeof address.sun_path - 1);
+        return LISTEN_USAGE;
+    }
     strcpy(address.sun_path, path);
 
     if (unix_lock(listeners, path, error) != 0 || unix_clear_stale(&address, error) != 0)
@@ -214,11 +217,13 @@ listen_tcp(struct listeners *listeners, const char *address, struct error *error
 {
     char host[256];
     char port[256];
-    if (strlen(address) >= sizeof host || split_host_port(address, host, port) != 0)
-        return error_set(error,
-                         "--listen: \"%s\" is not unix:PATH, HOST:PORT or [V6]:PORT "
-                         "with a port from 0 to 65535",
-                         address);
+    if (strlen(address) >= sizeof host || split_host_port(address, host, port) != 0) {
+        error_set(error,
+                  "--listen: \"%s\" is not unix:PATH, HOST:PORT or [V6]:PORT "
+                  "with a port from 0 to 65535",
+                  address);
+        return LISTEN_USAGE;
+    }
 
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM,
                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV};

@@ -382,8 +382,7 @@ static int
 refuse_argument(const struct parser *parser, const char *what, const char *argument)
 {
     char quoted[SCAN_QUOTED_MAX];
-    return error_set(parser->error, "%s %s; see: rowcast %s --help", what,
-                     scan_quote(quoted, argument), parser->command->name);
+    return error_set(parser->error, "%s %s", what, scan_quote(quoted, argument));
 }
 
 /* Takes the option at argv[0], its value behind `=` or in argv[1]. Returns how many arguments

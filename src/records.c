@@ -1,6 +1,6 @@
 /* records.c - packs events into FastCGI records (specification sections 3.3 and 5.3).
  *
- * hub.c fills one `struct records` for each audience and batch, or for a page of catch-up, and
+ * fanout.c and page.c fill one `struct records` for each audience and batch, or for a page of catch-up, and
  * hands its bytes to wire.c, once for each stream. No padding: it is optional, and the web
  * servers at hand gain nothing by it. */
 #include "config.h"

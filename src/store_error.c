@@ -244,7 +244,7 @@ store_fail(struct store *store, int code, const char *doing, struct error *error
         error_set(error, "%s: cannot %s: out of memory", store->path, doing);
         return STORE_FAILED;
     default:
-        error_set(error, "%s: cannot %s: %s: check the table with `rowcast doctor`",
+        error_set(error, "%s: cannot %s: %s: check the table with `sqlite3 FILE .schema`",
                   store->path, doing, sqlite3_errmsg(store->db));
         return STORE_FAILED;
     }

@@ -187,7 +187,9 @@ stream_log_close(const struct stream *stream, enum close_why why)
     const struct hub *hub = stream->hub;
     char user[128];
     char address[64];
-    int64_t cursor = stream->state == STREAM_LIVE ? hub->tail : stream->cursor;
+    int64_t cursor = stream->cursor;
+    if (stream->state == STREAM_LIVE && cursor < hub->tail)
+        cursor = hub->tail;
     log_line(hub->log, LOG_INFO,
              "close stream=%llu user=%s address=%s why=%s from=%lld to=%lld events=%llu "
              "bytes=%llu seconds=%llu",

@@ -19,7 +19,8 @@
 #define HOT_STREAK 16      /* looks in close order until events are off */
 #define HOT_GAP_NS 2000000 /* what close order means */
 #define HOT_LOOK_US 500    /* then a look so often */
-#define HOT_EMPTY_LOOKS 64               /* until so many in a row found nothing: a checkpoint's
+#define HOT_EMPTY_LOOKS                                                                    \
+    64 /* until so many in a row found nothing: a checkpoint's
                                           * fsyncs keep a busy writer quiet for that long */
 
 struct watch {
@@ -34,6 +35,7 @@ struct watch {
     uint64_t wait_us;   /* the wait before the next look */
     uint64_t waited_us; /* since the event */
     uint64_t found_ns;  /* when a look last found something */
+    uint64_t ticked_ns; /* when a look was last told that it is the tick */
     unsigned streak;    /* looks in close order that found something */
     unsigned empty;     /* when hot: looks in a row that found nothing */
     bool hot;           /* events are off, the timer looks */
@@ -105,10 +107,21 @@ watch_go_cold(struct watch *watch)
     watch_nudge(watch);
 }
 
-static void
-watch_look(struct watch *watch, bool is_tick)
+/* The tick has a clock of its own: a busy writer's events would put the fallback off for ever. */
+static bool
+watch_is_tick(struct watch *watch)
 {
-    bool found = watch->look(watch->arg, is_tick);
+    uint64_t now = uv_hrtime();
+    if (now - watch->ticked_ns < WATCH_FALLBACK_US * UINT64_C(1000))
+        return false;
+    watch->ticked_ns = now;
+    return true;
+}
+
+static void
+watch_look(struct watch *watch)
+{
+    bool found = watch->look(watch->arg, watch_is_tick(watch));
     if (watch->hot) {
         watch->empty = found ? 0 : watch->empty + 1;
         if (watch->empty >= HOT_EMPTY_LOOKS)
@@ -130,14 +143,13 @@ on_timer(struct watch *watch)
     if (watch->hot) {
         watch->wait_us = HOT_LOOK_US;
         watch_arm(watch);
-        watch_look(watch, false);
+        watch_look(watch);
         return;
     }
-    bool is_tick = watch->wait_us >= WATCH_FALLBACK_US;
     watch->waited_us += watch->wait_us;
     watch->wait_us = next_wait_us(watch);
     watch_arm(watch);
-    watch_look(watch, is_tick);
+    watch_look(watch);
 }
 
 static void
@@ -170,7 +182,7 @@ on_event(uv_fs_event_t *handle, const char *name, int events, int status)
     if (status == 0 && name != NULL && strncmp(name, watch->name, watch->name_len) != 0)
         return;
     watch_nudge(watch);
-    watch_look(watch, false);
+    watch_look(watch);
 }
 
 static int

@@ -26,8 +26,8 @@
 
 struct watch;
 
-/* Returns true when there was something new. is_tick: this is the fallback tick, the moment for
- * checks that need not be often. */
+/* Returns true when there was something new. is_tick: true about once a
+ * second, however many looks there are: the moment for checks that need not be often. */
 typedef bool (*watch_fn)(void *arg, bool is_tick);
 
 /* Watches the folder of the database file (symbolic links followed, as SQLite does). look is

@@ -307,6 +307,25 @@ is_open_to_connections() { socat -u OPEN:/dev/null "UNIX-CONNECT:$SOCKET"; }
 	assert_healthy
 }
 
+@test "replaced: noticed while a writer never pauses, too" {
+	init_db
+	start_rowcast
+	listen_direct a
+	row old
+	expect_data a old
+	rm -f "$DB" "$DB-wal" "$DB-shm"
+	"$ROWCAST" init --db "$DB" >/dev/null 2>&1
+	written=0
+	writes_and_is_told() {
+		row "new $((++written))"
+		has_gap a
+	}
+	wait_for writes_and_is_told
+	row last
+	expect_data a last
+	assert_healthy
+}
+
 @test "restored: an older copy in the file's place is told of, and rebase makes ids grow" {
 	local tail
 	init_db

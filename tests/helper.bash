@@ -230,6 +230,7 @@ shipped() {
 		-e "s#/run/lighttpd/rowcast\.sock#$SOCKET#" \
 		-e "s#/var/lib/rowcast/rowcast\.db#$DB#" \
 		-e "s#/usr/local/bin/rowcast#$T/bin/rowcast#" \
+		-e "s#/var/log/lighttpd/rowcast\.log#$T/rowcast.err#" \
 		-e "s#/etc/[a-z0-9]*/rowcast\.htpasswd#$T/htpasswd#" \
 		"${SHIPPED_SED[@]}" "$SRC/$1"
 }
