@@ -6,6 +6,7 @@
  * million rows for one stream delay nobody else. */
 #include "config.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -14,6 +15,7 @@
 #define SEEK_ROWS 1000  /* looked at in one step back */
 #define TURN_NS 2000000 /* a turn's catch-up: 2 ms, at least one page */
 #define BUSY_RETRY_MS 20
+#define BURST_WAIT_MS 5
 
 /* --- an event of which a part is out --------------------------------------------------------- */
 
@@ -94,7 +96,8 @@ catchup_finish_event(struct stream *stream)
 void
 catchup_keep_gap(struct stream *stream, const struct hub_start *start)
 {
-    struct stream_extra *extra = stream->extra; /* there: the stream is one document */
+    struct stream_extra *extra = stream->extra;
+    assert(extra != NULL); /* as every stream that is one document has it */
     if (extra->has_gap)
         return; /* the first one says it all: rows after it are missing */
     extra->has_gap = true;
@@ -117,14 +120,12 @@ catchup_tell_gap(struct stream *stream, const struct hub_start *start)
     }
     buf_clear(&hub->scratch);
     sse_append_gap(&hub->scratch, stream->audience->format, &start->gap);
-    records_start(&hub->small, start->cursor);
-    records_add_text(&hub->small, buf_slice(&hub->scratch));
-    if (hub->scratch.failed || records_finish(&hub->small) != 0) {
+    if (hub->scratch.failed) {
         stream_drop(stream, CLOSE_NO_MEMORY);
         return false;
     }
     stream->told = start->cursor;
-    return stream_write(stream, &hub->small);
+    return stream_tell(stream, buf_slice(&hub->scratch));
 }
 
 /* What happened to the rows behind the cursor since it was taken? True when the stream may go
@@ -265,10 +266,42 @@ catchup_document(struct stream *stream)
     buf_fini(&events);
 }
 
+/* The cursor is one that was given out, but not yet by this hub, which is in the middle of a long
+ * burst: until it is there, its rows are old for this stream. */
+static void
+catchup_await_hub(struct stream *stream)
+{
+    struct stream_extra *extra = stream_need_extra(stream);
+    if (extra == NULL) {
+        stream_drop(stream, CLOSE_NO_MEMORY);
+        return;
+    }
+    stream_set_state(stream, STREAM_RESTING);
+    uv_timer_start(&extra->pace, on_pace, BURST_WAIT_MS, 0);
+}
+
+/* The feed looks, and the stream is judged anew by what it finds. */
+static enum store_result
+catchup_refresh(struct stream *stream)
+{
+    struct hub *hub = stream->hub;
+    struct store_marks before = *feed_marks(hub->feed);
+    feed_look(hub->feed);
+    const struct store_marks *now = feed_marks(hub->feed);
+    if (now->low_water == before.low_water && now->base == before.base)
+        return STORE_BUSY; /* it could not look */
+    stream_set_state(stream, STREAM_READY);
+    return STORE_OK;
+}
+
 static enum store_result
 catchup_page(struct stream *stream)
 {
     struct hub *hub = stream->hub;
+    if (stream->cursor > hub->tail) {
+        catchup_await_hub(stream);
+        return STORE_OK;
+    }
     if (!stream->once && stream->cursor >= hub->tail) {
         stream_set_state(stream, STREAM_LIVE);
         return STORE_OK;
@@ -278,9 +311,17 @@ catchup_page(struct stream *stream)
         return STORE_OK;
     }
     const struct mark *from;
-    enum store_result result = page_prepare(hub, stream, &from);
-    if (result != STORE_OK)
-        return result;
+    switch (page_prepare(hub, stream, &from)) {
+    case PAGE_OK:
+        break;
+    case PAGE_STALE:
+        return catchup_refresh(stream);
+    case PAGE_UNREADABLE:
+        return STORE_BUSY;
+    case PAGE_NO_MEMORY:
+        stream_drop(stream, CLOSE_NO_MEMORY);
+        return STORE_OK;
+    }
     if (stream->once) {
         catchup_document(stream);
         return STORE_OK;

@@ -176,7 +176,7 @@ check_gap(struct tail *tail, const struct store_marks *marks)
     char after[24];
     struct gap gap = {.after = after};
 
-    if (!gap_find(marks, marks->tail, tail->cursor, &gap.reason, &gap.resumed_at))
+    if (!gap_find(marks, tail->cursor, &gap.reason, &gap.resumed_at))
         return;
     snprintf(after, sizeof after, "%" PRId64, tail->cursor);
     sse_append_gap(&tail->out, tail->format, &gap);

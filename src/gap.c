@@ -12,12 +12,12 @@ gap_before_all(const struct store_marks *marks)
 }
 
 bool
-gap_find(const struct store_marks *marks, int64_t tail, int64_t after,
-         enum gap_reason *reason, int64_t *resumed_at)
+gap_find(const struct store_marks *marks, int64_t after, enum gap_reason *reason,
+         int64_t *resumed_at)
 {
-    if (after > tail) { /* an id of another database: nothing of it can be here */
+    if (after > marks->tail) { /* an id of another database: nothing of it can be here */
         *reason = GAP_RESET;
-        *resumed_at = tail;
+        *resumed_at = marks->tail;
     } else if (after < marks->base) { /* from before this database was made or rebased */
         *reason = GAP_RESET;
         *resumed_at = gap_before_all(marks);

@@ -8,11 +8,10 @@
 #include "sse.h"
 #include "store.h"
 
-/* For a reader that has everything up to the id `after`, in a table of which rows up to `tail`
- * (at most marks->tail) have been given out: false when nothing is missing, else true with
- * the reason and the cursor from which to go on. */
-bool gap_find(const struct store_marks *marks, int64_t tail, int64_t after,
-              enum gap_reason *reason, int64_t *resumed_at);
+/* For a reader that has everything up to the id `after`: false when nothing is missing, else true
+ * with the reason and the cursor from which to go on. */
+bool gap_find(const struct store_marks *marks, int64_t after, enum gap_reason *reason,
+              int64_t *resumed_at);
 
 /* The cursor before all rows that there are: as high as that allows, so that a reader who drops
  * at once and resumes from it is told of no gap. */

@@ -84,6 +84,11 @@ hub_wire_writable(struct wire *wire)
         stream_drop(stream, CLOSE_READER_GONE);
         return;
     }
+    if (stream->state != STREAM_BLOCKED) { /* it was a reply of the protocol's own */
+        if (result == WIRE_SENT)
+            wire->ops->want_write(wire, false);
+        return;
+    }
     if (wire_rest_bytes(wire) < before || result == WIRE_SENT) {
         stream->wrote_ms = uv_now(hub->loop);
         queue_push(&hub->stuck, &stream->by_write);

@@ -24,11 +24,11 @@ struct hub {
     const struct log *log;
     struct window *window;
     struct audiences *audiences;
-    struct names by_user;    /* counts of open streams, where a limit is set */
+    struct names by_user; /* counts of open streams, where a limit is set */
     struct names by_address;
 
-    int64_t tail;     /* rows up to it were given to all LIVE streams */
-    uint32_t epoch;   /* grows when the database is replaced */
+    int64_t tail;   /* rows up to it were given to all LIVE streams */
+    uint32_t epoch; /* grows when the database is replaced */
     uint64_t serial;
     struct hub_counters *counters; /* this worker's, in config.counters */
     bool draining;
@@ -52,8 +52,8 @@ struct hub {
     struct records packed;
 
     struct page page;
-    struct buf scratch;  /* one event */
-    struct records small; /* heartbeats, gaps, openings */
+    struct buf scratch;   /* one event */
+    struct records small; /* the rest of an event that was half out */
 };
 
 /* Unix milliseconds, for expires_at. */
@@ -74,7 +74,8 @@ struct hub_start {
 };
 void hub_ready(struct hub *hub, struct stream *stream); /* catch up, beginning next turn */
 /* open.c: the start is known: sends the opening (a JSON document waits for its events). */
-void stream_begin(struct stream *stream, const struct hub_start *start, struct slice headers);
+void stream_begin(struct stream *stream, const struct hub_start *start,
+                  struct slice headers);
 
 /* start.c: where a stream begins; for START_LAST only that it is to be sought from the tail
  * back. Returns 0, or -1 when the table cannot be read just now. */
@@ -95,8 +96,14 @@ void open_uncount(struct stream *stream);
 
 /* page.c: makes hub->page a page that has what this stream needs next, unless it is that
  * already. *from: the mark behind which that begins, NULL: the page's start. */
-enum store_result page_prepare(struct hub *hub, const struct stream *stream,
-                               const struct mark **from);
+enum page_result {
+    PAGE_OK,
+    PAGE_STALE, /* rows were deleted that the feed does not know of: let it look first */
+    PAGE_UNREADABLE, /* the database is locked or broken; the feed was told */
+    PAGE_NO_MEMORY
+};
+enum page_result page_prepare(struct hub *hub, const struct stream *stream,
+                              const struct mark **from);
 
 /* prefill.c */
 void prefill_window(struct hub *hub);

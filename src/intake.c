@@ -8,6 +8,7 @@
 
 #include "intake.h"
 
+#include <assert.h>
 #include <fastcgi.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -117,6 +118,7 @@ intake_begin(struct intake *intake, const struct buf *record)
 {
     unsigned id = intake_record_id(intake);
     const unsigned char *body = (const unsigned char *)record->p;
+    assert(body != NULL); /* intake_header_done has seen to its length */
     unsigned role = (unsigned)body[0] << 8 | body[1];
     bool keep = (body[2] & FCGI_KEEP_CONN) != 0;
 
@@ -255,6 +257,7 @@ intake_record_done(struct intake *intake, unsigned max_conns)
         return intake_refuse(intake, id, FCGI_REQUEST_COMPLETE);
     }
     if (type == FCGI_PARAMS && intake->phase == INTAKE_PARAMS && empty) {
+        assert(intake->work != NULL); /* since FCGI_BEGIN_REQUEST */
         if (!pairs_are_sound(buf_slice(&intake->work->params)))
             return intake_fail(intake, "params with lengths that do not fit");
         intake->phase = INTAKE_STDIN;

@@ -170,7 +170,7 @@ stream_set_up_extra(struct stream *stream, const struct request *request,
         buf_append(&extra->opening, headers.p, headers.len);
     if (request->start == START_LAST) {
         extra->seek_left = (uint32_t)request->start_value;
-        extra->seek_at = extra->seek_found = hub->tail;
+        extra->seek_at = extra->seek_found = feed_marks(hub->feed)->tail;
     }
     return extra->opening.failed ? -1 : 0;
 }
@@ -200,22 +200,19 @@ stream_send_opening(struct stream *stream, const struct hub_start *start,
 {
     struct hub *hub = stream->hub;
     enum format format = stream->audience->format;
-    struct records *records = &hub->small;
     buf_clear(&hub->scratch);
     buf_append(&hub->scratch, headers.p, headers.len);
     sse_append_open(&hub->scratch, format, hub->config.retry_ms, start->cursor);
     if (start->has_gap)
         sse_append_gap(&hub->scratch, format, &start->gap);
-    records_start(records, start->cursor);
-    records_add_text(records, buf_slice(&hub->scratch));
-    if (hub->scratch.failed || records_finish(records) != 0) {
+    if (hub->scratch.failed) {
         stream_drop(stream, CLOSE_NO_MEMORY);
         return;
     }
     stream->told = start->cursor;
     if (stream->extra != NULL)
         stream->extra->paced_ms = uv_now(hub->loop);
-    if (stream_write(stream, records))
+    if (stream_tell(stream, buf_slice(&hub->scratch)))
         stream_set_state(stream, STREAM_READY);
 }
 

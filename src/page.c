@@ -81,13 +81,26 @@ page_take_row(void *arg, const struct row *row)
     return hub->page.records.bytes.len < page_bytes(&hub->page) ? STORE_MORE : STORE_STOP;
 }
 
+/* Rows and what was deleted must be of one snapshot: a row that follows on deleted ones would
+ * otherwise hide the gap between. *stale: the feed's marks are not those of this snapshot. */
 static enum store_result
-page_from_table(struct hub *hub, const struct audience *audience)
+page_check_marks(const struct hub *hub, struct store *store, bool *stale,
+                 struct error *error)
+{
+    struct store_marks marks;
+    const struct store_marks *known = feed_marks(hub->feed);
+    enum store_result result = store_read_marks(store, &marks, error);
+    *stale = result == STORE_OK &&
+             (marks.low_water != known->low_water || marks.base != known->base);
+    return result;
+}
+
+/* Within one read transaction. */
+static enum store_result
+page_read_table(struct hub *hub, const struct audience *audience, struct store *store,
+                bool *stale, struct error *error)
 {
     struct page *page = &hub->page;
-    struct store *store = feed_store(hub->feed);
-    if (store == NULL)
-        return STORE_BUSY;
     struct page_reader reader = {hub, audience, wall_clock_ms()};
     struct store_range range = {.after = page->after,
                                 .up_to = page->up_to,
@@ -95,14 +108,33 @@ page_from_table(struct hub *hub, const struct audience *audience)
                                 .narrow = &audience->filter,
                                 .collapse = true};
     struct store_progress progress = {.last = page->after};
+    enum store_result result = page_check_marks(hub, store, stale, error);
+    if (result != STORE_OK || *stale)
+        return result;
+    result = store_read_range(store, &range, page_take_row, &reader, &progress, error);
+    if (progress.last == page->after)
+        return result;
+    records_skip_to(&page->records, progress.last);
+    return STORE_OK; /* what was read counts; the next page meets the trouble again */
+}
+
+static enum page_result
+page_from_table(struct hub *hub, const struct audience *audience)
+{
+    struct store *store = feed_store(hub->feed);
     struct error error = {""};
-    enum store_result result =
-        store_read_range(store, &range, page_take_row, &reader, &progress, &error);
-    if (result != STORE_OK)
+    bool stale = false;
+    if (store == NULL)
+        return PAGE_UNREADABLE;
+    enum store_result result = store_begin_read(store, &error);
+    if (result == STORE_OK)
+        result = page_read_table(hub, audience, store, &stale, &error);
+    store_end_read(store);
+    if (result != STORE_OK) {
         feed_report(hub->feed, result, &error);
-    if (progress.last > page->after)
-        records_skip_to(&page->records, progress.last);
-    return progress.last > page->after ? STORE_OK : result;
+        return PAGE_UNREADABLE;
+    }
+    return stale ? PAGE_STALE : PAGE_OK;
 }
 
 /* True when the page at hand has what comes behind the stream's cursor. */
@@ -115,6 +147,8 @@ page_serves(const struct page *page, const struct stream *stream, bool throttled
     *from = NULL;
     if (page->after == stream->cursor)
         return true;
+    if (stream->once)
+        return false; /* a document is the whole page */
     for (size_t i = 0; i + 1 < page->records.count; i++) {
         *from = &page->records.marks[i];
         if ((*from)->cursor == stream->cursor && (*from)->cut.id == 0)
@@ -123,14 +157,14 @@ page_serves(const struct page *page, const struct stream *stream, bool throttled
     return false;
 }
 
-enum store_result
+enum page_result
 page_prepare(struct hub *hub, const struct stream *stream, const struct mark **from)
 {
     struct page *page = &hub->page;
     const struct audience *audience = stream->audience;
     bool throttled = stream->extra != NULL && stream->extra->throttle_ms > 0;
     if (page_serves(page, stream, throttled, from))
-        return STORE_OK;
+        return PAGE_OK;
 
     *from = NULL;
     page->audience = NULL;
@@ -138,18 +172,17 @@ page_prepare(struct hub *hub, const struct stream *stream, const struct mark **f
     page->up_to = hub->tail;
     page->throttled = throttled;
     records_start(&page->records, page->after);
-    enum store_result result = STORE_OK;
+    enum page_result result = PAGE_OK;
     if (page->after < window_floor(hub->window))
         result = page_from_table(hub, audience);
     else if (page_from_window(hub, audience) != 0)
-        result = STORE_FAILED;
-    if (result != STORE_OK)
+        result = PAGE_NO_MEMORY;
+    if (result != PAGE_OK)
         return result;
-    if (page->records.events == 0) {
+    if (page->records.events == 0)
         page->records.bytes.len = 0; /* nothing was opened; only the cursor moves */
-    } else if (records_finish(&page->records) != 0) {
-        return STORE_FAILED;
-    }
+    else if (records_finish(&page->records) != 0)
+        return PAGE_NO_MEMORY;
     page->audience = audience;
-    return STORE_OK;
+    return PAGE_OK;
 }

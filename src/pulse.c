@@ -27,14 +27,12 @@ beat(struct stream *stream)
         .cursor = cursor, .has_moved = cursor > stream->told, .ping = stream->ping};
     buf_clear(&hub->scratch);
     sse_append_heartbeat(&hub->scratch, stream->audience->format, &heartbeat);
-    records_start(&hub->small, cursor);
-    records_add_text(&hub->small, buf_slice(&hub->scratch));
-    if (hub->scratch.failed || records_finish(&hub->small) != 0) {
+    if (hub->scratch.failed) {
         stream_drop(stream, CLOSE_NO_MEMORY);
         return;
     }
     stream->told = cursor;
-    stream_write(stream, &hub->small);
+    stream_tell(stream, buf_slice(&hub->scratch));
 }
 
 /* Milliseconds until the head of the queue is due, 0 when it is; UINT64_MAX when never. */

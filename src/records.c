@@ -141,6 +141,8 @@ records_add_long(struct records *records, int64_t id, struct slice event, size_t
 void
 records_add_event(struct records *records, int64_t id, struct slice event, size_t offset)
 {
+    /* Rows come in id order: all before this one were written or are not for the audience. */
+    records_skip_to(records, id - 1);
     if (event.len - offset > RECORD_BODY_MAX) {
         records_add_long(records, id, event, offset);
     } else if (event.len > offset) { /* an empty record would end the whole response */

@@ -25,7 +25,7 @@ start_find_gap(const struct hub *hub, int64_t after, struct hub_start *start)
 {
     enum gap_reason reason;
     int64_t resumed_at;
-    if (!gap_find(feed_marks(hub->feed), hub->tail, after, &reason, &resumed_at))
+    if (!gap_find(feed_marks(hub->feed), after, &reason, &resumed_at))
         return false;
     start_set_gap(start, reason, after, resumed_at);
     return true;
@@ -34,7 +34,7 @@ start_find_gap(const struct hub *hub, int64_t after, struct hub_start *start)
 static void
 start_bad_id(const struct hub *hub, const struct request *request, struct hub_start *start)
 {
-    start_set_gap(start, GAP_BAD_ID, 0, hub->tail);
+    start_set_gap(start, GAP_BAD_ID, 0, feed_marks(hub->feed)->tail);
     snprintf(start->after, sizeof start->after, "%s", request->start_text);
 }
 
@@ -48,15 +48,16 @@ start_by_age(struct hub *hub, int64_t age_ms, struct hub_start *start)
         feed_store(hub->feed), wall_clock_ms() - age_ms, &start->cursor, &error);
     if (result != STORE_OK)
         feed_report(hub->feed, result, &error);
-    if (start->cursor > hub->tail)
-        start->cursor = hub->tail;
     return result == STORE_OK ? 0 : -1;
 }
 
 int
 start_resolve(struct hub *hub, const struct request *request, struct hub_start *start)
 {
-    start->cursor = hub->tail;
+    /* Not the hub's tail, which lags behind while a long burst is read: the cursor may be above it,
+     * and catch-up then waits for the hub. */
+    int64_t tail = feed_marks(hub->feed)->tail;
+    start->cursor = tail;
     switch (request->start) {
     case START_TAIL:
     case START_LAST:
@@ -64,7 +65,7 @@ start_resolve(struct hub *hub, const struct request *request, struct hub_start *
     case START_AFTER:
         /* An id above our tail is no gap while we cannot look: another worker may have given
          * it out. */
-        if (request->start_value > hub->tail && feed_trouble(hub->feed) != NULL)
+        if (request->start_value > tail && feed_trouble(hub->feed) != NULL)
             return -1;
         if (!start_find_gap(hub, request->start_value, start))
             start->cursor = request->start_value;

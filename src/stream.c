@@ -156,6 +156,10 @@ stream_write_from(struct stream *stream, const struct records *records,
     size_t taken = 0;
     if (stream->state == STREAM_LIVE)
         stream->cursor = hub->tail;
+    if (!wire_is_clear(stream->wire)) { /* a reply of the protocol's own is in the way */
+        stream_set_state(stream, STREAM_BLOCKED);
+        return false;
+    }
     struct slice bytes = buf_slice(&records->bytes);
     bytes.p += offset;
     bytes.len -= offset;
@@ -172,6 +176,28 @@ stream_write_from(struct stream *stream, const struct records *records,
         /* What follows once the socket drains belongs to the same write: no throttle between. */
         if (stream->extra != NULL)
             stream->extra->paced_ms = 0;
+        stream_set_state(stream, STREAM_BLOCKED);
+        return false;
+    }
+    queue_push(&hub->quiet, &stream->by_write);
+    return true;
+}
+
+bool
+stream_tell(struct stream *stream, struct slice text)
+{
+    struct hub *hub = stream->hub;
+    if (stream->state == STREAM_LIVE)
+        stream->cursor = hub->tail;
+    enum wire_result result = wire_push_text(stream->wire, text);
+    if (result == WIRE_GONE) {
+        stream_drop(stream, CLOSE_READER_GONE);
+        return false;
+    }
+    stream->wrote_ms = uv_now(hub->loop);
+    stream->bytes += text.len;
+    hub->counters->bytes += text.len;
+    if (result == WIRE_BLOCKED) {
         stream_set_state(stream, STREAM_BLOCKED);
         return false;
     }
@@ -240,14 +266,10 @@ stream_say_goodbye(struct stream *stream, const char *goodbye)
     uv_random(NULL, NULL, &jitter, sizeof jitter, 0, NULL);
     unsigned retry_ms = hub->config.retry_ms + jitter % (hub->config.retry_ms + 1);
 
-    struct records *records = &hub->small;
     buf_clear(&hub->scratch);
     sse_append_goodbye(&hub->scratch, stream->audience->format, retry_ms, goodbye);
-    records_start(records, stream->cursor);
-    records_add_text(records, buf_slice(&hub->scratch));
-    size_t taken;
-    if (records_finish(records) == 0)
-        wire_send(stream->wire, buf_slice(&records->bytes), &taken);
+    if (!hub->scratch.failed)
+        wire_push_text(stream->wire, buf_slice(&hub->scratch));
 }
 
 void
@@ -255,9 +277,16 @@ stream_end(struct stream *stream, enum close_why why, const char *goodbye)
 {
     if (stream->state == STREAM_CLOSED)
         return;
+    if (stream
+            ->once) { /* nothing is out yet, and no answer at all is an error to the browser */
+        fanout_document(stream->hub, stream, (struct slice){"", 0});
+        return;
+    }
+    struct wire *wire = stream->wire;
+    if (stream->extra != NULL && stream->extra->opening.len > 0)
+        wire_push_text(wire, buf_slice(&stream->extra->opening));
     if (goodbye != NULL)
         stream_say_goodbye(stream, goodbye);
-    struct wire *wire = stream->wire;
     if (stream->state == STREAM_BLOCKED)
         wire->ops->want_write(wire, false);
     enum wire_result result = wire_end(wire);

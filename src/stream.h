@@ -89,6 +89,10 @@ bool stream_write(struct stream *stream, const struct records *records);
 bool stream_write_from(struct stream *stream, const struct records *records,
                        const struct mark *from);
 
+/* Writes words of our own (the opening, a gap, a heartbeat), which unlike rows cannot be read
+ * again: what the socket does not take is kept and goes out first. True when all is out. */
+bool stream_tell(struct stream *stream, struct slice text);
+
 /* The words in a close line of the log, and the counters' names. */
 enum close_why {
     CLOSE_READER_GONE,

@@ -58,7 +58,9 @@ window_at(const struct window *window, size_t index)
 static uint64_t
 hash_slice(uint64_t hash, struct slice bytes)
 {
-    hash ^= bytes.p == NULL ? 1 : 2;
+    if (bytes.p == NULL)
+        return hash ^ 1;
+    hash ^= 2;
     for (size_t i = 0; i < bytes.len; i++)
         hash = (hash ^ (unsigned char)bytes.p[i]) * UINT64_C(1099511628211);
     return hash;

@@ -240,23 +240,27 @@ wire_end(struct wire *wire)
     return wire_push(wire, (struct slice){(const char *)end, sizeof end});
 }
 
+enum wire_result
+wire_push_text(struct wire *wire, struct slice text)
+{
+    if (wire->plain)
+        return wire_push(wire, text);
+    enum wire_result result = WIRE_GONE;
+    struct records records = {0};
+    records_start(&records, 0);
+    records_add_text(&records, text);
+    if (records_finish(&records) == 0) {
+        records_renumber(records.bytes.p, records.bytes.len, wire->request_id);
+        result = wire_push(wire, buf_slice(&records.bytes));
+    }
+    records_fini(&records);
+    return result;
+}
+
 void
 wire_answer(struct wire *wire, struct slice text)
 {
-    enum wire_result result;
-    if (wire->plain) {
-        result = wire_push(wire, text);
-    } else {
-        struct records records = {0};
-        records_start(&records, 0);
-        records_add_text(&records, text);
-        result = WIRE_GONE;
-        if (records_finish(&records) == 0) {
-            records_renumber(records.bytes.p, records.bytes.len, wire->request_id);
-            result = wire_push(wire, buf_slice(&records.bytes));
-        }
-        records_fini(&records);
-    }
+    enum wire_result result = wire_push_text(wire, text);
     if (result != WIRE_GONE)
         result = wire_end(wire);
     if (result == WIRE_GONE)

@@ -52,6 +52,9 @@ enum wire_result wire_flush(struct wire *wire);
  * over if need be; what cannot go out now is kept. A plain CGI's wire takes bare bytes. */
 enum wire_result wire_push(struct wire *wire, struct slice record);
 
+/* The same for bytes of the response that are not in records yet. */
+enum wire_result wire_push_text(struct wire *wire, struct slice text);
+
 /* The end of the response: empty STDOUT and END_REQUEST (FastCGI specification section 5.5). */
 enum wire_result wire_end(struct wire *wire);
 
