@@ -237,6 +237,7 @@ fanout_batch(void *arg, const struct store_marks *marks, int64_t tail, int64_t l
     if (marks->low_water > window_floor(hub->window) && marks->low_water > marks->base)
         window_drop_up_to(hub->window, marks->low_water);
     window_trim(hub->window, tail);
+    hub->counters->window_bytes = window_bytes(hub->window);
     hub->page.audience = NULL;
 }
 

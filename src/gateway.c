@@ -13,8 +13,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Accepted in one turn, so that a flood of connects leaves time for rows. */
+/* Accepted in one turn, so that a flood of connects leaves time for rows, and so that of several
+ * workers not the one that wakes first takes them all. */
 #define ACCEPTS_PER_TURN 256
+#define ACCEPTS_PER_TURN_SHARED 4
 #define ACCEPT_PAUSE_MS 100
 
 /* --- lifetime ---------------------------------------------------------------------------- */
@@ -124,7 +126,8 @@ on_acceptable(uv_poll_t *poll, int status, int events)
     (void)events;
     if (status < 0)
         return;
-    for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+    int most = gateway->config.is_shared ? ACCEPTS_PER_TURN_SHARED : ACCEPTS_PER_TURN;
+    for (int i = 0; i < most; i++) {
         int fd = accept_nonblocking(acceptor->fd);
         if (fd >= 0) {
             conn_open(gateway, fd, false);

@@ -35,6 +35,7 @@ struct gateway_handlers {
 struct gateway_config {
     uint64_t request_timeout_ms; /* for a request to arrive whole */
     unsigned max_conns;          /* what FCGI_GET_VALUES is told */
+    bool is_shared;              /* other processes accept on the same sockets */
     const struct log *log;
 };
 

@@ -195,6 +195,7 @@ hub_totals(const struct hub *hub, struct hub_counters *totals)
         for (size_t word = 0; word < WORDS; word++)
             sum[word] += one[word];
     }
+    totals->rows = hub->counters->rows; /* each worker sees all of them */
 }
 
 static void

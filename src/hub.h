@@ -62,7 +62,7 @@ void hub_drain(struct hub *hub);
 
 size_t hub_streams(const struct hub *hub);
 
-/* The sum over all workers. */
+/* The sum over all workers; rows, which each of them sees, as this one has counted them. */
 void hub_totals(const struct hub *hub, struct hub_counters *totals);
 
 /* Drops what streams are left. The loop must run once more for handles to close. */

@@ -184,7 +184,12 @@ static void
 on_signal(uv_signal_t *handle, int signum)
 {
     struct serve *serve = handle->data;
-    if (serve->gateway == NULL || serve->drain_began_ms != 0) {
+    bool draining = serve->drain_began_ms != 0;
+    /* Ctrl-C and systemd tell all processes, and then our parent tells us too: that is no
+     * impatience. The parent ends what takes too long. */
+    if (draining && serve->worker->count > 1)
+        return;
+    if (serve->gateway == NULL || draining) {
         uv_stop(&serve->loop); /* CGI, or told twice */
         return;
     }
@@ -300,6 +305,7 @@ serve_init_gateway(struct serve *serve, const struct listeners *listeners,
     struct gateway_config config = {.request_timeout_ms =
                                         (uint64_t)serve->settings->request_timeout_ms,
                                     .max_conns = descriptors,
+                                    .is_shared = serve->worker->count > 1,
                                     .log = &serve->log};
     serve->gateway = gateway_new(&serve->loop, &config, &request_handlers, serve, error);
     if (serve->gateway == NULL || gateway_listen(serve->gateway, listeners, error) != 0)

@@ -16,12 +16,13 @@
 #include <sys/timerfd.h>
 #endif
 
+#define FOUND_WAIT_US 1000 /* the next look after one that found something */
 #define HOT_STREAK 16      /* looks in close order until events are off */
 #define HOT_GAP_NS 2000000 /* what close order means */
 #define HOT_LOOK_US 500    /* then a look so often */
-#define HOT_EMPTY_LOOKS                                                                    \
-    64 /* until so many in a row found nothing: a checkpoint's
-                                          * fsyncs keep a busy writer quiet for that long */
+
+/* Until so many in a row found nothing: a checkpoint's fsyncs keep a busy writer quiet as long. */
+#define HOT_EMPTY_LOOKS 64
 
 struct watch {
     uv_fs_event_t events;
@@ -130,6 +131,11 @@ watch_look(struct watch *watch)
     }
     if (!found)
         return;
+    /* The event's own commit is found. Another may hide behind it, as events merge: looks go on,
+     * but no longer in fine steps. */
+    watch->waited_us = WATCH_FINE_US;
+    watch->wait_us = FOUND_WAIT_US;
+    watch_arm(watch);
     uint64_t now = uv_hrtime();
     watch->streak = now - watch->found_ns < HOT_GAP_NS ? watch->streak + 1 : 0;
     watch->found_ns = now;

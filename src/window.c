@@ -83,17 +83,30 @@ same_key(const struct row *a, const struct row *b)
            slice_equal(a->channel, b->channel) && slice_equal(a->recipient, b->recipient);
 }
 
-/* Marks the row that this one replaces. A bucket taken by another key loses that key's
- * trail: its older row is then sent though it could have been left out, which is allowed. */
+/* The place in its chain of the newest row with this row's key; of NULL when there is none. */
+static struct entry **
+window_find_newest(const struct window *window, const struct row *row)
+{
+    struct entry **at = window_key_bucket(window, row);
+    while (*at != NULL && !same_key(&(*at)->row, row))
+        at = &(*at)->next_newest;
+    return at;
+}
+
+/* Takes the place of the row that this one replaces, and marks that. */
 static void
 window_supersede(struct window *window, struct entry *entry)
 {
     if (entry->row.collapse_key.p == NULL)
         return;
-    struct entry **bucket = window_key_bucket(window, &entry->row);
-    if (*bucket != NULL && same_key(&(*bucket)->row, &entry->row))
-        (*bucket)->superseded = true;
-    *bucket = entry;
+    struct entry **at = window_find_newest(window, &entry->row);
+    struct entry *older = *at;
+    entry->next_newest = NULL;
+    if (older != NULL) {
+        older->superseded = true;
+        entry->next_newest = older->next_newest;
+    }
+    *at = entry;
 }
 
 static void
@@ -108,11 +121,8 @@ static void
 window_evict(struct window *window)
 {
     struct entry *entry = window_at(window, 0);
-    if (entry->row.collapse_key.p != NULL) {
-        struct entry **bucket = window_key_bucket(window, &entry->row);
-        if (*bucket == entry)
-            *bucket = NULL;
-    }
+    if (entry->row.collapse_key.p != NULL && !entry->superseded)
+        *window_find_newest(window, &entry->row) = entry->next_newest;
     window->floor = entry->row.id;
     window->bytes -= entry->bytes;
     window->start = (window->start + 1) & (window->cap - 1);
@@ -174,8 +184,8 @@ window_grow(struct window *window)
     window->newest_cap = cap;
     window->start = 0;
     for (size_t i = 0; i < window->count; i++)
-        if (ring[i]->row.collapse_key.p != NULL)
-            *window_key_bucket(window, &ring[i]->row) = ring[i];
+        if (!ring[i]->superseded)
+            window_supersede(window, ring[i]);
     return 0;
 }
 

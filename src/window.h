@@ -17,6 +17,7 @@ struct window;
 struct entry {
     struct row row;
     bool superseded; /* a newer row in the window has the same channel, recipient, key */
+    struct entry *next_newest; /* the chain of its bucket, see window.c */
     char *encoded[FORMATS];
     size_t encoded_len[FORMATS];
     size_t bytes; /* all memory that it holds */

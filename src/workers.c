@@ -37,6 +37,7 @@ struct workers {
     struct log log;
     struct hub_counters *counters;
     size_t count;
+    pid_t parent;
     pid_t pids[WORKERS_MAX]; /* 0: not running */
     time_t started[WORKERS_MAX];
     sigset_t signals;
@@ -57,7 +58,9 @@ worker_main(const struct workers *workers, size_t number)
     struct serve_worker worker = {workers->counters, workers->count, number};
     struct error error = {""};
 #ifdef __linux__
-    prctl(PR_SET_PDEATHSIG, SIGTERM); /* the parent was killed: do not live on unwatched */
+    /* When the parent is killed, now or before this line: do not live on unwatched. */
+    if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != workers->parent)
+        return 1;
 #endif
     sigprocmask(SIG_SETMASK, &workers->before, NULL);
     if (serve_run(workers->settings, SERVE_FASTCGI, workers->listeners, &worker, &error) ==
@@ -207,8 +210,10 @@ int
 workers_run(const struct serve_settings *settings, const struct listeners *listeners,
             struct error *error)
 {
-    struct workers workers = {
-        .settings = settings, .listeners = listeners, .count = (size_t)settings->workers};
+    struct workers workers = {.settings = settings,
+                              .listeners = listeners,
+                              .count = (size_t)settings->workers,
+                              .parent = getpid()};
     size_t bytes = workers.count * sizeof(struct hub_counters);
     log_init(&workers.log, (enum log_level)settings->log_level);
     workers.counters =

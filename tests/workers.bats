@@ -1,0 +1,256 @@
+#!/usr/bin/env bats
+# workers.bats - `rowcast serve --workers N`: processes that share the listening socket. Each row
+# reaches every stream, whoever has it; a worker that dies is replaced; all of them end together.
+#
+# shellcheck shell=bash
+
+load helper
+
+WORKERS=3
+
+begin() {
+	init_db
+	start_workers "$@"
+}
+start_workers() {
+	start_rowcast --workers "$WORKERS" "$@"
+	wait_for workers_are "$WORKERS"
+}
+workers_of() { pgrep -P "$ROWCAST_PID" || true; }
+workers_are() { [[ $(workers_of | wc -l) -eq $1 ]]; }
+
+# What /status says, by a jq filter: of all workers together.
+status_of() { fcgi --get /status ROWCAST_ADMIN=1 | sed '1,/^\r$/d' | jq -c "$1"; }
+status_is() { [[ $(status_of "$1") == "$2" ]]; }
+
+# Opens N streams in one process, over FastCGI: crowd NAME N; crowd_said NAME PATTERN
+crowd() {
+	background python3 "$CLIENTS/crowd.py" "unix:$SOCKET" "$2" streams >"$T/$1.crowd" 2>&1
+	READER[$1]=$PID
+	wait_for crowd_said "$1" "open=$2 "
+}
+crowd_said() { grep -q -- "$2" "$T/$1.crowd"; }
+
+# As assert_healthy, for the workers too.
+assert_workers_healthy() {
+	close_all
+	wait_for status_is .streams 0 || fail "streams were not freed: $(status_of .streams)"
+	workers_are "$WORKERS" || fail "workers: $(workers_of)"
+	assert_no_report
+	stop_parent
+	assert_no_report # leaks are reported at exit
+}
+# SIGTERM to the parent alone; all end, exit code 0.
+stop_parent() {
+	local workers
+	workers=$(workers_of)
+	kill -TERM "$ROWCAST_PID"
+	wait "$ROWCAST_PID" || fail "exit code $?"
+	all_gone "$workers" || fail "workers outlived it"
+}
+all_gone() {
+	local worker
+	for worker in $1; do
+		! kill -0 "$worker" 2>/dev/null || return 1
+	done
+}
+
+@test "workers: three processes serve, and every stream gets every row" {
+	begin
+	crowd a 300
+	rows 1 20
+	wait_for crowd_said a rows=6000
+	assert_equal "$(status_of .streams)" 300
+	assert_workers_healthy
+}
+
+@test "workers: /status and /metrics sum the counters of all" {
+	begin
+	crowd a 60
+	rows 1 10
+	wait_for crowd_said a rows=600
+	# Each look may be answered by another worker.
+	for _ in 1 2 3 4 5; do
+		assert_equal "$(status_of '[.streams, .opened, .events]')" '[60,60,600]'
+	done
+	run fcgi --get /metrics ROWCAST_ADMIN=1
+	assert_line 'rowcast_streams 60'
+	assert_line 'rowcast_events_total 600'
+	end_group KILL "${READER[a]}"
+	wait_for status_is .streams 0
+	assert_equal "$(status_of '[.opened, (.closed | add)]')" '[60,60]'
+	assert_workers_healthy
+}
+
+@test "workers: --max-streams counts those of all of them" {
+	begin --max-streams 20
+	background python3 "$CLIENTS/crowd.py" "unix:$SOCKET" 60 streams >"$T/a.crowd" 2>&1
+	READER[a]=$PID
+	# Two workers may see the last place at the same time.
+	wait_for crowd_said a 'closed=\(3[89]\|40\)'
+	[[ $(status_of .streams) -ge 20 && $(status_of .streams) -le 22 ]]
+	assert_workers_healthy
+}
+
+@test "workers: one that is killed is replaced, its streams resume, the others do not notice" {
+	local i victim last
+	begin
+	for i in {1..6}; do
+		listen_direct "r$i"
+	done
+	rows 1 5
+	for i in {1..6}; do
+		expect_data "r$i" 5
+	done
+	for victim in $(workers_of); do
+		kill -KILL "$victim"
+		rows 6 10
+	done
+	row last
+	wait_for workers_are 3
+	for i in {1..6}; do
+		wait_for ended_or_has "r$i" last
+		last=$(last_id "r$i")
+		cp "$T/r$i.out" "$T/first$i.out"
+		close_stream "r$i"
+		listen_direct "r$i" '' HTTP_LAST_EVENT_ID="$last"
+	done
+	row end
+	for i in {1..6}; do
+		expect_data "r$i" end
+		assert_equal "$(data_of "first$i"; data_of "r$i")" \
+			"$(sql 'SELECT data FROM notification ORDER BY id')"
+		refute has_gap "r$i"
+	done
+	grep -q 'died: signal 9' "$T/rowcast.err"
+	assert_workers_healthy
+}
+ended_or_has() { stream_ended "$1" || has_data "$1" "$2"; }
+
+@test "workers: a killed one's streams are no longer counted" {
+	local victim
+	begin
+	crowd a 60
+	for victim in $(workers_of); do
+		kill -KILL "$victim"
+	done
+	wait_for crowd_said a closed=60
+	wait_for workers_are 3
+	wait_for status_is .streams 0
+	crowd b 30
+	[[ $(status_of .streams) -eq 30 ]]
+	rows 1 10
+	wait_for crowd_said b rows=300
+	assert_workers_healthy
+}
+
+@test "workers: SIGTERM and SIGINT to the parent end every stream properly, exit code 0" {
+	local signal i workers
+	init_db
+	for signal in TERM INT; do
+		start_workers
+		for i in 1 2 3 4 5 6; do
+			background python3 "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" request:1 \
+				until-data:rowcast:open until-end >"$T/talk$i" 2>&1
+			READER[talk$i]=$PID
+		done
+		wait_for status_is .streams 6
+		workers=$(workers_of)
+		kill "-$signal" "$ROWCAST_PID"
+		wait "$ROWCAST_PID" || fail "exit code $?"
+		all_gone "$workers" || fail 'workers outlived their parent'
+		[[ ! -e $SOCKET ]] || fail 'the socket is still there'
+		for i in 1 2 3 4 5 6; do
+			wait "${READER[talk$i]}" || fail "$(cat "$T/talk$i")"
+			grep -q '^END id=1 REQUEST_COMPLETE status=0' "$T/talk$i"
+			grep -q 'retry: [0-9]*.*restarting\|restarting.*retry: [0-9]*' "$T/talk$i"
+			unset "READER[talk$i]"
+		done
+	done
+	assert_no_report
+}
+
+@test "workers: a parent that is killed takes its workers along, and the next one serves" {
+	local workers last
+	begin
+	listen_direct a
+	row 1
+	expect_data a 1
+	workers=$(workers_of)
+	kill -KILL "$ROWCAST_PID"
+	wait_for all_gone "$workers"
+	wait_for stream_ended a
+	last=$(last_id a)
+	row 2
+	start_workers
+	listen_direct b '' HTTP_LAST_EVENT_ID="$last"
+	expect_data b 2
+	assert_equal "$(data_of b)" 2
+	assert_workers_healthy
+}
+
+@test "workers: a database that is not there is one line and exit code 1" {
+	run -1 "$ROWCAST" serve --db "$DB" --listen "unix:$SOCKET" --workers 3
+	assert_equal "${#lines[@]}" 1
+	assert_output --partial "$DB"
+	assert_output --partial 'rowcast init'
+	[[ ! -e $SOCKET ]]
+}
+
+@test "workers: a resume through any of them brings each row once" {
+	begin --window-bytes 64K
+	rows 1 5000
+	PYTHONPATH=$CLIENTS python3 - "unix:$SOCKET" "$DB" "$((WAIT * 2))" 3>&- <<-'PY'
+		import random, sqlite3, sys
+		from streams import Crowd, commit, expect
+		crowd = Crowd(sys.argv[1], float(sys.argv[3]))
+		db = sqlite3.connect(sys.argv[2], isolation_level=None, timeout=30)
+		ids = [row[0] for row in db.execute("SELECT id FROM notification ORDER BY id")]
+		starts = {}
+		for _ in range(60):
+		    at = random.randrange(len(ids))
+		    starts[crowd.open("?since=all", HTTP_LAST_EVENT_ID=ids[at])] = at
+		for i in range(5001, 5051):
+		    commit(db, i)
+		commit(db, "end")
+		crowd.each(lambda s: s.has("end"))
+		for s, at in starts.items():
+		    expect(s.settings, s.data, [str(i) for i in range(at + 2, 5051)] + ["end"])
+	PY
+	assert_workers_healthy
+}
+
+@test "workers: all of them are told of a replaced database" {
+	begin
+	crowd a 30
+	rm -f "$DB" "$DB-wal" "$DB-shm"
+	"$ROWCAST" init --db "$DB" >"$T/init.log" 2>&1
+	wait_for status_is .gaps 30
+	row new
+	wait_for crowd_said a rows=30
+	assert_workers_healthy
+}
+
+# Ctrl-C and systemd signal every process at once, and the parent then passes it on.
+@test "workers: told all at once to end, they still wait --drain seconds for a slow reader" {
+	local round
+	init_db
+	for round in 1 2 3; do
+		start_workers --drain 20
+		background python3 "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" quiet request:1 \
+			until-data:rowcast:open wait-file:"$T/go$round" until-end >"$T/talk" 2>&1
+		local talk=$PID
+		listen_direct a
+		wait_for status_is .streams 2
+		sql "INSERT INTO notification(data) VALUES (hex(zeroblob(400000)))"
+		row "$round"
+		expect_data a "$round"
+		kill -TERM -- "-$ROWCAST_PID"
+		wait_for stream_ended a
+		touch "$T/go$round"
+		wait "$talk" || fail "round $round: $(cat "$T/talk")"
+		wait "$ROWCAST_PID"
+		close_all
+	done
+	assert_no_report
+}
