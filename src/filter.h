@@ -56,8 +56,14 @@ uint64_t filter_hash(const struct filter *filter);
 /* True when `requested` is not empty and each of its items is exact. */
 bool filter_is_exact(const struct filter *filter);
 
-enum patterns_result { PATTERNS_OK, PATTERNS_EMPTY, PATTERNS_TOO_LONG, PATTERNS_TOO_MANY,
-                       PATTERNS_BAD_BYTE, PATTERNS_NO_MEMORY };
+enum patterns_result {
+    PATTERNS_OK,
+    PATTERNS_EMPTY,
+    PATTERNS_TOO_LONG,
+    PATTERNS_TOO_MANY,
+    PATTERNS_BAD_BYTE,
+    PATTERNS_NO_MEMORY
+};
 
 /* Adds a copy of the pattern, keeps the list sorted; one that is there already is no error.
  * Refuses an empty pattern, one over FILTER_PATTERN_MAX, one with NUL, CR or LF, and more

@@ -251,7 +251,10 @@ hub_refuse(struct hub *hub, struct wire *wire, enum format format, struct slice 
         sse_append_goodbye(&hub->scratch, format,
                            hub->config.retry_ms + jitter % (2 * hub->config.retry_ms + 1),
                            reason);
-    wire_answer(wire, buf_slice(&hub->scratch));
+    if (hub->scratch.failed)
+        wire->ops->drop(wire); /* an answer without its headers would be worse than none */
+    else
+        wire_answer(wire, buf_slice(&hub->scratch));
 }
 
 void
@@ -280,6 +283,7 @@ hub_open(struct hub *hub, struct wire *wire, struct request *request, struct sli
         stream_drop(stream, CLOSE_NO_MEMORY);
         return;
     }
+    stream->cursor = start.cursor;
     if (stream->extra != NULL && stream->extra->seek_left > 0)
         hub_ready(hub, stream); /* catchup.c finds the start and calls stream_begin */
     else

@@ -14,15 +14,15 @@
 #include "error.h"
 
 enum option_kind {
-    OPTION_TEXT,   /* const char *: not empty */
-    OPTION_FLAG,   /* bool */
-    OPTION_COUNT,  /* int64_t: decimal digits, min .. max */
-    OPTION_SIZE,   /* int64_t bytes: digits with an optional K, M or G (1024s) */
-    OPTION_AGE,    /* int64_t milliseconds: digits with s, m, h or d; plain 0 */
+    OPTION_TEXT,    /* const char *: not empty */
+    OPTION_FLAG,    /* bool */
+    OPTION_COUNT,   /* int64_t: decimal digits, min .. max */
+    OPTION_SIZE,    /* int64_t bytes: digits with an optional K, M or G (1024s) */
+    OPTION_AGE,     /* int64_t milliseconds: digits with s, m, h or d; plain 0 */
     OPTION_SECONDS, /* int64_t milliseconds: seconds, with an optional fraction */
-    OPTION_MODE,   /* int64_t: octal permissions */
-    OPTION_CHOICE, /* int: index into choices, "a|b|c" */
-    OPTION_LIST    /* struct option_list: repeatable; in the environment space-separated */
+    OPTION_MODE,    /* int64_t: octal permissions */
+    OPTION_CHOICE,  /* int: index into choices, "a|b|c" */
+    OPTION_LIST     /* struct option_list: repeatable; in the environment space-separated */
 };
 
 #define OPTION_LIST_MAX 64
@@ -32,26 +32,29 @@ struct option_list {
 };
 
 struct option {
-    const char *name;        /* without "--" */
+    const char *name; /* without "--" */
     enum option_kind kind;
-    size_t offset;           /* of the field in the settings struct */
-    int64_t min, max;        /* for numbers, in the field's unit (SECONDS, AGE: ms); max 0: none */
-    const char *fallback;    /* the default as it would be typed; NULL: zero, NULL or false */
-    const char *value_name;  /* for the usage: FILE, SECONDS, ...; CHOICE: "a|b|c" */
-    const char *help;        /* one line, no period at its end */
-    char letter;             /* short form, as in -f; 0: none */
+    size_t offset;    /* of the field in the settings struct */
+    int64_t min, max; /* for numbers, in the field's unit (SECONDS, AGE: ms); max 0: none */
+    const char *fallback; /* the default as it would be typed; NULL: zero, NULL or false */
+    const char *value_name; /* for the usage: FILE, SECONDS, ...; CHOICE: "a|b|c" */
+    const char *help;       /* one line, no period at its end */
+    char letter;            /* short form, as in -f; 0: none */
 };
 
 struct command {
-    const char *name;       /* "send" */
-    const char *operands;   /* for the usage: "[DATA | -]", or "" */
-    const char *summary;    /* what it does: the first paragraph of its help */
+    const char *name;             /* "send" */
+    const char *operands;         /* for the usage: "[DATA | -]", or "" */
+    const char *summary;          /* what it does: the first paragraph of its help */
     const struct option *options; /* ended by one with name NULL */
     int max_operands;
 };
 
-enum options_result { OPTIONS_OK, OPTIONS_EXIT /* --help, --version: printed */,
-                      OPTIONS_USAGE /* *error says what is wrong: exit 2 */ };
+enum options_result {
+    OPTIONS_OK,
+    OPTIONS_EXIT /* --help, --version: printed */,
+    OPTIONS_USAGE /* *error says what is wrong: exit 2 */
+};
 
 /* Sets every field from its default, the environment or argv (argv[0] is skipped). Texts point
  * into argv or the environment; texts from list variables are allocated once and kept for

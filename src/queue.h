@@ -15,7 +15,8 @@ struct queue {
     struct queue_link ends; /* next: head, prev: tail */
 };
 
-#define queue_item(link, type, member) ((type *)(void *)((char *)(link)-offsetof(type, member)))
+#define queue_item(link, type, member)                                                     \
+    ((type *)(void *)((char *)(link)-offsetof(type, member)))
 
 static inline void
 queue_link_init(struct queue_link *link)

@@ -13,7 +13,12 @@
 #include "filter.h"
 
 enum request_method { METHOD_GET, METHOD_HEAD, METHOD_OPTIONS };
-enum request_resource { RESOURCE_STREAM, RESOURCE_HEALTH, RESOURCE_METRICS, RESOURCE_STATUS };
+enum request_resource {
+    RESOURCE_STREAM,
+    RESOURCE_HEALTH,
+    RESOURCE_METRICS,
+    RESOURCE_STATUS
+};
 
 /* What the stream's bytes look like; see sse.h. */
 enum format {
@@ -26,8 +31,8 @@ enum format {
 
 /* Where a stream begins. */
 enum start_kind {
-    START_TAIL,   /* only what is new */
-    START_AFTER,  /* rows with id > value (Last-Event-ID, last_event_id=, since=ID); an id that
+    START_TAIL, /* only what is new */
+    START_AFTER, /* rows with id > value (Last-Event-ID, last_event_id=, since=ID); an id that
                    * does not fit 64 bits is INT64_MAX, so "above every id" */
     START_BAD_ID, /* a Last-Event-ID that is not a decimal number */
     START_ALL,    /* since=all */
@@ -50,18 +55,18 @@ struct request {
 
     struct filter filter; /* requested patterns, location bound, user */
     enum start_kind start;
-    int64_t start_value;                   /* id, milliseconds or count: see start_kind */
+    int64_t start_value; /* id, milliseconds or count: see start_kind */
     /* START_AFTER, START_BAD_ID: the id as the client sent it, cut; to be told back in a gap. */
     char start_text[REQUEST_ID_TEXT_MAX + 1];
 
-    bool ping;           /* ping=1 */
+    bool ping;            /* ping=1 */
     uint32_t throttle_ms; /* throttle=; 0: none */
-    uint32_t wait_s;     /* wait=; only with FORMAT_JSON */
+    uint32_t wait_s;      /* wait=; only with FORMAT_JSON */
 
-    bool admin;          /* ROWCAST_ADMIN=1 from the web server */
-    char *ticket;        /* ticket= as sent, or NULL; owned */
-    char *origin;        /* HTTP_ORIGIN, or NULL; owned */
-    char *address;       /* REMOTE_ADDR, or NULL; owned */
+    bool admin;    /* ROWCAST_ADMIN=1 from the web server */
+    char *ticket;  /* ticket= as sent, or NULL; owned */
+    char *origin;  /* HTTP_ORIGIN, or NULL; owned */
+    char *address; /* REMOTE_ADDR, or NULL; owned */
 };
 
 /* Reads the parameters in `envp` ("NAME=value" strings, NULL-terminated, as FastCGI and CGI

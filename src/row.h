@@ -12,7 +12,7 @@
 
 /* A column that the tailed table does not have reads as its NULL or 0. */
 struct row {
-    int64_t id;         /* 1 .. ROW_ID_MAX; negative and 0 only in foreign tables (--table) */
+    int64_t id; /* 1 .. ROW_ID_MAX; negative and 0 only in foreign tables (--table) */
     int64_t created_at; /* Unix milliseconds; 0: not known */
     int64_t expires_at; /* Unix milliseconds; 0: never */
     struct slice channel;

@@ -132,13 +132,16 @@ serve_request(struct serve *serve, struct wire *wire, const char *const *envp)
         answer_report(serve, &request);
     } else {
         answer_append_stream_headers(&serve->answer, &request, origins);
-        if (request.method == METHOD_GET) {
+        if (request.method == METHOD_GET && !serve->answer.failed) {
             hub_open(serve->hub, wire, &request, buf_slice(&serve->answer));
             request_fini(&request);
             return;
         }
     }
-    wire_answer(wire, buf_slice(&serve->answer));
+    if (serve->answer.failed)
+        wire->ops->drop(wire);
+    else
+        wire_answer(wire, buf_slice(&serve->answer));
     request_fini(&request);
 }
 

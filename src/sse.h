@@ -20,8 +20,8 @@ enum gap_reason { GAP_PRUNED, GAP_RESET, GAP_BAD_ID };
 /* DESIGN.md section 4: what the client is told when events that it may have wanted are gone. */
 struct gap {
     enum gap_reason reason;
-    const char *after;   /* what the client had: its id as text, any bytes */
-    int64_t resumed_at;  /* the cursor from which the stream goes on */
+    const char *after;  /* what the client had: its id as text, any bytes */
+    int64_t resumed_at; /* the cursor from which the stream goes on */
 };
 
 /* id:, event: (none where NULL or empty), one data: line for each line of data (CRLF, CR and
@@ -37,7 +37,8 @@ void sse_append_row(struct buf *buf, enum format format, const struct row *row,
 
 /* The opening block: `: connected`, retry:, event: rowcast:open, id:, data:
  * {"last_event_id":"N"}. NDJSON: {"last_event_id":"N"} and LF. JSON: nothing. */
-void sse_append_open(struct buf *buf, enum format format, unsigned retry_ms, int64_t cursor);
+void sse_append_open(struct buf *buf, enum format format, unsigned retry_ms,
+                     int64_t cursor);
 
 /* `event: rowcast:gap`; NDJSON {"gap":{...}} and LF; JSON the bare inner object. */
 void sse_append_gap(struct buf *buf, enum format format, const struct gap *gap);
@@ -51,7 +52,8 @@ struct heartbeat {
     bool has_moved;
     bool ping;
 };
-void sse_append_heartbeat(struct buf *buf, enum format format, const struct heartbeat *beat);
+void sse_append_heartbeat(struct buf *buf, enum format format,
+                          const struct heartbeat *beat);
 
 /* The last words of a stream that is sent away: a comment with the reason (ASCII, no line
  * ends) and retry: in milliseconds. NDJSON: an empty line. JSON: nothing. */

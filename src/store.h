@@ -19,8 +19,8 @@
 
 enum store_result {
     STORE_OK,
-    STORE_BUSY,   /* locked by another process: try again */
-    STORE_FAILED  /* anything else (I/O, corrupt, full, constraint): *error says what to do */
+    STORE_BUSY,  /* locked by another process: try again */
+    STORE_FAILED /* anything else (I/O, corrupt, full, constraint): *error says what to do */
 };
 
 enum store_mode { STORE_READ, STORE_WRITE };
@@ -38,7 +38,7 @@ struct store_marks {
     int64_t base;      /* where the sequence started; 0 for a foreign table */
     int64_t low_water; /* the highest id ever deleted, else base; foreign: lowest id - 1 */
     int64_t lowest;    /* the lowest id in the table; tail + 1 when the table is empty */
-    int64_t tail;      /* the highest id ever used (sequence, base, low_water, highest row) */
+    int64_t tail; /* the highest id ever used (sequence, base, low_water, highest row) */
 };
 
 struct store;
@@ -70,14 +70,14 @@ enum store_step { STORE_MORE, STORE_STOP };
 typedef enum store_step (*store_row_fn)(void *arg, const struct row *row);
 
 struct store_range {
-    int64_t after;       /* rows with after < id */
-    int64_t up_to;       /* and id <= up_to */
-    size_t max_rows;     /* looked at, at the most */
+    int64_t after;   /* rows with after < id */
+    int64_t up_to;   /* and id <= up_to */
+    size_t max_rows; /* looked at, at the most */
     /* NULL, or a filter that store may use to look at fewer rows (it need not: the caller
      * filters again). With it, rows come through the (channel, recipient) index where the
      * filter is exact. */
     const struct filter *narrow;
-    bool collapse;       /* leave out rows that a newer row (<= up_to) replaces */
+    bool collapse; /* leave out rows that a newer row (<= up_to) replaces */
 };
 
 struct store_progress {
@@ -128,10 +128,10 @@ enum store_result store_insert(struct store *store, const struct row *row, int64
                                struct error *error);
 
 struct store_prune {
-    int64_t older_than_ms;   /* delete rows with created_at below it; 0: not by age */
-    int64_t keep_rows;       /* keep the newest so many; 0: not by count */
+    int64_t older_than_ms;     /* delete rows with created_at below it; 0: not by age */
+    int64_t keep_rows;         /* keep the newest so many; 0: not by count */
     int64_t expired_before_ms; /* delete rows with 0 < expires_at below it; 0: not */
-    int max_rows;            /* in this one transaction */
+    int max_rows;              /* in this one transaction */
 };
 
 /* Deletes one batch, oldest first, in one short transaction. *deleted: how many; 0: done. By

@@ -57,8 +57,7 @@ append_select(sqlite3_str *sql, const struct store *store, enum store_direction 
             sqlite3_str_appendall(sql, "NULL");
     }
     append_superseded(sql, store);
-    sqlite3_str_appendf(sql,
-                        " FROM \"%w\" AS t WHERE t.\"id\" > ?%d AND t.\"id\" <= ?%d",
+    sqlite3_str_appendf(sql, " FROM \"%w\" AS t WHERE t.\"id\" > ?%d AND t.\"id\" <= ?%d",
                         store->table, READ_AFTER, READ_UP_TO);
     if (store->foreign) /* up_to is a number, so text ids are out; real ones are not */
         sqlite3_str_appendall(sql, " AND typeof(t.\"id\") = 'integer'");

@@ -61,7 +61,8 @@ struct stream {
     uint64_t events, bytes;
     uint64_t serial; /* for the log */
     char *address;   /* REMOTE_ADDR or NULL; owned */
-    struct name *user_count; /* in hub->by_user and by_address, NULL where no limit is set */
+    struct name
+        *user_count; /* in hub->by_user and by_address, NULL where no limit is set */
     struct name *address_count;
     uint32_t live_index;
     uint32_t epoch; /* the hub's, when the cursor was taken */
