@@ -15,10 +15,9 @@
 #include <string.h>
 
 #include "scan.h"
+#include "usage.h"
 
-#define OPTIONS_MAX 64     /* in one command's table */
-#define OPTION_NAME_MAX 64 /* bytes of ROWCAST_NAME */
-#define HELP_COLUMN 30     /* where the help texts begin */
+#define OPTIONS_MAX 64 /* in one command's table */
 #define LIMIT_TEXT_MAX 32
 
 /* Where a value comes from, as an error names it: "--heartbeat" or "ROWCAST_HEARTBEAT". */
@@ -46,17 +45,6 @@ static int64_t
 limit_of(const struct option *option)
 {
     return option->max == 0 ? INT64_MAX : option->max;
-}
-
-static const char *
-env_name(char out[OPTION_NAME_MAX], const struct option *option)
-{
-    size_t len = (size_t)snprintf(out, OPTION_NAME_MAX, "ROWCAST_%s", option->name);
-
-    assert(len < OPTION_NAME_MAX);
-    for (char *p = out; *p != '\0'; p++)
-        *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
-    return out;
 }
 
 /* --- what a good value looks like, for errors -------------------------------------------------- */
@@ -347,7 +335,7 @@ set_unless_given(const struct parser *parser, size_t index)
 
     if (parser->given[index])
         return 0;
-    const char *value = getenv(env_name(name, option));
+    const char *value = getenv(option_env_name(name, option));
     if (value != NULL && *value != '\0')
         return set_whole(parser, option, (struct origin){"", name}, value);
     if (option->fallback != NULL)
@@ -430,66 +418,10 @@ take_operand(struct parser *parser, const char *operand)
     return 0;
 }
 
-/* --- --help and --version ------------------------------------------------------------------------ */
-
-static void
-print_option(const struct option *option)
-{
-    char left[128], name[OPTION_NAME_MAX];
-    int len;
-
-    if (option->letter != '\0')
-        len = snprintf(left, sizeof left, "-%c, --%s", option->letter, option->name);
-    else
-        len = snprintf(left, sizeof left, "--%s", option->name);
-    if (option->kind != OPTION_FLAG)
-        snprintf(left + len, sizeof left - (size_t)len, " %s", option->value_name);
-
-    if (strlen(left) + 2 < HELP_COLUMN)
-        printf("  %-*s%s\n", HELP_COLUMN - 2, left, option->help);
-    else
-        printf("  %s\n%*s%s\n", left, HELP_COLUMN, "", option->help);
-    printf("%*s[", HELP_COLUMN, "");
-    if (option->fallback != NULL)
-        printf("default %s; ", option->fallback);
-    printf("%s]\n", env_name(name, option));
-}
-
-static void
-print_help(const struct command *command)
-{
-    const char *gap = command->operands[0] != '\0' ? " " : "";
-
-    printf("Usage: rowcast %s [OPTION...]%s%s\n\n%s\n\nOptions [default; environment "
-           "variable that also sets it]:\n",
-           command->name, gap, command->operands, command->summary);
-    for (const struct option *option = command->options; option->name != NULL; option++)
-        print_option(option);
-    printf("  %-*s%s\n", HELP_COLUMN - 2, "-h, --help", "print this and exit");
-    printf("  %-*s%s\n", HELP_COLUMN - 2, "--version", "print the version and exit");
-}
-
 static bool
 is_option(const char *argument)
 {
     return argument[0] == '-' && argument[1] != '\0';
-}
-
-/* Done before anything else is judged: help must come out whatever else is wrong. */
-static bool
-print_if_asked(const struct command *command, char **argv)
-{
-    for (char **next = argv + 1; *next != NULL && strcmp(*next, "--") != 0; next++) {
-        if (strcmp(*next, "--help") == 0 || strcmp(*next, "-h") == 0) {
-            print_help(command);
-            return true;
-        }
-        if (strcmp(*next, "--version") == 0) {
-            puts("rowcast " PACKAGE_VERSION);
-            return true;
-        }
-    }
-    return false;
 }
 
 static int
@@ -521,7 +453,7 @@ options_parse(const struct command *command, int argc, char **argv, void *settin
         .command = command, .settings = settings, .operands = operands, .error = error};
 
     (void)argc; /* argv ends in NULL, always */
-    if (print_if_asked(command, argv))
+    if (usage_print_if_asked(command, argv))
         return OPTIONS_EXIT;
     for (const struct option *option = command->options; option->name != NULL; option++) {
         assert(option - command->options < OPTIONS_MAX);
