@@ -94,7 +94,8 @@ conn_set_want_write(struct conn *conn, bool on)
 static void
 wire_want_write(struct wire *wire, bool on)
 {
-    conn_set_want_write((struct conn *)((char *)wire - offsetof(struct conn, wire)), on);
+    conn_set_want_write((struct conn *)(void *)((char *)wire - offsetof(struct conn, wire)),
+                        on);
 }
 
 /* The answer is out to the last byte. */
@@ -114,7 +115,7 @@ conn_answered(struct conn *conn)
 static void
 wire_release(struct wire *wire)
 {
-    struct conn *conn = (struct conn *)((char *)wire - offsetof(struct conn, wire));
+    struct conn *conn = (struct conn *)(void *)((char *)wire - offsetof(struct conn, wire));
     wire->reader = NULL;
     if (wire_is_clear(wire)) {
         conn_answered(conn);
@@ -127,7 +128,7 @@ wire_release(struct wire *wire)
 static void
 wire_drop(struct wire *wire)
 {
-    conn_close((struct conn *)((char *)wire - offsetof(struct conn, wire)));
+    conn_close((struct conn *)(void *)((char *)wire - offsetof(struct conn, wire)));
 }
 
 static const struct wire_ops gateway_wire_ops = {wire_want_write, wire_release, wire_drop};

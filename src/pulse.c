@@ -32,8 +32,6 @@ beat(struct stream *stream)
         return;
     }
     stream->told = cursor;
-    if (stream->extra != NULL)
-        stream->extra->paced_ms = uv_now(hub->loop);
     stream_tell(stream, buf_slice(&hub->scratch));
 }
 

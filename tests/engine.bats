@@ -566,7 +566,7 @@ events_are_off() { ! events_are_on; }
 	play <<-'PY'
 		for size in 100, 30000:
 		    db.execute("DELETE FROM notification")
-		    commit(db, *(f"{i} " + "x" * size for i in range(1, 3001 if size == 100 else 101)))
+		    commit(db, *(f"{i} " + "x" * size for i in range(1, 20001 if size == 100 else 201)))
 		    ids = [row[0] for row in db.execute("SELECT id FROM notification ORDER BY id")]
 		    a = crowd.listen(f"?channel=default&last_event_id={ids[0] - 1}", HTTP_X="a")
 		    a.pause()

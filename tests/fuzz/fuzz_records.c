@@ -68,9 +68,10 @@ check_reply(struct slice reply)
 
 /* Writes down what happened, for the comparison. */
 static void
-note(struct buf *notes, int event, const struct intake *intake, struct slice bytes)
+note(struct buf *notes, enum intake_event event, const struct intake *intake,
+     struct slice bytes)
 {
-    buf_printf(notes, "%d %u %d %d %zu:", event, intake->request_id, intake->keep_conn,
+    buf_printf(notes, "%d %u %d %d %zu:", (int)event, intake->request_id, intake->keep_conn,
                event == INTAKE_REPLY && intake->close_after, bytes.len);
     buf_append(notes, bytes.p, bytes.len);
 }

@@ -1146,8 +1146,8 @@ test_table_names(void **state)
         "sqlite_x",
         "rowcast_meta",
         "\xc3\xa4",
-        "a23456789012345678901234567890123456789012345678901234"
-        "5678901234"};
+        ("a23456789012345678901234567890123456789012345678901234"
+         "5678901234")};
 
     for (size_t i = 0; i < COUNT(bad); i++)
         CHECK(try_init(bench, bad[i], &result) == -1, "%s\n", bad[i]);
