@@ -103,6 +103,10 @@ store_open_file(struct store *store, const struct store_config *config,
         return store_fail(store, code, "open it", error);
     sqlite3_extended_result_codes(store->db, 1);
     sqlite3_busy_timeout(store->db, config->busy_ms);
+    /* The last connection to close checkpoints the WAL and removes it, by its path. A reader has no
+     * business to; and were the files moved about, it would be somebody else's WAL. */
+    if (store->mode == STORE_READ)
+        sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     if (store->mode == STORE_READ)
         /* A small cache: every commit of another connection empties it, and a replay reads each
          * page once. */
@@ -284,6 +288,16 @@ open_table(struct store *store, const char *table, struct error *error)
     return result;
 }
 
+/* Of the file that is at the WAL's path now, 0 when there is none. */
+static ino_t
+wal_inode(const struct store *store)
+{
+    struct stat st;
+    const char *path = sqlite3_filename_wal(sqlite3_db_filename(store->db, "main"));
+
+    return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
 struct store *
 store_open(const struct store_config *config, bool *busy, struct error *error)
 {
@@ -299,8 +313,10 @@ store_open(const struct store_config *config, bool *busy, struct error *error)
     enum store_result result = store_open_file(store, config, STORE_CREATE_NEVER, error);
     if (result == STORE_OK)
         result = open_table(store, table, error);
-    if (result == STORE_OK)
+    if (result == STORE_OK) {
+        store->wal_inode = wal_inode(store);
         return store;
+    }
     if (busy != NULL)
         *busy = result == STORE_BUSY;
     store_close(store);
@@ -352,6 +368,14 @@ store_has_moved(struct store *store)
     /* SQLite looks at the file behind symbolic links, by inode alone; the stat sees a link that
      * was turned elsewhere and an equal inode on another device. */
     sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-    return moved != 0 || stat(store->path, &st) != 0 || st.st_dev != store->device ||
-           st.st_ino != store->inode;
+    if (moved != 0 || stat(store->path, &st) != 0 || st.st_dev != store->device ||
+        st.st_ino != store->inode)
+        return true;
+
+    /* While we have it open nobody removes the WAL but a person who moves files: new commits then
+     * go to another one than ours. */
+    ino_t wal = wal_inode(store);
+    bool is_same = store->wal_inode == 0 || wal == store->wal_inode;
+    store->wal_inode = wal;
+    return !is_same;
 }

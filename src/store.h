@@ -105,8 +105,8 @@ enum store_result store_find_time(struct store *store, int64_t created_at_ms,
                                   int64_t *cursor, struct error *error);
 
 /* True when the file at the path is no longer the one that is open (SQLITE_FCNTL_HAS_MOVED,
- * or another inode at the path). Cheap; does not open or close the file, which would drop
- * SQLite's locks (sqlite.org/howtocorrupt.html section 2.2). */
+ * another inode at the path, or another WAL beside it). Cheap; does not open or close the
+ * file, which would drop SQLite's locks (sqlite.org/howtocorrupt.html section 2.2). */
 bool store_has_moved(struct store *store);
 
 /* Looks for the right that the effective user lacks on folder, file, -wal or -shm to open the

@@ -393,6 +393,26 @@ is_open_to_connections() { socat -u OPEN:/dev/null "UNIX-CONNECT:$SOCKET"; }
 	assert_healthy
 }
 
+@test "moved in pieces: a WAL that comes after the database is found too" {
+	init_db
+	start_rowcast
+	listen_direct a
+	row 1
+	expect_data a 1
+	sql 'PRAGMA wal_checkpoint(TRUNCATE)'
+	mkdir "$T/away"
+	mv "$DB"* "$T/away"
+	wait_for is_ill
+	mv "$T/away/${DB##*/}" "$T"
+	wait_for is_well # rowcast has made a WAL of its own by now
+	mv "$T/away"/* "$T"
+	row 2
+	row 3
+	expect_data a 3
+	assert_equal "$(data_of a)" $'1\n2\n3'
+	assert_healthy
+}
+
 @test "dropped: the table goes and comes back under the running process" {
 	init_db
 	start_rowcast

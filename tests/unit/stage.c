@@ -113,19 +113,28 @@ stage_open(struct stage *stage, const struct stage_config *config)
 static void reader_fini(struct reader *reader);
 
 void
+stage_forget_readers(struct stage *stage)
+{
+    for (size_t i = 0; i < stage->reader_count; i++) {
+        struct reader *reader = stage->readers[i];
+        reader_hang_up(reader);
+        if (!reader->closed)
+            reader->wire.ops->drop(&reader->wire);
+    }
+    stage_step(stage); /* runs the handles' close callbacks */
+    for (size_t i = 0; i < stage->reader_count; i++)
+        reader_fini(stage->readers[i]);
+    stage->reader_count = 0;
+}
+
+void
 stage_close(struct stage *stage)
 {
     stage_stop_hub(stage);
-    for (size_t i = 0; i < stage->reader_count; i++)
-        reader_hang_up(stage->readers[i]);
+    stage_forget_readers(stage);
     uv_close((uv_handle_t *)&stage->tick, NULL);
-    for (size_t i = 0; i < stage->reader_count; i++)
-        if (!stage->readers[i]->closed)
-            stage->readers[i]->wire.ops->drop(&stage->readers[i]->wire);
     uv_run(&stage->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&stage->loop), 0); /* no handle was forgotten */
-    for (size_t i = 0; i < stage->reader_count; i++)
-        reader_fini(stage->readers[i]);
     sqlite3_close(stage->db);
     close(stage->log.fd);
     nftw(stage->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);

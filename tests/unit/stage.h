@@ -128,6 +128,9 @@ void stage_step(struct stage *stage);
 
 struct reader *stage_visit(struct stage *stage, const struct visit *visit);
 
+/* Frees all readers; the hub must be stopped. */
+void stage_forget_readers(struct stage *stage);
+
 /* Reads what is there. The functions below take it apart; a malformed answer fails the test. */
 void reader_read(struct reader *reader);
 
