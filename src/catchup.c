@@ -250,8 +250,9 @@ catchup_document(struct stream *stream)
         stream_set_state(stream, STREAM_READY);
         return;
     }
-    if (records->events == 0 && uv_is_active((uv_handle_t *)&stream->extra->limit)) {
-        stream_set_state(stream, STREAM_LIVE); /* a long poll waits */
+    if (records->events == 0 && !stream->extra->has_gap &&
+        uv_is_active((uv_handle_t *)&stream->extra->limit)) {
+        stream_set_state(stream, STREAM_LIVE); /* a long poll waits; a gap is news enough */
         return;
     }
     struct buf events = {0};

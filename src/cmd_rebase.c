@@ -5,6 +5,9 @@
 
 #include "cmd.h"
 
+/* A slip of the hand must not leave the table without ids. */
+#define IDS_LEFT (INT64_C(1) << 40)
+
 struct settings {
     struct cmd_database database;
     int64_t above;
@@ -16,7 +19,7 @@ static const struct option options[] = {
      .kind = OPTION_COUNT,
      .offset = offsetof(struct settings, above),
      .min = 0,
-     .max = ROW_ID_MAX - 1,
+     .max = ROW_ID_MAX - IDS_LEFT,
      .value_name = "ID",
      .help = "an id known to have been in use, where ids outran the clock"},
     {.name = NULL},

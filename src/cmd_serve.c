@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "fcgi.h"
@@ -89,7 +90,22 @@ serve_fastcgi(const struct serve_settings *settings, struct listeners *listeners
     return result == 0 ? CMD_OK : cmd_fail(command.name, &error);
 }
 
+static bool
+is_cgi(void)
+{
+    return getenv("GATEWAY_INTERFACE") != NULL && getenv("REQUEST_METHOD") != NULL;
+}
+
 /* A CGI program that fails says so to the browser too, or the web server says less. */
+static int
+fail_cgi(int code)
+{
+    printf(
+        "Status: 500 Internal Server Error\r\nContent-Type: text/plain\r\n"
+        "Cache-Control: no-store\r\n\r\nrowcast cannot serve: see the web server's log\n");
+    return code;
+}
+
 static int
 serve_cgi(const struct serve_settings *settings)
 {
@@ -98,10 +114,64 @@ serve_cgi(const struct serve_settings *settings)
     struct serve_worker worker = {&counters, 1, 0};
     if (serve_run(settings, SERVE_CGI, NULL, &worker, &error) == 0)
         return CMD_OK;
-    printf(
-        "Status: 500 Internal Server Error\r\nContent-Type: text/plain\r\n"
-        "Cache-Control: no-store\r\n\r\nrowcast cannot serve: see the web server's log\n");
-    return cmd_fail(command.name, &error);
+    return fail_cgi(cmd_fail(command.name, &error));
+}
+
+/* An origin as browsers send it (RFC 6454 section 6.2): anything else would never match. */
+static bool
+is_origin(const char *text)
+{
+    if (strcmp(text, "*") == 0 || strcmp(text, "null") == 0)
+        return true;
+    const char *host = strstr(text, "://");
+    if (host == NULL || host == text || host[3] == '\0')
+        return false;
+    for (const char *p = text; *p != '\0'; p++)
+        if ((*p >= 'A' && *p <= 'Z') || *p <= ' ' || *p >= 0x7f)
+            return false;
+    return strpbrk(host + 3, "/?#") == NULL;
+}
+
+static int
+check_origins(const struct option_list *origins, struct error *error)
+{
+    for (size_t i = 0; i < origins->count; i++) {
+        char quoted[128];
+        if (!is_origin(origins->items[i]))
+            return error_set(error,
+                             "--cors-origin: %s is not an origin such as "
+                             "https://www.example.org:8443 (lower case, nothing behind the "
+                             "host and port), nor *",
+                             log_quote(quoted, sizeof quoted, origins->items[i]));
+    }
+    return 0;
+}
+
+/* With the sockets that are there: our own, or what the parent left. */
+static int
+serve_sockets(const struct serve_settings *settings)
+{
+    struct listeners listeners;
+    struct error error = {""};
+    if (settings->listen != NULL) {
+        int result = listeners_open(&listeners, settings->listen,
+                                    (mode_t)settings->listen_mode, &error);
+        if (result != 0)
+            return result == LISTEN_USAGE ? cmd_usage(command.name, &error)
+                                          : cmd_fail(command.name, &error);
+        return serve_fastcgi(settings, &listeners);
+    }
+    int inherited = listeners_inherit(&listeners, &error);
+    if (inherited < 0)
+        return cmd_fail(command.name, &error);
+    if (inherited > 0)
+        return serve_fastcgi(settings, &listeners);
+    if (getenv("REQUEST_METHOD") != NULL && fcgi_is_cgi())
+        return serve_cgi(settings);
+    error_set(&error,
+              "where to listen? Give --listen unix:PATH or HOST:PORT; without it a web "
+              "server, spawn-fcgi or systemd must start rowcast and pass the socket");
+    return cmd_usage(command.name, &error);
 }
 
 int
@@ -110,37 +180,19 @@ cmd_serve(int argc, char **argv)
     struct serve_settings settings;
     struct error error = {""};
     const char *operands[1];
-    switch (options_parse(&command, argc, argv, &settings, operands, &error)) {
-    case OPTIONS_EXIT:
+    enum options_result parsed =
+        options_parse(&command, argc, argv, &settings, operands, &error);
+    if (parsed == OPTIONS_EXIT)
         return CMD_OK;
-    case OPTIONS_USAGE:
-        return cmd_usage(command.name, &error);
-    case OPTIONS_OK:
-        break;
-    }
-    if (settings.db == NULL) {
+    if (parsed == OPTIONS_OK && settings.db == NULL) {
         error_set(&error, "which database? Give --db FILE or set ROWCAST_DB");
-        return cmd_usage(command.name, &error);
+        parsed = OPTIONS_USAGE;
     }
-
-    struct listeners listeners;
-    if (settings.listen != NULL) {
-        int result = listeners_open(&listeners, settings.listen,
-                                    (mode_t)settings.listen_mode, &error);
-        if (result != 0)
-            return result == LISTEN_USAGE ? cmd_usage(command.name, &error)
-                                          : cmd_fail(command.name, &error);
-        return serve_fastcgi(&settings, &listeners);
+    if (parsed == OPTIONS_OK && check_origins(&settings.cors_origins, &error) != 0)
+        parsed = OPTIONS_USAGE;
+    if (parsed == OPTIONS_USAGE) {
+        int code = cmd_usage(command.name, &error);
+        return is_cgi() ? fail_cgi(code) : code;
     }
-    int inherited = listeners_inherit(&listeners, &error);
-    if (inherited < 0)
-        return cmd_fail(command.name, &error);
-    if (inherited > 0)
-        return serve_fastcgi(&settings, &listeners);
-    if (getenv("REQUEST_METHOD") != NULL && fcgi_is_cgi())
-        return serve_cgi(&settings);
-    error_set(&error,
-              "where to listen? Give --listen unix:PATH or HOST:PORT; without it a web "
-              "server, spawn-fcgi or systemd must start rowcast and pass the socket");
-    return cmd_usage(command.name, &error);
+    return is_cgi() ? serve_cgi(&settings) : serve_sockets(&settings);
 }

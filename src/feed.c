@@ -97,6 +97,9 @@ feed_read_page(struct feed *feed, struct error *error)
 
     /* What was deleted before we saw it is lost to the streams that listen, and they are told. */
     int64_t lost = marks.low_water > feed->tail ? marks.low_water : 0;
+    if (marks.base == 0 && feed->marks.lowest > feed->tail)
+        lost =
+            0; /* a foreign table that was empty: its lowest id tells nothing of deletions */
     struct store_range range = {.after = lost > 0 ? lost : feed->tail,
                                 .up_to = ROW_ID_MAX,
                                 .max_rows = FEED_PAGE_ROWS};

@@ -4,6 +4,7 @@
 #include "report.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "json.h"
 
@@ -84,4 +85,44 @@ report_append_status(struct buf *buf, const struct hub *hub, const struct feed *
     const char *trouble = feed_trouble(feed);
     json_append_string(buf, slice_of(trouble == NULL ? "ok" : trouble));
     buf_append_text(buf, "}\n");
+}
+
+static void
+page_row(struct buf *buf, const char *name, uint64_t value)
+{
+    buf_printf(buf, "<tr><th scope=row>%s<td>%" PRIu64 "\n", name, value);
+}
+
+void
+report_append_page(struct buf *buf, const struct hub *hub, const struct feed *feed)
+{
+    struct hub_counters totals;
+    hub_totals(hub, &totals);
+    buf_append_text(
+        buf, "<!doctype html><html lang=en><meta charset=utf-8>"
+             "<meta http-equiv=refresh content=2>"
+             "<meta name=viewport content='width=device-width'>"
+             "<title>rowcast status</title><style>:root{color-scheme:light dark;"
+             "font:1rem/1.5 system-ui,sans-serif}body{margin:2rem}th{text-align:left;"
+             "font-weight:normal;padding-right:2rem}td{text-align:right;"
+             "font-variant-numeric:tabular-nums}</style><h1>rowcast " PACKAGE_VERSION
+             "</h1>\n<table>\n");
+    page_row(buf, "open streams", totals.streams);
+    page_row(buf, "of them catching up", totals.behind);
+    page_row(buf, "opened", totals.opened);
+    page_row(buf, "refused over a limit", totals.refused);
+    for (int why = 0; why < CLOSE_WHYS; why++) {
+        char name[48];
+        snprintf(name, sizeof name, "closed: %s", close_why_name((enum close_why)why));
+        page_row(buf, name, totals.closed[why]);
+    }
+    page_row(buf, "rows seen", totals.rows);
+    page_row(buf, "events written", totals.events);
+    page_row(buf, "bytes written", totals.bytes);
+    page_row(buf, "gaps told", totals.gaps);
+    page_row(buf, "bytes of the window", totals.window_bytes);
+    page_row(buf, "highest id", (uint64_t)feed_tail(feed));
+    /* What is wrong may quote a path: no detail of it here, where it would have to be escaped. */
+    buf_printf(buf, "</table><p>Database: %s\n",
+               feed_trouble(feed) == NULL ? "ok" : "cannot be read, see /health");
 }

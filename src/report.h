@@ -15,4 +15,7 @@ void report_append_metrics(struct buf *buf, const struct hub *hub, const struct 
 /* One JSON object. */
 void report_append_status(struct buf *buf, const struct hub *hub, const struct feed *feed);
 
+/* The same for a person: an HTML page that renews itself. */
+void report_append_page(struct buf *buf, const struct hub *hub, const struct feed *feed);
+
 #endif

@@ -509,6 +509,9 @@ request_parse(struct request *request, const char *const *envp, struct error *er
 
     *request = (struct request){.start = START_TAIL};
     collect_variables(&parser, envp);
+    /* Known before anything is refused: the answer to HEAD has no body, whatever it says. */
+    if (strcmp(value_of(&parser, VAR_METHOD), "HEAD") == 0)
+        request->method = METHOD_HEAD;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
         int status = steps[i](&parser);
         if (status != 0)

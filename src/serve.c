@@ -64,6 +64,12 @@ answer_report(struct serve *serve, const struct request *request)
                            buf_slice(&body), request, origins);
         break;
     case RESOURCE_STATUS:
+        if (request->wants_html) {
+            report_append_page(&body, serve->hub, serve->feed);
+            answer_append_body(&serve->answer, 200, "text/html; charset=utf-8",
+                               buf_slice(&body), request, origins);
+            break;
+        }
         report_append_status(&body, serve->hub, serve->feed);
         answer_append_body(&serve->answer, 200, "application/json", buf_slice(&body),
                            request, origins);

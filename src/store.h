@@ -99,7 +99,8 @@ enum store_result store_read_back(struct store *store, const struct store_range 
                                   struct store_progress *progress, struct error *error);
 
 /* *cursor: the id before the first row created at or after the time, tail if there is none.
- * By bisection over ids, O(log n), as created_at grows with id but for clock steps. A table
+ * In a small table by looking at each row, in a larger one by bisection over ids, O(log n), as
+ * created_at grows with id but for clock steps and rows that were given another time. A table
  * without created_at: tail. */
 enum store_result store_find_time(struct store *store, int64_t created_at_ms,
                                   int64_t *cursor, struct error *error);

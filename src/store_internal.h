@@ -40,6 +40,7 @@ enum store_statement {
     STATEMENT_COMMIT,
     STATEMENT_ROLLBACK,
     STATEMENT_MARKS,
+    STATEMENT_FIRST_SINCE, /* id of the first row created at or after ?1 */
     STATEMENT_FIRST_ABOVE, /* id, created_at of the first row above ?1 */
     STATEMENT_INSERT,
     STATEMENT_OLDEST, /* id, created_at of the first ?1 rows */

@@ -10,6 +10,9 @@
 
 #include <string.h>
 
+/* A table with a span of ids below it is scanned for a time, in a few milliseconds. */
+#define SCAN_IDS_MAX 20000
+
 /* --- transactions ----------------------------------------------------------------------------- */
 
 enum store_result
@@ -312,6 +315,26 @@ first_above(struct store *store, int64_t id, struct found *found, struct error *
     return result;
 }
 
+/* Looks at each row in turn: right whatever the clock has done. */
+static enum store_result
+find_time_by_scan(struct store *store, int64_t created_at_ms, int64_t *cursor,
+                  struct error *error)
+{
+    enum store_result result;
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_FIRST_SINCE, &result, error);
+
+    if (result != STORE_OK)
+        return result;
+    sqlite3_bind_int64(statement, 1, created_at_ms);
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+        *cursor = sqlite3_column_int64(statement, 0) - 1;
+    else if (code != SQLITE_DONE)
+        result = store_fail(store, code, "read the times", error);
+    sqlite3_reset(statement);
+    return result;
+}
+
 enum store_result
 store_find_time(struct store *store, int64_t created_at_ms, int64_t *cursor,
                 struct error *error)
@@ -325,6 +348,9 @@ store_find_time(struct store *store, int64_t created_at_ms, int64_t *cursor,
     *cursor = marks.tail;
     if (!store->has[COLUMN_CREATED_AT] || marks.lowest > marks.tail)
         return STORE_OK;
+
+    if ((uint64_t)marks.tail - (uint64_t)marks.lowest < SCAN_IDS_MAX)
+        return find_time_by_scan(store, created_at_ms, cursor, error);
 
     /* Up to `low` every row is too old. Above `high` the first row, if there is one, is young
      * enough, and *cursor is the id before it (or still the tail). */

@@ -110,6 +110,19 @@ marks_text(const struct store *store)
     return sqlite3_str_finish(sql);
 }
 
+/* Not for a table without created_at. */
+static char *
+first_since_text(const struct store *store)
+{
+    sqlite3_str *sql = sqlite3_str_new(store->db);
+
+    sqlite3_str_appendf(sql, "SELECT \"id\" FROM \"%w\" WHERE \"created_at\" >= ?1 AND ",
+                        store->table);
+    append_id_bounds(sql, store);
+    sqlite3_str_appendall(sql, " ORDER BY \"id\" LIMIT 1");
+    return sqlite3_str_finish(sql);
+}
+
 static char *
 first_above_text(const struct store *store)
 {
@@ -141,6 +154,8 @@ statement_text(const struct store *store, enum store_statement which)
         return sqlite3_mprintf("ROLLBACK");
     case STATEMENT_MARKS:
         return marks_text(store);
+    case STATEMENT_FIRST_SINCE:
+        return first_since_text(store);
     case STATEMENT_FIRST_ABOVE:
         return first_above_text(store);
     case STATEMENT_INSERT:

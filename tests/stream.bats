@@ -266,3 +266,46 @@ has_last_id() { [[ $(last_id "$1") == "$2" ]]; }
 	assert_equal "$(ids_of a)" "$(sql 'SELECT id FROM notification ORDER BY id')"
 	assert_healthy
 }
+
+@test "since=AGE: a row with an odd time hides none of the fresh ones" {
+	begin
+	sql "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 19)
+	     INSERT INTO notification(data, created_at)
+	     SELECT i, (strftime('%s', 'now') - CASE i WHEN 10 THEN 86400 ELSE 0 END) * 1000 FROM n"
+	run -0 fcgi --get '/?since=1h' HTTP_ACCEPT=application/json
+	assert_equal "$(tail -n 1 <<<"$output" | jq '.events | length')" 20
+}
+
+@test "wait=: a gap is news, and ends a long poll at once" {
+	begin
+	# Far beyond the client's own patience of ten seconds.
+	run -0 fcgi --get '/?wait=60&last_event_id=abc' HTTP_ACCEPT=application/json
+	assert_equal "$(tail -n 1 <<<"$output" | jq -r .gap.reason)" bad-id
+}
+
+@test "HEAD: no body, not even with a refusal" {
+	begin
+	run -0 fcgi --get /nonsense REQUEST_METHOD=HEAD
+	assert_output --partial 'Status: 404'
+	refute_output --partial 'unknown resource'
+}
+
+@test "--cors-origin: what no browser sends is a usage error" {
+	local origin
+	init_db
+	for origin in https://a.example/ a.example 'https://a b' https://a.example/x HTTPS://A.example; do
+		run -2 "$ROWCAST" serve --db "$DB" --listen "unix:$SOCKET" --cors-origin "$origin"
+		assert_output --partial 'is not an origin'
+	done
+}
+
+@test "/status: JSON for programs, a page for browsers, neither without ROWCAST_ADMIN" {
+	begin
+	run -0 fcgi --get /status ROWCAST_ADMIN=1
+	assert_equal "$(tail -n 1 <<<"$output" | jq .streams)" 0
+	run -0 fcgi --get /status ROWCAST_ADMIN=1 HTTP_ACCEPT='text/html,*/*;q=0.8'
+	assert_output --partial 'Content-Type: text/html'
+	assert_output --partial '<th scope=row>open streams'
+	run -0 fcgi --get /status HTTP_ROWCAST_ADMIN=1
+	assert_output --partial 'Status: 403'
+}
