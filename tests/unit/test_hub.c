@@ -758,6 +758,37 @@ make_long_data(size_t len)
     return data;
 }
 
+/* The page made for the first begins with rows for others, then comes a long event, which the
+ * second stands right before. */
+static void
+test_streams_that_share_a_page_each_get_whole_events(void **state)
+{
+    struct stage stage;
+    char *data = make_long_data(100000);
+    char id[64];
+
+    (void)state;
+    stage_open(&stage, &(struct stage_config){0});
+    stage_insert(&stage, "b", "not for them");
+    stage_insert(&stage, "b", "not for them");
+    stage_insert(&stage, "a", data);
+    stage_insert(&stage, "a", "after");
+    stage_turn(&stage);
+    for (int after = 0; after <= 2; after++) {
+        struct reader *first =
+            stage_visit(&stage, &(struct visit){.query = "channel=a&since=all"});
+        struct reader *second = stage_visit(
+            &stage, &(struct visit){.query = "channel=a",
+                                    .last_event_id = with_id(&stage, id, "", after)});
+        WAIT(&stage, reader_has_row(first, "after") && reader_has_row(second, "after"));
+        assert_int_equal(second->event_count, 3);
+        assert_string_equal(first->events[1].data, data);
+        assert_string_equal(second->events[1].data, data);
+    }
+    free(data);
+    stage_close(&stage);
+}
+
 /* One that needs dozens of records and even more writes; from the window, and from the table. */
 static void
 test_a_long_event_reaches_a_slow_reader_byte_for_byte(void **state)
@@ -1464,6 +1495,7 @@ main(void)
         cmocka_unit_test(test_the_same_history_in_another_file_is_no_gap),
         cmocka_unit_test(
             test_a_reader_that_does_not_read_costs_no_queue_and_misses_nothing),
+        cmocka_unit_test(test_streams_that_share_a_page_each_get_whole_events),
         cmocka_unit_test(test_a_long_event_reaches_a_slow_reader_byte_for_byte),
         cmocka_unit_test(
             test_an_event_changed_or_deleted_while_half_out_breaks_the_connection),

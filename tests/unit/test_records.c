@@ -196,6 +196,29 @@ test_rows_for_others_move_the_cursor_and_tell_nothing(void **state)
     records_fini(&records);
 }
 
+/* Those before an event are done with when the record before it is out. */
+static void
+test_a_record_speaks_for_the_rows_up_to_the_next_event(void **state)
+{
+    static const size_t lens[] = {RECORD_BODY_MAX, 3 * RECORD_BODY_MAX};
+    struct records records = {0};
+    struct buf event = {0};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(lens); i++) {
+        records_start(&records, 4);
+        records_add_event(&records, 5, slice_of("small"), 0);
+        records_add_event(&records, 9, make_event(&event, 9, lens[i]), 0);
+        assert_int_equal(records_finish(&records), 0);
+        assert_int_equal(records.marks[0].cursor, 8);
+        assert_int_equal(records.marks[0].told, 5);
+        if (records.count > 2) /* half of the event is out, and all before it */
+            assert_int_equal(records.marks[1].cursor, 8);
+    }
+    records_fini(&records);
+    buf_fini(&event);
+}
+
 /* --- long events -------------------------------------------------------------------------------- */
 
 static void
@@ -522,6 +545,7 @@ main(void)
         cmocka_unit_test(test_nothing_at_all_is_no_record),
         cmocka_unit_test(test_an_empty_event_is_no_record),
         cmocka_unit_test(test_rows_for_others_move_the_cursor_and_tell_nothing),
+        cmocka_unit_test(test_a_record_speaks_for_the_rows_up_to_the_next_event),
         cmocka_unit_test(test_a_long_event_is_cut_and_each_cut_is_marked),
         cmocka_unit_test(test_an_event_one_byte_too_long_takes_two_records),
         cmocka_unit_test(test_the_rest_of_a_cut_event_completes_it_from_every_mark),

@@ -27,7 +27,7 @@ struct storm {
         char recipient[4]; /* "": everybody */
         char key[4];       /* "": none */
         bool expired;
-        bool replaced; /* a newer row has its channel, recipient and key */
+        bool replaced;    /* a newer row has its channel, recipient and key */
     } rows[ROWS_MAX + 1]; /* by id, less the base */
     int64_t tail;
     struct place {
@@ -147,7 +147,8 @@ new_guest(struct storm *storm, struct place *place)
         patterns_add(&place->filter.requested, slice_of(ways[way].patterns[i]));
     if (place->user != NULL)
         place->filter.user = strdup(place->user);
-    place->after = dice(storm, 2) == 0 ? -1 : (int64_t)dice(storm, (unsigned)storm->tail + 1);
+    place->after =
+        dice(storm, 2) == 0 ? -1 : (int64_t)dice(storm, (unsigned)storm->tail + 1);
     come_in(storm, place);
 }
 
@@ -287,10 +288,10 @@ play(unsigned seed)
     static struct storm storm;
 
     storm = (struct storm){.seed = seed * 7919};
-    storm.config = (struct hub_config){
-        .heartbeat_ms = dice(&storm, 2) == 0 ? 2 : 0,
-        .max_age_ms = dice(&storm, 4) == 0 ? 30 : 0,
-        .window_bytes = (size_t[]){1, 20000, 1 << 20}[dice(&storm, 3)]};
+    storm.config =
+        (struct hub_config){.heartbeat_ms = dice(&storm, 2) == 0 ? 2 : 0,
+                            .max_age_ms = dice(&storm, 4) == 0 ? 30 : 0,
+                            .window_bytes = (size_t[]){1, 20000, 1 << 20}[dice(&storm, 3)]};
     stage_open(&storm.stage, &(struct stage_config){.hub = storm.config});
     for (int i = 0; i < STEPS; i++)
         step(&storm);

@@ -290,6 +290,24 @@ test_a_newer_row_replaces_one_with_the_same_channel_recipient_and_key(void **sta
     window_free(window);
 }
 
+/* More of them than the window has places to remember them by. */
+static void
+test_none_of_many_that_differ_in_one_thing_replaces_another(void **state)
+{
+    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES);
+
+    (void)state;
+    for (int64_t id = 1; id <= 3000; id++) {
+        char text[16];
+        snprintf(text, sizeof text, "%d", (int)id);
+        add_keyed(window, id, id % 3 == 0 ? text : "a", id % 3 == 1 ? text : "u",
+                  id % 3 == 2 ? text : "k");
+    }
+    for (size_t i = 0; i < window_count(window); i++)
+        assert_false(window_at(window, i)->superseded);
+    window_free(window);
+}
+
 static void
 test_rows_without_a_key_replace_nothing(void **state)
 {
@@ -439,6 +457,7 @@ main(void)
         cmocka_unit_test(test_reset_empties_and_sets_any_floor),
         cmocka_unit_test(
             test_a_newer_row_replaces_one_with_the_same_channel_recipient_and_key),
+        cmocka_unit_test(test_none_of_many_that_differ_in_one_thing_replaces_another),
         cmocka_unit_test(test_rows_without_a_key_replace_nothing),
         cmocka_unit_test(test_a_row_that_is_gone_is_replaced_by_nobody),
         cmocka_unit_test(test_thousands_of_keys_are_replaced_rightly_while_it_grows),
