@@ -180,6 +180,8 @@ catchup_seek(struct stream *stream)
     if (store == NULL)
         return STORE_BUSY;
     struct seeker seeker = {stream, wall_clock_ms()};
+    uint32_t left = extra->seek_left;
+    int64_t found = extra->seek_found;
     struct store_range range = {.after = INT64_MIN,
                                 .up_to = extra->seek_at,
                                 .max_rows = SEEK_ROWS,
@@ -190,6 +192,8 @@ catchup_seek(struct stream *stream)
     enum store_result result =
         store_read_back(store, &range, seek_take_row, &seeker, &progress, &error);
     if (result != STORE_OK) {
+        extra->seek_left = left; /* the page is read again, and its rows are counted then */
+        extra->seek_found = found;
         feed_report(hub->feed, result, &error);
         return result;
     }
@@ -245,6 +249,7 @@ catchup_document(struct stream *stream)
     struct hub *hub = stream->hub;
     const struct records *records = &hub->page.records;
     int64_t cursor = records->cursor;
+    assert(stream->extra != NULL); /* as every stream that is one document has it */
     if (records->events == 0 && cursor < hub->tail) {
         stream->cursor = cursor;
         stream_set_state(stream, STREAM_READY);

@@ -69,7 +69,7 @@ struct store {
     bool has[STORE_COLUMNS];
     dev_t device; /* of the file at the path when it was opened */
     ino_t inode;
-    ino_t wal_inode; /* of the WAL beside it; 0: there was none */
+    ino_t wal_inode;    /* of the WAL beside it; 0: there was none */
     int data_version;   /* at the last store_changed; -1: not asked yet */
     int64_t prune_cut;  /* rows up to it are known to be too many; see store_write.c */
     int64_t prune_keep; /* ... for this keep_rows */

@@ -201,8 +201,11 @@ watch_start_timer(struct watch *watch, uv_loop_t *loop)
     watch->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     if (watch->timer_fd < 0)
         return 0; /* libuv's timer will do */
-    if (uv_poll_init(loop, &watch->timer_poll, watch->timer_fd) != 0)
+    if (uv_poll_init(loop, &watch->timer_poll, watch->timer_fd) != 0) {
+        close(watch->timer_fd);
+        watch->timer_fd = -1; /* nothing of it for watch_free to close */
         return -1;
+    }
     watch->timer_poll.data = watch;
     watch->handles++;
     return uv_poll_start(&watch->timer_poll, UV_READABLE, on_timer_poll);

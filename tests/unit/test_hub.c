@@ -304,6 +304,36 @@ test_since_all_brings_all_and_of_an_empty_table_nothing(void **state)
     stage_close(&stage);
 }
 
+/* They begin below what was deleted, which is no news to them. */
+static void
+test_a_first_visit_is_told_of_no_gap(void **state)
+{
+    static const size_t windows[] = {1 << 20, 1};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(windows); i++) {
+        struct stage stage;
+        stage_open(&stage, &(struct stage_config){.hub = {.window_bytes = windows[i]}});
+        for (int row = 0; row < 6; row++)
+            stage_insert(&stage, "a", "x");
+        stage_sql(&stage, "DELETE FROM notification WHERE id = %lld", stage.base + 4);
+        stage_turn(&stage);
+        struct reader *all = stage_visit(&stage, &(struct visit){.query = "since=all"});
+        struct reader *last = stage_visit(&stage, &(struct visit){.query = "last=4"});
+        struct reader *young = stage_visit(&stage, &(struct visit){.query = "since=1h"});
+        stage_insert(&stage, "a", "y");
+        WAIT(&stage, reader_has_row(all, "y") && reader_has_row(last, "y") &&
+                         reader_has_row(young, "y"));
+        check_transcript(all, "open:0 1:message:x 2:message:x 3:message:x 5:message:x "
+                              "6:message:x 7:message:y");
+        check_transcript(last, "open:1 2:message:x 3:message:x 5:message:x 6:message:x "
+                               "7:message:y");
+        assert_int_equal(reader_rows(young), 6);
+        assert_false(reader_has_text(young, "gap"));
+        stage_close(&stage);
+    }
+}
+
 /* From the table, in pages, while rows go on coming; and a restart in between. */
 static void
 test_a_long_replay_meets_the_live_end_without_a_seam(void **state)
@@ -964,6 +994,22 @@ test_a_throttled_stream_leaves_no_row_out_that_has_no_key(void **state)
     stage_close(&stage);
 }
 
+/* What is cut up only by a full socket is one write, and rests once. */
+static void
+test_a_throttled_stream_does_not_rest_in_the_middle_of_a_write(void **state)
+{
+    struct stage stage;
+
+    (void)state;
+    stage_open(&stage, &(struct stage_config){0});
+    insert_many(&stage, "a", 1, 300, 2000);
+    struct reader *reader = stage_visit(
+        &stage, &(struct visit){.query = "since=all&throttle=1500", .send_bytes = TINY});
+    WAIT(&stage, reader_rows(reader) == 300);
+    check_counted(reader, 1, 300);
+    stage_close(&stage);
+}
+
 /* --- heartbeats ------------------------------------------------------------------------------------------------ */
 
 static void
@@ -1002,6 +1048,7 @@ test_a_heartbeat_tells_the_id_that_the_cursor_moved_to(void **state)
     WAIT(&stage, reader_rows(comment) == 1 && reader_rows(ping) == 1);
     assert_int_equal(comment->events[1].id, 2);
     assert_int_equal(ping->events[ping->event_count - 1].id, 2);
+    WAIT(&stage, reader_has_text(comment, "for them\n\n:\n\n:\n\n")); /* it knows */
     stage_close(&stage);
 }
 
@@ -1478,6 +1525,7 @@ main(void)
         cmocka_unit_test(test_a_row_that_is_too_large_is_announced),
         cmocka_unit_test(test_resume_brings_what_was_missed_and_then_what_is_new),
         cmocka_unit_test(test_since_all_brings_all_and_of_an_empty_table_nothing),
+        cmocka_unit_test(test_a_first_visit_is_told_of_no_gap),
         cmocka_unit_test(test_a_long_replay_meets_the_live_end_without_a_seam),
         cmocka_unit_test(test_many_that_resume_from_one_place_each_get_it_all),
         cmocka_unit_test(test_an_id_that_another_worker_gave_out_is_no_gap),
@@ -1505,6 +1553,7 @@ main(void)
             test_a_reply_that_is_stuck_on_the_wire_does_not_count_for_the_stream),
         cmocka_unit_test(test_a_throttled_stream_ends_on_the_newest_value_of_each_key),
         cmocka_unit_test(test_a_throttled_stream_leaves_no_row_out_that_has_no_key),
+        cmocka_unit_test(test_a_throttled_stream_does_not_rest_in_the_middle_of_a_write),
         cmocka_unit_test(test_a_quiet_stream_hears_a_heartbeat),
         cmocka_unit_test(test_a_heartbeat_tells_the_id_that_the_cursor_moved_to),
         cmocka_unit_test(test_a_heartbeat_that_finds_no_room_is_made_up_for),
