@@ -97,9 +97,9 @@ feed_read_page(struct feed *feed, struct error *error)
 
     /* What was deleted before we saw it is lost to the streams that listen, and they are told. */
     int64_t lost = marks.low_water > feed->tail ? marks.low_water : 0;
+    /* But of a foreign table that was empty the lowest id tells nothing of deletions. */
     if (marks.base == 0 && feed->marks.lowest > feed->tail)
-        lost =
-            0; /* a foreign table that was empty: its lowest id tells nothing of deletions */
+        lost = 0;
     struct store_range range = {.after = lost > 0 ? lost : feed->tail,
                                 .up_to = ROW_ID_MAX,
                                 .max_rows = FEED_PAGE_ROWS};
@@ -129,8 +129,8 @@ feed_look(struct feed *feed)
     feed->in_look = true;
     enum store_result result = store_changed(feed->store, &changed, &error);
     if (result == STORE_OK && (changed || feed->more)) {
-        feed->more =
-            true; /* until the page says otherwise: a failure must not lose the news */
+        /* Until the page says otherwise: a failure must not lose the news. */
+        feed->more = true;
         result = feed_read_page(feed, &error);
     }
     feed->in_look = false;

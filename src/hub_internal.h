@@ -65,6 +65,15 @@ wall_clock_ms(void)
     return now.tv_sec * 1000 + now.tv_usec / 1000;
 }
 
+/* A number from 0 to `most`, to spread what would otherwise come all at once. */
+static inline uint64_t
+random_up_to(uint64_t most)
+{
+    uint64_t number = 0;
+    uv_random(NULL, NULL, &number, sizeof number, 0, NULL);
+    return most == UINT64_MAX ? number : number % (most + 1);
+}
+
 /* hub.c */
 struct hub_start {
     int64_t cursor;

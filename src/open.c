@@ -143,10 +143,8 @@ on_limit(uv_timer_t *timer)
 static uint64_t
 hub_age_limit(const struct hub *hub)
 {
-    uint64_t random = 0;
-    uv_random(NULL, NULL, &random, sizeof random, 0, NULL);
     uint64_t fifth = hub->config.max_age_ms / 5;
-    return hub->config.max_age_ms - fifth / 2 + random % (fifth + 1);
+    return hub->config.max_age_ms - fifth / 2 + random_up_to(fifth);
 }
 
 /* Timers and everything else that not every stream has. */
@@ -240,8 +238,7 @@ static void
 hub_refuse(struct hub *hub, struct wire *wire, enum format format, struct slice headers,
            const char *reason)
 {
-    unsigned jitter = 0;
-    uv_random(NULL, NULL, &jitter, sizeof jitter, 0, NULL);
+    unsigned retry_ms = hub->config.retry_ms;
     hub->counters->refused++;
     buf_clear(&hub->scratch);
     buf_append(&hub->scratch, headers.p, headers.len);
@@ -249,7 +246,7 @@ hub_refuse(struct hub *hub, struct wire *wire, enum format format, struct slice 
         buf_printf(&hub->scratch, "{\"last_event_id\":null,\"gap\":null,\"events\":[]}\n");
     else
         sse_append_goodbye(&hub->scratch, format,
-                           hub->config.retry_ms + jitter % (2 * hub->config.retry_ms + 1),
+                           retry_ms + (unsigned)random_up_to(2 * (uint64_t)retry_ms),
                            reason);
     if (hub->scratch.failed)
         wire->ops->drop(wire); /* an answer without its headers would be worse than none */

@@ -262,9 +262,8 @@ stream_say_goodbye(struct stream *stream, const char *goodbye)
     struct hub *hub = stream->hub;
     if (!wire_is_clear(stream->wire) || stream_is_cut(stream) || stream->once)
         return;
-    unsigned jitter = 0;
-    uv_random(NULL, NULL, &jitter, sizeof jitter, 0, NULL);
-    unsigned retry_ms = hub->config.retry_ms + jitter % (hub->config.retry_ms + 1);
+    unsigned retry_ms = hub->config.retry_ms;
+    retry_ms += (unsigned)random_up_to(retry_ms);
 
     buf_clear(&hub->scratch);
     sse_append_goodbye(&hub->scratch, stream->audience->format, retry_ms, goodbye);
@@ -277,8 +276,8 @@ stream_end(struct stream *stream, enum close_why why, const char *goodbye)
 {
     if (stream->state == STREAM_CLOSED)
         return;
-    if (stream
-            ->once) { /* nothing is out yet, and no answer at all is an error to the browser */
+    /* Of a document nothing is out yet, and no answer at all is an error to the browser. */
+    if (stream->once) {
         fanout_document(stream->hub, stream, (struct slice){"", 0});
         return;
     }

@@ -116,6 +116,8 @@ watch_is_tick(struct watch *watch)
     if (now - watch->ticked_ns < WATCH_FALLBACK_US * UINT64_C(1000))
         return false;
     watch->ticked_ns = now;
+    if (!watch->hot && !watch->has_events)
+        watch_start_events(watch); /* it failed before: out of inotify watches, perhaps */
     return true;
 }
 

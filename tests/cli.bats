@@ -514,3 +514,17 @@ as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 		assert_success
 	done
 }
+
+@test "send: a time to live of nothing is refused, not taken for none" {
+	"$ROWCAST" init --db "$DB" || true
+	run "$ROWCAST" send --db "$DB" --ttl 0s x
+	assert_equal "$status" 2
+	assert_output --partial 'from 1s'
+}
+
+@test "rebase: --above cannot leave the table without ids" {
+	"$ROWCAST" init --db "$DB" || true
+	run "$ROWCAST" rebase --db "$DB" --above 9007199254740990
+	assert_equal "$status" 2
+	"$ROWCAST" send --db "$DB" x
+}

@@ -347,3 +347,16 @@ assert_cgi_works() {
 	((${EPOCHREALTIME/./} - start < 4000000))
 	assert_no_report
 }
+
+@test "cgi: bad settings are an error 500 too, and ROWCAST_LISTEN does not make it listen" {
+	init_db
+	make_program
+	local cgi=(env -i GATEWAY_INTERFACE=CGI/1.1 REQUEST_METHOD=GET PATH_INFO=/health)
+	run -2 "${cgi[@]}" "$ROWCAST" serve </dev/null
+	assert_output --partial 'Status: 500'
+	run -2 "${cgi[@]}" ROWCAST_DB="$DB" ROWCAST_HEARTBEAT=x "$ROWCAST" serve </dev/null
+	assert_output --partial 'Status: 500'
+	run -0 "${cgi[@]}" ROWCAST_DB="$DB" ROWCAST_LISTEN="unix:$SOCKET" "$ROWCAST" serve </dev/null
+	assert_line ok
+	[[ ! -e $SOCKET ]]
+}

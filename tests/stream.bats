@@ -309,3 +309,16 @@ has_last_id() { [[ $(last_id "$1") == "$2" ]]; }
 	run -0 fcgi --get /status HTTP_ROWCAST_ADMIN=1
 	assert_output --partial 'Status: 403'
 }
+
+@test "--table: the first row of a view that was empty is no gap" {
+	init_db
+	sql "CREATE TABLE src(id INTEGER PRIMARY KEY, data, pub);
+	     INSERT INTO src VALUES (1, 'a', 0), (2, 'b', 0);
+	     CREATE VIEW pubv AS SELECT id, data FROM src WHERE pub"
+	start_rowcast --table pubv
+	listen_direct a
+	sql "INSERT INTO src VALUES (3, 'first', 1)"
+	expect_data a first
+	run ! has_gap a
+	assert_healthy
+}
