@@ -1,0 +1,22 @@
+/* params.h - the parameters of a stream: query string, Accept, Last-Event-ID. Pure: no I/O.
+ *
+ * The second half of request.h, which has the rules. */
+#ifndef ROWCAST_PARAMS_H
+#define ROWCAST_PARAMS_H
+
+#include "request.h"
+
+/* As the client sent them; what is not there is empty. */
+struct params_text {
+    const char *query;
+    const char *accept;
+    const char *last_event_id;
+};
+
+/* Sets the request's format, patterns, start and the rest of what a query can say. Returns 0, or
+ * the status of the refusal (400, 406; 500 when out of memory) with its line in *error. What was
+ * taken until then is the request's, for request_fini. */
+int params_parse(struct request *request, const struct params_text *text,
+                 struct error *error);
+
+#endif
