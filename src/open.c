@@ -1,6 +1,7 @@
 /* open.c - a request becomes a stream: limits, its start, its extra parts, the opening block. */
 #include "config.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "hub_internal.h"
@@ -191,6 +192,18 @@ stream_log_open(const struct stream *stream)
              (long long)stream->started_at);
 }
 
+/* Where the opening says that the stream starts. Before a gap it is the client's own id: one that
+ * is cut off between the two comes back with that, and is told of the gap again. (But what is
+ * no number cannot be given back.) */
+static void
+opening_id(char id[REQUEST_ID_TEXT_MAX + 1], const struct hub_start *start)
+{
+    if (start->has_gap && start->gap.reason != GAP_BAD_ID)
+        snprintf(id, REQUEST_ID_TEXT_MAX + 1, "%s", start->after);
+    else
+        snprintf(id, REQUEST_ID_TEXT_MAX + 1, "%lld", (long long)start->cursor);
+}
+
 /* Headers, the opening block and what gap there is, in one write. */
 static void
 stream_send_opening(struct stream *stream, const struct hub_start *start,
@@ -200,7 +213,9 @@ stream_send_opening(struct stream *stream, const struct hub_start *start,
     enum format format = stream->audience->format;
     buf_clear(&hub->scratch);
     buf_append(&hub->scratch, headers.p, headers.len);
-    sse_append_open(&hub->scratch, format, hub->config.retry_ms, start->cursor);
+    char id[REQUEST_ID_TEXT_MAX + 1];
+    opening_id(id, start);
+    sse_append_open(&hub->scratch, format, hub->config.retry_ms, id);
     if (start->has_gap)
         sse_append_gap(&hub->scratch, format, &start->gap);
     if (hub->scratch.failed) {

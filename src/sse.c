@@ -217,22 +217,23 @@ append_retry_line(struct buf *buf, unsigned retry_ms)
 }
 
 void
-sse_append_open(struct buf *buf, enum format format, unsigned retry_ms, int64_t cursor)
+sse_append_open(struct buf *buf, enum format format, unsigned retry_ms,
+                const char *last_event_id)
 {
     if (format == FORMAT_JSON)
         return;
-    if (format == FORMAT_NDJSON) {
-        append_cursor_object(buf, cursor);
-        APPEND(buf, "\n");
-        return;
+    if (format != FORMAT_NDJSON) {
+        APPEND(buf, ": connected\n");
+        append_retry_line(buf, retry_ms);
+        APPEND(buf, "event: rowcast:open\nid: ");
+        buf_append_text(buf, last_event_id);
+        APPEND(buf, "\ndata: ");
     }
-    APPEND(buf, ": connected\n");
-    append_retry_line(buf, retry_ms);
-    APPEND(buf, "event: rowcast:open\n");
-    append_id_line(buf, cursor);
-    APPEND(buf, "data: ");
-    append_cursor_object(buf, cursor);
-    APPEND(buf, "\n\n");
+    APPEND(buf, "{\"last_event_id\":\"");
+    buf_append_text(buf, last_event_id);
+    APPEND(buf, "\"}\n");
+    if (format != FORMAT_NDJSON)
+        APPEND(buf, "\n");
 }
 
 static const char *

@@ -36,9 +36,10 @@ void sse_append_row(struct buf *buf, enum format format, const struct row *row,
                     size_t max_event_bytes);
 
 /* The opening block: `: connected`, retry:, event: rowcast:open, id:, data:
- * {"last_event_id":"N"}. NDJSON: {"last_event_id":"N"} and LF. JSON: nothing. */
+ * {"last_event_id":"N"}. NDJSON: {"last_event_id":"N"} and LF. JSON: nothing. N is a decimal
+ * number as text. */
 void sse_append_open(struct buf *buf, enum format format, unsigned retry_ms,
-                     int64_t cursor);
+                     const char *last_event_id);
 
 /* `event: rowcast:gap`; NDJSON {"gap":{...}} and LF; JSON the bare inner object. */
 void sse_append_gap(struct buf *buf, enum format format, const struct gap *gap);

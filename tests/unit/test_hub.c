@@ -534,11 +534,11 @@ test_a_gap_is_told_when_a_stream_opens_behind_one(void **state)
     } cases[] = {
         {8, "open:8 9:message:x"},
         {5, "open:5 6:message:x 7:message:x 8:message:x 9:message:x"},
-        {4, "open:5 gap:pruned:4-5 6:message:x 7:message:x 8:message:x 9:message:x"},
-        {0, "open:5 gap:pruned:0-5 6:message:x 7:message:x 8:message:x 9:message:x"},
-        {-1, "open:5 gap:reset:-1-5 6:message:x 7:message:x 8:message:x 9:message:x"},
+        {4, "open:4 gap:pruned:4-5 6:message:x 7:message:x 8:message:x 9:message:x"},
+        {0, "open:0 gap:pruned:0-5 6:message:x 7:message:x 8:message:x 9:message:x"},
+        {-1, "open:-1 gap:reset:-1-5 6:message:x 7:message:x 8:message:x 9:message:x"},
         {9, "open:9"},
-        {10, "open:9 gap:reset:10-9"},
+        {10, "open:10 gap:reset:10-9"},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct reader *reader = stage_visit(
