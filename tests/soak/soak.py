@@ -1,0 +1,317 @@
+#!/usr/bin/env python3
+"""soak.py - rowcast for a while under everything that befalls it, and then the books are compared.
+
+    soak.py --rowcast PROGRAM [--minutes 10] [--streams 2000] [--rate 20] [--waves 4]
+            [--seed N] [--keep] [-- OPTION OF SERVE...]
+
+Behind a real lighttpd: readers that come and go (crowd.py) with private rows and patterns, one that
+is stuck; a writer (writer.py) that is killed with -9 now and then; rowcast, ended by SIGKILL and
+SIGTERM in turn and started again; lighttpd, killed as well; pruning, by serve and by command;
+and once another database in the place of the old one. Then all come back, are let catch up, and
+each one's record is compared with what was committed (truth.py): nothing lost but what a gap
+told, nothing doubled, nothing of another user. At last they leave and come again in waves: rowcast's
+descriptors must be back where they were, and its memory must have stopped growing.
+
+Exit 0 when all of that held; prints what did not."""
+
+import argparse
+import asyncio
+import os
+import random
+import resource
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True     # the sources may be read-only
+import truth  # noqa: E402
+from crowd import Crowd  # noqa: E402
+from rules import USERS  # noqa: E402
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+LIGHTTPD = shutil.which("lighttpd", path=os.environ["PATH"] + ":/usr/sbin")
+FAULTS_SHOWN = 20
+CATCH_UP_S = 120
+WAVE_S = 8
+SETTLE_S = 15
+GROWTH_KIB = 4096       # of the resident set from one wave to the next, after the first
+
+CONF = """
+server.modules += ( "mod_auth", "mod_authn_file", "mod_fastcgi" )
+server.document-root = "{folder}"
+server.bind = "127.0.0.1"
+server.port = {port}
+server.max-fds = {descriptors}
+server.max-connections = {connections}
+auth.backend = "plain"
+auth.backend.plain.userfile = "{folder}/users"
+auth.require = ( "/events" => ( "method" => "basic", "realm" => "soak", "require" => "valid-user" ) )
+fastcgi.server = ( "/events" => ( "rowcast" => (
+    "socket" => "{folder}/rowcast.sock", "check-local" => "disable",
+    "tcp-fin-propagate" => "enable", "disable-time" => 0 ) ) )
+server.stream-response-body = 2
+"""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Site:
+    """The processes: lighttpd, rowcast, the writer."""
+
+    def __init__(self, options, folder):
+        self.options = options
+        self.folder = folder
+        self.db = f"{folder}/soak.db"
+        self.port = free_port()
+        self.log = open(f"{folder}/soak.log", "ab")
+        self.processes = {}
+        self.truth = truth.Truth()
+        with open(f"{folder}/users", "w") as users:
+            users.writelines(f"u{i}:pw\n" for i in range(USERS))
+        with open(f"{folder}/lighttpd.conf", "w") as conf:
+            conf.write(CONF.format(folder=folder, port=self.port, descriptors=4 * options.streams + 500,
+                                   connections=2 * options.streams + 100))
+        self.make_database(self.db)
+
+    def make_database(self, path):
+        subprocess.run([self.options.rowcast, "init", "--db", path], check=True, stdout=self.log,
+                       stderr=self.log)
+        truth.install(path)
+
+    def command(self, name):
+        if name == "lighttpd":
+            return [LIGHTTPD, "-D", "-f", f"{self.folder}/lighttpd.conf"]
+        if name == "writer":
+            return [sys.executable, f"{HERE}/writer.py", self.db, str(self.options.rate)]
+        return [self.options.rowcast, "serve", "--db", self.db, "--listen",
+                f"unix:{self.folder}/rowcast.sock", "--heartbeat", "5", "--stall-timeout", "20",
+                "--retry", "500", "--drain", "3", *self.options.serve_options]
+
+    def start(self, name):
+        self.processes[name] = subprocess.Popen(self.command(name), stdin=subprocess.DEVNULL,
+                                                stdout=self.log, stderr=self.log)
+
+    def end(self, name, signum):
+        process = self.processes[name]
+        process.send_signal(signum)
+        return process.wait()
+
+    def stop(self):
+        for process in self.processes.values():
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+
+    def died(self):
+        return [name for name, process in self.processes.items() if process.poll() is not None]
+
+    def prune(self, keep):
+        subprocess.run([self.options.rowcast, "prune", "--db", self.db, "--keep-rows", str(keep)],
+                       stdout=self.log, stderr=self.log, check=False)
+
+    def replace_database(self):
+        """A new database takes the place of the old one, while streams are open. The writer is away:
+        what it wrote into a file that has lost its name would be gone."""
+        self.end("writer", signal.SIGKILL)
+        self.make_database(f"{self.folder}/new.db")
+        for suffix in ("", "-wal", "-shm"):
+            if os.path.exists(self.db + suffix):
+                os.rename(self.db + suffix, f"{self.folder}/old.db{suffix}")
+        for suffix in ("-wal", "-shm", ""):
+            if os.path.exists(f"{self.folder}/new.db{suffix}"):
+                os.rename(f"{self.folder}/new.db{suffix}", self.db + suffix)
+        self.truth.load(f"{self.folder}/old.db")
+        self.start("writer")
+
+
+def rowcast_figures(pid):
+    """Open descriptors and KiB of resident memory."""
+    with open(f"/proc/{pid}/status") as status:
+        resident = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+    return len(os.listdir(f"/proc/{pid}/fd")), resident
+
+
+async def chaos(site, chance, seconds):
+    """What befalls them. Returns the names of processes that died without being told to."""
+    counts = {}
+    dead = []
+    end = time.monotonic() + seconds
+    replace_at = time.monotonic() + seconds / 2
+
+    def tally(what):
+        counts[what] = counts.get(what, 0) + 1
+
+    while time.monotonic() < end:
+        await asyncio.sleep(chance.expovariate(1 / 4))
+        dead += site.died()
+        if dead:
+            break
+        if replace_at is not None and time.monotonic() > replace_at:
+            site.replace_database()
+            replace_at = None
+            tally("database replaced")
+            continue
+        event = chance.choices(["prune", "writer", "kill", "term", "lighttpd"],
+                               weights=[6, 4, 3, 2, 1])[0]
+        if event == "prune":
+            await asyncio.to_thread(site.prune, chance.choice([100, 500, 2000]))
+        elif event == "writer":
+            site.end("writer", signal.SIGKILL)
+            site.start("writer")
+        elif event == "kill":
+            site.end("rowcast", signal.SIGKILL)
+            await asyncio.sleep(chance.random())
+            site.start("rowcast")
+        elif event == "term":
+            process = site.processes["rowcast"]
+            process.send_signal(signal.SIGTERM)
+            code = await asyncio.to_thread(process.wait)
+            if code != 0:
+                dead.append(f"rowcast (exit code {code} after SIGTERM)")
+            site.start("rowcast")
+        else:
+            site.end("lighttpd", signal.SIGKILL)
+            site.start("lighttpd")
+        tally(event)
+    print("befell them:", ", ".join(f"{n} x {what}" for what, n in sorted(counts.items())))
+    return dead
+
+
+async def all_caught_up(site, crowd):
+    """Waits until everybody that is here has what there is for him. Returns the tail."""
+    site.truth.load(site.db)
+    tail = max(site.truth.rows)
+    deadline = time.monotonic() + CATCH_UP_S
+    waiting = list(crowd.current)
+    while waiting and time.monotonic() < deadline:
+        await asyncio.sleep(0.5)
+        still = []
+        for session in waiting:
+            ids = site.truth.ids_for(session.patterns, session.user)
+            if ids and session.seen_to < ids[-1]:
+                still.append(session)
+        waiting = still
+    return tail, len(waiting)
+
+
+async def waves(site, options, rest):
+    """Everybody comes, gets rows, and leaves; again and again. rest: descriptors of a rowcast that
+    has nothing to do. Returns faults."""
+    pid = site.processes["rowcast"].pid
+    await settled(pid, rest)
+    sizes = []
+    for wave in range(options.waves):
+        crowd = Crowd(site.port, options.streams, options.seed + wave)
+        crowd.staying.set()
+        crowd.start()
+        await asyncio.sleep(WAVE_S)
+        await crowd.stop()
+        descriptors, resident = await settled(pid, rest)
+        sizes.append(resident)
+        if descriptors != rest:
+            return [f"rowcast has {descriptors} descriptors open, {rest} before the wave"]
+    print(f"after each of {options.waves} waves: {rest} descriptors,", "KiB resident:", sizes)
+    if sizes[-1] > sizes[len(sizes) // 2 - 1] + GROWTH_KIB:
+        return [f"rowcast's memory grows from wave to wave: {sizes} KiB"]
+    return []
+
+
+async def settled(pid, descriptors):
+    """The figures once so many descriptors are open, or at the end of patience."""
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        figures = rowcast_figures(pid)
+        if figures[0] == descriptors or time.monotonic() > deadline:
+            return figures
+        await asyncio.sleep(0.1)
+
+
+async def at_rest(site):
+    """The descriptors of a rowcast that listens and has had no request."""
+    while not os.path.exists(f"{site.folder}/rowcast.sock"):
+        await asyncio.sleep(0.05)
+    last = None
+    while last != (last := rowcast_figures(site.processes["rowcast"].pid)[0]):
+        await asyncio.sleep(0.5)
+    return last
+
+
+async def run(site, options):
+    chance = random.Random(options.seed)
+    crowd = Crowd(site.port, options.streams, options.seed)
+    site.start("rowcast")
+    rest = await at_rest(site)
+    site.start("lighttpd")
+    site.start("writer")
+    crowd.start()
+    faults = [f"{name} died" for name in await chaos(site, chance, options.minutes * 60)]
+    if not faults:
+        crowd.staying.set()
+        await asyncio.sleep(5)
+        site.end("writer", signal.SIGKILL)
+        tail, behind = await all_caught_up(site, crowd)
+        if behind:
+            faults.append(f"{behind} readers have not caught up after {CATCH_UP_S} s")
+        for session in crowd.sessions:
+            is_here = session in crowd.current
+            for fault in session.faults + truth.compare(site.truth, session, tail if is_here else None):
+                faults.append(f"{session.user} on {session.patterns}: {fault}")
+    await crowd.stop()
+    print(f"{len(site.truth.rows)} rows, {crowd.deliveries} deliveries in {crowd.connects} connections of"
+          f" {len(crowd.sessions)} visitors, {crowd.gaps} gaps told, refused: {crowd.refused}")
+    for row_id, check in crowd.checks.items():
+        if row_id in site.truth.rows and site.truth.rows[row_id][3] != check:
+            faults.append(f"row {row_id} came with other data than was committed")
+    if not faults:
+        site.start("writer")
+        faults = await waves(site, options, rest)
+    site.end("writer", signal.SIGKILL)
+    if not site.died() == ["writer"]:
+        faults.append(f"dead at the end: {site.died()}")
+    elif site.end("rowcast", signal.SIGTERM) != 0:
+        faults.append("rowcast did not end well")
+    return faults
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rowcast", required=True, type=os.path.abspath)
+    parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--streams", type=int, default=2000)
+    parser.add_argument("--rate", type=float, default=20, help="rows a second")
+    parser.add_argument("--waves", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
+    parser.add_argument("--keep", action="store_true", help="keep the folder")
+    parser.add_argument("serve_options", nargs="*", help="after --: more options of rowcast serve")
+    options = parser.parse_args()
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    folder = tempfile.mkdtemp(prefix="rowcast-soak.")
+    print(f"seed {options.seed}, folder {folder}", flush=True)
+    site = Site(options, folder)
+    try:
+        faults = asyncio.run(run(site, options))
+        with open(f"{folder}/soak.log", "rb") as log:
+            reports = [line for line in log if b"Sanitizer" in line or b"runtime error" in line]
+        faults += [f"a sanitizer reports: {line.decode(errors='replace').strip()}" for line in reports]
+    finally:
+        site.stop()
+    for fault in faults[:FAULTS_SHOWN]:
+        print(f"FAULT: {fault}")
+    print(f"{len(faults)} faults" if faults else "all records agree")
+    if options.keep or faults:
+        print(f"kept: {folder}")
+    else:
+        shutil.rmtree(folder)
+    sys.exit(1 if faults else 0)
+
+
+main()
