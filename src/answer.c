@@ -81,6 +81,10 @@ answer_append_body(struct buf *buf, int status, const char *content_type, struct
     buf_append_text(buf, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
     if (status == 405)
         buf_append_text(buf, "Allow: " ALLOWED_METHODS "\r\n");
+    /* RFC 6750 section 3: invalid_token only for a ticket that was there. */
+    if (status == 401)
+        buf_printf(buf, "WWW-Authenticate: Bearer realm=\"rowcast\"%s\r\n",
+                   request->has_ticket ? ", error=\"invalid_token\"" : "");
     answer_append_cors(buf, origins, request->origin);
     buf_append_text(buf, "\r\n");
     if (request->method != METHOD_HEAD)

@@ -19,6 +19,7 @@ int cmd_rebase(int argc, char **argv);
 int cmd_send(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_tail(int argc, char **argv);
+int cmd_ticket(int argc, char **argv);
 
 /* How long a subcommand waits for another writer. */
 #define CMD_BUSY_MS 10000

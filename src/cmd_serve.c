@@ -63,6 +63,12 @@ static const struct option options[] = {
            .max = WORKERS_MAX, .help = "processes that share the listening socket"),
     OPTION(cors_origins, "cors-origin", OPTION_LIST, .value_name = "ORIGIN",
            .help = "origin whose pages may read, or *; repeatable"),
+    OPTION(ticket_key_file, "ticket-key-file", OPTION_TEXT, .value_name = "FILE",
+           .help = "secret or public keys of tickets; without: there are no tickets"),
+    OPTION(require_ticket, "require-ticket", OPTION_FLAG,
+           .help = "refuse streams without a ticket"),
+    OPTION(ticket_audience, "ticket-audience", OPTION_TEXT, .value_name = "NAME",
+           .help = "take only tickets with that aud"),
     OPTION(drain_ms, "drain", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "5",
            .max = 3600000, .help = "how long the end may take"),
     OPTION(request_timeout_ms, "request-timeout", OPTION_SECONDS, .value_name = "SECONDS",
@@ -147,6 +153,18 @@ check_origins(const struct option_list *origins, struct error *error)
     return 0;
 }
 
+static int
+check_tickets(const struct serve_settings *settings, struct error *error)
+{
+    if (settings->ticket_key_file != NULL)
+        return 0;
+    if (settings->require_ticket)
+        return error_set(error, "--require-ticket needs --ticket-key-file FILE");
+    if (settings->ticket_audience != NULL)
+        return error_set(error, "--ticket-audience needs --ticket-key-file FILE");
+    return 0;
+}
+
 /* With the sockets that are there: our own, or what the parent left. */
 static int
 serve_sockets(const struct serve_settings *settings)
@@ -188,7 +206,8 @@ cmd_serve(int argc, char **argv)
         error_set(&error, "which database? Give --db FILE or set ROWCAST_DB");
         parsed = OPTIONS_USAGE;
     }
-    if (parsed == OPTIONS_OK && check_origins(&settings.cors_origins, &error) != 0)
+    if (parsed == OPTIONS_OK && (check_origins(&settings.cors_origins, &error) != 0 ||
+                                 check_tickets(&settings, &error) != 0))
         parsed = OPTIONS_USAGE;
     if (parsed == OPTIONS_USAGE) {
         int code = cmd_usage(command.name, &error);

@@ -276,10 +276,17 @@ is_for_user(const struct filter *filter, struct slice recipient)
 }
 
 bool
+filter_bound_allows(const struct filter *filter, enum filter_bound bound,
+                    struct slice channel)
+{
+    return !filter->bounded[bound] || patterns_match(&filter->bounds[bound], channel);
+}
+
+bool
 filter_bounds_allow(const struct filter *filter, struct slice channel)
 {
     for (int i = 0; i < FILTER_BOUNDS; i++) {
-        if (filter->bounded[i] && !patterns_match(&filter->bounds[i], channel))
+        if (!filter_bound_allows(filter, (enum filter_bound)i, channel))
             return false;
     }
     return true;

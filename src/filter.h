@@ -48,6 +48,10 @@ bool filter_matches(const struct filter *filter, struct slice channel,
  * exact channel that lies outside the bounds. */
 bool filter_bounds_allow(const struct filter *filter, struct slice channel);
 
+/* The same for one of the bounds. */
+bool filter_bound_allows(const struct filter *filter, enum filter_bound bound,
+                         struct slice channel);
+
 /* Equal filters let through exactly the same rows: the streams that have them share one
  * audience. Filters of two different users are never equal. */
 bool filter_equal(const struct filter *a, const struct filter *b);

@@ -127,6 +127,13 @@ stream_new(struct hub *hub, struct wire *wire, struct request *request)
     return stream;
 }
 
+static uint64_t
+ms_left(int64_t until_ms)
+{
+    int64_t now_ms = wall_clock_ms();
+    return until_ms > now_ms ? (uint64_t)(until_ms - now_ms) : 0;
+}
+
 static void
 on_limit(uv_timer_t *timer)
 {
@@ -136,8 +143,12 @@ on_limit(uv_timer_t *timer)
         return;
     if (stream->once)
         fanout_document(stream->hub, stream, (struct slice){"", 0});
-    else
+    else if (!extra->limit_is_expiry)
         stream_end(stream, CLOSE_AGED, "max age reached");
+    else if (wall_clock_ms() < extra->expires_at_ms) /* the clock was set back */
+        uv_timer_start(timer, on_limit, ms_left(extra->expires_at_ms), 0);
+    else
+        stream_end(stream, CLOSE_EXPIRED, "ticket expired");
 }
 
 /* --max-age, spread by a tenth so that streams opened together do not come back together. */
@@ -148,6 +159,27 @@ hub_age_limit(const struct hub *hub)
     return hub->config.max_age_ms - fifth / 2 + random_up_to(fifth);
 }
 
+/* A document waits for wait=, another stream lives for --max-age; both no longer than the ticket
+ * that opened it. */
+static void
+stream_set_limit(struct stream_extra *extra, const struct request *request)
+{
+    const struct hub *hub = extra->stream->hub;
+    bool once = extra->stream->once;
+    uint64_t limit_ms = UINT64_MAX;
+    if (once)
+        limit_ms = (uint64_t)request->wait_s * 1000;
+    else if (hub->config.max_age_ms > 0)
+        limit_ms = hub_age_limit(hub);
+    extra->expires_at_ms = request->expires_at_ms;
+    if (extra->expires_at_ms > 0 && ms_left(extra->expires_at_ms) < limit_ms) {
+        limit_ms = ms_left(extra->expires_at_ms);
+        extra->limit_is_expiry = true;
+    }
+    if (limit_ms != UINT64_MAX && (!once || request->wait_s > 0))
+        uv_timer_start(&extra->limit, on_limit, limit_ms, 0);
+}
+
 /* Timers and everything else that not every stream has. */
 static int
 stream_set_up_extra(struct stream *stream, const struct request *request,
@@ -155,16 +187,13 @@ stream_set_up_extra(struct stream *stream, const struct request *request,
 {
     struct hub *hub = stream->hub;
     if (request->throttle_ms == 0 && hub->config.max_age_ms == 0 && !stream->once &&
-        request->start != START_LAST)
+        request->expires_at_ms == 0 && request->start != START_LAST)
         return 0;
     struct stream_extra *extra = stream_need_extra(stream);
     if (extra == NULL)
         return -1;
     extra->throttle_ms = stream->once ? 0 : request->throttle_ms;
-    if (stream->once && request->wait_s > 0)
-        uv_timer_start(&extra->limit, on_limit, (uint64_t)request->wait_s * 1000, 0);
-    else if (!stream->once && hub->config.max_age_ms > 0)
-        uv_timer_start(&extra->limit, on_limit, hub_age_limit(hub), 0);
+    stream_set_limit(extra, request);
     if (stream->once || request->start == START_LAST)
         buf_append(&extra->opening, headers.p, headers.len);
     if (request->start == START_LAST) {

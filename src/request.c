@@ -24,6 +24,8 @@ enum variable {
     VAR_ACCEPT,
     VAR_LAST_EVENT_ID,
     VAR_ORIGIN,
+    VAR_AUTHORIZATION,
+    VAR_COOKIE,
     VAR_ADDRESS,
     VAR_USER, /* from here on: set by the web server, and rights depend on them */
     VAR_CHANNELS,
@@ -39,6 +41,8 @@ static const char *const variable_names[VARS] = {
     [VAR_ACCEPT] = "HTTP_ACCEPT",
     [VAR_LAST_EVENT_ID] = "HTTP_LAST_EVENT_ID",
     [VAR_ORIGIN] = "HTTP_ORIGIN",
+    [VAR_AUTHORIZATION] = "HTTP_AUTHORIZATION",
+    [VAR_COOKIE] = "HTTP_COOKIE",
     [VAR_ADDRESS] = "REMOTE_ADDR",
     [VAR_USER] = "REMOTE_USER",
     [VAR_CHANNELS] = "ROWCAST_CHANNELS",
@@ -112,6 +116,16 @@ copy_origin_and_address(const struct parser *parser)
     if (status != 0)
         return status;
     return copy_variable(parser, VAR_ADDRESS, &parser->request->address);
+}
+
+/* Where tickets are looked for; what they grant is decided in access. */
+static int
+copy_credentials(const struct parser *parser)
+{
+    int status = copy_variable(parser, VAR_AUTHORIZATION, &parser->request->authorization);
+    if (status != 0)
+        return status;
+    return copy_variable(parser, VAR_COOKIE, &parser->request->cookie);
 }
 
 /* --- path and method ----------------------------------------------------------------------------- */
@@ -234,7 +248,8 @@ int
 request_parse(struct request *request, const char *const *envp, struct error *error)
 {
     static int (*const steps[])(const struct parser *) = {
-        copy_origin_and_address, parse_path, parse_method, parse_grants, parse_resource};
+        copy_origin_and_address, copy_credentials, parse_path, parse_method, parse_grants,
+        parse_resource};
     struct parser parser = {.request = request, .error = error};
 
     *request = (struct request){.start = START_TAIL};
@@ -254,7 +269,10 @@ void
 request_fini(struct request *request)
 {
     filter_fini(&request->filter);
+    patterns_fini(&request->ticket_publish);
     free(request->ticket);
+    free(request->authorization);
+    free(request->cookie);
     free(request->origin);
     free(request->address);
     *request = (struct request){0};

@@ -63,10 +63,18 @@ struct request {
     uint32_t throttle_ms; /* throttle=; 0: none */
     uint32_t wait_s;      /* wait=; only with FORMAT_JSON */
 
-    bool admin;    /* ROWCAST_ADMIN=1 from the web server */
-    char *ticket;  /* ticket= as sent, or NULL; owned */
-    char *origin;  /* HTTP_ORIGIN, or NULL; owned */
-    char *address; /* REMOTE_ADDR, or NULL; owned */
+    bool admin;          /* ROWCAST_ADMIN=1 from the web server */
+    char *ticket;        /* ticket= as sent, or NULL; owned */
+    char *authorization; /* HTTP_AUTHORIZATION, or NULL; owned */
+    char *cookie;        /* HTTP_COOKIE, or NULL; owned */
+    char *origin;        /* HTTP_ORIGIN, or NULL; owned */
+    char *address;       /* REMOTE_ADDR, or NULL; owned */
+
+    /* Set by access_check, from a ticket. */
+    bool has_ticket;                /* one was sent, good or bad */
+    int64_t expires_at_ms;          /* Unix time when the stream must end; 0: never */
+    bool has_ticket_publish;        /* the ticket bounds what may be published ... */
+    struct patterns ticket_publish; /* ... to these channels */
 };
 
 /* Reads the parameters in `envp` ("NAME=value" strings, NULL-terminated, as FastCGI and CGI

@@ -40,6 +40,7 @@ struct serve {
     struct hub *hub;
     struct gateway *gateway;
     struct cgi *cgi;
+    struct ticket_keys *keys; /* NULL: no --ticket-key-file */
     uv_signal_t signals[2];
     uv_timer_t drain;
     uv_prepare_t done; /* CGI: looks whether the answer is out */
@@ -117,6 +118,15 @@ serve_environment(struct serve *serve, const char *const *params)
     return list->failed ? NULL : (const char *const *)(void *)list->p;
 }
 
+/* Unix time, which tickets go by. */
+static int64_t
+serve_now_ms(void)
+{
+    uv_timeval64_t now = {0};
+    uv_gettimeofday(&now);
+    return now.tv_sec * 1000 + now.tv_usec / 1000;
+}
+
 static void
 serve_request(struct serve *serve, struct wire *wire, const char *const *envp)
 {
@@ -127,8 +137,11 @@ serve_request(struct serve *serve, struct wire *wire, const char *const *envp)
     buf_clear(&serve->answer);
     int status = request_parse(&request, envp, &error);
     bool preflight = status == 0 && request.method == METHOD_OPTIONS;
-    if (status == 0 && !preflight)
-        status = access_check(&request, &error);
+    if (status == 0 && !preflight) {
+        struct access_rules rules = {serve->keys, serve->settings->ticket_audience,
+                                     serve->settings->require_ticket};
+        status = access_check(&request, &rules, serve_now_ms(), &error);
+    }
 
     if (status != 0) {
         answer_append_text(&serve->answer, status, error.text, &request, origins);
@@ -243,9 +256,26 @@ serve_fini(struct serve *serve)
     uv_loop_close(&serve->loop);
     buf_fini(&serve->answer);
     buf_fini(&serve->environment);
+    ticket_keys_free(serve->keys);
 }
 
 /* --- the start --------------------------------------------------------------------------- */
+
+/* Reads the keys of tickets, at the start or anew. When the file is bad *error says why and the
+ * keys at hand go on to be used. Streams that are open stay open till their tickets end. */
+static int
+serve_load_keys(struct serve *serve, struct error *error)
+{
+    const char *path = serve->settings->ticket_key_file;
+    if (path == NULL)
+        return 0;
+    struct ticket_keys *keys = ticket_keys_load(path, TICKET_VERIFIES, &serve->log, error);
+    if (keys == NULL)
+        return -1;
+    ticket_keys_free(serve->keys);
+    serve->keys = keys;
+    return 0;
+}
 
 static int
 serve_init_loop(struct serve *serve, struct error *error)
@@ -364,7 +394,9 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
     if (serve_init_loop(&serve, error) != 0)
         return -1;
     signal(SIGPIPE, SIG_IGN);
-    int result = serve_init_hub(&serve, descriptors, error);
+    int result = serve_load_keys(&serve, error);
+    if (result == 0)
+        result = serve_init_hub(&serve, descriptors, error);
     if (result == 0)
         result = kind == SERVE_CGI
                      ? serve_init_cgi(&serve, error)

@@ -23,6 +23,9 @@ struct serve_settings {
     int64_t drain_ms;
     int64_t request_timeout_ms;
     struct option_list cors_origins;
+    const char *ticket_key_file; /* NULL: no tickets */
+    const char *ticket_audience; /* NULL: none */
+    bool require_ticket;
     int log_level; /* enum log_level */
 };
 

@@ -14,7 +14,8 @@ close_why_name(enum close_why why)
         [CLOSE_READER_GONE] = "gone",    [CLOSE_ABORTED] = "aborted",
         [CLOSE_STALLED] = "stalled",     [CLOSE_DRAINED] = "drained",
         [CLOSE_AGED] = "aged",           [CLOSE_ANSWERED] = "answered",
-        [CLOSE_CHANGED] = "row-changed", [CLOSE_NO_MEMORY] = "no-memory"};
+        [CLOSE_CHANGED] = "row-changed", [CLOSE_NO_MEMORY] = "no-memory",
+        [CLOSE_EXPIRED] = "expired"};
     return names[why];
 }
 

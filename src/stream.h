@@ -27,8 +27,10 @@ enum stream_state {
 /* What only some streams need; in memory of its own, as libuv frees timers late. */
 struct stream_extra {
     uv_timer_t pace;       /* throttle: when the next write may be */
-    uv_timer_t limit;      /* wait= of a long poll, or --max-age */
+    uv_timer_t limit;      /* wait= of a long poll, --max-age or a ticket's end */
     struct stream *stream; /* NULL once that is freed */
+    int64_t expires_at_ms; /* Unix time of the ticket's end; 0: none */
+    bool limit_is_expiry;  /* `limit` waits for that, not for --max-age */
     int handles;
     uint64_t paced_ms; /* when data was last written */
     uint32_t throttle_ms;
@@ -101,6 +103,7 @@ enum close_why {
     CLOSE_STALLED,
     CLOSE_DRAINED,
     CLOSE_AGED,
+    CLOSE_EXPIRED,  /* its ticket */
     CLOSE_ANSWERED, /* a JSON document is out */
     CLOSE_CHANGED,  /* the event that was half out is no longer in the table */
     CLOSE_NO_MEMORY,

@@ -25,6 +25,7 @@
 
 #include "hub.h"
 #include "log.h"
+#include "ticket_keys.h"
 
 /* A worker that dies younger than this is not started again at once: what kills it may still be
  * there. */
@@ -177,7 +178,14 @@ workers_check(const struct serve_settings *settings, struct error *error)
     bool busy = false;
     struct store *store = store_open(&config, &busy, error);
     store_close(store); /* no connection may be carried over a fork */
-    return store != NULL || busy ? 0 : -1;
+    if (store == NULL && !busy)
+        return -1;
+    if (settings->ticket_key_file == NULL)
+        return 0;
+    struct ticket_keys *keys =
+        ticket_keys_load(settings->ticket_key_file, TICKET_VERIFIES, NULL, error);
+    ticket_keys_free(keys);
+    return keys != NULL ? 0 : -1;
 }
 
 static int
