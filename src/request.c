@@ -24,6 +24,8 @@ enum variable {
     VAR_ACCEPT,
     VAR_LAST_EVENT_ID,
     VAR_ORIGIN,
+    VAR_CORS_METHOD,
+    VAR_CORS_HEADERS,
     VAR_ADDRESS,
     VAR_USER, /* from here on: set by the web server, and rights depend on them */
     VAR_CHANNELS,
@@ -39,6 +41,8 @@ static const char *const variable_names[VARS] = {
     [VAR_ACCEPT] = "HTTP_ACCEPT",
     [VAR_LAST_EVENT_ID] = "HTTP_LAST_EVENT_ID",
     [VAR_ORIGIN] = "HTTP_ORIGIN",
+    [VAR_CORS_METHOD] = "HTTP_ACCESS_CONTROL_REQUEST_METHOD",
+    [VAR_CORS_HEADERS] = "HTTP_ACCESS_CONTROL_REQUEST_HEADERS",
     [VAR_ADDRESS] = "REMOTE_ADDR",
     [VAR_USER] = "REMOTE_USER",
     [VAR_CHANNELS] = "ROWCAST_CHANNELS",
@@ -108,10 +112,15 @@ copy_variable(const struct parser *parser, enum variable variable, char **copy)
 static int
 copy_origin_and_address(const struct parser *parser)
 {
-    int status = copy_variable(parser, VAR_ORIGIN, &parser->request->origin);
-    if (status != 0)
-        return status;
-    return copy_variable(parser, VAR_ADDRESS, &parser->request->address);
+    struct request *request = parser->request;
+    int status = copy_variable(parser, VAR_ORIGIN, &request->origin);
+    if (status == 0)
+        status = copy_variable(parser, VAR_CORS_METHOD, &request->cors_method);
+    if (status == 0)
+        status = copy_variable(parser, VAR_CORS_HEADERS, &request->cors_headers);
+    if (status == 0)
+        status = copy_variable(parser, VAR_ADDRESS, &request->address);
+    return status;
 }
 
 /* --- path and method ----------------------------------------------------------------------------- */
@@ -256,6 +265,8 @@ request_fini(struct request *request)
     filter_fini(&request->filter);
     free(request->ticket);
     free(request->origin);
+    free(request->cors_method);
+    free(request->cors_headers);
     free(request->address);
     *request = (struct request){0};
 }

@@ -67,6 +67,9 @@ struct request {
     char *ticket;  /* ticket= as sent, or NULL; owned */
     char *origin;  /* HTTP_ORIGIN, or NULL; owned */
     char *address; /* REMOTE_ADDR, or NULL; owned */
+    /* Access-Control-Request-Method and -Headers of a CORS preflight, or NULL; owned */
+    char *cors_method;
+    char *cors_headers;
 };
 
 /* Reads the parameters in `envp` ("NAME=value" strings, NULL-terminated, as FastCGI and CGI
