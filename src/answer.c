@@ -3,7 +3,17 @@
 
 #include "answer.h"
 
+#include <strings.h>
+
 #define ALLOWED_METHODS "GET, HEAD, OPTIONS"
+
+/* What a page's script may set (Fetch standard 4.9: by name, as "*" counts neither with
+ * credentials nor ever for Authorization). The first ones need no leave as long as they are short
+ * and tame (2.2.2, "CORS-safelisted request-header"), but an Accept of 130 bytes does. */
+#define ALLOWED_HEADERS                                                                    \
+    "Accept, Accept-Language, Content-Language, Content-Type, Last-Event-ID, "             \
+    "Authorization, Cache-Control, Pragma"
+#define PREFLIGHT_AGE_S "600"
 
 static const char *
 status_name(int status)
@@ -32,7 +42,15 @@ status_name(int status)
     }
 }
 
-void
+/* Whatever the answer: a cache must not give one origin's to another (Fetch standard 3.2.7). */
+static void
+append_vary(struct buf *buf, const struct option_list *origins)
+{
+    if (origins->count > 0)
+        buf_append_text(buf, "Vary: Origin\r\n");
+}
+
+bool
 answer_append_cors(struct buf *buf, const struct option_list *origins, const char *origin)
 {
     bool exact = false;
@@ -43,8 +61,7 @@ answer_append_cors(struct buf *buf, const struct option_list *origins, const cha
         else if (origin != NULL && strcmp(origins->items[i], origin) == 0)
             exact = true;
     }
-    if (origins->count > 0)
-        buf_append_text(buf, "Vary: Origin\r\n");
+    append_vary(buf, origins);
     if (exact) {
         buf_append_text(buf, "Access-Control-Allow-Origin: ");
         buf_append_text(buf, origin);
@@ -52,6 +69,7 @@ answer_append_cors(struct buf *buf, const struct option_list *origins, const cha
     } else if (any) {
         buf_append_text(buf, "Access-Control-Allow-Origin: *\r\n");
     }
+    return exact || any;
 }
 
 void
@@ -103,16 +121,60 @@ answer_append_text(struct buf *buf, int status, const char *text,
     buf_fini(&line);
 }
 
+/* --- preflights ---------------------------------------------------------------------------- */
+
+/* Takes the next name off a list such as "a, b"; empty when there is none. */
+static struct slice
+next_name(const char **list)
+{
+    *list += strspn(*list, ", \t");
+    struct slice name = {*list, strcspn(*list, ", \t")};
+    *list += name.len;
+    return name;
+}
+
+/* Whether each name of `asked` is in `allowed`. Header names know no case, methods do. */
+static bool
+list_covers(const char *allowed, const char *asked,
+            int (*compare)(const char *, const char *, size_t))
+{
+    struct slice name;
+    while ((name = next_name(&asked)).len > 0) {
+        const char *rest = allowed;
+        struct slice known;
+        do {
+            known = next_name(&rest);
+        } while (known.len > 0 &&
+                 (known.len != name.len || compare(known.p, name.p, name.len) != 0));
+        if (known.len == 0)
+            return false;
+    }
+    return true;
+}
+
+static bool
+is_allowed_preflight(const struct request *request)
+{
+    if (request->cors_headers != NULL &&
+        !list_covers(ALLOWED_HEADERS, request->cors_headers, strncasecmp))
+        return false;
+    return list_covers(ALLOWED_METHODS, request->cors_method, strncmp);
+}
+
 void
 answer_append_options(struct buf *buf, const struct request *request,
                       const struct option_list *origins)
 {
     buf_append_text(buf, "Status: 204 No Content\r\nAllow: " ALLOWED_METHODS "\r\n");
-    answer_append_cors(buf, origins, request->origin);
-    if (origins->count > 0 && request->origin != NULL)
+    if (request->cors_method == NULL) {
+        answer_append_cors(buf, origins, request->origin);
+    } else if (!is_allowed_preflight(request)) {
+        append_vary(buf, origins); /* no leave at all */
+    } else if (answer_append_cors(buf, origins, request->origin) &&
+               request->origin != NULL) {
         buf_append_text(buf, "Access-Control-Allow-Methods: " ALLOWED_METHODS "\r\n"
-                             "Access-Control-Allow-Headers: Last-Event-ID, Authorization, "
-                             "Cache-Control, Content-Type\r\n"
-                             "Access-Control-Max-Age: 600\r\n");
+                             "Access-Control-Allow-Headers: " ALLOWED_HEADERS "\r\n"
+                             "Access-Control-Max-Age: " PREFLIGHT_AGE_S "\r\n");
+    }
     buf_append_text(buf, "\r\n");
 }

@@ -8,8 +8,10 @@
 
 /* The CORS headers for a requester, as the Fetch standard (section 3.2) wants them: none unless
  * `origins` (exact ones, or "*") has the request's Origin. An exact origin is answered with
- * credentials allowed, and a configured list with Vary: Origin for every requester. */
-void answer_append_cors(struct buf *buf, const struct option_list *origins,
+ * credentials allowed ("*" never is), and a configured list with Vary: Origin for every
+ * requester. On errors too, or a page could not read why it was refused. None of our headers has
+ * to be exposed. Returns whether the origin may read. */
+bool answer_append_cors(struct buf *buf, const struct option_list *origins,
                         const char *origin);
 
 /* The header block of a stream in the request's format, up to and with the blank line. */
@@ -26,7 +28,9 @@ void answer_append_body(struct buf *buf, int status, const char *content_type,
                         struct slice body, const struct request *request,
                         const struct option_list *origins);
 
-/* 204 for OPTIONS: Allow, and what a CORS preflight asks for. */
+/* 204 for OPTIONS: Allow, and, for a CORS preflight (Fetch standard 4.9: Origin and
+ * Access-Control-Request-Method) of an allowed origin, method and headers, the leave it asks for.
+ * One that asks for more than there is gets no CORS header at all. */
 void answer_append_options(struct buf *buf, const struct request *request,
                            const struct option_list *origins);
 

@@ -14,6 +14,7 @@
 
 #include "fcgi.h"
 #include "hub.h"
+#include "limits.h"
 #include "listen.h"
 #include "log.h"
 #include "serve.h"
@@ -47,6 +48,9 @@ static const struct option options[] = {
            .fallback = "0", .max = 1000000, .help = "0: no limit"),
     OPTION(max_per_address, "max-streams-per-address", OPTION_COUNT, .value_name = "N",
            .fallback = "0", .max = 1000000, .help = "0: no limit"),
+    OPTION(connect_rate, "connect-rate", OPTION_COUNT, .value_name = "N", .fallback = "0",
+           .max = LIMITS_CONNECTS_MAX,
+           .help = "new streams and polls of one address in a minute; 0: no limit"),
     OPTION(max_age_ms, "max-age", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "0",
            .max = 365 * DAY_MS,
            .help = "end each stream at that age, within 10 %; 0: never"),
@@ -117,7 +121,7 @@ serve_cgi(const struct serve_settings *settings)
 {
     struct error error = {""};
     struct hub_counters counters = {0};
-    struct serve_worker worker = {&counters, 1, 0};
+    struct serve_worker worker = {.counters = &counters, .count = 1};
     if (serve_run(settings, SERVE_CGI, NULL, &worker, &error) == 0)
         return CMD_OK;
     return fail_cgi(cmd_fail(command.name, &error));

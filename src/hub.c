@@ -206,8 +206,6 @@ on_hub_closed(uv_handle_t *handle)
         return;
     window_free(hub->window);
     audiences_free(hub->audiences);
-    names_fini(&hub->by_user);
-    names_fini(&hub->by_address);
     records_fini(&hub->packed);
     records_fini(&hub->small);
     records_fini(&hub->page.records);

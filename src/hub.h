@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "feed.h"
+#include "limits.h"
 #include "request.h"
 #include "stream.h"
 
@@ -17,10 +18,9 @@ struct hub_config {
     uint64_t stall_ms;     /* 0: never */
     uint64_t max_age_ms;   /* 0: none */
     unsigned retry_ms;
-    uint64_t max_streams;     /* of all workers together */
-    uint64_t max_here;        /* of this one: its descriptors */
-    unsigned max_per_user;    /* 0: no limit; anonymous ones are not counted */
-    unsigned max_per_address; /* 0: no limit */
+    uint64_t max_streams;        /* of all workers together */
+    uint64_t max_here;           /* of this one: its descriptors */
+    const struct limits *limits; /* of users and addresses; NULL: none */
     size_t window_bytes;
     size_t max_event_bytes;
     struct hub_counters *counters; /* one for each worker, outliving the hub */

@@ -4,7 +4,6 @@
 #define ROWCAST_HUB_INTERNAL_H
 
 #include "hub.h"
-#include "names.h"
 #include "window.h"
 
 /* A page of catch-up, kept as it may serve again: five thousand streams that resume from the same
@@ -24,8 +23,6 @@ struct hub {
     const struct log *log;
     struct window *window;
     struct audiences *audiences;
-    struct names by_user; /* counts of open streams, where a limit is set */
-    struct names by_address;
 
     int64_t tail;   /* rows up to it were given to all LIVE streams */
     uint32_t epoch; /* grows when the database is replaced */
@@ -99,9 +96,6 @@ void fanout_batch(void *arg, const struct store_marks *marks, int64_t tail, int6
 void fanout_reset(void *arg, const struct store_marks *marks);
 /* One JSON document for a stream: headers are in the records already. */
 void fanout_document(struct hub *hub, struct stream *stream, struct slice events);
-
-/* The stream no longer counts for the limits of its user and address. */
-void open_uncount(struct stream *stream);
 
 /* page.c: makes hub->page a page that has what this stream needs next, unless it is that
  * already. *from: the mark behind which that begins, NULL: the page's start. */

@@ -27,14 +27,11 @@ audience_reserve(struct audience *audience)
 
 /* --- limits ------------------------------------------------------------------------------ */
 
-static bool
-is_full(const struct names *names, const char *text, unsigned limit)
-{
-    if (limit == 0 || text == NULL)
-        return false;
-    const struct name *name = names_find(names, slice_of(text));
-    return name != NULL && name->count >= limit;
-}
+/* Why a request is sent away, and how long it had better stay there. */
+struct refusal {
+    const char *why; /* NULL: it is not */
+    uint64_t wait_ms;
+};
 
 /* Of all workers. */
 static uint64_t
@@ -46,46 +43,25 @@ open_streams(const struct hub *hub)
     return sum;
 }
 
-/* The newcomer is sent away, never an old stream. NULL when there is room. */
-static const char *
-open_refusal(const struct hub *hub, const struct wire *wire, const struct request *request)
+/* The newcomer is sent away, never an old stream. *hold: what it takes up when it is let in. */
+static struct refusal
+open_admit(const struct hub *hub, const struct wire *wire, const struct request *request,
+           struct limits_hold *hold)
 {
+    const struct limits_reader reader = {.worker = hub->config.worker,
+                                         .user = request->filter.user,
+                                         .address = request->address,
+                                         .now_ms = uv_now(hub->loop)};
+    struct refusal refusal = {NULL, 0};
+    *hold = LIMITS_NO_HOLD;
     if (hub->draining)
-        return "restarting";
-    if (wire->over_limit || hub->counters->streams >= hub->config.max_here ||
-        open_streams(hub) >= hub->config.max_streams)
-        return "too many streams";
-    if (is_full(&hub->by_user, request->filter.user, hub->config.max_per_user))
-        return "too many streams of this user";
-    if (is_full(&hub->by_address, request->address, hub->config.max_per_address))
-        return "too many streams from this address";
-    return NULL;
-}
-
-static struct name *
-count_in(struct names *names, const char *text, unsigned limit)
-{
-    struct name *name = NULL;
-    if (limit > 0 && text != NULL)
-        name = names_get(names, slice_of(text));
-    if (name != NULL)
-        name->count++;
-    return name;
-}
-
-static void
-count_out(struct names *names, struct name *name)
-{
-    if (name != NULL && --name->count == 0)
-        names_remove(names, name);
-}
-
-void
-open_uncount(struct stream *stream)
-{
-    count_out(&stream->hub->by_user, stream->user_count);
-    count_out(&stream->hub->by_address, stream->address_count);
-    stream->user_count = stream->address_count = NULL;
+        refusal.why = "restarting";
+    else if (wire->over_limit || hub->counters->streams >= hub->config.max_here ||
+             open_streams(hub) >= hub->config.max_streams)
+        refusal.why = "too many streams";
+    else
+        refusal.why = limits_admit(hub->config.limits, &reader, hold, &refusal.wait_ms);
+    return refusal;
 }
 
 /* --- the stream -------------------------------------------------------------------------- */
@@ -109,10 +85,7 @@ stream_new(struct hub *hub, struct wire *wire, struct request *request)
     stream->once = request->format == FORMAT_JSON;
     stream->address = request->address;
     request->address = NULL;
-    stream->user_count =
-        count_in(&hub->by_user, stream->audience->filter.user, hub->config.max_per_user);
-    stream->address_count =
-        count_in(&hub->by_address, stream->address, hub->config.max_per_address);
+    stream->hold = LIMITS_NO_HOLD;
     stream->epoch = hub->epoch;
     stream->serial = ++hub->serial;
     stream->opened_ms = stream->wrote_ms = uv_now(hub->loop);
@@ -277,49 +250,67 @@ stream_begin(struct stream *stream, const struct hub_start *start, struct slice 
     stream_set_state(stream, STREAM_READY);
 }
 
+/* Spread, so that those who were sent away together do not come back together. */
+static unsigned
+refusal_retry(const struct hub *hub, uint64_t wait_ms)
+{
+    uint64_t least = hub->config.retry_ms;
+    if (wait_ms == 0)
+        return (unsigned)(least + random_up_to(2 * least));
+    if (least < wait_ms)
+        least = wait_ms;
+    return (unsigned)(least + random_up_to(least / 2));
+}
+
 /* Not an error status: an EventSource gives up for good on any status but 200. */
 static void
 hub_refuse(struct hub *hub, struct wire *wire, enum format format, struct slice headers,
-           const char *reason)
+           struct refusal refusal)
 {
-    unsigned retry_ms = hub->config.retry_ms;
     hub->counters->refused++;
     buf_clear(&hub->scratch);
     buf_append(&hub->scratch, headers.p, headers.len);
     if (format == FORMAT_JSON)
         buf_printf(&hub->scratch, "{\"last_event_id\":null,\"gap\":null,\"events\":[]}\n");
     else
-        sse_append_goodbye(&hub->scratch, format,
-                           retry_ms + (unsigned)random_up_to(2 * (uint64_t)retry_ms),
-                           reason);
+        sse_append_goodbye(&hub->scratch, format, refusal_retry(hub, refusal.wait_ms),
+                           refusal.why);
     if (hub->scratch.failed)
         wire->ops->drop(wire); /* an answer without its headers would be worse than none */
     else
         wire_answer(wire, buf_slice(&hub->scratch));
 }
 
+/* Finds where it starts and makes the stream; NULL with what to tell the reader. */
+static struct stream *
+open_stream(struct hub *hub, struct wire *wire, struct request *request,
+            struct hub_start *start, struct refusal *refusal)
+{
+    /* What was committed before this request is old, what comes later is new. */
+    feed_look(hub->feed);
+    *refusal = (struct refusal){"the database cannot be read just now", 0};
+    if (start_resolve(hub, request, start) != 0)
+        return NULL;
+    refusal->why = "out of memory";
+    return stream_new(hub, wire, request);
+}
+
 void
 hub_open(struct hub *hub, struct wire *wire, struct request *request, struct slice headers)
 {
-    const char *refusal = open_refusal(hub, wire, request);
-    if (refusal != NULL) {
-        hub_refuse(hub, wire, request->format, headers, refusal);
-        return;
-    }
-
-    /* What was committed before this request is old, what comes later is new. */
-    feed_look(hub->feed);
     struct hub_start start = {0};
+    struct limits_hold hold;
+    struct stream *stream = NULL;
     enum format format = request->format;
-    if (start_resolve(hub, request, &start) != 0) {
-        hub_refuse(hub, wire, format, headers, "the database cannot be read just now");
-        return;
-    }
-    struct stream *stream = stream_new(hub, wire, request);
+    struct refusal refusal = open_admit(hub, wire, request, &hold);
+    if (refusal.why == NULL)
+        stream = open_stream(hub, wire, request, &start, &refusal);
     if (stream == NULL) {
-        hub_refuse(hub, wire, format, headers, "out of memory");
+        limits_release(hub->config.limits, &hold);
+        hub_refuse(hub, wire, format, headers, refusal);
         return;
     }
+    stream->hold = hold;
     if (stream_set_up_extra(stream, request, headers) != 0) {
         stream_drop(stream, CLOSE_NO_MEMORY);
         return;

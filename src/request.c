@@ -26,6 +26,8 @@ enum variable {
     VAR_ORIGIN,
     VAR_AUTHORIZATION,
     VAR_COOKIE,
+    VAR_CORS_METHOD,
+    VAR_CORS_HEADERS,
     VAR_ADDRESS,
     VAR_USER, /* from here on: set by the web server, and rights depend on them */
     VAR_CHANNELS,
@@ -43,6 +45,8 @@ static const char *const variable_names[VARS] = {
     [VAR_ORIGIN] = "HTTP_ORIGIN",
     [VAR_AUTHORIZATION] = "HTTP_AUTHORIZATION",
     [VAR_COOKIE] = "HTTP_COOKIE",
+    [VAR_CORS_METHOD] = "HTTP_ACCESS_CONTROL_REQUEST_METHOD",
+    [VAR_CORS_HEADERS] = "HTTP_ACCESS_CONTROL_REQUEST_HEADERS",
     [VAR_ADDRESS] = "REMOTE_ADDR",
     [VAR_USER] = "REMOTE_USER",
     [VAR_CHANNELS] = "ROWCAST_CHANNELS",
@@ -112,10 +116,15 @@ copy_variable(const struct parser *parser, enum variable variable, char **copy)
 static int
 copy_origin_and_address(const struct parser *parser)
 {
-    int status = copy_variable(parser, VAR_ORIGIN, &parser->request->origin);
-    if (status != 0)
-        return status;
-    return copy_variable(parser, VAR_ADDRESS, &parser->request->address);
+    struct request *request = parser->request;
+    int status = copy_variable(parser, VAR_ORIGIN, &request->origin);
+    if (status == 0)
+        status = copy_variable(parser, VAR_CORS_METHOD, &request->cors_method);
+    if (status == 0)
+        status = copy_variable(parser, VAR_CORS_HEADERS, &request->cors_headers);
+    if (status == 0)
+        status = copy_variable(parser, VAR_ADDRESS, &request->address);
+    return status;
 }
 
 /* Where tickets are looked for; what they grant is decided in access. */
@@ -274,6 +283,8 @@ request_fini(struct request *request)
     free(request->authorization);
     free(request->cookie);
     free(request->origin);
+    free(request->cors_method);
+    free(request->cors_headers);
     free(request->address);
     *request = (struct request){0};
 }

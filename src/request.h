@@ -69,6 +69,9 @@ struct request {
     char *cookie;        /* HTTP_COOKIE, or NULL; owned */
     char *origin;        /* HTTP_ORIGIN, or NULL; owned */
     char *address;       /* REMOTE_ADDR, or NULL; owned */
+    /* Access-Control-Request-Method and -Headers of a CORS preflight, or NULL; owned */
+    char *cors_method;
+    char *cors_headers;
 
     /* Set by access_check, from a ticket. */
     bool has_ticket;                /* one was sent, good or bad */

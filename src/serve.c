@@ -309,8 +309,7 @@ serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
                              .max_here = descriptors > 2 * SERVE_SPARE_DESCRIPTORS
                                              ? descriptors - SERVE_SPARE_DESCRIPTORS
                                              : descriptors / 2,
-                             .max_per_user = (unsigned)settings->max_per_user,
-                             .max_per_address = (unsigned)settings->max_per_address,
+                             .limits = serve->worker->limits,
                              .window_bytes = (size_t)settings->window_bytes,
                              .max_event_bytes = (size_t)settings->max_event_bytes,
                              .counters = serve->worker->counters,

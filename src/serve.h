@@ -15,6 +15,7 @@ struct serve_settings {
     int64_t max_streams; /* 0: as many as descriptors allow */
     int64_t max_per_user;
     int64_t max_per_address;
+    int64_t connect_rate; /* of an address, a minute; 0: no limit */
     int64_t max_age_ms;
     int64_t stall_ms;
     int64_t window_bytes;
@@ -33,12 +34,14 @@ enum serve_kind { SERVE_FASTCGI, SERVE_CGI };
 
 struct listeners;
 struct hub_counters;
+struct limits;
 
 /* The process at hand among those that share the work. */
 struct serve_worker {
     struct hub_counters *counters; /* one for each worker */
     size_t count;
-    size_t number; /* 0 .. count - 1 */
+    size_t number;               /* 0 .. count - 1 */
+    const struct limits *limits; /* of all of them together; NULL: none */
 };
 
 /* Serves until SIGTERM or SIGINT (FastCGI: the sockets in listeners) or until the one request of

@@ -8,13 +8,13 @@
 #include <uv.h>
 
 #include "audience.h"
+#include "limits.h"
 #include "queue.h"
 #include "records.h"
 #include "sse.h"
 #include "wire.h"
 
 struct hub;
-struct name;
 
 enum stream_state {
     STREAM_LIVE,  /* cursor at the hub's tail; in its audience's live list */
@@ -61,11 +61,9 @@ struct stream {
     uint64_t wrote_ms; /* last write, or last progress of a blocked one */
     uint64_t opened_ms;
     uint64_t events, bytes;
-    uint64_t serial; /* for the log */
-    char *address;   /* REMOTE_ADDR or NULL; owned */
-    struct name
-        *user_count; /* in hub->by_user and by_address, NULL where no limit is set */
-    struct name *address_count;
+    uint64_t serial;         /* for the log */
+    char *address;           /* REMOTE_ADDR or NULL; owned */
+    struct limits_hold hold; /* what it counts for at the limits */
     uint32_t live_index;
     uint32_t epoch; /* the hub's, when the cursor was taken */
     uint8_t state;  /* enum stream_state */

@@ -24,6 +24,7 @@
 #endif
 
 #include "hub.h"
+#include "limits.h"
 #include "log.h"
 #include "ticket_keys.h"
 
@@ -37,6 +38,7 @@ struct workers {
     const struct listeners *listeners;
     struct log log;
     struct hub_counters *counters;
+    struct limits *limits;
     size_t count;
     pid_t parent;
     pid_t pids[WORKERS_MAX]; /* 0: not running */
@@ -56,7 +58,8 @@ now_s(void)
 static int
 worker_main(const struct workers *workers, size_t number)
 {
-    struct serve_worker worker = {workers->counters, workers->count, number};
+    struct serve_worker worker = {workers->counters, workers->count, number,
+                                  workers->limits};
     struct error error = {""};
 #ifdef __linux__
     /* When the parent is killed, now or before this line: do not live on unwatched. */
@@ -108,6 +111,7 @@ workers_reap(struct workers *workers, bool ending)
                 continue;
             workers->pids[i] = 0;
             workers->counters[i].streams = workers->counters[i].behind = 0;
+            limits_forget(workers->limits, i);
             if (!ending)
                 log_line(&workers->log, LOG_ERROR, "worker %zu (pid %ld) died: %s %d", i,
                          (long)pid, WIFSIGNALED(status) ? "signal" : "exit code",
@@ -214,6 +218,22 @@ workers_supervise(struct workers *workers, struct error *error)
     return result;
 }
 
+static int
+workers_share(struct workers *workers, struct error *error)
+{
+    const struct serve_settings *settings = workers->settings;
+    const struct limits_config limits = {.per_user = (uint64_t)settings->max_per_user,
+                                         .per_address = (uint64_t)settings->max_per_address,
+                                         .connects_per_address =
+                                             (uint64_t)settings->connect_rate,
+                                         .workers = workers->count};
+    workers->counters = mmap(NULL, workers->count * sizeof(struct hub_counters),
+                             PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (workers->counters == MAP_FAILED)
+        return error_set(error, "cannot share memory: %s", strerror(errno));
+    return limits_new(&workers->limits, &limits, error);
+}
+
 int
 workers_run(const struct serve_settings *settings, const struct listeners *listeners,
             struct error *error)
@@ -222,20 +242,18 @@ workers_run(const struct serve_settings *settings, const struct listeners *liste
                               .listeners = listeners,
                               .count = (size_t)settings->workers,
                               .parent = getpid()};
-    size_t bytes = workers.count * sizeof(struct hub_counters);
     log_init(&workers.log, (enum log_level)settings->log_level);
-    workers.counters =
-        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (workers.counters == MAP_FAILED)
-        return error_set(error, "cannot share memory: %s", strerror(errno));
+    if (workers_share(&workers, error) != 0)
+        return -1;
 
     int result;
     if (workers.count > 1) {
         result = workers_supervise(&workers, error);
     } else {
-        struct serve_worker worker = {workers.counters, 1, 0};
+        struct serve_worker worker = {workers.counters, 1, 0, workers.limits};
         result = serve_run(settings, SERVE_FASTCGI, listeners, &worker, error);
     }
-    munmap(workers.counters, bytes);
+    limits_free(workers.limits);
+    munmap(workers.counters, workers.count * sizeof(struct hub_counters));
     return result;
 }

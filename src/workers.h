@@ -1,7 +1,7 @@
 /* workers.h - several processes that share the listening sockets, and nothing else.
  *
  * The parent only watches: a worker that dies is started again, its readers come back with
- * Last-Event-ID. The one thing in common is a page of counters, for limits and reports. */
+ * Last-Event-ID. In common they have a page of counters, for reports, and the limits. */
 #ifndef ROWCAST_WORKERS_H
 #define ROWCAST_WORKERS_H
 

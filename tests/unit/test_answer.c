@@ -180,31 +180,127 @@ test_cors_headers_are_on_refusals_too(void **state)
     }
 }
 
+/* What a preflight asks for. NULL: the header is not there. */
+struct preflight {
+    const char *method;
+    const char *headers;
+    bool is_allowed;
+};
+
+static const struct preflight preflights[] = {
+    {"GET", NULL, true},
+    {"GET", "", true},
+    {"HEAD", NULL, true},
+    {"GET", "last-event-id", true},
+    {"GET", "Last-Event-ID", true},
+    {"GET", "authorization,cache-control,last-event-id", true},
+    {"GET", "accept , authorization,\tpragma,,", true}, /* RFC 9110 section 5.6.1 */
+    {"GET", "accept,accept-language,content-language,content-type", true},
+    {"GET", "x-anything", false},
+    {"GET", "last-event-id,x-anything", false},
+    {"GET", "x-anything,last-event-id", false},
+    {"GET", "last-event", false},
+    {"GET", "last-event-id-too", false},
+    {"GET", "*", false},
+    {"GET", "last-event-id\r\nSet-Cookie: x=y", false},
+    {"DELETE", NULL, false},
+    {"DELETE", "last-event-id", false},
+    {"PUT", NULL, false},
+    {"GE", NULL, false},
+    {"get", NULL,
+     false}, /* methods have case: browsers send "get" as GET, but "patch" as is */
+    {"GETS", NULL, false},
+};
+
+static struct request
+preflight_from(const char *origin, const struct preflight *preflight)
+{
+    struct request request = request_from(origin, METHOD_OPTIONS);
+
+    request.cors_method = preflight->method == NULL ? NULL : strdup(preflight->method);
+    request.cors_headers = preflight->headers == NULL ? NULL : strdup(preflight->headers);
+    return request;
+}
+
+static void
+check_leave(struct slice answer, bool is_given)
+{
+    char value[256];
+
+    check_header(answer, "Access-Control-Allow-Methods",
+                 is_given ? "GET, HEAD, OPTIONS" : NULL);
+    check_header(answer, "Access-Control-Max-Age", is_given ? "600" : NULL);
+    const char *names = header(answer, "Access-Control-Allow-Headers", value);
+    assert_int_equal(names != NULL, is_given);
+    if (!is_given)
+        return;
+    /* By name: "*" does not count with credentials, and never for Authorization. */
+    assert_non_null(strstr(names, "Last-Event-ID"));
+    assert_non_null(strstr(names, "Authorization"));
+    assert_null(strchr(names, '*'));
+}
+
 static void
 test_a_preflight_is_answered(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(cors); i++) {
         struct option_list origins = list_of(cors[i].origins);
-        struct request request = request_from(cors[i].origin, METHOD_OPTIONS);
+        struct request request = preflight_from(cors[i].origin, &preflights[0]);
         struct buf buf = {0};
-        char value[256];
         answer_append_options(&buf, &request, &origins);
         struct slice answer = buf_slice(&buf);
         check_cors(answer, i);
         check_header(answer, "Status", "204 No Content"); /* an "ok status" (section 4.9) */
         check_header(answer, "Allow", "GET, HEAD, OPTIONS");
         assert_int_equal(body_of(answer).len, 0);
-        if (cors[i].allow != NULL && cors[i].origin != NULL) {
-            check_header(answer, "Access-Control-Allow-Methods", "GET, HEAD, OPTIONS");
-            /* By name: "*" does not count with credentials, and never for Authorization. */
-            const char *names = header(answer, "Access-Control-Allow-Headers", value);
-            assert_non_null(names);
-            assert_non_null(strstr(names, "Last-Event-ID"));
-            assert_non_null(strstr(names, "Authorization"));
-        }
-        if (origins.count == 0)
-            check_header(answer, "Access-Control-Allow-Methods", NULL);
+        check_leave(answer, cors[i].allow != NULL && cors[i].origin != NULL);
+        buf_fini(&buf);
+        request_fini(&request);
+    }
+}
+
+static void
+test_a_preflight_gets_leave_for_what_there_is_only(void **state)
+{
+    static const char *const lists[][2] = {{SHOP, NULL}, {"*", NULL}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(preflights) * COUNT(lists); i++) {
+        const struct preflight *preflight = &preflights[i / COUNT(lists)];
+        struct option_list origins = {.items = {lists[i % COUNT(lists)][0]}, .count = 1};
+        struct request request = preflight_from(SHOP, preflight);
+        struct buf buf = {0};
+        answer_append_options(&buf, &request, &origins);
+        struct slice answer = buf_slice(&buf);
+        bool is_allowed = preflight->is_allowed;
+        check_header(answer, "Status", "204 No Content");
+        check_header(answer, "Vary", "Origin");
+        check_header(answer, "Access-Control-Allow-Origin",
+                     is_allowed ? origins.items[0][0] == '*' ? "*" : SHOP : NULL);
+        check_header(answer, "Access-Control-Allow-Credentials",
+                     is_allowed && origins.items[0][0] != '*' ? "true" : NULL);
+        check_header(answer, "Set-Cookie", NULL);
+        check_leave(answer, is_allowed);
+        buf_fini(&buf);
+        request_fini(&request);
+    }
+}
+
+/* Fetch standard section 3.2.2: without Access-Control-Request-Method it is an OPTIONS like any
+ * other, which may be read but gives no leave. */
+static void
+test_options_without_a_question_is_no_preflight(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(cors); i++) {
+        struct option_list origins = list_of(cors[i].origins);
+        struct request request = request_from(cors[i].origin, METHOD_OPTIONS);
+        struct buf buf = {0};
+        answer_append_options(&buf, &request, &origins);
+        check_cors(buf_slice(&buf), i);
+        check_header(buf_slice(&buf), "Allow", "GET, HEAD, OPTIONS");
+        check_leave(buf_slice(&buf), false);
         buf_fini(&buf);
         request_fini(&request);
     }
@@ -331,6 +427,8 @@ main(void)
         cmocka_unit_test(test_cors_headers_are_on_streams),
         cmocka_unit_test(test_cors_headers_are_on_refusals_too),
         cmocka_unit_test(test_a_preflight_is_answered),
+        cmocka_unit_test(test_a_preflight_gets_leave_for_what_there_is_only),
+        cmocka_unit_test(test_options_without_a_question_is_no_preflight),
         cmocka_unit_test(test_a_stream_has_its_type_and_is_not_held_back),
         cmocka_unit_test(test_each_status_has_its_name),
         cmocka_unit_test(test_head_is_the_same_without_the_body),

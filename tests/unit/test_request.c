@@ -105,13 +105,19 @@ test_only_reading_methods_are_allowed(void **state)
 static void
 test_a_preflight_is_not_judged_by_its_query(void **state)
 {
-    const char *envp[] = {"REQUEST_METHOD=OPTIONS", "QUERY_STRING=last=x",
-                          "HTTP_ACCEPT=image/png", NULL};
+    const char *envp[] = {"REQUEST_METHOD=OPTIONS",
+                          "QUERY_STRING=last=x",
+                          "HTTP_ACCEPT=image/png",
+                          "HTTP_ACCESS_CONTROL_REQUEST_METHOD=GET",
+                          "HTTP_ACCESS_CONTROL_REQUEST_HEADERS=last-event-id",
+                          NULL};
     struct request request;
     struct error error;
 
     (void)state;
     assert_int_equal(request_parse(&request, envp, &error), 0);
+    assert_string_equal(request.cors_method, "GET");
+    assert_string_equal(request.cors_headers, "last-event-id");
     request_fini(&request);
 }
 
