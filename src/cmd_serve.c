@@ -14,7 +14,7 @@
 
 #include "fcgi.h"
 #include "hub.h"
-#include "limits.h"
+#include "quota.h"
 #include "listen.h"
 #include "log.h"
 #include "serve.h"

@@ -9,7 +9,7 @@
 #include <uv.h>
 
 #include "feed.h"
-#include "limits.h"
+#include "quota.h"
 #include "request.h"
 #include "stream.h"
 

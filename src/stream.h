@@ -8,7 +8,7 @@
 #include <uv.h>
 
 #include "audience.h"
-#include "limits.h"
+#include "quota.h"
 #include "queue.h"
 #include "records.h"
 #include "sse.h"

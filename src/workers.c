@@ -24,7 +24,7 @@
 #endif
 
 #include "hub.h"
-#include "limits.h"
+#include "quota.h"
 #include "log.h"
 #include "ticket_keys.h"
 

@@ -1,7 +1,7 @@
 /* test_tally.c - counts of several workers, and the limits that are made of them and of rates. */
 #include "config.h"
 
-#include "limits.h"
+#include "quota.h"
 #include "tally.h"
 
 #include "unit.h"

@@ -1,11 +1,11 @@
-/* limits.h - how many streams a user and an address may have, and how often an address may come:
+/* quota.h - how many streams a user and an address may have, and how often an address may come:
  * over all workers, in memory that they share.
  *
  * Addresses are counted as what one subscriber has: an IPv4 address, the first 64 bits of an IPv6
  * address (a host has all the addresses behind them to choose from), or any other text as it
  * is. Nobody's user and no address at all are not counted. */
-#ifndef ROWCAST_LIMITS_H
-#define ROWCAST_LIMITS_H
+#ifndef ROWCAST_QUOTA_H
+#define ROWCAST_QUOTA_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,9 +1,9 @@
-/* limits.c - the limits' shared memory, and the names' way into it; see limits.h.
+/* quota.c - the limits' shared memory, and the names' way into it; see limits.h.
  *
  * The pages are there only when they are touched: a table costs what is in it. */
 #include "config.h"
 
-#include "limits.h"
+#include "quota.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
