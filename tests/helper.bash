@@ -237,6 +237,11 @@ shipped() {
 # Makes `shipped` uncomment the examples in the files: their lines begin with # and no space,
 # those of prose with # and a space. with_examples PATTERN keeps to lines that match.
 with_examples() { SHIPPED_SED=(-e "/$1/s/^(\t*)#([^ ])/\1\2/"); }
+# The block whose first line begins with #BEGINNING (a regular expression), too. with_block BEGINNING
+with_block() { SHIPPED_SED+=(-e "\\|^#$1|,\\%^#(\\}|</)%s/^#//"); }
+# The lines for a login with a password (and what else matches PATTERN), for the users in
+# $T/htpasswd. with_login [PATTERN]
+with_login() { with_examples "(auth_basic|auth\\.|mod_auth|Auth|valid-user|\\\$remote_user${1:+|$1})"; }
 
 # Each: start_SERVER [FILE], FILE being the name of the shipped configuration without .conf.
 # EXTRA_CONF, if set, is added after it. Sets SERVER_PID and PORT.

@@ -440,7 +440,7 @@ writer() { seq 400 | sed 's/.*/INSERT INTO notification(data) VALUES (&);/' | sq
 
 @test "private rows: reach the user whom the web server has checked" {
 	printf 'bob:%s\n' "$(openssl passwd -apr1 builder)" >"$T/htpasswd"
-	with_examples '(auth|Auth|Require|REMOTE_USER)'
+	with_login
 	begin
 	run get -o /dev/null -w '%{http_code}' "$(url)"
 	assert_output 401

@@ -81,6 +81,19 @@ join_channel(struct audiences *audiences, const char *channel, const char *user,
     return audience;
 }
 
+/* audience.c calls filter_hash by way of this (the linker's --wrap), so that a test can have
+ * every filter fall on one hash. */
+static bool all_hashes_collide;
+
+uint64_t __real_filter_hash(const struct filter *filter);
+uint64_t __wrap_filter_hash(const struct filter *filter);
+
+uint64_t
+__wrap_filter_hash(const struct filter *filter)
+{
+    return all_hashes_collide ? 7 : __real_filter_hash(filter);
+}
+
 /* --- matching -------------------------------------------------------------------------------------- */
 
 /* How often each audience was met; `refs` tells which one it is. */
@@ -220,6 +233,104 @@ test_two_users_never_share_an_audience(void **state)
     audiences_free(audiences);
 }
 
+/* Names that a careless comparison takes for one another. None is "": that is nobody, and
+ * request_parse makes it NULL. */
+static const char *const alike[] = {
+    "anna",
+    "Anna",
+    "ANNA",
+    "anna ",
+    " anna",
+    "anna\t",
+    "ann",
+    "annaa",
+    "anna\n",
+    "anna\1",
+    "ann\xC3\xA0",
+    "anna%00",
+    "caf\xC3\xA9",
+    "cafe\xCC\x81",
+    "cafe",
+    "\xC3\xA9",
+    "\xE9",
+    "\xD0\xB0nna",
+    "anna\xE2\x80\x8B",
+    "\xEF\xBB\xBF"
+    "anna",
+    "*",
+    "a*",
+    "?nna",
+    "[a]nna",
+    "anna@example.org",
+    "anna@EXAMPLE.org",
+};
+
+/* A row for recipient `r` meets the audiences of user `r` and of nobody else. */
+static void
+check_alike_row(const struct audiences *audiences, struct meetings *meetings, size_t r)
+{
+    struct row row = {.id = 1, .channel = slice_of("a"), .recipient = slice_of(alike[r])};
+
+    memset(meetings->met, 0, sizeof meetings->met);
+    audiences_match(audiences, &row, on_match, meetings);
+    for (size_t i = 0; i < COUNT(alike) + 2; i++)
+        CHECK(meetings->met[i] == (i == r), "row of '%s': user %zu met it %u times\n",
+              alike[r], i, meetings->met[i]);
+    char with_nul[64];
+    row.recipient.len++; /* the NUL at its end is now a character of the name */
+    memcpy(with_nul, alike[r], row.recipient.len);
+    row.recipient.p = with_nul;
+    memset(meetings->met, 0, sizeof meetings->met);
+    audiences_match(audiences, &row, on_match, meetings);
+    for (size_t i = 0; i < COUNT(alike) + 2; i++)
+        assert_int_equal(meetings->met[i], 0);
+}
+
+static void
+check_alike(const char *pattern)
+{
+    struct audiences *audiences = audiences_new();
+    struct meetings meetings = {.joined = {NULL}};
+    size_t count = COUNT(alike);
+
+    for (size_t i = 0; i < count; i++)
+        meetings.joined[i] = join_channel(audiences, pattern, alike[i], FORMAT_SSE);
+    meetings.joined[count] = join_channel(audiences, pattern, NULL, FORMAT_SSE);
+    meetings.joined[count + 1] = join_channel(audiences, pattern, "", FORMAT_SSE);
+    assert_int_equal(audiences_count(audiences), count + 2);
+    for (size_t i = 0; i < count; i++) { /* the same user again is the same audience */
+        assert_ptr_equal(join_channel(audiences, pattern, alike[i], FORMAT_SSE),
+                         meetings.joined[i]);
+        assert_int_equal(meetings.joined[i]->refs, 2);
+        check_alike_row(audiences, &meetings, i);
+    }
+    audiences_free(audiences);
+}
+
+static void
+test_users_that_look_alike_never_share_an_audience(void **state)
+{
+    (void)state;
+    check_alike("a");
+    check_alike("*");
+    check_alike(NULL);
+}
+
+/* As if every filter had the same hash: the comparison alone has to keep them apart, and finds
+ * each again when it leaves. */
+static void
+test_a_collision_of_hashes_joins_nobody(void **state)
+{
+    (void)state;
+    all_hashes_collide = true;
+    check_alike("a");
+    check_alike(NULL);
+    test_equal_filters_and_formats_are_one_audience(state);
+    test_two_users_never_share_an_audience(state);
+    test_a_row_meets_each_audience_that_it_is_for_once(state);
+    all_hashes_collide = false;
+}
+
 static void
 test_each_is_every_audience_once(void **state)
 {
@@ -276,6 +387,8 @@ main(void)
         cmocka_unit_test(test_a_row_in_an_empty_hall_meets_nobody),
         cmocka_unit_test(test_equal_filters_and_formats_are_one_audience),
         cmocka_unit_test(test_two_users_never_share_an_audience),
+        cmocka_unit_test(test_users_that_look_alike_never_share_an_audience),
+        cmocka_unit_test(test_a_collision_of_hashes_joins_nobody),
         cmocka_unit_test(test_each_is_every_audience_once),
         cmocka_unit_test(test_crowds_come_and_go),
     };
