@@ -3,7 +3,8 @@
 
 #include "answer.h"
 
-#define ALLOWED_METHODS "GET, HEAD, OPTIONS"
+/* For a browser's fetch or a script that tries again; the lock's own wait is in publisher.c. */
+#define RETRY_AFTER_S 2
 
 static const char *
 status_name(int status)
@@ -11,6 +12,8 @@ status_name(int status)
     switch (status) {
     case 200:
         return "OK";
+    case 201:
+        return "Created";
     case 204:
         return "No Content";
     case 400:
@@ -25,11 +28,24 @@ status_name(int status)
         return "Method Not Allowed";
     case 406:
         return "Not Acceptable";
+    case 411:
+        return "Length Required";
+    case 413:
+        return "Content Too Large";
+    case 415:
+        return "Unsupported Media Type";
     case 503:
         return "Service Unavailable";
     default:
         return "Internal Server Error";
     }
+}
+
+static const char *
+allowed_methods(const struct request *request)
+{
+    bool post = request->takes_post && request->resource == RESOURCE_STREAM;
+    return post ? "GET, HEAD, OPTIONS, POST" : "GET, HEAD, OPTIONS";
 }
 
 void
@@ -80,7 +96,9 @@ answer_append_body(struct buf *buf, int status, const char *content_type, struct
     buf_printf(buf, "Content-Type: %s\r\n", content_type);
     buf_append_text(buf, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
     if (status == 405)
-        buf_append_text(buf, "Allow: " ALLOWED_METHODS "\r\n");
+        buf_printf(buf, "Allow: %s\r\n", allowed_methods(request));
+    if (status == 503 && request->method == METHOD_POST)
+        buf_printf(buf, "Retry-After: %d\r\n", RETRY_AFTER_S);
     answer_append_cors(buf, origins, request->origin);
     buf_append_text(buf, "\r\n");
     if (request->method != METHOD_HEAD)
@@ -103,12 +121,14 @@ void
 answer_append_options(struct buf *buf, const struct request *request,
                       const struct option_list *origins)
 {
-    buf_append_text(buf, "Status: 204 No Content\r\nAllow: " ALLOWED_METHODS "\r\n");
+    buf_printf(buf, "Status: 204 No Content\r\nAllow: %s\r\n", allowed_methods(request));
     answer_append_cors(buf, origins, request->origin);
     if (origins->count > 0 && request->origin != NULL)
-        buf_append_text(buf, "Access-Control-Allow-Methods: " ALLOWED_METHODS "\r\n"
-                             "Access-Control-Allow-Headers: Last-Event-ID, Authorization, "
-                             "Cache-Control, Content-Type\r\n"
-                             "Access-Control-Max-Age: 600\r\n");
+        buf_printf(buf,
+                   "Access-Control-Allow-Methods: %s\r\n"
+                   "Access-Control-Allow-Headers: Last-Event-ID, Authorization, "
+                   "Cache-Control, Content-Type\r\n"
+                   "Access-Control-Max-Age: 600\r\n",
+                   allowed_methods(request));
     buf_append_text(buf, "\r\n");
 }

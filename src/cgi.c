@@ -8,10 +8,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "scan.h"
 
 struct cgi {
     uv_poll_t poll;
@@ -127,6 +130,47 @@ cgi_wire(struct cgi *cgi)
 {
     return &cgi->wire;
 }
+
+/* --- the body ---------------------------------------------------------------------------- */
+
+/* True when standard input has something to read, or its end, before the time is over. */
+static bool
+input_waits(uint64_t until_ms)
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    int ready;
+    do {
+        uint64_t now = uv_hrtime() / 1000000;
+        ready = poll(&input, 1, now < until_ms ? (int)(until_ms - now) : 0);
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0;
+}
+
+void
+cgi_read_body(struct intake_body *body, uint64_t timeout_ms)
+{
+    const char *method = getenv("REQUEST_METHOD");
+    const char *length = getenv("CONTENT_LENGTH");
+    uint64_t until_ms = uv_hrtime() / 1000000 + timeout_ms;
+    int64_t left = 0;
+    *body = (struct intake_body){.came = 0};
+    if (method == NULL || strcmp(method, "POST") != 0 || length == NULL ||
+        scan_count(length, 1, INTAKE_BODY_MAX, &left) != 0)
+        return;
+    while (left > 0 && input_waits(until_ms)) {
+        char *to = buf_reserve(&body->bytes, (size_t)left);
+        ssize_t n = to == NULL ? 0 : read(STDIN_FILENO, to, (size_t)left);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (n <= 0)
+            break;
+        body->bytes.len += (size_t)n;
+        left -= n;
+    }
+    body->came = body->bytes.len;
+}
+
+/* --- life -------------------------------------------------------------------------------- */
 
 bool
 cgi_is_done(const struct cgi *cgi)

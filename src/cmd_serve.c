@@ -63,6 +63,8 @@ static const struct option options[] = {
            .max = WORKERS_MAX, .help = "processes that share the listening socket"),
     OPTION(cors_origins, "cors-origin", OPTION_LIST, .value_name = "ORIGIN",
            .help = "origin whose pages may read, or *; repeatable"),
+    OPTION(allow_publish, "allow-publish", OPTION_FLAG,
+           .help = "POST inserts rows, where ROWCAST_PUBLISH or a ticket allows it"),
     OPTION(drain_ms, "drain", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "5",
            .max = 3600000, .help = "how long the end may take"),
     OPTION(request_timeout_ms, "request-timeout", OPTION_SECONDS, .value_name = "SECONDS",

@@ -23,6 +23,7 @@ struct serve_settings {
     int64_t drain_ms;
     int64_t request_timeout_ms;
     struct option_list cors_origins;
+    bool allow_publish;
     int log_level; /* enum log_level */
 };
 
