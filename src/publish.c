@@ -55,12 +55,15 @@ check_channels(const struct request *request, const struct publish_rows *rows,
 
 /* --- from which page ------------------------------------------------------------------------ */
 
+/* Exactly one of the list. Neither "*", which says that all may read, nor "null", which is every
+ * sandboxed frame and local file. */
 static bool
 is_listed(const struct option_list *origins, const char *origin)
 {
+    if (strcmp(origin, "*") == 0 || strcmp(origin, "null") == 0)
+        return false;
     for (size_t i = 0; i < origins->count; i++)
-        /* "null" is every sandboxed frame and local file; "*" is not in a browser's header. */
-        if (strcmp(origins->items[i], origin) == 0 && strcmp(origin, "null") != 0)
+        if (strcmp(origins->items[i], origin) == 0)
             return true;
     return false;
 }

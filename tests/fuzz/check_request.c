@@ -45,8 +45,8 @@ check_grants(const struct request *request, const char *const *envp)
         MUST(filter->bounded[FILTER_BOUND_LOCATION] ==
              has_variable(envp, "ROWCAST_CHANNELS="));
     MUST(!filter->bounded[FILTER_BOUND_TICKET]);
-    MUST(request->has_publish == (request->method == METHOD_POST &&
-                                  has_variable(envp, "ROWCAST_PUBLISH=")));
+    MUST(request->has_publish ==
+         (request->method == METHOD_POST && has_variable(envp, "ROWCAST_PUBLISH=")));
     check_patterns(&request->publish);
     MUST(!request->has_ticket_publish && request->ticket_publish.count == 0);
 }

@@ -210,6 +210,8 @@ test_a_grant_given_twice_must_agree(void **state)
         {"ROWCAST_CHANNELS=a", "ROWCAST_CHANNELS=*", 500},
         {"ROWCAST_CHANNELS=*", "ROWCAST_CHANNELS=*", 0},
         {"ROWCAST_ADMIN=1", "ROWCAST_ADMIN=0", 500},
+        {"ROWCAST_PUBLISH=a", "ROWCAST_PUBLISH=*", 500},
+        {"ROWCAST_PUBLISH=", "ROWCAST_PUBLISH=*", 500},
         {"HTTP_ORIGIN=https://a", "HTTP_ORIGIN=https://b", 0},
     };
 
