@@ -5,7 +5,8 @@
 
 #include <strings.h>
 
-#define ALLOWED_METHODS "GET, HEAD, OPTIONS"
+/* For a browser's fetch or a script that tries again; the lock's own wait is in publisher.c. */
+#define RETRY_AFTER_S 2
 
 /* What a page's script may set (Fetch standard 4.9: by name, as "*" counts neither with
  * credentials nor ever for Authorization). The first ones need no leave as long as they are short
@@ -21,6 +22,8 @@ status_name(int status)
     switch (status) {
     case 200:
         return "OK";
+    case 201:
+        return "Created";
     case 204:
         return "No Content";
     case 400:
@@ -35,6 +38,12 @@ status_name(int status)
         return "Method Not Allowed";
     case 406:
         return "Not Acceptable";
+    case 411:
+        return "Length Required";
+    case 413:
+        return "Content Too Large";
+    case 415:
+        return "Unsupported Media Type";
     case 503:
         return "Service Unavailable";
     default:
@@ -48,6 +57,13 @@ append_vary(struct buf *buf, const struct option_list *origins)
 {
     if (origins->count > 0)
         buf_append_text(buf, "Vary: Origin\r\n");
+}
+
+static const char *
+allowed_methods(const struct request *request)
+{
+    bool post = request->takes_post && request->resource == RESOURCE_STREAM;
+    return post ? "GET, HEAD, OPTIONS, POST" : "GET, HEAD, OPTIONS";
 }
 
 bool
@@ -98,11 +114,13 @@ answer_append_body(struct buf *buf, int status, const char *content_type, struct
     buf_printf(buf, "Content-Type: %s\r\n", content_type);
     buf_append_text(buf, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
     if (status == 405)
-        buf_append_text(buf, "Allow: " ALLOWED_METHODS "\r\n");
+        buf_printf(buf, "Allow: %s\r\n", allowed_methods(request));
     /* RFC 6750 section 3: invalid_token only for a ticket that was there. */
     if (status == 401)
         buf_printf(buf, "WWW-Authenticate: Bearer realm=\"rowcast\"%s\r\n",
                    request->has_ticket ? ", error=\"invalid_token\"" : "");
+    if (status == 503 && request->method == METHOD_POST)
+        buf_printf(buf, "Retry-After: %d\r\n", RETRY_AFTER_S);
     answer_append_cors(buf, origins, request->origin);
     buf_append_text(buf, "\r\n");
     if (request->method != METHOD_HEAD)
@@ -158,23 +176,25 @@ is_allowed_preflight(const struct request *request)
     if (request->cors_headers != NULL &&
         !list_covers(ALLOWED_HEADERS, request->cors_headers, strncasecmp))
         return false;
-    return list_covers(ALLOWED_METHODS, request->cors_method, strncmp);
+    return list_covers(allowed_methods(request), request->cors_method, strncmp);
 }
 
 void
 answer_append_options(struct buf *buf, const struct request *request,
                       const struct option_list *origins)
 {
-    buf_append_text(buf, "Status: 204 No Content\r\nAllow: " ALLOWED_METHODS "\r\n");
+    buf_printf(buf, "Status: 204 No Content\r\nAllow: %s\r\n", allowed_methods(request));
     if (request->cors_method == NULL) {
         answer_append_cors(buf, origins, request->origin);
     } else if (!is_allowed_preflight(request)) {
         append_vary(buf, origins); /* no leave at all */
     } else if (answer_append_cors(buf, origins, request->origin) &&
                request->origin != NULL) {
-        buf_append_text(buf, "Access-Control-Allow-Methods: " ALLOWED_METHODS "\r\n"
-                             "Access-Control-Allow-Headers: " ALLOWED_HEADERS "\r\n"
-                             "Access-Control-Max-Age: " PREFLIGHT_AGE_S "\r\n");
+        buf_printf(buf,
+                   "Access-Control-Allow-Methods: %s\r\n"
+                   "Access-Control-Allow-Headers: " ALLOWED_HEADERS "\r\n"
+                   "Access-Control-Max-Age: " PREFLIGHT_AGE_S "\r\n",
+                   allowed_methods(request));
     }
     buf_append_text(buf, "\r\n");
 }

@@ -19,7 +19,7 @@ void answer_append_stream_headers(struct buf *buf, const struct request *request
                                   const struct option_list *origins);
 
 /* A whole answer: status, headers, and `text` (a line end is added) unless the method is HEAD. For
- * 405 with Allow, for 401 with WWW-Authenticate. */
+ * 405 with Allow, for 401 with WWW-Authenticate, for 503 to a POST with Retry-After. */
 void answer_append_text(struct buf *buf, int status, const char *text,
                         const struct request *request, const struct option_list *origins);
 

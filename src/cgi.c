@@ -8,10 +8,13 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#include "scan.h"
 
 struct cgi {
     uv_poll_t poll;
@@ -127,6 +130,68 @@ cgi_wire(struct cgi *cgi)
 {
     return &cgi->wire;
 }
+
+/* --- the body ---------------------------------------------------------------------------- */
+
+/* True when standard input has something to read, or its end, before the time is over. */
+static bool
+input_waits(uint64_t until_ms)
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    int ready;
+    do {
+        uint64_t now = uv_hrtime() / 1000000;
+        ready = poll(&input, 1, now < until_ms ? (int)(until_ms - now) : 0);
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0;
+}
+
+/* Reads up to `len` bytes to `to`. 0: the end, an error, or the time is over. */
+static size_t
+read_input(char *to, size_t len, uint64_t until_ms)
+{
+    while (input_waits(until_ms)) {
+        ssize_t n = read(STDIN_FILENO, to, len);
+        if (n >= 0)
+            return (size_t)n;
+        if (errno != EINTR && errno != EAGAIN)
+            break;
+    }
+    return 0;
+}
+
+/* A body that is too long: an end while Apache still writes it would reset the connection. */
+static void
+skip_input(uint64_t until_ms)
+{
+    char scratch[4096];
+    while (read_input(scratch, sizeof scratch, until_ms) > 0)
+        continue;
+}
+
+void
+cgi_read_body(struct intake_body *body, uint64_t timeout_ms)
+{
+    const char *length = getenv("CONTENT_LENGTH");
+    uint64_t until_ms = uv_hrtime() / 1000000 + timeout_ms;
+    int64_t len = 0;
+    *body = (struct intake_body){.came = 0};
+    if (length == NULL || *length == '\0')
+        return;
+    if (scan_count(length, 0, INTAKE_BODY_MAX, &len) != 0) {
+        skip_input(until_ms);
+        return;
+    }
+    char *to = buf_reserve(&body->bytes, (size_t)len + 1);
+    size_t n = 1;
+    while (to != NULL && body->bytes.len < (size_t)len && n > 0) {
+        n = read_input(to + body->bytes.len, (size_t)len - body->bytes.len, until_ms);
+        body->bytes.len += n;
+    }
+    body->came = body->bytes.len;
+}
+
+/* --- life -------------------------------------------------------------------------------- */
 
 bool
 cgi_is_done(const struct cgi *cgi)

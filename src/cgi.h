@@ -14,6 +14,12 @@ struct cgi *cgi_new(uv_loop_t *loop, const struct gateway_handlers *handlers, vo
                     struct error *error);
 struct wire *cgi_wire(struct cgi *cgi);
 
+/* Reads the body of a POST from standard input: CONTENT_LENGTH bytes (RFC 3875 section 4.2) and
+ * no more, and what has come by then when the end comes early or timeout_ms is over. A body longer
+ * than INTAKE_BODY_MAX is passed over, for as long. Waits; the process has nothing else to do. The caller frees
+ * body->bytes. */
+void cgi_read_body(struct intake_body *body, uint64_t timeout_ms);
+
 /* True once the answer is out, or the web server is gone. */
 bool cgi_is_done(const struct cgi *cgi);
 

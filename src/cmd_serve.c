@@ -73,6 +73,8 @@ static const struct option options[] = {
            .help = "refuse streams without a ticket"),
     OPTION(ticket_audience, "ticket-audience", OPTION_TEXT, .value_name = "NAME",
            .help = "take only tickets with that aud"),
+    OPTION(allow_publish, "allow-publish", OPTION_FLAG,
+           .help = "POST inserts rows, where ROWCAST_PUBLISH or a ticket allows it"),
     OPTION(drain_ms, "drain", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "5",
            .max = 3600000, .help = "how long the end may take"),
     OPTION(request_timeout_ms, "request-timeout", OPTION_SECONDS, .value_name = "SECONDS",

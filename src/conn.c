@@ -146,12 +146,14 @@ conn_start_request(struct conn *conn)
         conn_close(conn);
         return;
     }
+    struct intake_body body = intake_take_body(&conn->intake);
     intake_set_busy(&conn->intake);
     queue_remove(&conn->deadline);
     conn->state = CONN_BUSY;
     conn->fresh = false;
     conn->wire.request_id = conn->intake.request_id;
-    gateway->handlers.request(gateway->arg, &conn->wire, envp);
+    gateway->handlers.request(gateway->arg, &conn->wire, envp, &body);
+    buf_fini(&body.bytes);
 }
 
 static void
@@ -305,6 +307,7 @@ conn_open(struct gateway *gateway, int fd, bool over_limit)
     conn->gateway = gateway;
     conn->wire =
         (struct wire){.ops = &gateway_wire_ops, .fd = fd, .over_limit = over_limit};
+    conn->intake.takes_body = gateway->config.takes_body;
     queue_link_init(&conn->deadline);
     gateway->handles++;
     gateway->conns++;

@@ -151,7 +151,7 @@ pattern_matches(const char *pattern, struct slice channel)
     return glob_matches(pattern, channel);
 }
 
-static bool
+bool
 patterns_match(const struct patterns *patterns, struct slice channel)
 {
     for (size_t i = 0; i < patterns->count; i++) {

@@ -76,6 +76,9 @@ enum patterns_result patterns_add(struct patterns *patterns, struct slice patter
 const char *patterns_strerror(enum patterns_result result); /* "is empty", ... */
 void patterns_fini(struct patterns *patterns);
 
+/* True when one of them matches the channel, as in filter_matches. */
+bool patterns_match(const struct patterns *patterns, struct slice channel);
+
 /* Moves the content of `from` to `to`; `from` is then empty. */
 void filter_move(struct filter *to, struct filter *from);
 void filter_fini(struct filter *filter);

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "error.h"
+#include "intake.h"
 #include "listen.h"
 #include "log.h"
 #include "wire.h"
@@ -23,8 +24,10 @@ enum gone_why {
 /* What the rest of the program does. In each, wire->reader is whoever took the wire. */
 struct gateway_handlers {
     /* A request. envp ("NAME=value", NULL-terminated) is valid until the callback returns. It
-     * must answer and release the wire, or set wire->reader and do so later. */
-    void (*request)(void *arg, struct wire *wire, const char *const *envp);
+     * must answer and release the wire, or set wire->reader and do so later. The body's bytes are
+     * the gateway's, and there only with takes_body. */
+    void (*request)(void *arg, struct wire *wire, const char *const *envp,
+                    const struct intake_body *body);
     /* want_write was on and the descriptor takes bytes: call wire_flush and go on. */
     void (*writable)(void *arg, struct wire *wire);
     /* After GONE_CLOSED the wire is no longer to be touched; after GONE_ABORTED it is still to
@@ -36,6 +39,7 @@ struct gateway_config {
     uint64_t request_timeout_ms; /* for a request to arrive whole */
     unsigned max_conns;          /* what FCGI_GET_VALUES is told */
     bool is_shared;              /* other processes accept on the same sockets */
+    bool takes_body;             /* bodies of POST are gathered: intake.h */
     const struct log *log;
 };
 

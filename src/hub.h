@@ -40,6 +40,8 @@ struct hub_counters {
     uint64_t bytes;  /* written to streams, framing counted */
     uint64_t rows;   /* seen by the feed */
     uint64_t gaps;
+    uint64_t publishes; /* requests that published something; see publishing.h */
+    uint64_t published; /* rows of theirs */
 };
 
 /* Returns NULL with *error. feed must outlive the hub and be started with hub_feed_handlers. */

@@ -3,7 +3,8 @@
  * gateway.c feeds it what read(2) gives and acts on what comes back. One parser lives as long
  * as its connection: while a request is being answered it goes on, to see an abort, a second
  * request on the same connection (refused: no web server multiplexes) or a management record.
- * Bodies that nobody needs are skipped without a copy; a request's own body (stdin) too. */
+ * Bodies that nobody needs are skipped without a copy; a request's own body (stdin) too, unless
+ * the owner takes bodies and it is that of a POST. */
 #include "config.h"
 
 #include "intake.h"
@@ -14,9 +15,12 @@
 #include <stdlib.h>
 
 #include "records.h"
+#include "scan.h"
 
 struct intake_work {
     struct buf params;
+    struct intake_body stdin_body;
+    bool gathers;    /* the body of this request: see intake_judge_body */
     struct buf body; /* of a short record: BEGIN_REQUEST, GET_VALUES */
     struct buf reply;
 };
@@ -99,6 +103,50 @@ pairs_are_sound(struct slice pairs)
     return true;
 }
 
+/* A variable as a string in `value`, which has `size` bytes; false when it is not there, or too
+ * long. */
+static bool
+pairs_find(struct slice pairs, const char *wanted, char *value, size_t size)
+{
+    struct slice name;
+    struct slice found;
+    while (pairs.len > 0 && pair_next(&pairs, &name, &found)) {
+        if (!slice_equal(name, slice_of(wanted)) || found.len >= size)
+            continue;
+        memcpy(value, found.p, found.len);
+        value[found.len] = '\0';
+        return true;
+    }
+    return false;
+}
+
+/* The params are complete: is there a body that somebody will read? How long it is going to be is
+ * looked at before the first byte of it is kept. */
+static void
+intake_judge_body(struct intake *intake)
+{
+    struct slice pairs = buf_slice(&intake->work->params);
+    char text[24];
+    int64_t len;
+    intake->work->gathers = intake->takes_body &&
+                            pairs_find(pairs, "REQUEST_METHOD", text, sizeof text) &&
+                            strcmp(text, "POST") == 0 &&
+                            pairs_find(pairs, "CONTENT_LENGTH", text, sizeof text) &&
+                            scan_count(text, 1, INTAKE_BODY_MAX, &len) == 0;
+}
+
+/* A piece of the body begins. */
+static bool
+intake_wants_body(struct intake_work *work, size_t bytes)
+{
+    work->stdin_body.came += bytes;
+    if (work->gathers && work->stdin_body.came > INTAKE_BODY_MAX) {
+        work->gathers = false;
+        buf_fini(&work->stdin_body.bytes);
+    }
+    return work->gathers;
+}
+
 static enum intake_event
 intake_refuse(struct intake *intake, unsigned request_id, int protocol_status)
 {
@@ -133,6 +181,8 @@ intake_begin(struct intake *intake, const struct buf *record)
     intake->keep_conn = keep;
     intake->phase = INTAKE_PARAMS;
     buf_clear(&intake->work->params);
+    buf_clear(&intake->work->stdin_body.bytes);
+    intake->work->stdin_body.came = 0;
     return INTAKE_MORE;
 }
 
@@ -217,6 +267,10 @@ intake_header_done(struct intake *intake)
         if (intake->work->params.len + body > INTAKE_PARAMS_MAX)
             return intake_fail(intake, "more than 64 KiB of params");
         intake->wanted = true;
+    } else if (type == FCGI_STDIN && intake->phase == INTAKE_STDIN &&
+               id == intake->request_id) {
+        intake->wanted = intake_wants_body(intake->work, body);
+        return INTAKE_MORE;
     }
     if (!intake->wanted)
         return INTAKE_MORE;
@@ -235,7 +289,8 @@ intake_record_done(struct intake *intake, unsigned max_conns)
     int type = intake->header[1];
     bool empty = intake->header[4] == 0 && intake->header[5] == 0;
 
-    if (intake->work != NULL && (intake->work->params.failed || intake->work->body.failed))
+    if (intake->work != NULL && (intake->work->params.failed || intake->work->body.failed ||
+                                 intake->work->stdin_body.bytes.failed))
         return intake_fail(intake, "out of memory");
     if (id == FCGI_NULL_REQUEST_ID && type != FCGI_GET_VALUES)
         return intake_unknown(intake);
@@ -261,6 +316,7 @@ intake_record_done(struct intake *intake, unsigned max_conns)
         if (!pairs_are_sound(buf_slice(&intake->work->params)))
             return intake_fail(intake, "params with lengths that do not fit");
         intake->phase = INTAKE_STDIN;
+        intake_judge_body(intake);
     } else if (type == FCGI_STDIN && intake->phase == INTAKE_STDIN && empty) {
         return INTAKE_REQUEST;
     }
@@ -273,8 +329,12 @@ intake_eat(struct intake *intake, const char **p, size_t *len)
 {
     size_t body = *len < intake->body_left ? *len : intake->body_left;
     if (intake->wanted) {
-        bool params = intake->header[1] == FCGI_PARAMS;
-        buf_append(params ? &intake->work->params : &intake->work->body, *p, body);
+        struct intake_work *work = intake->work;
+        int type = intake->header[1];
+        buf_append(type == FCGI_PARAMS  ? &work->params
+                   : type == FCGI_STDIN ? &work->stdin_body.bytes
+                                        : &work->body,
+                   *p, body);
     }
     intake->body_left = (uint16_t)(intake->body_left - body);
     *p += body;
@@ -319,6 +379,14 @@ intake_params(const struct intake *intake)
     return buf_slice(&intake->work->params);
 }
 
+struct intake_body
+intake_take_body(struct intake *intake)
+{
+    struct intake_body body = intake->work->stdin_body;
+    intake->work->stdin_body = (struct intake_body){.came = 0};
+    return body;
+}
+
 struct slice
 intake_reply(const struct intake *intake)
 {
@@ -351,6 +419,7 @@ intake_fini(struct intake *intake)
     if (intake->work == NULL)
         return;
     buf_fini(&intake->work->params);
+    buf_fini(&intake->work->stdin_body.bytes);
     buf_fini(&intake->work->body);
     buf_fini(&intake->work->reply);
     free(intake->work);

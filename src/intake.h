@@ -14,6 +14,7 @@
 #define INTAKE_PARAMS_MAX 65536 /* bytes of params in one request */
 #define INTAKE_VALUES_MAX 1024  /* bytes of a GET_VALUES query that are kept */
 #define INTAKE_REPLY_MAX 128
+#define INTAKE_BODY_MAX 65536 /* bytes of a request's body (stdin) that are gathered */
 
 enum intake_event {
     INTAKE_MORE,     /* all bytes are eaten */
@@ -30,6 +31,12 @@ enum intake_phase {
     INTAKE_BUSY    /* the request is being answered */
 };
 
+/* What came behind the params, as FCGI_STDIN or on a CGI's standard input. */
+struct intake_body {
+    struct buf bytes; /* empty where it was not to be gathered, or was more than may be */
+    uint64_t came;    /* how many bytes there were; under CGI only what was read */
+};
+
 struct intake_work; /* the buffers, there only while something is being gathered */
 
 struct intake {
@@ -44,15 +51,21 @@ struct intake {
     bool keep_conn;   /* FCGI_KEEP_CONN of the request */
     bool close_after; /* with INTAKE_REPLY */
     bool wanted;      /* the body of the record at hand is gathered */
+    bool takes_body;  /* set by the owner: the body of a POST is gathered, else skipped */
 };
 
-/* Zero-initialise. Eats bytes from *p, *len on (both are moved on). max_conns is what
+/* Zero-initialise; takes_body as wanted. Eats bytes from *p, *len on (both are moved on). max_conns is what
  * FCGI_GET_VALUES is told. */
 enum intake_event intake_feed(struct intake *intake, const char **p, size_t *len,
                               unsigned max_conns);
 
 /* The params of a complete request: FastCGI name-value pairs, checked. */
 struct slice intake_params(const struct intake *intake);
+
+/* Moves the body of a complete request out; before intake_set_busy. The caller frees its bytes.
+ * A body that CONTENT_LENGTH says is longer than INTAKE_BODY_MAX is not gathered at all, one
+ * that says nothing or too little not beyond that. */
+struct intake_body intake_take_body(struct intake *intake);
 
 /* The record to send with INTAKE_REPLY. */
 struct slice intake_reply(const struct intake *intake);

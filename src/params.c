@@ -222,17 +222,59 @@ parse_pair(const struct parser *parser, struct wishes *wishes,
     return take_parameter(parser, wishes, rule, value);
 }
 
+/* One pair of a POST's query. */
+static int
+parse_post_pair(const struct parser *parser, const struct query_pair *pair)
+{
+    static const char *const body_fields[] = {"channel", "event",        "data",
+                                              "to",      "collapse_key", "ttl"};
+    char name[REQUEST_QUERY_MAX + 1], value[REQUEST_QUERY_MAX + 1];
+
+    if (query_decode(name, pair->name) != 0)
+        return 0;
+    for (size_t i = 0; i < sizeof body_fields / sizeof *body_fields; i++) {
+        if (strcmp(name, body_fields[i]) == 0)
+            return refuse_parameter(parser, body_fields[i], "belongs into the body");
+    }
+    if (strcmp(name, "ticket") != 0)
+        return 0;
+    if (parser->request->ticket != NULL)
+        return refuse_parameter(parser, "ticket", "is given twice");
+    if (query_decode(value, pair->value) != 0)
+        return refuse_parameter(parser, "ticket", "has a broken % escape or a NUL in it");
+    return take_ticket(parser, value);
+}
+
+static int
+refuse_long_query(const struct parser *parser)
+{
+    error_set(parser->error, "the query string is longer than %d bytes", REQUEST_QUERY_MAX);
+    return 400;
+}
+
+int
+params_parse_post(struct request *request, const char *query, struct error *error)
+{
+    const struct parser parser = {request, NULL, error};
+    struct slice rest = slice_of(query);
+    struct query_pair pair;
+    int status = 0;
+
+    if (rest.len > REQUEST_QUERY_MAX)
+        return refuse_long_query(&parser);
+    while (status == 0 && query_next(&rest, &pair))
+        status = parse_post_pair(&parser, &pair);
+    return status;
+}
+
 static int
 parse_query(const struct parser *parser, struct wishes *wishes)
 {
     struct slice query = slice_of(parser->text->query);
     struct query_pair pair;
 
-    if (query.len > REQUEST_QUERY_MAX) {
-        error_set(parser->error, "the query string is longer than %d bytes",
-                  REQUEST_QUERY_MAX);
-        return 400;
-    }
+    if (query.len > REQUEST_QUERY_MAX)
+        return refuse_long_query(parser);
     while (query_next(&query, &pair)) {
         int status = parse_pair(parser, wishes, &pair);
         if (status != 0)

@@ -19,4 +19,8 @@ struct params_text {
 int params_parse(struct request *request, const struct params_text *text,
                  struct error *error);
 
+/* The same for a POST, which publishes: only ticket= means something in its query. What belongs
+ * into the body is refused (400), as it would be lost. */
+int params_parse_post(struct request *request, const char *query, struct error *error);
+
 #endif

@@ -53,6 +53,10 @@ report_append_metrics(struct buf *buf, const struct hub *hub, const struct feed 
     metric(buf, "bytes_total", "counter", "Bytes written, framing counted.",
            counters->bytes);
     metric(buf, "gaps_total", "counter", "Gaps told.", counters->gaps);
+    metric(buf, "publish_requests_total", "counter", "Requests that published rows.",
+           counters->publishes);
+    metric(buf, "published_total", "counter", "Rows published over HTTP.",
+           counters->published);
     metric(buf, "window_bytes", "gauge", "Memory of the window.", counters->window_bytes);
     metric(buf, "tail_id", "gauge", "Highest id seen.", (uint64_t)feed_tail(feed));
     metric(buf, "database_up", "gauge", "1 while the database can be read.",

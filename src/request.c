@@ -29,9 +29,15 @@ enum variable {
     VAR_CORS_METHOD,
     VAR_CORS_HEADERS,
     VAR_ADDRESS,
+    VAR_CONTENT_TYPE,
+    VAR_CONTENT_LENGTH,
+    VAR_HOST,
+    VAR_HTTPS,
+    VAR_FETCH_SITE,
     VAR_USER, /* from here on: set by the web server, and rights depend on them */
     VAR_CHANNELS,
     VAR_ADMIN,
+    VAR_PUBLISH,
     VARS
 };
 
@@ -48,9 +54,15 @@ static const char *const variable_names[VARS] = {
     [VAR_CORS_METHOD] = "HTTP_ACCESS_CONTROL_REQUEST_METHOD",
     [VAR_CORS_HEADERS] = "HTTP_ACCESS_CONTROL_REQUEST_HEADERS",
     [VAR_ADDRESS] = "REMOTE_ADDR",
+    [VAR_CONTENT_TYPE] = "CONTENT_TYPE",
+    [VAR_CONTENT_LENGTH] = "CONTENT_LENGTH",
+    [VAR_HOST] = "HTTP_HOST",
+    [VAR_HTTPS] = "HTTPS",
+    [VAR_FETCH_SITE] = "HTTP_SEC_FETCH_SITE",
     [VAR_USER] = "REMOTE_USER",
     [VAR_CHANNELS] = "ROWCAST_CHANNELS",
     [VAR_ADMIN] = "ROWCAST_ADMIN",
+    [VAR_PUBLISH] = "ROWCAST_PUBLISH",
 };
 
 struct parser {
@@ -171,18 +183,22 @@ parse_path(const struct parser *parser)
 static int
 parse_method(const struct parser *parser)
 {
-    static const char *const names[] = {
-        [METHOD_GET] = "GET", [METHOD_HEAD] = "HEAD", [METHOD_OPTIONS] = "OPTIONS"};
+    static const char *const names[] = {[METHOD_GET] = "GET",
+                                        [METHOD_HEAD] = "HEAD",
+                                        [METHOD_OPTIONS] = "OPTIONS",
+                                        [METHOD_POST] = "POST"};
     const char *method = value_of(parser, VAR_METHOD);
     char quoted[SCAN_QUOTED_MAX];
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        if (strcmp(method, names[i]) == 0) {
-            parser->request->method = (enum request_method)i;
-            return 0;
-        }
+        if (strcmp(method, names[i]) != 0)
+            continue;
+        if (i == METHOD_POST && parser->request->resource != RESOURCE_STREAM)
+            break;
+        parser->request->method = (enum request_method)i;
+        return 0;
     }
-    error_set(parser->error, "method %s is not allowed: only GET, HEAD and OPTIONS",
+    error_set(parser->error, "method %s is not allowed here: GET, HEAD and OPTIONS are",
               scan_quote(quoted, method));
     return 405;
 }
@@ -190,34 +206,35 @@ parse_method(const struct parser *parser)
 /* --- what the web server grants ----------------------------------------------------------------- */
 
 static int
-refuse_bound(const struct parser *parser, struct slice pattern, enum patterns_result result)
+refuse_pattern(const struct parser *parser, enum variable variable, struct slice pattern,
+               enum patterns_result result)
 {
     if (result == PATTERNS_NO_MEMORY)
         return out_of_memory(parser);
     /* The client is told little: the pattern is the administrator's. */
-    error_set(parser->error, "ROWCAST_CHANNELS: a pattern of %zu bytes %s", pattern.len,
-              patterns_strerror(result));
+    error_set(parser->error, "%s: a pattern of %zu bytes %s", variable_names[variable],
+              pattern.len, patterns_strerror(result));
     return 500;
 }
 
+/* A list of patterns, if the variable is there at all: *there. */
 static int
-parse_bound(const struct parser *parser)
+parse_patterns(const struct parser *parser, enum variable variable,
+               struct patterns *patterns, bool *there)
 {
-    struct filter *filter = &parser->request->filter;
-    const char *rest = parser->vars[VAR_CHANNELS];
+    const char *rest = parser->vars[variable];
 
+    *there = rest != NULL;
     if (rest == NULL)
         return 0;
-    filter->bounded[FILTER_BOUND_LOCATION] = true;
     for (;;) {
         rest += strspn(rest, " \t");
         if (*rest == '\0')
             return 0;
         struct slice pattern = {rest, strcspn(rest, " \t")};
-        enum patterns_result result =
-            patterns_add(&filter->bounds[FILTER_BOUND_LOCATION], pattern);
+        enum patterns_result result = patterns_add(patterns, pattern);
         if (result != PATTERNS_OK)
-            return refuse_bound(parser, pattern, result);
+            return refuse_pattern(parser, variable, pattern, result);
         rest += pattern.len;
     }
 }
@@ -231,8 +248,28 @@ parse_grants(const struct parser *parser)
         return 500;
     }
     parser->request->admin = strcmp(value_of(parser, VAR_ADMIN), "1") == 0;
-    int status = copy_variable(parser, VAR_USER, &parser->request->filter.user);
-    return status != 0 ? status : parse_bound(parser);
+    struct request *request = parser->request;
+    int status = copy_variable(parser, VAR_USER, &request->filter.user);
+    if (status == 0)
+        status = parse_patterns(parser, VAR_CHANNELS,
+                                &request->filter.bounds[FILTER_BOUND_LOCATION],
+                                &request->filter.bounded[FILTER_BOUND_LOCATION]);
+    if (status == 0 && request->method == METHOD_POST)
+        status =
+            parse_patterns(parser, VAR_PUBLISH, &request->publish, &request->has_publish);
+    return status;
+}
+
+static int
+parse_post(const struct parser *parser)
+{
+    parser->request->post =
+        (struct request_post){.content_type = parser->vars[VAR_CONTENT_TYPE],
+                              .content_length = parser->vars[VAR_CONTENT_LENGTH],
+                              .host = parser->vars[VAR_HOST],
+                              .https = parser->vars[VAR_HTTPS],
+                              .fetch_site = parser->vars[VAR_FETCH_SITE]};
+    return params_parse_post(parser->request, value_of(parser, VAR_QUERY), parser->error);
 }
 
 static int
@@ -242,6 +279,8 @@ parse_resource(const struct parser *parser)
 
     if (parser->request->method == METHOD_OPTIONS)
         return 0;
+    if (parser->request->method == METHOD_POST)
+        return parse_post(parser);
     if (parser->request->resource == RESOURCE_STREAM)
         return params_parse(parser->request,
                             &(struct params_text){value_of(parser, VAR_QUERY),
@@ -278,6 +317,7 @@ void
 request_fini(struct request *request)
 {
     filter_fini(&request->filter);
+    patterns_fini(&request->publish);
     patterns_fini(&request->ticket_publish);
     free(request->ticket);
     free(request->authorization);

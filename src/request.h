@@ -12,7 +12,7 @@
 #include "error.h"
 #include "filter.h"
 
-enum request_method { METHOD_GET, METHOD_HEAD, METHOD_OPTIONS };
+enum request_method { METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_POST };
 enum request_resource {
     RESOURCE_STREAM,
     RESOURCE_HEALTH,
@@ -47,6 +47,16 @@ enum start_kind {
 #define REQUEST_QUERY_MAX 8192 /* bytes of QUERY_STRING */
 #define REQUEST_ID_TEXT_MAX 64 /* bytes of a bad Last-Event-ID that are quoted back */
 
+/* What only publishing (publish.h) looks at, as it came; not copied: it lives as long as envp.
+ * NULL: not there. */
+struct request_post {
+    const char *content_type;
+    const char *content_length;
+    const char *host;       /* HTTP_HOST */
+    const char *https;      /* HTTPS, as the web server sets it */
+    const char *fetch_site; /* HTTP_SEC_FETCH_SITE */
+};
+
 struct request {
     enum request_method method;
     enum request_resource resource;
@@ -74,10 +84,17 @@ struct request {
     char *cors_headers;
 
     /* Set by access_check, from a ticket. */
-    bool has_ticket;                /* one was sent, good or bad */
-    int64_t expires_at_ms;          /* Unix time when the stream must end; 0: never */
-    bool has_ticket_publish;        /* the ticket bounds what may be published ... */
-    struct patterns ticket_publish; /* ... to these channels */
+    bool has_ticket;       /* one was sent, good or bad */
+    int64_t expires_at_ms; /* Unix time when the stream must end; 0: never */
+
+    /* Publishing. What may be published: by the web server's ROWCAST_PUBLISH, and by a ticket's
+     * claim; looked at only where has_... says so. Set for a POST alone. */
+    struct patterns publish;
+    struct patterns ticket_publish;
+    bool has_publish;
+    bool has_ticket_publish;
+    bool takes_post; /* for the caller to set: POST is among the methods that Allow names */
+    struct request_post post;
 };
 
 /* Reads the parameters in `envp` ("NAME=value" strings, NULL-terminated, as FastCGI and CGI
@@ -85,12 +102,14 @@ struct request {
  * 405, 406) with its one-line text in *error, or 500 (out of memory; see below). *request is set up in
  * either case (method and origin as far as they were read, for CORS) and must be given to
  * request_fini. OPTIONS (a CORS preflight) has its query and Accept not looked at; only
- * the stream resource has query parameters and can be refused by Accept.
+ * the stream resource has query parameters and can be refused by Accept. POST is let through for
+ * the stream's path, with no more than ticket= taken from the query; whether it is allowed at all
+ * is the caller's business, the body publish.h's.
  *
- * What the web server sets (REMOTE_USER, ROWCAST_CHANNELS, ROWCAST_ADMIN) decides who may read.
+ * What the web server sets (REMOTE_USER, ROWCAST_CHANNELS, ROWCAST_ADMIN, ROWCAST_PUBLISH) decides who may what.
  * Given twice with different values it is anybody's guess which one was meant, so that is
- * refused (500), and so is a ROWCAST_CHANNELS that cannot be understood: never more rights than
- * were meant. An empty ROWCAST_CHANNELS bounds to nothing, an empty REMOTE_USER is nobody. Of
+ * refused (500), and so is a ROWCAST_CHANNELS or ROWCAST_PUBLISH that cannot be understood: never more
+ * rights than were meant. An empty ROWCAST_CHANNELS bounds to nothing, an empty REMOTE_USER is nobody. Of
  * other variables given twice the first counts.
  *
  * Rules where DESIGN.md is silent: a parameter that is not ours is ignored (a page may add a

@@ -22,6 +22,7 @@
 #include "gateway.h"
 #include "hub.h"
 #include "log.h"
+#include "publishing.h"
 #include "report.h"
 
 /* Descriptors that are not streams: the database, its WAL and -shm, sockets, timers, short
@@ -40,7 +41,8 @@ struct serve {
     struct hub *hub;
     struct gateway *gateway;
     struct cgi *cgi;
-    struct ticket_keys *keys; /* NULL: no --ticket-key-file */
+    struct ticket_keys *keys;      /* NULL: no --ticket-key-file */
+    struct publishing *publishing; /* NULL: no --allow-publish, or a CGI's GET */
     uv_signal_t signals[2];
     uv_timer_t drain;
     uv_prepare_t done; /* CGI: looks whether the answer is out */
@@ -99,7 +101,8 @@ env_has(const char *const *envp, const char *name, size_t len)
 static const char *const *
 serve_environment(struct serve *serve, const char *const *params)
 {
-    static const char *const names[] = {"ROWCAST_CHANNELS", "ROWCAST_ADMIN"};
+    static const char *const names[] = {"ROWCAST_CHANNELS", "ROWCAST_ADMIN",
+                                        "ROWCAST_PUBLISH"};
     const char *const none = NULL;
     struct buf *list = &serve->environment;
     buf_clear(list);
@@ -127,8 +130,19 @@ serve_now_ms(void)
     return now.tv_sec * 1000 + now.tv_usec / 1000;
 }
 
+/* Without --allow-publish POST is a method like any other that is not there. */
+static int
+check_post(const struct serve *serve, const struct request *request, struct error *error)
+{
+    if (request->method != METHOD_POST || serve->publishing != NULL)
+        return 0;
+    error_set(error, "method POST is not allowed here: GET, HEAD and OPTIONS are");
+    return 405;
+}
+
 static void
-serve_request(struct serve *serve, struct wire *wire, const char *const *envp)
+serve_request(struct serve *serve, struct wire *wire, const char *const *envp,
+              const struct intake_body *body)
 {
     const struct option_list *origins = &serve->settings->cors_origins;
     struct request request;
@@ -136,6 +150,9 @@ serve_request(struct serve *serve, struct wire *wire, const char *const *envp)
 
     buf_clear(&serve->answer);
     int status = request_parse(&request, envp, &error);
+    request.takes_post = serve->settings->allow_publish;
+    if (status == 0)
+        status = check_post(serve, &request, &error);
     bool preflight = status == 0 && request.method == METHOD_OPTIONS;
     if (status == 0 && !preflight) {
         struct access_rules rules = {serve->keys, serve->settings->ticket_audience,
@@ -147,6 +164,10 @@ serve_request(struct serve *serve, struct wire *wire, const char *const *envp)
         answer_append_text(&serve->answer, status, error.text, &request, origins);
     } else if (preflight) {
         answer_append_options(&serve->answer, &request, origins);
+    } else if (request.method == METHOD_POST) {
+        publishing_request(serve->publishing, wire, &request, body);
+        request_fini(&request);
+        return;
     } else if (request.resource != RESOURCE_STREAM) {
         answer_report(serve, &request);
     } else {
@@ -165,26 +186,34 @@ serve_request(struct serve *serve, struct wire *wire, const char *const *envp)
 }
 
 static void
-on_request(void *arg, struct wire *wire, const char *const *envp)
+on_request(void *arg, struct wire *wire, const char *const *envp,
+           const struct intake_body *body)
 {
     const char *const *environment = serve_environment(arg, envp);
     if (environment == NULL)
         wire->ops->drop(wire);
     else
-        serve_request(arg, wire, environment);
+        serve_request(arg, wire, environment, body);
 }
 
 static void
 on_writable(void *arg, struct wire *wire)
 {
     (void)arg;
-    hub_wire_writable(wire);
+    if (wire->publishes)
+        publishing_wire_writable(wire);
+    else
+        hub_wire_writable(wire);
 }
 
 static void
 on_gone(void *arg, struct wire *wire, enum gone_why why)
 {
     (void)arg;
+    if (wire->publishes) {
+        publishing_wire_gone(wire, why);
+        return;
+    }
     hub_wire_gone(wire, why == GONE_ABORTED ? CLOSE_ABORTED : CLOSE_READER_GONE);
 }
 
@@ -197,7 +226,8 @@ on_drain_look(uv_timer_t *timer)
 {
     struct serve *serve = timer->data;
     uint64_t waited = uv_now(&serve->loop) - serve->drain_began_ms;
-    if (gateway_connections(serve->gateway) == 0 ||
+    if ((gateway_connections(serve->gateway) == 0 &&
+         publishing_pending(serve->publishing) == 0) ||
         waited >= (uint64_t)serve->settings->drain_ms)
         uv_stop(&serve->loop);
 }
@@ -227,7 +257,7 @@ static void
 on_cgi_turn(uv_prepare_t *prepare)
 {
     struct serve *serve = prepare->data;
-    if (cgi_is_done(serve->cgi))
+    if (cgi_is_done(serve->cgi) && publishing_pending(serve->publishing) == 0)
         uv_stop(&serve->loop);
 }
 
@@ -242,6 +272,7 @@ close_leftover(uv_handle_t *handle, void *arg)
 static void
 serve_fini(struct serve *serve)
 {
+    publishing_free(serve->publishing);
     gateway_free(serve->gateway);
     hub_free(serve->hub);
     feed_free(serve->feed);
@@ -326,6 +357,24 @@ serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
     return feed_start(serve->feed, hub_feed_handlers(), serve->hub, error);
 }
 
+static int
+serve_init_publishing(struct serve *serve, struct error *error)
+{
+    struct publishing_config config = {.db = serve->settings->db,
+                                       .table = serve->settings->table,
+                                       .origins = &serve->settings->cors_origins,
+                                       .counters =
+                                           &serve->worker->counters[serve->worker->number],
+                                       .log = &serve->log};
+    if (!serve->settings->allow_publish)
+        return 0;
+    serve->publishing = publishing_new(&serve->loop, &config, error);
+    if (serve->publishing != NULL)
+        return 0;
+    struct error cause = *error;
+    return error_set(error, "--allow-publish: %s", cause.text);
+}
+
 static void
 serve_log_start(const struct serve *serve, const struct listeners *listeners)
 {
@@ -344,7 +393,10 @@ serve_init_gateway(struct serve *serve, const struct listeners *listeners,
                                         (uint64_t)serve->settings->request_timeout_ms,
                                     .max_conns = descriptors,
                                     .is_shared = serve->worker->count > 1,
+                                    .takes_body = serve->settings->allow_publish,
                                     .log = &serve->log};
+    if (serve_init_publishing(serve, error) != 0)
+        return -1;
     serve->gateway = gateway_new(&serve->loop, &config, &request_handlers, serve, error);
     if (serve->gateway == NULL || gateway_listen(serve->gateway, listeners, error) != 0)
         return -1;
@@ -358,12 +410,20 @@ serve_init_gateway(struct serve *serve, const struct listeners *listeners,
 static int
 serve_init_cgi(struct serve *serve, struct error *error)
 {
+    const char *method = getenv("REQUEST_METHOD");
+    struct intake_body body = {.came = 0};
+    if (method != NULL && strcmp(method, "POST") == 0) {
+        if (serve_init_publishing(serve, error) != 0)
+            return -1;
+        cgi_read_body(&body, (uint64_t)serve->settings->request_timeout_ms);
+    }
     serve->cgi = cgi_new(&serve->loop, &request_handlers, serve, error);
-    if (serve->cgi == NULL)
-        return -1;
-    uv_prepare_start(&serve->done, on_cgi_turn);
-    serve_request(serve, cgi_wire(serve->cgi), (const char *const *)environ);
-    return 0;
+    if (serve->cgi != NULL) {
+        uv_prepare_start(&serve->done, on_cgi_turn);
+        serve_request(serve, cgi_wire(serve->cgi), (const char *const *)environ, &body);
+    }
+    buf_fini(&body.bytes);
+    return serve->cgi != NULL ? 0 : -1;
 }
 
 /* After the gateway, since libfcgi's start replaces handlers (FCGX_Init). */

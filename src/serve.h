@@ -27,6 +27,7 @@ struct serve_settings {
     const char *ticket_key_file; /* NULL: no tickets */
     const char *ticket_audience; /* NULL: none */
     bool require_ticket;
+    bool allow_publish;
     int log_level; /* enum log_level */
 };
 

@@ -31,6 +31,9 @@ struct store_config {
     enum store_mode mode;
     int busy_ms;            /* 0 for the loop, which must never wait */
     size_t max_event_bytes; /* data above it is not read: row.too_large; 0: no limit */
+    /* For a writer that stays open: it leaves the WAL alone when it closes, as readers do. By then
+     * another file may stand at the path, whose WAL it would remove. */
+    bool keep_wal;
 };
 
 /* What the table remembers of its whole history, all in ids. */
@@ -127,6 +130,10 @@ void store_rollback(struct store *store); /* safe when there is no transaction *
  * one. Outside of a transaction it commits by itself. */
 enum store_result store_insert(struct store *store, const struct row *row, int64_t *id,
                                struct error *error);
+
+/* Why a constraint or a trigger of the table refused the last insert; NULL when that failed for
+ * another reason. Valid until the next call. */
+const char *store_refusal(const struct store *store);
 
 struct store_prune {
     int64_t older_than_ms;     /* delete rows with created_at below it; 0: not by age */

@@ -24,10 +24,12 @@
 static const char *
 effective_user(char out[WHO_MAX])
 {
-    const struct passwd *entry = getpwuid(geteuid());
+    struct passwd entry;
+    struct passwd *found = NULL;
+    char names[1024]; /* not static: the publisher's thread may ask at the same time */
 
-    if (entry != NULL)
-        snprintf(out, WHO_MAX, "user %u (%s)", (unsigned)geteuid(), entry->pw_name);
+    if (getpwuid_r(geteuid(), &entry, names, sizeof names, &found) == 0 && found != NULL)
+        snprintf(out, WHO_MAX, "user %u (%s)", (unsigned)geteuid(), entry.pw_name);
     else
         snprintf(out, WHO_MAX, "user %u", (unsigned)geteuid());
     return out;
@@ -196,6 +198,7 @@ fail_constraint(struct store *store, struct error *error)
 
     if (strncmp(text, prefix, sizeof prefix - 1) == 0)
         text += sizeof prefix - 1;
+    snprintf(store->refusal, sizeof store->refusal, "%s", text);
     error_set(error, "%s: table %s refuses the row: %s", store->path, store->table, text);
     return STORE_FAILED;
 }

@@ -73,6 +73,7 @@ struct store {
     int data_version;   /* at the last store_changed; -1: not asked yet */
     int64_t prune_cut;  /* rows up to it are known to be too many; see store_write.c */
     int64_t prune_keep; /* ... for this keep_rows */
+    char refusal[192];  /* a constraint's or trigger's own words; see store_refusal */
     sqlite3_stmt *statements[STORE_STATEMENTS];
     sqlite3_stmt
         *reads[STORE_DIRECTIONS][STORE_ARMS_MAX + 1]; /* [0]: a scan over the ids */

@@ -75,6 +75,7 @@ store_insert(struct store *store, const struct row *row, int64_t *id, struct err
     enum store_result result;
     sqlite3_stmt *statement = store_statement(store, STATEMENT_INSERT, &result, error);
 
+    store->refusal[0] = '\0';
     if (result != STORE_OK)
         return result;
     /* The same word as the column's default, so that one statement does for both. */
@@ -93,6 +94,12 @@ store_insert(struct store *store, const struct row *row, int64_t *id, struct err
         *id = sqlite3_last_insert_rowid(store->db);
     sqlite3_clear_bindings(statement);
     return result;
+}
+
+const char *
+store_refusal(const struct store *store)
+{
+    return store->refusal[0] != '\0' ? store->refusal : NULL;
 }
 
 /* --- prune ------------------------------------------------------------------------------------ */

@@ -36,8 +36,9 @@ struct wire {
     struct wire_rest *rest;
     int fd;
     uint16_t request_id;
-    bool plain;      /* CGI: no record headers */
-    bool over_limit; /* let in on the reserve descriptor: refuse a stream politely */
+    bool plain : 1;      /* CGI: no record headers */
+    bool over_limit : 1; /* let in on the reserve descriptor: refuse a stream politely */
+    bool publishes : 1;  /* the reader is a publish (publishing.c), not a stream */
 };
 
 /* Sends whole records. On WIRE_SENT all is out. On WIRE_BLOCKED *taken is the end of the last

@@ -177,8 +177,11 @@ workers_watch(struct workers *workers)
 static int
 workers_check(const struct serve_settings *settings, struct error *error)
 {
-    struct store_config config = {
-        .path = settings->db, .table = settings->table, .mode = STORE_READ};
+    struct store_config config = {.path = settings->db,
+                                  .table = settings->table,
+                                  .mode =
+                                      settings->allow_publish ? STORE_WRITE : STORE_READ,
+                                  .keep_wal = true};
     bool busy = false;
     struct store *store = store_open(&config, &busy, error);
     store_close(store); /* no connection may be carried over a fork */

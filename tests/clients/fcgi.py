@@ -2,6 +2,7 @@
 """A raw FastCGI client for tests: says exactly what it is told to, well-formed or not.
 
     fcgi.py ADDRESS --get /health?x=1 [NAME=VALUE...]    one request; prints the answer's bytes
+    fcgi.py ADDRESS --get / --body FILE [NAME=VALUE...]  a POST with the file's bytes as its body
     fcgi.py ADDRESS STEP...                              a conversation, step by step
 
 ADDRESS is unix:PATH or HOST:PORT. --get reads until the peer closes: exit 0 if END_REQUEST
@@ -12,6 +13,7 @@ came before, 1 if not, 2 after --seconds (10). Steps, in order:
                                what is given; PATH=/health?x splits into PATH_INFO, QUERY_STRING
     params-part:ID,N           one PARAMS record with N bytes of a longer value, not the end
     stdin[:ID]                 the empty STDIN record
+    body:FILE                  the file's bytes as STDIN records of request 1, not the end
     request[:ID[,NAME=VALUE]...]  begin, params, stdin
     big:BYTES                  a request for /health whose parameters have that many bytes
     split:N                    from here on send in pieces of N bytes, each a write of its own
@@ -80,6 +82,18 @@ def params(request_id, settings):
 
 def whole_request(request_id, flags, settings):
     return begin(request_id, 1, flags) + params(request_id, settings) + record(5, request_id)
+
+
+def body(file):
+    with open(file, "rb") as opened:
+        content = opened.read()
+    # Odd sizes, as no web server promises any.
+    return b"".join(record(5, 1, content[i:i + 9999]) for i in range(0, len(content), 9999))
+
+
+def post(settings, file):
+    settings = ["REQUEST_METHOD=POST", f"CONTENT_LENGTH={os.path.getsize(file)}"] + settings
+    return begin(1, 1, 0) + params(1, settings) + body(file) + record(5, 1)
 
 
 class Peer:
@@ -190,6 +204,8 @@ def step(peer, text):
     elif verb == "params-part":
         size = int(parts[1])
         peer.send(record(4, int(first), (pair("X", "x" * (size + 100)))[:size]))
+    elif verb == "body":
+        peer.send(body(rest))
     elif verb == "stdin":
         peer.send(record(5, number(first)))
     elif verb == "request":
@@ -248,6 +264,7 @@ def main():
                                      formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("address")
     parser.add_argument("--get")
+    parser.add_argument("--body")
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("steps", nargs="*")
     options = parser.parse_intermixed_args()
@@ -256,7 +273,9 @@ def main():
     except OSError as error:
         sys.exit(f"fcgi.py: {options.address}: {error}")
     if options.get is not None:
-        peer.send(whole_request(1, 0, ["PATH=" + options.get] + options.steps))
+        settings = ["PATH=" + options.get] + options.steps
+        peer.send(post(settings, options.body) if options.body else
+                  whole_request(1, 0, settings))
         try:
             while True:
                 got = peer.next_record()

@@ -45,6 +45,10 @@ check_grants(const struct request *request, const char *const *envp)
         MUST(filter->bounded[FILTER_BOUND_LOCATION] ==
              has_variable(envp, "ROWCAST_CHANNELS="));
     MUST(!filter->bounded[FILTER_BOUND_TICKET]);
+    MUST(request->has_publish ==
+         (request->method == METHOD_POST && has_variable(envp, "ROWCAST_PUBLISH=")));
+    check_patterns(&request->publish);
+    MUST(!request->has_ticket_publish && request->ticket_publish.count == 0);
 }
 
 static void
@@ -81,7 +85,8 @@ check_accepted(const struct request *request, const char *const *envp)
 {
     const struct patterns *requested = &request->filter.requested;
 
-    MUST(request->method <= METHOD_OPTIONS);
+    MUST(request->method <= METHOD_POST);
+    MUST(request->method != METHOD_POST || request->resource == RESOURCE_STREAM);
     MUST(request->resource <= RESOURCE_STATUS);
     MUST(request->format < FORMATS);
     MUST(request->throttle_ms <= REQUEST_THROTTLE_MAX_MS);

@@ -342,12 +342,16 @@ test_each_status_has_its_name(void **state)
         int status;
         const char *line;
     } cases[] = {{200, "200 OK"},
+                 {201, "201 Created"},
                  {400, "400 Bad Request"},
                  {401, "401 Unauthorized"},
                  {403, "403 Forbidden"},
                  {404, "404 Not Found"},
                  {405, "405 Method Not Allowed"},
                  {406, "406 Not Acceptable"},
+                 {411, "411 Length Required"},
+                 {413, "413 Content Too Large"},
+                 {415, "415 Unsupported Media Type"},
                  {500, "500 Internal Server Error"},
                  {503, "503 Service Unavailable"}};
     struct option_list none = {.count = 0};

@@ -10,6 +10,7 @@
 
 #include "fcgi.h"
 #include "intake.h"
+#include "publish_rows.h"
 #include "stage.h"
 
 #include "unit.h"
@@ -281,6 +282,51 @@ test_a_request_without_memory_is_given_up(void **state)
     assert_true(fault_leaks_nothing());
 }
 
+/* True when the rows are there; without memory it is said so. (jansson's own allocations are not
+ * ours to fail.) */
+static bool
+parse_bodies(void)
+{
+    static const char form[] = "data=x&channel=orders&to=bob";
+    static const char json[] =
+        "[{\"data\":{\"a\":[1,2]}},{\"data\":\"y\"},{\"data\":\"z\"}]";
+    bool good = true;
+
+    for (int type = PUBLISH_FORM; type <= PUBLISH_JSON; type++) {
+        struct publish_rows rows;
+        struct error error = {""};
+        publish_rows_init(&rows, 0);
+        int status =
+            publish_rows_parse(&rows, (enum publish_type)type,
+                               slice_of(type == PUBLISH_FORM ? form : json), &error);
+        fault_pause();
+        assert_true(status == 0 || status == 500);
+        assert_string_equal(error.text, status == 0 ? "" : "out of memory");
+        fault_resume();
+        good = good && status == 0;
+        publish_rows_fini(&rows);
+    }
+    return good;
+}
+
+static void
+test_a_body_without_memory_is_refused(void **state)
+{
+    unsigned long nth = 0;
+    unsigned long count;
+
+    (void)state;
+    do {
+        fault_arm(++nth, 0);
+        fault_resume();
+        bool good = parse_bodies();
+        count = fault_disarm();
+        assert_int_equal(good, count < nth);
+    } while (count >= nth);
+    assert_true(nth > 5);
+    assert_true(fault_leaks_nothing());
+}
+
 /* --- the start ------------------------------------------------------------------------------------------- */
 
 /* As stage_start_hub, which would not let anything fail. True when it came up. */
@@ -337,6 +383,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_body_without_memory_is_refused),
         cmocka_unit_test(test_a_request_without_memory_is_given_up),
         cmocka_unit_test(test_a_start_without_memory_fails_with_a_word),
         cmocka_unit_test(test_whichever_allocation_fails_nothing_malformed_is_sent),

@@ -73,7 +73,7 @@ test_path_picks_the_resource(void **state)
 }
 
 static void
-test_only_reading_methods_are_allowed(void **state)
+test_only_known_methods_are_allowed(void **state)
 {
     static const struct {
         const char *method;
@@ -82,7 +82,8 @@ test_only_reading_methods_are_allowed(void **state)
     } cases[] = {{"REQUEST_METHOD=GET", 0, METHOD_GET},
                  {"REQUEST_METHOD=HEAD", 0, METHOD_HEAD},
                  {"REQUEST_METHOD=OPTIONS", 0, METHOD_OPTIONS},
-                 {"REQUEST_METHOD=POST", 405, METHOD_GET},
+                 {"REQUEST_METHOD=POST", 0, METHOD_POST},
+                 {"REQUEST_METHOD=PUT", 405, METHOD_GET},
                  {"REQUEST_METHOD=get", 405, METHOD_GET},
                  {"REQUEST_METHOD=", 405, METHOD_GET},
                  {"NO_METHOD=1", 405, METHOD_GET}};
@@ -215,6 +216,8 @@ test_a_grant_given_twice_must_agree(void **state)
         {"ROWCAST_CHANNELS=a", "ROWCAST_CHANNELS=*", 500},
         {"ROWCAST_CHANNELS=*", "ROWCAST_CHANNELS=*", 0},
         {"ROWCAST_ADMIN=1", "ROWCAST_ADMIN=0", 500},
+        {"ROWCAST_PUBLISH=a", "ROWCAST_PUBLISH=*", 500},
+        {"ROWCAST_PUBLISH=", "ROWCAST_PUBLISH=*", 500},
         {"HTTP_ORIGIN=https://a", "HTTP_ORIGIN=https://b", 0},
     };
 
@@ -574,7 +577,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_path_picks_the_resource),
-        cmocka_unit_test(test_only_reading_methods_are_allowed),
+        cmocka_unit_test(test_only_known_methods_are_allowed),
         cmocka_unit_test(test_a_preflight_is_not_judged_by_its_query),
         cmocka_unit_test(test_nothing_from_the_client_grants_anything),
         cmocka_unit_test(test_server_variables_grant),
