@@ -25,6 +25,7 @@ struct serve_settings {
     int64_t request_timeout_ms;
     struct option_list cors_origins;
     int log_level; /* enum log_level */
+    int log_to;    /* enum log_to */
 };
 
 enum serve_kind { SERVE_FASTCGI, SERVE_CGI };
