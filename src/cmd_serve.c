@@ -17,6 +17,7 @@
 #include "quota.h"
 #include "listen.h"
 #include "log.h"
+#include "logto.h"
 #include "serve.h"
 #include "workers.h"
 
@@ -81,7 +82,9 @@ static const struct option options[] = {
            .fallback = "10", .min = 100, .max = 3600000,
            .help = "for a request to arrive whole"),
     OPTION(log_level, "log-level", OPTION_CHOICE, .value_name = "error|warn|info|debug",
-           .fallback = "info", .help = "what is written to stderr"),
+           .fallback = "info", .help = "what is logged"),
+    OPTION(log_to, "log-to", OPTION_CHOICE, .value_name = "stderr|syslog|journal",
+           .fallback = "stderr", .help = "where it is logged"),
     {.name = NULL},
 };
 
@@ -215,6 +218,10 @@ cmd_serve(int argc, char **argv)
     if (parsed == OPTIONS_OK && (check_origins(&settings.cors_origins, &error) != 0 ||
                                  check_tickets(&settings, &error) != 0))
         parsed = OPTIONS_USAGE;
+    if (parsed == OPTIONS_OK && settings.log_to == LOG_TO_JOURNAL && !logto_has_journal()) {
+        error_set(&error, "--log-to journal: this build has no libsystemd: take syslog");
+        parsed = OPTIONS_USAGE;
+    }
     if (parsed == OPTIONS_USAGE) {
         int code = cmd_usage(command.name, &error);
         return is_cgi() ? fail_cgi(code) : code;

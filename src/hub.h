@@ -10,6 +10,7 @@
 
 #include "feed.h"
 #include "quota.h"
+#include "refusals.h"
 #include "request.h"
 #include "stream.h"
 
@@ -21,6 +22,7 @@ struct hub_config {
     uint64_t max_streams;        /* of all workers together */
     uint64_t max_here;           /* of this one: its descriptors */
     const struct limits *limits; /* of users and addresses; NULL: none */
+    struct refusals *refusals;   /* for the log; NULL: not noted */
     size_t window_bytes;
     size_t max_event_bytes;
     struct hub_counters *counters; /* one for each worker, outliving the hub */
@@ -37,7 +39,7 @@ struct hub_counters {
     uint64_t refused; /* over a limit */
     uint64_t closed[CLOSE_WHYS];
     uint64_t events; /* deliveries: one event to one stream */
-    uint64_t bytes;  /* written to streams, framing counted */
+    uint64_t bytes;  /* written to streams: headers and bodies, no framing */
     uint64_t rows;   /* seen by the feed */
     uint64_t gaps;
     uint64_t publishes; /* requests that published something; see publishing.h */

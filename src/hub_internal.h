@@ -108,6 +108,10 @@ enum page_result {
 enum page_result page_prepare(struct hub *hub, const struct stream *stream,
                               const struct mark **from);
 
+/* streamlog.c */
+void stream_log_open(struct stream *stream);
+void stream_log_close(struct stream *stream, enum close_why why);
+
 /* prefill.c */
 void prefill_window(struct hub *hub);
 

@@ -9,79 +9,194 @@
 #include <string.h>
 #include <unistd.h>
 
-#define LOG_LINE_MAX 1024
+#include "logto.h"
+
+#define ESCAPE_LEN 4 /* \x1f */
+
+/* --- lines ------------------------------------------------------------------------------- */
 
 void
 log_init(struct log *log, enum log_level level)
 {
     log->level = level;
+    log->to = LOG_TO_STDERR;
     log->fd = STDERR_FILENO;
     log->journal = getenv("JOURNAL_STREAM") != NULL;
 }
 
 void
+log_open(struct log *log, enum log_level level, enum log_to to)
+{
+    log_init(log, level);
+    log->to = to;
+    if (to == LOG_TO_SYSLOG) {
+        logto_syslog_open();
+    } else if (to == LOG_TO_JOURNAL && !logto_finds_journal()) {
+        log->to = LOG_TO_STDERR;
+        log_line(log, LOG_WARN, "no journal is running: lines go to stderr");
+    }
+}
+
+/* A line that was cut at len: dots in place of its last bytes, and of an escape of which they are a
+ * part. Returns the new length. */
+static size_t
+line_end_cut(char *line, size_t len)
+{
+    static const char dots[] = "...";
+    size_t at = len - strlen(dots);
+    for (size_t back = 1; back < ESCAPE_LEN; back++) {
+        if (line[at - back] == '\\') {
+            at -= back;
+            break;
+        }
+    }
+    memcpy(line + at, dots, sizeof dots);
+    return at + strlen(dots);
+}
+
+/* From len on, with room left for a line end. Returns the length. */
+static size_t
+line_format(char line[LOG_LINE_MAX], size_t len, const char *format, va_list args)
+{
+    size_t most = LOG_LINE_MAX - 2;
+    int more = vsnprintf(line + len, most + 1 - len, format, args);
+    if (more < 0)
+        return len;
+    return (size_t)more > most - len ? line_end_cut(line, most) : len + (size_t)more;
+}
+
+static size_t
+line_begin(const struct log *log, enum log_level level, char line[LOG_LINE_MAX])
+{
+    static const char *const names[] = {"error", "warn", "info", "debug"};
+    int len;
+    if (log->journal)
+        len = snprintf(line, LOG_LINE_MAX, "<%d>", logto_priority((int)level));
+    else
+        len = snprintf(line, LOG_LINE_MAX, "rowcast[%ld]: %s: ", (long)getpid(),
+                       names[level]);
+    return (size_t)len;
+}
+
+void
 log_line(const struct log *log, enum log_level level, const char *format, ...)
 {
-    /* syslog(3) priorities, as sd-daemon(3) wants them before a line. */
-    static const char *const names[] = {"error", "warn", "info", "debug"};
-    static const int priorities[] = {3, 4, 6, 7};
-
     if (level > log->level)
         return;
 
     char line[LOG_LINE_MAX];
-    int len;
-    if (log->journal)
-        len = snprintf(line, sizeof line, "<%d>", priorities[level]);
-    else
-        len =
-            snprintf(line, sizeof line, "rowcast[%ld]: %s: ", (long)getpid(), names[level]);
-
+    size_t start = line_begin(log, level, line);
     va_list args;
     va_start(args, format);
-    int more = vsnprintf(line + len, sizeof line - (size_t)len - 1, format, args);
+    size_t len = line_format(line, start, format, args);
     va_end(args);
-    if (more < 0)
-        return;
-    len += more;
-    if (len > (int)sizeof line - 2)
-        len = (int)sizeof line - 2;
-    line[len++] = '\n';
 
+    int priority = logto_priority((int)level);
+    if (log->to == LOG_TO_SYSLOG) {
+        logto_syslog(priority, line + start);
+        return;
+    }
+    if (log->to == LOG_TO_JOURNAL && logto_journal(priority, line + start) == 0)
+        return;
+    line[len++] = '\n';
     /* A full or closed stderr must not stop the program: the line is lost. */
-    ssize_t written = write(log->fd, line, (size_t)len);
+    ssize_t written = write(log->fd, line, len);
     (void)written;
+}
+
+/* --- values ------------------------------------------------------------------------------ */
+
+struct quoting {
+    char *out;
+    size_t len;
+    size_t room;  /* without closing quote and NUL */
+    bool in_list; /* a comma parts items */
+};
+
+static bool
+needs_escape(const struct quoting *quoting, unsigned char byte)
+{
+    return byte < ' ' || byte >= 0x7f || byte == '"' || byte == '\\' ||
+           (quoting->in_list && byte == ',');
+}
+
+static bool
+is_plain(const char *text)
+{
+    for (const char *p = text; *p != '\0'; p++)
+        if (*p <= ' ' || *p >= 0x7f || *p == '"' || *p == '\\' || *p == '=')
+            return false;
+    return *text != '\0';
+}
+
+/* Appends as much of the text as there is room for; whether that was all of it. */
+static bool
+quote_append(struct quoting *quoting, const char *text)
+{
+    for (const unsigned char *p = (const unsigned char *)text; *p != '\0'; p++) {
+        bool escaped = needs_escape(quoting, *p);
+        if (quoting->len + (escaped ? ESCAPE_LEN : 1) > quoting->room)
+            return false;
+        if (escaped)
+            snprintf(quoting->out + quoting->len, ESCAPE_LEN + 1, "\\x%02x", *p);
+        else
+            quoting->out[quoting->len] = (char)*p;
+        quoting->len += escaped ? ESCAPE_LEN : 1;
+    }
+    return true;
+}
+
+static void
+quote_begin(struct quoting *quoting, size_t size, bool plain)
+{
+    quoting->room = size - (plain ? 1 : 2);
+    if (!plain)
+        quoting->out[quoting->len++] = '"';
+}
+
+static const char *
+quote_end(struct quoting *quoting, bool plain)
+{
+    if (!plain)
+        quoting->out[quoting->len++] = '"';
+    quoting->out[quoting->len] = '\0';
+    return quoting->out;
 }
 
 const char *
 log_quote(char *out, unsigned long size, const char *text)
 {
+    struct quoting quoting = {.out = out};
     if (text == NULL) {
         memcpy(out, "-", 2);
         return out;
     }
-    bool plain = *text != '\0';
-    for (const char *p = text; *p != '\0' && plain; p++)
-        plain = *p > ' ' && *p < 0x7f && *p != '"' && *p != '\\' && *p != '=';
+    bool plain = is_plain(text);
+    quote_begin(&quoting, size, plain);
+    quote_append(&quoting, text);
+    return quote_end(&quoting, plain);
+}
 
-    unsigned long n = 0;
-    unsigned long room = size - (plain ? 1 : 2);
-    if (!plain)
-        out[n++] = '"';
-    for (const unsigned char *p = (const unsigned char *)text; *p != '\0'; p++) {
-        if (*p >= ' ' && *p < 0x7f && *p != '"' && *p != '\\') {
-            if (n + 1 > room)
-                break;
-            out[n++] = (char)*p;
-        } else {
-            if (n + 4 > room)
-                break;
-            snprintf(out + n, 5, "\\x%02x", *p);
-            n += 4;
+const char *
+log_quote_list(char *out, unsigned long size, struct log_list list, size_t *more)
+{
+    struct quoting quoting = {.out = out, .in_list = true};
+    bool plain = list.count > 0;
+    for (size_t i = 0; i < list.count && plain; i++)
+        plain = is_plain(list.items[i]) && strchr(list.items[i], ',') == NULL;
+    quote_begin(&quoting, size, plain);
+    size_t shown = 0;
+    for (; shown < list.count; shown++) {
+        size_t before = quoting.len;
+        if (shown > 0 && quoting.len < quoting.room)
+            out[quoting.len++] = ',';
+        if ((shown > 0 && quoting.len == before) ||
+            !quote_append(&quoting, list.items[shown])) {
+            if (shown > 0) /* of a first one that is too long the beginning is shown */
+                quoting.len = before;
+            break;
         }
     }
-    if (!plain)
-        out[n++] = '"';
-    out[n] = '\0';
-    return out;
+    *more = list.count - shown;
+    return quote_end(&quoting, plain);
 }

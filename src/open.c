@@ -176,24 +176,6 @@ stream_set_up_extra(struct stream *stream, const struct request *request,
     return extra->opening.failed ? -1 : 0;
 }
 
-static void
-stream_log_open(const struct stream *stream)
-{
-    char user[128];
-    char address[64];
-    char channels[256];
-    const struct patterns *requested = &stream->audience->filter.requested;
-    log_line(stream->hub->log, LOG_INFO,
-             "open stream=%llu user=%s address=%s channels=%s more=%zu from=%lld",
-             (unsigned long long)stream->serial,
-             log_quote(user, sizeof user, stream->audience->filter.user),
-             log_quote(address, sizeof address, stream->address),
-             log_quote(channels, sizeof channels,
-                       requested->count > 0 ? requested->items[0] : "*"),
-             requested->count > 1 ? requested->count - 1 : 0,
-             (long long)stream->started_at);
-}
-
 /* Where the opening says that the stream starts. Before a gap it is the client's own id: one that
  * is cut off between the two comes back with that, and is told of the gap again. (But what is
  * no number cannot be given back.) */
@@ -264,17 +246,21 @@ refusal_retry(const struct hub *hub, uint64_t wait_ms)
 
 /* Not an error status: an EventSource gives up for good on any status but 200. */
 static void
-hub_refuse(struct hub *hub, struct wire *wire, enum format format, struct slice headers,
-           struct refusal refusal)
+hub_refuse(struct hub *hub, struct wire *wire, const struct request *request,
+           struct slice headers, struct refusal refusal)
 {
+    const struct refused refused = {200, request->filter.user, request->address,
+                                    refusal.why};
     hub->counters->refused++;
+    if (hub->config.refusals != NULL)
+        refusals_note(hub->config.refusals, &refused, uv_now(hub->loop));
     buf_clear(&hub->scratch);
     buf_append(&hub->scratch, headers.p, headers.len);
-    if (format == FORMAT_JSON)
+    if (request->format == FORMAT_JSON)
         buf_printf(&hub->scratch, "{\"last_event_id\":null,\"gap\":null,\"events\":[]}\n");
     else
-        sse_append_goodbye(&hub->scratch, format, refusal_retry(hub, refusal.wait_ms),
-                           refusal.why);
+        sse_append_goodbye(&hub->scratch, request->format,
+                           refusal_retry(hub, refusal.wait_ms), refusal.why);
     if (hub->scratch.failed)
         wire->ops->drop(wire); /* an answer without its headers would be worse than none */
     else
@@ -301,13 +287,12 @@ hub_open(struct hub *hub, struct wire *wire, struct request *request, struct sli
     struct hub_start start = {0};
     struct limits_hold hold;
     struct stream *stream = NULL;
-    enum format format = request->format;
     struct refusal refusal = open_admit(hub, wire, request, &hold);
     if (refusal.why == NULL)
         stream = open_stream(hub, wire, request, &start, &refusal);
     if (stream == NULL) {
         limits_release(hub->config.limits, &hold);
-        hub_refuse(hub, wire, format, headers, refusal);
+        hub_refuse(hub, wire, request, headers, refusal);
         return;
     }
     stream->hold = hold;

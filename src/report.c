@@ -50,7 +50,7 @@ report_append_metrics(struct buf *buf, const struct hub *hub, const struct feed 
     metric(buf, "rows_total", "counter", "Rows seen.", counters->rows);
     metric(buf, "events_total", "counter", "Events written, each stream counted.",
            counters->events);
-    metric(buf, "bytes_total", "counter", "Bytes written, framing counted.",
+    metric(buf, "bytes_total", "counter", "Bytes written, FastCGI framing not counted.",
            counters->bytes);
     metric(buf, "gaps_total", "counter", "Gaps told.", counters->gaps);
     metric(buf, "publish_requests_total", "counter", "Requests that published rows.",

@@ -37,6 +37,7 @@ struct serve {
     const struct serve_worker *worker;
     uv_loop_t loop;
     struct log log;
+    struct refusals refusals;
     struct feed *feed;
     struct hub *hub;
     struct gateway *gateway;
@@ -161,6 +162,10 @@ serve_request(struct serve *serve, struct wire *wire, const char *const *envp,
     }
 
     if (status != 0) {
+        refusals_note(
+            &serve->refusals,
+            &(struct refused){status, request.filter.user, request.address, error.text},
+            uv_now(&serve->loop));
         answer_append_text(&serve->answer, status, error.text, &request, origins);
     } else if (preflight) {
         answer_append_options(&serve->answer, &request, origins);
@@ -288,6 +293,7 @@ serve_fini(struct serve *serve)
     buf_fini(&serve->answer);
     buf_fini(&serve->environment);
     ticket_keys_free(serve->keys);
+    refusals_fini(&serve->refusals);
 }
 
 /* --- the start --------------------------------------------------------------------------- */
@@ -341,6 +347,7 @@ serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
                                              ? descriptors - SERVE_SPARE_DESCRIPTORS
                                              : descriptors / 2,
                              .limits = serve->worker->limits,
+                             .refusals = &serve->refusals,
                              .window_bytes = (size_t)settings->window_bytes,
                              .max_event_bytes = (size_t)settings->max_event_bytes,
                              .counters = serve->worker->counters,
@@ -443,7 +450,10 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
 {
     struct serve serve = {.settings = settings, .worker = worker};
     unsigned descriptors = listen_raise_descriptors();
-    log_init(&serve.log, (enum log_level)settings->log_level);
+    log_open(&serve.log, (enum log_level)settings->log_level,
+             (enum log_to)settings->log_to);
+    if (refusals_init(&serve.refusals, &serve.log, error) != 0)
+        return -1;
     if (settings->max_streams > (int64_t)(descriptors * worker->count))
         log_line(
             &serve.log, LOG_WARN,

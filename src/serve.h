@@ -29,6 +29,7 @@ struct serve_settings {
     bool require_ticket;
     bool allow_publish;
     int log_level; /* enum log_level */
+    int log_to;    /* enum log_to */
 };
 
 enum serve_kind { SERVE_FASTCGI, SERVE_CGI };

@@ -142,6 +142,23 @@ stream_book(struct stream *stream, const struct mark *from, const struct mark *m
     return 0;
 }
 
+/* Framing left out: what the reader gets. */
+static void
+stream_book_bytes(struct stream *stream, size_t bytes)
+{
+    stream->bytes += bytes;
+    stream->hub->counters->bytes += bytes;
+}
+
+/* Records behind the mark `from` (NULL: from the first on), up to the one that ends at `mark`. */
+static size_t
+records_between(const struct records *records, const struct mark *from,
+                const struct mark *mark)
+{
+    const struct mark *first = from == NULL ? records->marks : from + 1;
+    return (size_t)(mark + 1 - first);
+}
+
 bool
 stream_write(struct stream *stream, const struct records *records)
 {
@@ -171,8 +188,9 @@ stream_write_from(struct stream *stream, const struct records *records,
         return false;
     }
     stream->wrote_ms = uv_now(hub->loop);
-    stream->bytes += taken;
-    hub->counters->bytes += taken;
+    if (mark != NULL)
+        stream_book_bytes(stream,
+                          taken - RECORD_HEADER * records_between(records, from, mark));
     if (result == WIRE_BLOCKED) {
         /* What follows once the socket drains belongs to the same write: no throttle between. */
         if (stream->extra != NULL)
@@ -196,8 +214,7 @@ stream_tell(struct stream *stream, struct slice text)
         return false;
     }
     stream->wrote_ms = uv_now(hub->loop);
-    stream->bytes += text.len;
-    hub->counters->bytes += text.len;
+    stream_book_bytes(stream, text.len);
     if (result == WIRE_BLOCKED) {
         stream_set_state(stream, STREAM_BLOCKED);
         return false;
@@ -207,26 +224,6 @@ stream_tell(struct stream *stream, struct slice text)
 }
 
 /* --- ends -------------------------------------------------------------------------------- */
-
-static void
-stream_log_close(const struct stream *stream, enum close_why why)
-{
-    const struct hub *hub = stream->hub;
-    char user[128];
-    char address[64];
-    int64_t cursor = stream->cursor;
-    if (stream->state == STREAM_LIVE && cursor < hub->tail)
-        cursor = hub->tail;
-    log_line(hub->log, LOG_INFO,
-             "close stream=%llu user=%s address=%s why=%s from=%lld to=%lld events=%llu "
-             "bytes=%llu seconds=%llu",
-             (unsigned long long)stream->serial,
-             log_quote(user, sizeof user, stream->audience->filter.user),
-             log_quote(address, sizeof address, stream->address), close_why_name(why),
-             (long long)stream->started_at, (long long)cursor,
-             (unsigned long long)stream->events, (unsigned long long)stream->bytes,
-             (unsigned long long)(uv_now(hub->loop) - stream->opened_ms) / 1000);
-}
 
 /* Everything but the wire, which the caller has dealt with. */
 static void
@@ -268,8 +265,10 @@ stream_say_goodbye(struct stream *stream, const char *goodbye)
 
     buf_clear(&hub->scratch);
     sse_append_goodbye(&hub->scratch, stream->audience->format, retry_ms, goodbye);
-    if (!hub->scratch.failed)
-        wire_push_text(stream->wire, buf_slice(&hub->scratch));
+    if (hub->scratch.failed)
+        return;
+    wire_push_text(stream->wire, buf_slice(&hub->scratch));
+    stream_book_bytes(stream, hub->scratch.len);
 }
 
 void
@@ -283,8 +282,10 @@ stream_end(struct stream *stream, enum close_why why, const char *goodbye)
         return;
     }
     struct wire *wire = stream->wire;
-    if (stream->extra != NULL && stream->extra->opening.len > 0)
+    if (stream->extra != NULL && stream->extra->opening.len > 0) {
         wire_push_text(wire, buf_slice(&stream->extra->opening));
+        stream_book_bytes(stream, stream->extra->opening.len);
+    }
     if (goodbye != NULL)
         stream_say_goodbye(stream, goodbye);
     if (stream->state == STREAM_BLOCKED)

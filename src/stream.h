@@ -60,15 +60,16 @@ struct stream {
     int64_t started_at;
     uint64_t wrote_ms; /* last write, or last progress of a blocked one */
     uint64_t opened_ms;
-    uint64_t events, bytes;
-    uint64_t serial;         /* for the log */
-    char *address;           /* REMOTE_ADDR or NULL; owned */
+    uint64_t events, bytes; /* written or kept to be; the CGI headers counted, no framing */
+    uint64_t serial;        /* for the log */
+    char *address;          /* REMOTE_ADDR or NULL; owned */
     struct limits_hold hold; /* what it counts for at the limits */
     uint32_t live_index;
     uint32_t epoch; /* the hub's, when the cursor was taken */
     uint8_t state;  /* enum stream_state */
     bool ping;
-    bool once; /* FORMAT_JSON: one document, then the end */
+    bool is_logged; /* its open line is written */
+    bool once;      /* FORMAT_JSON: one document, then the end */
 };
 
 /* Moves the stream from the lists of its state to those of the new one. */

@@ -245,7 +245,8 @@ workers_run(const struct serve_settings *settings, const struct listeners *liste
                               .listeners = listeners,
                               .count = (size_t)settings->workers,
                               .parent = getpid()};
-    log_init(&workers.log, (enum log_level)settings->log_level);
+    log_open(&workers.log, (enum log_level)settings->log_level,
+             (enum log_to)settings->log_to);
     if (workers_share(&workers, error) != 0)
         return -1;
 

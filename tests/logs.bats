@@ -1,0 +1,332 @@
+#!/usr/bin/env bats
+# logs.bats - the log: each stream has one line when it opens and one when it ends, with what its
+# reader got and why it ended; who is refused has one too, but not as many as he likes; nobody can
+# write a line of his own into it. On stderr, to syslog, and to the journal.
+#
+# shellcheck shell=bash
+
+load helper
+
+begin() {
+	init_db
+	start_rowcast "$@"
+}
+
+log_has() { grep -qE -- "$1" "$T/rowcast.err"; }
+# A field of a line: field NAME LINE
+field() { sed -n "s/.* $1=\([^ ]*\).*/\1/p" <<<"$2"; }
+# The only line of a kind about a stream: line_of open|close NUMBER
+line_of() {
+	local lines
+	lines=$(grep -E "info: $1 stream=$2 " "$T/rowcast.err")
+	[[ -n $lines && $(wc -l <<<"$lines") -eq 1 ]] || fail "$1 lines of stream $2: $lines"
+	echo "$lines"
+}
+# assert_why NUMBER WHY
+assert_why() {
+	wait_for log_has "close stream=$1 "
+	assert_equal "$(field why "$(line_of close "$1")")" "$2"
+	line_of open "$1" >/dev/null
+}
+
+# The CGI header, which a web server makes its own of: "bytes" counts it.
+header_bytes() { fcgi --get '' REQUEST_METHOD=HEAD "$@" | wc -c; }
+
+# Compares the two lines of a stream with what its reader has: assert_told NUMBER NAME
+assert_told() {
+	local opened closed first
+	wait_for log_has "close stream=$1 "
+	opened=$(line_of open "$1")
+	closed=$(line_of close "$1")
+	first=$(events "$2" | sed -n 's/^\([0-9]*\)|rowcast:open|.*/\1/p')
+	assert_equal "$(field from "$opened")" "$first"
+	assert_equal "$(field from "$closed")" "$first"
+	assert_equal "$(field to "$closed")" "$(tail_id)"
+	assert_equal "$(field events "$closed")" "$(row_events "$2" | wc -l)"
+	assert_equal "$(field bytes "$closed")" $(($(wc -c <"$T/$2.out") + $(header_bytes)))
+	for name in user address channels more; do
+		assert_equal "$(field "$name" "$opened")" "$(field "$name" "$closed")"
+	done
+}
+
+# --- through the web servers -------------------------------------------------------------------
+
+told_behind() {
+	begin --max-age 3
+	"start_$1"
+	listen a "$(url '?channel=orders&channel=stock.*')"
+	row one orders
+	row other somewhere
+	row two stock.7
+	sql "INSERT INTO notification(channel, data) VALUES ('orders', hex(zeroblob(30000)))"
+	row three orders
+	expect_data a three
+	wait_for stream_ended a
+	assert_why 1 aged
+	assert_told 1 a
+	assert_equal "$(field channels "$(line_of close 1)")" 'orders,stock.*'
+	assert_equal "$(field events "$(line_of close 1)")" 4
+	assert_equal "$(field address "$(line_of close 1)")" 127.0.0.1
+	[[ $(field seconds "$(line_of close 1)") =~ ^[2-9][0-9]*\.[0-9]{3}$ ]]
+	listen b "$(url)"
+	close_stream b
+	assert_why 2 gone
+	assert_healthy
+	assert_equal "$(grep -cE 'info: (open|close) stream=' "$T/rowcast.err")" 4
+}
+@test "streams: what the log says is what the reader got: lighttpd" { told_behind lighttpd; }
+@test "streams: what the log says is what the reader got: nginx" { told_behind nginx; }
+@test "streams: what the log says is what the reader got: apache" { told_behind apache; }
+
+# --- why it ended ---------------------------------------------------------------------------------
+
+# A conversation in the background: talk NAME STEP...
+talk() {
+	local name=$1
+	shift
+	background python3 "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" "$@" >"$T/$name.talk" 2>&1
+	TALK=$PID
+}
+
+@test "why: gone, aborted, answered" {
+	begin
+	talk a request:1 until-data:rowcast:open
+	wait "$TALK"
+	assert_why 1 gone
+	talk b request:1 until-data:rowcast:open abort:1 until-end
+	wait "$TALK" || fail "$(cat "$T/b.talk")"
+	assert_why 2 aborted
+	rows 1 3
+	fcgi --get '?since=all' HTTP_ACCEPT=application/json >"$T/json"
+	assert_why 3 answered
+	assert_equal "$(field bytes "$(line_of close 3)")" "$(wc -c <"$T/json")"
+	assert_equal "$(field events "$(line_of close 3)")" 3
+	assert_equal "$(field to "$(line_of close 3)")" "$(tail_id)"
+	assert_healthy
+}
+
+@test "why: stalled" {
+	begin --stall-timeout 0.5
+	talk a quiet request:1 until-data:rowcast:open wait-file:"$T/go" until-close
+	wait_for log_has 'open stream=1 '
+	sql "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20)
+	     INSERT INTO notification(data) SELECT hex(zeroblob(100000)) FROM n"
+	assert_why 1 stalled
+	touch "$T/go"
+	wait "$TALK" || fail "$(cat "$T/a.talk")"
+	assert_healthy
+}
+
+@test "why: drained, to the last byte" {
+	begin
+	listen_direct a
+	rows 1 5
+	expect_data a 5
+	local headers
+	headers=$(header_bytes)
+	stop_rowcast
+	wait_for stream_ended a
+	assert_why 1 drained
+	# --get prints the header too.
+	assert_equal "$(field bytes "$(line_of close 1)")" "$(wc -c <"$T/a.out")"
+	((headers < $(field bytes "$(line_of close 1)")))
+	assert_equal "$(field events "$(line_of close 1)")" 5
+	assert_no_report
+}
+
+@test "streams: a slow reader's numbers are right too, and so are those of a page from the table" {
+	begin --window-bytes 1
+	talk a quiet request:1,PATH=/?since=all until-data:rowcast:open wait-file:"$T/go" \
+		until-data:'data: the end' save:"$T/a.out" abort:1 until-end
+	wait_for log_has 'open stream=1 '
+	sql "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300)
+	     INSERT INTO notification(data) SELECT i || hex(zeroblob(i * 20)) FROM n"
+	row 'the end'
+	touch "$T/go"
+	wait "$TALK" || fail "$(cat "$T/a.talk")"
+	assert_why 1 aborted
+	assert_equal "$(field events "$(line_of close 1)")" 301
+	local more=$(($(field bytes "$(line_of close 1)") - $(header_bytes) - $(wc -c <"$T/a.out")))
+	# A heartbeat may have gone out between the end and the abort: ":" and an empty line, maybe an id.
+	((more >= 0 && more < 100 && more % 3 == 0)) || fail "$more bytes more than the reader saw"
+	assert_healthy
+}
+
+@test "streams: one whose start is still sought has its two lines as well" {
+	begin
+	rows 1 50
+	talk a request:1,PATH=/?last=3 abort:1 until-end
+	wait "$TALK" || fail "$(cat "$T/a.talk")"
+	assert_why 1 aborted
+	assert_healthy
+}
+
+@test "streams: the list of channels is cut with a count of what is left" {
+	local i query='?'
+	begin
+	for i in {10..69}; do
+		query+="channel=a-long-channel-$i&"
+	done
+	listen_direct a "$query"
+	local line
+	line=$(line_of open 1)
+	[[ $(field channels "$line") == a-long-channel-10,a-long-channel-11,* ]]
+	local shown
+	shown=$(field channels "$line" | tr , '\n' | wc -l)
+	((shown < 60))
+	assert_equal "$(field more "$line")" $((60 - shown))
+	assert_healthy
+}
+
+@test "level: at warn streams have no lines" {
+	begin --log-level warn
+	listen_direct a
+	close_stream a
+	wait_for streams_are 0
+	refute log_has stream=
+	assert_healthy
+}
+
+# --- refusals -----------------------------------------------------------------------------------------
+
+@test "refused: each with its status and reason" {
+	begin --max-streams-per-user 1
+	fcgi --get '?last=x'
+	fcgi --get '?channel=b' ROWCAST_CHANNELS=a REMOTE_USER=ann REMOTE_ADDR=192.0.2.7
+	fcgi --get /nowhere
+	listen_direct a '' REMOTE_USER=ann
+	fcgi --get '' REMOTE_USER=ann
+	log_has 'info: refused status=400 user=- address=127.0.0.1 why="bad parameter last'
+	log_has 'info: refused status=403 user=ann address=192.0.2.7 why="channel'
+	log_has 'info: refused status=404 '
+	log_has 'warn: refused status=200 user=ann address=127.0.0.1 why="too many streams of this user"'
+	assert_healthy
+}
+
+@test "refused: a flood leaves a few lines and the number of the others" {
+	begin
+	PYTHONPATH=$CLIENTS python3 - "unix:$SOCKET" "$WAIT" 3>&- <<-'PY'
+		import sys
+		from streams import Crowd
+		crowd = Crowd(sys.argv[1], float(sys.argv[2]))
+		for _ in range(10):
+		    for s in [crowd.open("?last=x") for _ in range(40)]:
+		        crowd.until(lambda: s.closed, "the answer")
+		        crowd.streams.remove(s)
+	PY
+	local lines
+	lines=$(grep -c 'refused status=400' "$T/rowcast.err")
+	# Five, and one more every twelve seconds.
+	((lines >= 5 && lines <= 15)) || fail "$lines lines"
+	stop_rowcast
+	local suppressed
+	suppressed=$(sed -n 's/.* suppressed=//p' "$T/rowcast.err" | paste -sd+ | bc)
+	assert_equal $((lines + suppressed)) 400
+	assert_no_report
+}
+
+# --- hostile values --------------------------------------------------------------------------------
+
+@test "hostile: whatever a user, a channel or an address is called, a line is a line" {
+	local value lines
+	begin
+	for value in $'ann\nrowcast[1]: info: open stream=99 user=root' $'a\r\n\r\nb' $'\e[2J\e[31m' \
+		'x user=root why=gone' 'quote" end' 'back\slash' $'tab\there' 'а-cyrillic' $'\u202Eabc' \
+		$'\u2028' '%n%s%s' "$(printf 'x%.0s' {1..3000})" "$(printf '\n%.0s' {1..900})x"; do
+		fcgi --get '?since=all' HTTP_ACCEPT=application/json REMOTE_USER="$value" REMOTE_ADDR="$value"
+		fcgi --get "?channel=$(jq -rn --arg v "$value" '$v | @uri')&since=all" \
+			HTTP_ACCEPT=application/json REMOTE_ADDR="$value"
+		fcgi --get "/$value" REMOTE_USER="$value"
+	done
+	wait_for streams_are 0
+	refute grep -nvE '^rowcast\[[0-9]+\]: (info|warn): ' "$T/rowcast.err"
+	refute grep -nP '[^\x20-\x7e]' "$T/rowcast.err"
+	refute grep -nE '^.{1024}' "$T/rowcast.err"
+	lines=$(grep -cE '^rowcast.[0-9]+.: info: open stream=' "$T/rowcast.err")
+	assert_equal "$(grep -cE '^rowcast.[0-9]+.: info: close stream=' "$T/rowcast.err")" "$lines"
+	((lines >= 13))
+	# A value with spaces is in quotes: outside of them nobody is root.
+	sed 's/"[^"]*"//g' "$T/rowcast.err" >"$T/outside"
+	grep -q 'user=x' "$T/outside"
+	refute grep -E 'user=root|stream=99' "$T/outside"
+	assert_healthy
+}
+
+# --- where to -------------------------------------------------------------------------------------------
+
+# rowcast where a socket of ours is the log's: in a mount namespace of its own, with a /dev and a
+# /run of its own. start_beside SOCKET [OPTION...]; what comes is in $T/collected
+start_beside() {
+	local socket=$1 unshare=(unshare -m)
+	shift
+	[[ $EUID -eq 0 ]] || unshare=(unshare -rm)
+	mkdir "$T/dev"
+	cat >"$T/beside" <<-'SH'
+		set -e
+		T=$1 socket=$2
+		shift 2
+		mount -t tmpfs none "$T/dev"
+		for file in null zero urandom; do
+			touch "$T/dev/$file"
+			mount --bind "/dev/$file" "$T/dev/$file"
+		done
+		mount --move "$T/dev" /dev
+		mount -t tmpfs none /run
+		mkdir -p "${socket%/*}"
+		socat -u "UNIX-RECVFROM:$socket,fork" "OPEN:$T/collected,creat,append" &
+		until [ -S "$socket" ]; do sleep 0.02; done
+		exec "$@"
+	SH
+	background "${unshare[@]}" sh "$T/beside" "$T" "$socket" "$ROWCAST" serve --db "$DB" \
+		--listen "unix:$SOCKET" --listen-mode 0666 "$@" >>"$T/rowcast.err" 2>&1
+	ROWCAST_PID=$PID
+	wait_for_start "$ROWCAST_PID" fcgi --get /health || rowcast_did_not_start
+	note_rest
+}
+collected() { grep -aqE -- "$1" "$T/collected"; }
+
+@test "syslog: priority, name and process, and nothing on stderr" {
+	init_db
+	start_beside /dev/log --log-to syslog
+	fcgi --get '' HTTP_ACCEPT=application/json REMOTE_USER=$'ann\nb'
+	fcgi --get '?last=x'
+	# LOG_DAEMON is 3 * 8; info 6, warning 4.
+	wait_for collected '^<30>.*rowcast\[[0-9]+\]: open stream=1 user="ann\\x0ab" '
+	wait_for collected 'rowcast\[[0-9]+\]: close stream=1 .* why=answered '
+	wait_for collected 'rowcast\[[0-9]+\]: refused status=400 '
+	assert_equal "$(cat "$T/rowcast.err")" ''
+	assert_healthy
+}
+
+@test "syslog: workers write to it too" {
+	init_db
+	start_beside /dev/log --log-to syslog --workers 2
+	fcgi --get '' HTTP_ACCEPT=application/json
+	wait_for collected 'close stream=1 .* why=answered '
+	kill -KILL "$(pgrep -P "$ROWCAST_PID" rowcast | head -n 1)"
+	wait_for collected 'rowcast\[[0-9]+\]: worker [01] \(pid [0-9]+\) died: signal 9'
+	kill -TERM "$ROWCAST_PID"
+	wait_for collected 'SIGTERM: draining'
+	assert_no_report
+}
+
+@test "journal: message, priority and identifier" {
+	"$ROWCAST" serve --help | grep -q journal
+	init_db
+	start_beside /run/systemd/journal/socket --log-to journal
+	fcgi --get '' HTTP_ACCEPT=application/json
+	wait_for collected '^MESSAGE=open stream=1 user=- '
+	wait_for collected '^MESSAGE=close stream=1 .* why=answered '
+	collected '^PRIORITY=6$'
+	collected '^SYSLOG_IDENTIFIER=rowcast$'
+	assert_equal "$(cat "$T/rowcast.err")" ''
+	assert_healthy
+}
+
+@test "journal: where there is none the lines go to stderr" {
+	init_db
+	start_beside /run/somewhere --log-to journal
+	fcgi --get '' HTTP_ACCEPT=application/json
+	wait_for log_has 'info: close stream=1 .* why=answered '
+	assert_healthy
+}
