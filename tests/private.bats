@@ -205,12 +205,10 @@ logged_in_claims() {
 	wait_until_seen a for-all-1
 	assert_equal "$(seen_in a)" 'for-all-1 for-ann-1'
 	# Two of them: one is taken, or none, and its password counts.
-	run status_of -H "Authorization: Basic $(printf ann:pass-ann | base64)" \
+	status_of -H "Authorization: Basic $(printf ann:pass-ann | base64)" \
 		-H "Authorization: Basic $(printf bob:x | base64)" "$(url '?last=10')" -H 'Accept: application/json'
-	if [[ $output == 200 ]]; then
-		run grep -c for-bob "$T/answer"
-		assert_output 0
-	fi
+	run grep -c for-bob "$T/answer"
+	assert_output 0
 	assert_healthy
 }
 
@@ -372,21 +370,18 @@ direct_poll() {
 }
 
 check_pages() {
-	local user round
+	local user expected
 	init_db
 	BASE=$(tail_id)
 	private_rows 1
 	start_rowcast "$@"
-	for round in 1 2; do
-		for user in ann bob Bob '' ann anna; do
-			case $user in
-			ann | bob | Bob) expected="for-$user-1 for-all-1" ;;
-			*) expected='for-all-1' ;;
-			esac
-			assert_equal "$user: $(direct_poll "$user" "?last_event_id=$BASE")" "$user: $expected"
-			assert_equal "$user: $(direct_poll "$user" "?channel=default&since=all")" "$user: $expected"
-			assert_equal "$user: $(direct_poll "$user" "?last=3")" "$user: $expected"
-		done
+	for user in ann bob '' Bob ann anna; do
+		case $user in
+		ann | bob | Bob) expected="for-$user-1 for-all-1" ;;
+		*) expected='for-all-1' ;;
+		esac
+		assert_equal "$user: $(direct_poll "$user" "?last_event_id=$BASE")" "$user: $expected"
+		assert_equal "$user: $(direct_poll "$user" "?last=3&channel=default")" "$user: $expected"
 	done
 	assert_healthy
 }

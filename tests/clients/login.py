@@ -4,8 +4,8 @@
     login.py PORT-FILE
 
 Listens on a free port of 127.0.0.1 and writes its number into PORT-FILE. GET /login answers 204
-and the header X-User for a session that it knows, 401 for any other, the session
-`nameless` is let in without one."""
+and the header X-User for a session that it knows, 401 for any other. The session
+`nameless` is let in without a name, and so is OPTIONS."""
 
 import http.server
 import os
@@ -24,6 +24,8 @@ class Login(http.server.BaseHTTPRequestHandler):
         except CookieError:
             cookie = None
         user = SESSIONS.get(cookie.value) if cookie else None
+        if user is None and self.headers.get("X-Original-Method") == "OPTIONS":
+            user = ""  # a browser's preflight, which has no cookie and brings no row
         self.send_response(401 if user is None else 204)
         if user:
             self.send_header("X-User", user)

@@ -12,7 +12,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
-const top = path.resolve(here, '../..');
+export const top = path.resolve(here, '../..');
 const WAIT_MS = 20000;
 
 export const ROWCAST = path.resolve(process.env.ROWCAST ?? path.join(top, 'rowcast'));
@@ -72,7 +72,7 @@ process.on('exit', () => {
     child.kill('SIGKILL');
 });
 
-class Daemon {
+export class Daemon {
   constructor(program, args, logFile) {
     this.log = logFile;
     const fd = fs.openSync(logFile, 'a');
@@ -114,7 +114,7 @@ class Daemon {
 export class Site {
   // options: arguments for `rowcast serve` besides --db and --listen.
   static async start(...options) {
-    const site = new Site();
+    const site = new this();
     site.options = options;
     site.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'rowcast-node-'));
     site.db = path.join(site.dir, 'test.db');
@@ -182,8 +182,7 @@ export class Site {
     for (let tries = 1; ; tries++) {
       this.port ??= await freePort();
       this.writeLighttpdConf();
-      this.lighttpd = new Daemon(LIGHTTPD, ['-D', '-f', path.join(this.dir, 'lighttpd.conf')],
-        path.join(this.dir, 'lighttpd.log'));
+      this.lighttpd = new Daemon(...this.serverCommand(), path.join(this.dir, 'lighttpd.log'));
       try {
         await this.lighttpd.ready({ port: this.port, host: '127.0.0.1' });
         return;
@@ -193,6 +192,10 @@ export class Site {
         this.port = undefined;
       }
     }
+  }
+
+  serverCommand() {
+    return [LIGHTTPD, ['-D', '-f', path.join(this.dir, 'lighttpd.conf')]];
   }
 
   writeLighttpdConf() {
