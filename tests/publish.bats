@@ -599,12 +599,15 @@ answers_are() { [[ $(wc -l <"$T/answers") -eq $1 ]]; }
 
 @test "database replaced: what comes after goes into the new file" {
 	begin_direct
+	listen_direct a
 	assert_equal "$(direct 'data=old')" 201
+	expect_data a old
 	mkdir "$T/away"
 	mv "$DB"* "$T/away"
 	"$ROWCAST" init --db "$DB" >"$T/init.log" 2>&1
 	assert_equal "$(direct 'data=new')" 201
 	assert_equal "$(sql 'SELECT data FROM notification')" new
+	expect_data a new
 	assert_healthy
 }
 
