@@ -488,8 +488,10 @@ class Source {
   // A heartbeat, `since` milliseconds after whatever came before it. The server sends one when
   // nothing else was sent for an interval, so that is the interval; never learn a short one fast.
   beat(link, id, since) {
-    if (link.open && isStream(link.transport) && since > 100)
+    if (link.open && isStream(link.transport) && since > 100) {
       this.#beatMs = Math.min(60000, since > this.#beatMs ? since : (this.#beatMs + since) / 2);
+      this.#watch();
+    }
     const to = id !== null && Number(id) > Number(this.cursor) ? id : this.cursor;
     this.#feed({ to });
   }

@@ -44,7 +44,7 @@ export async function until(what, condition, ms = WAIT_MS) {
     if (value)
       return value;
     if (Date.now() > end)
-      throw new Error(`waited ${ms} ms in vain: ${typeof what === 'function' ? what() : what}`);
+      throw new Error(`waited ${ms} ms in vain: ${typeof what === 'function' ? await what() : what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
@@ -131,7 +131,7 @@ export class Site {
     site.db = path.join(site.dir, 'test.db');
     site.socket = path.join(site.dir, 'rowcast.sock');
     try {
-      execFileSync(ROWCAST, ['init', '--db', site.db], { stdio: 'pipe' });
+      site.init();
       site.makePages();
       await site.startRowcast();
       await site.startServer();
@@ -140,6 +140,10 @@ export class Site {
       throw error;
     }
     return site;
+  }
+
+  init() {
+    execFileSync(ROWCAST, ['init', '--db', this.db], { stdio: 'pipe' });
   }
 
   get url() {

@@ -1,0 +1,71 @@
+// browsers.mjs - Chromium (playwright-core) and stock Firefox (puppeteer-core, WebDriver BiDi)
+// under one interface, as far as the tests of rowcast.js need it.
+//
+//   const browser = await launch('firefox');
+//   const context = await browser.newContext();          // storage, locks and channels of its own
+//   const page = await context.newPage(url);
+//   await page.evaluate(fn, argument);  page.reload();  page.close();  page.faults
+import { CHROMIUM, FIREFOX, need } from './harness.mjs';
+
+const CHROMIUM_FLAGS = ['--no-sandbox', '--headless', '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync',
+  // Hidden tabs are as quick as others, so that the tests need not wait for minutes.
+  '--disable-background-timer-throttling', '--disable-renderer-backgrounding',
+  '--disable-backgrounding-occluded-windows'];
+
+const FIREFOX_PREFS = {
+  'dom.min_background_timeout_value': 4,
+  'dom.timeout.enable_budget_timer_throttling': false,
+  'browser.shell.checkDefaultBrowser': false,
+  'network.http.max-persistent-connections-per-server': 6,   // its default, as the tests rely on it
+};
+
+export async function launch(name) {
+  return name === 'chromium' ? launchChromium() : launchFirefox();
+}
+
+function watched(page) {
+  page.faults = [];
+  page.on('pageerror', (error) => page.faults.push(error.message));
+  return page;
+}
+
+async function launchChromium() {
+  const browser = await need('playwright-core').chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
+  return {
+    name: 'chromium',
+    close: () => browser.close(),
+    async newContext() {
+      const context = await browser.newContext();
+      return {
+        close: () => context.close(),
+        devtools: (page) => context.newCDPSession(page),
+        async newPage(url) {
+          const page = watched(await context.newPage());
+          await page.goto(url);
+          return page;
+        },
+      };
+    },
+  };
+}
+
+async function launchFirefox() {
+  const browser = await need('puppeteer-core').launch({ browser: 'firefox', executablePath: FIREFOX, headless: true,
+    extraPrefsFirefox: FIREFOX_PREFS });
+  return {
+    name: 'firefox',
+    close: () => browser.close(),
+    async newContext() {
+      const context = await browser.createBrowserContext();
+      return {
+        close: () => context.close(),
+        async newPage(url) {
+          const page = watched(await context.newPage());
+          await page.goto(url);
+          return page;
+        },
+      };
+    },
+  };
+}
