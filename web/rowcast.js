@@ -804,9 +804,11 @@ function settingsOf(url, options) {
   const transports = options.transports ?? TRANSPORTS;
   const unknown = transports.find((name) => !TRANSPORTS.includes(name));
   if (unknown !== undefined || transports.length === 0)
-    throw new TypeError(`transports: ${unknown} is none of ${TRANSPORTS.join(', ')}`);
+    throw new TypeError(`transports: ${unknown ?? 'an empty list'} is none of ${TRANSPORTS.join(', ')}`);
   if (options.lastEventId !== undefined && !/^[0-9]+$/.test(options.lastEventId))
     throw new TypeError('lastEventId: not a decimal number');
+  if (options.since !== undefined && options.last !== undefined)
+    throw new TypeError('since and last exclude each other');
   const { ticket = null, share = true } = options;
   return {
     url: new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href,

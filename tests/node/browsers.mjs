@@ -16,6 +16,7 @@ const CHROMIUM_FLAGS = ['--no-sandbox', '--headless', '--disable-gpu', '--disabl
 const FIREFOX_PREFS = {
   'dom.min_background_timeout_value': 4,
   'dom.timeout.enable_budget_timer_throttling': false,
+  'dom.ipc.processCount.webIsolated': 8,    // a tab that hangs hangs alone
   'browser.shell.checkDefaultBrowser': false,
   'network.http.max-persistent-connections-per-server': 6,   // its default, as the tests rely on it
 };
@@ -24,9 +25,13 @@ export async function launch(name) {
   return name === 'chromium' ? launchChromium() : launchFirefox();
 }
 
+// Firefox reports connections that fail as errors of the page, which here they are not.
 function watched(page) {
   page.faults = [];
-  page.on('pageerror', (error) => page.faults.push(error.message));
+  page.on('pageerror', (error) => {
+    if (!/establish a connection|was interrupted while/.test(error.message))
+      page.faults.push(error.message);
+  });
   return page;
 }
 
@@ -40,6 +45,8 @@ async function launchChromium() {
       return {
         close: () => context.close(),
         devtools: (page) => context.newCDPSession(page),
+        offline: (on) => context.setOffline(on),
+        hang: hangChromium,
         async newPage(url) {
           const page = watched(await context.newPage());
           await page.goto(url);
@@ -60,6 +67,7 @@ async function launchFirefox() {
       const context = await browser.createBrowserContext();
       return {
         close: () => context.close(),
+        hang: hangFirefox,
         async newPage(url) {
           const page = watched(await context.newPage());
           await page.goto(url);
@@ -68,4 +76,34 @@ async function launchFirefox() {
       };
     },
   };
+}
+
+// hang(page, site, latch) makes a page's thread stand still; `wake()` of what it returns ends that,
+// and resolves when the page runs again.
+
+// Until a row of the channel `latch` comes.
+async function hangChromium(page, site, latch) {
+  const asleep = page.evaluate((url) => {
+    const ask = new XMLHttpRequest();
+    ask.open('GET', url, false);
+    ask.setRequestHeader('Accept', 'application/json');
+    ask.send();
+  }, site.events(`channel=${latch}&wait=60`));
+  return {
+    wake() {
+      site.insert({ channel: latch, data: 'wake' });
+      return asleep;
+    },
+  };
+}
+
+// For some seconds: Firefox goes on with a page's other events during a synchronous request, and
+// nothing else that blocks can be ended from outside.
+async function hangFirefox(page) {
+  const asleep = page.evaluate(() => {
+    const end = Date.now() + 6000;
+    while (Date.now() < end)
+      ;
+  });
+  return { wake: () => asleep };
 }

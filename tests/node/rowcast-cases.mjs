@@ -10,7 +10,7 @@ import { launch } from './browsers.mjs';
 import { ROWCAST, Site, until } from './harness.mjs';
 
 // The page's patience, scaled to tests.
-export const QUICK = { open: 3000, retry: 100, retryMax: 400, life: 600, answer: 600, upgrade: 500, wait: 3000,
+const QUICK = { open: 3000, retry: 100, retryMax: 400, life: 1000, answer: 1500, upgrade: 500, wait: 3000,
   poll: 100, refused: 600000 };
 
 export function stage(browserName, server, ...options) {
@@ -35,7 +35,8 @@ export function stage(browserName, server, ...options) {
   afterEach(async () => {
     await it.context.close();
     const faults = it.pages.flatMap((page) => page.faults);
-    await until(() => 'all streams are closed', async () => (await it.site.streams()) === 0);
+    if (it.site.web.alive)
+      await it.streams(0);
     assert.deepEqual(faults, []);
   });
 
@@ -91,20 +92,21 @@ export function stage(browserName, server, ...options) {
     });
   };
 
-  it.leader = async (pages) => {
+  // The page that holds the lock, of these.
+  it.leader = (pages) => until('one of the pages leads', async () => {
     for (const page of pages) {
-      const held = await page.evaluate(async () => (await navigator.locks.query()).held.map((lock) => lock.clientId));
-      const own = await page.evaluate(() => new Promise((resolve) => {
+      const leads = await page.evaluate(() => new Promise((resolve) => {
         navigator.locks.request(`who-${Math.random()}`, async (lock) => {
-          const all = (await navigator.locks.query()).held;
-          resolve(all.find((one) => one.name === lock.name).clientId);
+          const { held } = await navigator.locks.query();
+          const own = held.find((one) => one.name === lock.name).clientId;
+          resolve(held.some((one) => one.name.startsWith('rowcast:') && one.clientId === own));
         });
       }));
-      if (held.includes(own))
+      if (leads)
         return page;
     }
-    throw new Error('no page leads');
-  };
+    return null;
+  });
 
   return it;
 }
@@ -181,24 +183,19 @@ export function browserCases(name, it) {
       await it.opened();
     const leader = await it.leader(it.pages);
     const others = it.pages.filter((page) => page !== leader);
-    const latch = `latch-${it.channel}`;
     it.insert(1, 5);
-    // The page's thread stands still until a row of the latch comes.
-    const asleep = leader.evaluate((url) => {
-      const ask = new XMLHttpRequest();
-      ask.open('GET', url, false);
-      ask.setRequestHeader('Accept', 'application/json');
-      ask.send();
-    }, it.site.events(`channel=${latch}&wait=60`));
-    it.insert(6, 20);
-    await it.complete(others);
-    const next = await it.leader(others);
-    it.insert(1, 1, { channel: latch });
-    await asleep;
+    await it.complete(it.pages);
+    const sleeper = await it.context.hang(leader, it.site, `latch-${it.channel}`);
+    try {
+      it.insert(6, 20);
+      await it.complete(others);
+      await it.leader(others);
+    } finally {
+      await sleeper.wake();
+    }
     it.insert(21, 30);
     await it.complete(it.pages);
     await it.streams(1);
-    assert.equal(await it.leader(it.pages), next);
   });
 
   test(`${name}: tabs of different channels and types share one connection, and each gets its own`, async () => {
@@ -440,12 +437,57 @@ export function browserCases(name, it) {
     const leader = await it.leader(pages);
     assert.equal(await leader.evaluate(() => { window.rows.close(); return window.rows.state; }), 'closed');
     const other = pages.find((page) => page !== leader);
-    await until('the other leads', async () => (await it.leader([other]).catch(() => null)) === other);
+    await it.leader([other]);
     it.insert(1, 3);
     await it.complete([other]);
     assert.deepEqual(await leader.evaluate(() => window.got), []);
     await other.evaluate(() => window.rows.close());
     await it.streams(0);
+  });
+}
+
+// What only Chromium's DevTools can do to a tab.
+export function chromiumCases(name, it) {
+  test(`${name}: the leading tab is frozen; another takes over, and after it thaws nobody has a row twice`, async () => {
+    for (let n = 0; n < 3; n++)
+      await it.opened();
+    const leader = await it.leader(it.pages);
+    const others = it.pages.filter((page) => page !== leader);
+    const devtools = await it.context.devtools(leader);
+    it.insert(1, 5);
+    await devtools.send('Page.setWebLifecycleState', { state: 'frozen' });
+    it.insert(6, 20);
+    await it.complete(others);
+    await devtools.send('Page.setWebLifecycleState', { state: 'active' });
+    it.insert(21, 30);
+    await it.complete(it.pages);
+    await it.streams(1);
+  });
+
+  test(`${name}: the leading tab crashes; another takes over`, async () => {
+    for (let n = 0; n < 3; n++)
+      await it.opened();
+    const leader = await it.leader(it.pages);
+    const others = it.pages.filter((page) => page !== leader);
+    it.insert(1, 5);
+    const crashed = new Promise((resolve) => { leader.once('crash', resolve); });
+    (await it.context.devtools(leader)).send('Page.crash').catch(() => {});
+    await crashed;
+    it.insert(6, 20);
+    await it.complete(others);
+    await it.streams(1);
+  });
+
+  test(`${name}: a tab that was offline says so, and goes on`, async () => {
+    const page = await it.opened();
+    it.insert(1, 3);
+    await it.complete([page]);
+    await it.context.offline(true);
+    await it.state(page, 'offline');
+    it.insert(4, 9);
+    await it.context.offline(false);
+    await it.state(page, 'open');
+    await it.complete([page]);
   });
 }
 
