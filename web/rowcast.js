@@ -265,7 +265,7 @@ const OPEN_WITH = {
     hear('rowcast:gap', (data) => link.gap(data));
     hear('rowcast:too-large', (data, text) => link.rows([{ id: data.id, channel: null,
       event: 'rowcast:too-large', data: text, created_at: null }]));
-    for (const type of link.covers.types ?? ['message'])
+    for (const type of link.covers.types)
       hear(type, (row) => link.rows([row]));
     source.addEventListener('error', () => {
       // After a stream that was open the browser comes back by itself, at the time that the
@@ -316,13 +316,14 @@ const isStream = (transport) => transport === 'eventsource' || transport === 'fe
 class Link {
   open = false;
   heardAt = Date.now();
+  answers = 0;            // JSON documents
   #abort = new AbortController();
 
   constructor(source, transport, want, params) {
     this.source = source;
     this.settings = source.settings;
     this.transport = transport;
-    this.covers = { channels: want.channels, types: transport === 'eventsource' ? want.types ?? ['message'] : null };
+    this.covers = { channels: want.channels, types: transport === 'eventsource' ? want.types : null };
     this.params = params;
     this.signal = this.#abort.signal;
   }
@@ -378,6 +379,7 @@ class Link {
   }
 
   page(page) {
+    this.answers++;
     if (!this.open)
       this.opened(page.last_event_id);
     if (page.gap)
@@ -405,6 +407,7 @@ class Source {
   #bad = new Set();       // transports that did not work here
   #failures = 0;
   #oddities = 0;          // times that EventSource failed where JSON did not
+  #cuts = 0;              // times that a long poll's first request that waits was cut
   #upgrades = 0;
   #beatMs = 0;            // the server's heartbeat; 0: not known yet
   #ticketRenewed = false;
@@ -429,9 +432,13 @@ class Source {
     this.#drop();
   }
 
-  // More is wanted. Rows of it may have passed unheard, so it starts again from the cursor.
-  restart() {
+  // Perhaps more is wanted now. Rows of it may have passed unheard: start again from the cursor.
+  // Returns whether what is open serves all. (What is not open yet looks again when it is.)
+  want() {
+    if (this.covers === null || covers(this.covers, this.host.want()))
+      return true;
     this.#timer('retry', 20, () => this.#connect());
+    return false;
   }
 
   // Something happened that makes it likely that the connection is gone, or can be had now.
@@ -469,6 +476,7 @@ class Source {
       this.#planUpgrade();
     this.#say(isStream(link.transport) ? 'open' : 'fallback');
     this.#watch();
+    this.want();
   }
 
   rows(rows) {
@@ -508,8 +516,11 @@ class Source {
     }
     const wasOpen = link.open;
     this.#drop();
-    if (link.transport === 'longpoll' && wasOpen && !failure.refused && ++this.#oddities > 1)
-      this.#bad.add('longpoll');   // something between ends requests that wait
+    if (link.transport === 'longpoll' && wasOpen) {
+      this.#cuts = link.answers === 1 ? this.#cuts + 1 : 0;
+      if (this.#cuts > 1)
+        this.#bad.add('longpoll');   // something between ends requests that wait
+    }
     if (link.transport === 'eventsource' && !wasOpen)
       failure = await this.#ask(link, failure);
     if (!this.#stopped && this.#link === null)
@@ -549,11 +560,9 @@ class Source {
   }
 
   #usable() {
-    const able = this.settings.transports.filter((name) => (name === 'eventsource'
-      ? typeof EventSource === 'function' : typeof fetch === 'function'));
     const all = this.host.want().types === null;
-    const sound = able.filter((name) => !(all && name === 'eventsource'));
-    return sound.length > 0 ? sound : able;
+    return this.settings.transports.filter((name) => (name === 'eventsource'
+      ? typeof EventSource === 'function' && !all : typeof fetch === 'function'));
   }
 
   async #connect() {
@@ -773,6 +782,7 @@ class Share {
         this.alive();
         this.host.stepDown();
         this.#request(false);
+        this.host.ask();
       } else {
         this.leave();
         this.host.alone();          // a browser that has locks and does not give them
@@ -847,7 +857,7 @@ export class Rowcast extends EventTarget {
   #checked = false;        // the server has said that this tab may read its channels
   #queue = null;           // feeds that wait while what was missed is being fetched; null: live
   #catching = new AbortController();
-  #timer = 0;
+  #alarm = new AbortController();   // ends a pause between two attempts
   #active = false;
   #status = { state: 'connecting', transport: null, error: null, delay: null };
   #handlers = {};
@@ -962,10 +972,14 @@ export class Rowcast extends EventTarget {
       this.#listening.push([target ?? globalThis, type, fn]);
     };
     const { window, document } = globalThis;
-    const wake = () => (this.#source ? this.#source.wake() : this.#share?.look());
-    hear(window, 'online', () => this.#source?.wake(true));
+    const wake = (sure) => {
+      this.#alarm.abort();
+      this.#source?.wake(sure);
+      this.#share?.look();
+    };
+    hear(window, 'online', () => wake(true));
     hear(window, 'offline', () => this.#source?.offline());
-    hear(document, 'visibilitychange', () => document.visibilityState === 'visible' && wake());
+    hear(document, 'visibilitychange', () => document.visibilityState === 'visible' && wake(false));
     // A page that is put aside (back/forward cache, frozen) lets go of everything, so that another
     // tab leads at once and the browser may keep the page.
     hear(window, 'pagehide', () => this.#suspend());
@@ -977,12 +991,12 @@ export class Rowcast extends EventTarget {
   #suspend() {
     this.#active = false;
     this.#share?.post({ kind: 'bye', tab: this.#id });
-    this.stepDown();
+    this.#stepDown();
     this.#share?.leave();
     this.#share = null;
     this.#catching.abort();
+    this.#alarm.abort();
     this.#queue = null;
-    clearTimeout(this.#timer);
   }
 
   #resume() {
@@ -997,48 +1011,57 @@ export class Rowcast extends EventTarget {
   }
 
   #join() {
-    const { url, withCredentials, throttle, ticket, share } = this.#settings;
+    const { url, withCredentials, throttle, ticket, transports, share } = this.#settings;
     if (share === false || !Share.possible) {
-      this.lead();
+      this.#lead();
       return;
     }
-    const name = `rowcast:${JSON.stringify([url, withCredentials, throttle,
+    const name = `rowcast:${JSON.stringify([url, withCredentials, throttle, transports,
       typeof ticket === 'string' ? ticket : null, share])}`;
-    this.#share = new Share(name, this);
+    this.#share = new Share(name, this.#host());
     try {
       this.#share.join();
     } catch {
-      this.alone();
+      this.#alone();
     }
   }
 
-  // --- leading (the host of Source and Share; no part of the page's interface)
+  // --- leading
 
-  get settings() { return this.#settings; }
-
-  want() {
-    return union([this.#mine(), ...this.#wants.values()]);
+  // What Source and Share call.
+  #host() {
+    return {
+      settings: this.#settings,
+      want: () => union([this.#mine(), ...this.#wants.values()]),
+      feed: (part) => this.#feed(part),
+      refused: (failure) => this.#refused(failure),
+      lead: () => this.#lead(),
+      alone: () => this.#alone(),
+      stepDown: () => this.#stepDown(),
+      ask: () => this.#ask(),
+      heard: (message) => this.#heard(message),
+    };
   }
 
-  lead() {
+  #lead() {
     this.#leader = this.#id;
     this.#wants.clear();
-    this.#source = new Source(this, this.#cursor);
+    this.#source = new Source(this.#host(), this.#cursor);
   }
 
-  alone() {
+  #alone() {
     this.#share?.leave();
     this.#share = null;
-    this.lead();
+    this.#lead();
   }
 
-  stepDown() {
+  #stepDown() {
     this.#source?.stop();
     this.#source = null;
     this.#leader = null;
   }
 
-  feed(part) {
+  #feed(part) {
     const source = this.#source;
     const feed = { kind: 'feed', lead: this.#id, ...part };
     // While Source's constructor runs there is no source yet: it is connecting.
@@ -1051,7 +1074,7 @@ export class Rowcast extends EventTarget {
 
   // The server refuses what is asked for together. Perhaps another tab's channel is to blame: all
   // others check theirs by themselves, and this one goes on with its own.
-  refused(failure) {
+  #refused(failure) {
     if (this.#wants.size > 0) {
       this.#wants.clear();
       this.#share.post({ kind: 'recheck' });
@@ -1064,35 +1087,46 @@ export class Rowcast extends EventTarget {
   }
 
   // This tab may not read: another one may, so it does not keep the lock.
-  #standAside(failure) {
+  async #standAside(failure) {
+    if (!this.#active)
+      return;
     const delay = this.#settings.timeouts.refused;
-    this.stepDown();
+    this.#stepDown();
     this.#share?.leave();
     this.#share = null;
     this.#setStatus({ state: 'retrying', transport: null, error: failure.detail, delay });
-    this.#timer = setTimeout(() => this.#join(), delay);
+    await this.#pause(delay);
+    if (this.#active && this.#share === null)
+      this.#join();
+  }
+
+  #pause(ms) {
+    this.#alarm = new AbortController();
+    return sleep(ms, this.#alarm.signal);
   }
 
   // --- following
 
   #mine() {
-    return { channels: this.#settings.channels, types: this.#types.has('*') ? null : [...this.#types] };
+    const { channels, transports } = this.#settings;
+    const all = this.#types.has('*') && transports.some((name) => name !== 'eventsource');
+    return { channels, types: all ? null : [...this.#types] };
   }
 
   // A listener for another type has come.
   #wantMore() {
-    if (this.#source && !(this.#source.covers && covers(this.#source.covers, this.#mine())))
-      this.#source.restart();
+    if (this.#source)
+      this.#source.want();
     else if (this.#share && this.#checked)
-      this.ask();
+      this.#ask();
   }
 
-  ask() {
+  #ask() {
     this.#share?.post({ kind: 'hello', tab: this.#id, era: this.#cursor.era,
       want: this.#checked ? this.#mine() : null });
   }
 
-  heard(message) {
+  #heard(message) {
     if (this.#source !== null)
       this.#heardLeading(message);
     else if (message.kind === 'feed')
@@ -1109,10 +1143,8 @@ export class Rowcast extends EventTarget {
     this.#source.era = Math.max(this.#source.era, era);
     if (want !== null)
       this.#wants.set(tab, want);
-    if (this.#source.covers && !covers(this.#source.covers, this.want()))
-      this.#source.restart();
-    else
-      this.feed({ era: this.#source.era, from: this.#source.cursor, to: this.#source.cursor, rows: [], gap: null });
+    if (this.#source.want())
+      this.#feed({ era: this.#source.era, from: this.#source.cursor, to: this.#source.cursor, rows: [], gap: null });
   }
 
   #heardFollowing(feed) {
@@ -1127,9 +1159,9 @@ export class Rowcast extends EventTarget {
     if (this.#queue === null && feed.covers === null)
       this.#setStatus({ ...feed.status, transport: null });
     if (isNew)
-      this.ask();
+      this.#ask();
     if (feed.covers !== null && !this.#checked && this.#queue === null)
-      this.#catchUp(null, () => { this.#checked = true; this.ask(); });
+      this.#catchUp(null, () => { this.#checked = true; this.#ask(); });
   }
 
   // --- taking feeds in
@@ -1145,10 +1177,11 @@ export class Rowcast extends EventTarget {
       return;
     // What EventSource says of a row that is too large does not name its channel; JSON does.
     const unclear = feed.rows.some((row) => row.event === 'rowcast:too-large' && row.channel === null)
-      && this.#settings.channels.length > 0 && this.#wants.size + (this.#source ? 0 : 1) > 0;
+      && this.#settings.channels.length > 0 && (this.#source === null || this.#wants.size > 0)
+      && Number(feed.to) > Number(this.#cursor.id);
     const taken = unclear ? { missed: 'rows' } : this.#cursor.take(feed);
     if (taken.missed === 'nothing')
-      this.ask();                 // tells the leader of the newer era
+      this.#ask();                 // tells the leader of the newer era
     else if (taken.missed)
       this.#catchUp(unclear ? { ...feed, from: feed.to } : feed, () => {});
     else
@@ -1172,7 +1205,7 @@ export class Rowcast extends EventTarget {
         const { retry, retryMax, refused } = this.#settings.timeouts;
         const delay = failure.refused ? refused : backoff(++failures, retry, retryMax);
         this.#setStatus({ state: 'retrying', transport: null, error: failure.detail, delay: Math.round(delay) });
-        await sleep(delay, signal);
+        await this.#pause(delay);
       }
       if (signal.aborted)
         return;

@@ -282,8 +282,9 @@ Include ${this.shipped('apache/rowcast.conf')}
   }
 
   // A proxy before the web server that keeps every answer back until it is complete, whatever
-  // headers say (buffering false: one that does not). Called again it changes the running one.
-  async proxy(buffering) {
+  // headers say (buffering false: one that does not), and ends what is silent for `seconds`.
+  // Called again it changes the running one.
+  async proxy(buffering, seconds = 60) {
     const first = this.front === undefined;
     this.frontPort ??= await freePort();
     const conf = path.join(this.dir, 'nginx.conf');
@@ -305,6 +306,7 @@ http {
     listen 127.0.0.1:${this.frontPort};
     location / {
       proxy_pass http://127.0.0.1:${this.port};
+      proxy_read_timeout ${seconds}s;
       proxy_buffering ${buffering ? 'on' : 'off'};
       ${buffering ? 'proxy_ignore_headers X-Accel-Buffering;' : ''}
     }

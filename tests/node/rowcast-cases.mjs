@@ -17,7 +17,8 @@ export function stage(browserName, server, ...options) {
   const it = { site: null, browser: null, context: null, pages: [] };
 
   before(async () => {
-    it.site = await Site.behind(server, '--heartbeat', '1', '--retry', '200', ...options);
+    it.site = await Site.behind(server, '--heartbeat', '1', '--retry', '200', '--max-event-bytes', '64K',
+      ...options);
     it.browser = await launch(browserName);
   });
 
@@ -364,6 +365,59 @@ export function browserCases(name, it) {
     assert.equal(await pages[0].evaluate(() => window.rows.transport), 'eventsource');
     it.insert(6, 9);
     await it.complete(pages);
+  });
+
+  test(`${name}: where requests that wait are cut it polls`, async () => {
+    const origin = await it.site.proxy(true, 1);
+    const page = await it.open({ transports: ['longpoll', 'poll'] }, ['message'], { origin });
+    await until('it polls', () => page.evaluate(() => window.rows.transport === 'poll'));
+    it.insert(1, 5);
+    await it.complete([page]);
+  });
+
+  test(`${name}: a row that is too large is told to the tabs of its channel only`, async () => {
+    const c = it.channel;
+    const types = ['message', 'rowcast:too-large'];
+    const [one, two] = [await it.opened({ channels: [`${c}.one`] }, types), await it.opened({ channels: [`${c}.two`] }, types)];
+    for (const channel of ['one', 'two'])
+      it.insert(1, 3, { channel: `${c}.${channel}` });
+    const id = it.site.insert({ channel: `${c}.one`, data: 'x'.repeat(70000) });
+    for (const channel of ['one', 'two'])
+      it.insert(4, 5, { channel: `${c}.${channel}` });
+    await it.complete([two], { where: `channel = '${c}.two'`, marker: false });
+    await until('the last row is there', () => one.evaluate(() => window.got.at(-1)?.endsWith('number 5')));
+    const got = await one.evaluate(() => window.got);
+    assert.equal(got.length, 6);
+    assert.match(got[3], new RegExp(`^${id} .* rowcast:too-large \\{"id":"${id}","bytes":70000,`));
+    await it.streams(1);
+  });
+
+  test(`${name}: a channel that one tab may not read is refused to that tab only`, async () => {
+    await it.site.rowcast.stop();
+    it.site.env = { ROWCAST_CHANNELS: `${it.channel}*` };
+    await it.site.startRowcast();
+    try {
+      const good = await it.opened();
+      const bad = await it.open({ channels: [it.channel, 'secret'] });
+      await it.state(bad, 'retrying');
+      assert.equal((await bad.evaluate(() => window.states.at(-1).error)).status, 403);
+      const more = await it.opened({ channels: [`${it.channel}.more`] });
+      it.insert(1, 5);
+      await it.complete([good]);
+      it.insert(1, 5, { channel: `${it.channel}.more` });
+      await it.complete([more], { where: `channel = '${it.channel}.more'`, marker: false });
+      await it.streams(1);
+      // The other way round: the tab that may not read is the first, and must not keep the lead.
+      for (const page of [good, more])
+        await page.evaluate(() => window.rows.close());
+      const last = await it.opened();
+      it.insert(6, 9);
+      await it.complete([last], { skip: 6 });
+    } finally {
+      it.site.env = {};
+      await it.site.rowcast.stop();
+      await it.site.startRowcast();
+    }
   });
 
   test(`${name}: without EventSource it reads NDJSON; types that nobody named come too`, async () => {
