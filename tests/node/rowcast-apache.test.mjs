@@ -1,7 +1,6 @@
-// rowcast-apache.test.mjs - rowcast.js behind Apache, where the web server matters, in Firefox.
-// (Chromium and Firefox differ in what they make of a stopped server; lighttpd has both.)
+// rowcast-apache.test.mjs - rowcast.js behind Apache, where the web server matters.
 import { lastCase, serverCases, stage } from './rowcast-cases.mjs';
 
-const it = stage(process.env.ROWCAST_TEST_BROWSER ?? 'firefox', 'apache');
+const it = stage('chromium', 'apache');
 serverCases('apache', it);
 lastCase('apache', it);
