@@ -577,9 +577,9 @@ class Source {
     if (!['retrying', 'offline'].includes(this.state))
       this.#say('connecting');
     const link = await this.#open(usable.find((name) => !this.#bad.has(name)), (made) => { this.#link = made; });
-    if (link !== null) {
+    // It may have failed at once, and another may be on its way.
+    if (link !== null && link === this.#link && !link.open)
       this.#timer('open', this.settings.timeouts.open, () => this.#unanswered(link));
-    }
   }
 
   async #open(transport, keep) {
@@ -619,7 +619,7 @@ class Source {
     const { upgrade, upgradeMax, open } = this.settings.timeouts;
     this.#timer('upgrade', backoff(++this.#upgrades, upgrade, upgradeMax), async () => {
       const trial = await this.#open(target, (made) => { this.#trial = made; });
-      if (trial !== null)
+      if (trial !== null && trial === this.#trial)
         this.#timer('upgrade', open, () => this.#dropTrial());
     });
   }
