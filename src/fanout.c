@@ -233,7 +233,7 @@ fanout_batch(void *arg, const struct store_marks *marks, int64_t tail, int64_t l
     hub->batch_broken = false;
     hub->batch_rows = 0;
 
-    hub->tail = tail;
+    hub_set_tail(hub, tail);
     if (marks->low_water > window_floor(hub->window) && marks->low_water > marks->base)
         window_drop_up_to(hub->window, marks->low_water);
     window_trim(hub->window, tail);
@@ -249,7 +249,7 @@ fanout_reset(void *arg, const struct store_marks *marks)
     struct hub *hub = arg;
     hub->epoch++;
     audiences_each(hub->audiences, fall_behind, hub);
-    hub->tail = marks->tail;
+    hub_set_tail(hub, marks->tail);
     window_reset(hub->window, marks->tail);
     hub->page.audience = NULL;
 }

@@ -137,9 +137,9 @@ hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config *config,
     hub->feed = feed;
     hub->config = *config;
     hub->log = log;
-    hub->tail = feed_tail(feed);
     hub->counters = &hub->config.counters[hub->config.worker];
     hub->counters->streams = hub->counters->behind = 0; /* a worker may have died here */
+    hub_set_tail(hub, feed_tail(feed));
     queue_init(&hub->quiet);
     queue_init(&hub->stuck);
     queue_init(&hub->ready);
@@ -196,6 +196,7 @@ hub_totals(const struct hub *hub, struct hub_counters *totals)
             sum[word] += one[word];
     }
     totals->rows = hub->counters->rows; /* each worker sees all of them */
+    totals->tail = hub->counters->tail;
 }
 
 static void

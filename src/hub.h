@@ -28,7 +28,7 @@ struct hub_config {
     size_t worker;                 /* which one is this hub's */
 };
 
-/* Written by one hub, read by all workers' reports: aligned 64-bit words in shared memory. */
+/* Written by one worker, read by all workers' reports: aligned 64-bit words in shared memory. */
 struct hub_counters {
     uint64_t streams; /* open now */
     uint64_t behind;  /* of them in the catch-up queue */
@@ -40,6 +40,10 @@ struct hub_counters {
     uint64_t bytes;  /* written to streams, framing counted */
     uint64_t rows;   /* seen by the feed */
     uint64_t gaps;
+    uint64_t tail; /* rows up to it were handed to this worker's streams */
+    uint64_t
+        pruned_rows; /* by --keep-age and --keep-rows; written by retention.c's thread */
+    uint64_t prunes; /* its transactions */
 };
 
 /* Returns NULL with *error. feed must outlive the hub and be started with hub_feed_handlers. */

@@ -23,6 +23,7 @@
 #include "hub.h"
 #include "log.h"
 #include "report.h"
+#include "retention.h"
 
 /* Descriptors that are not streams: the database, its WAL and -shm, sockets, timers, short
  * requests. */
@@ -40,6 +41,7 @@ struct serve {
     struct hub *hub;
     struct gateway *gateway;
     struct cgi *cgi;
+    struct retention *retention; /* NULL: rows are not deleted here */
     uv_signal_t signals[2];
     uv_timer_t drain;
     uv_prepare_t done; /* CGI: looks whether the answer is out */
@@ -229,6 +231,7 @@ close_leftover(uv_handle_t *handle, void *arg)
 static void
 serve_fini(struct serve *serve)
 {
+    retention_free(serve->retention);
     gateway_free(serve->gateway);
     hub_free(serve->hub);
     feed_free(serve->feed);
@@ -295,6 +298,33 @@ serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
     if (serve->hub == NULL)
         return -1;
     return feed_start(serve->feed, hub_feed_handlers(), serve->hub, error);
+}
+
+struct retention_config
+serve_retention(const struct serve_settings *settings, struct hub_counters *counters)
+{
+    return (struct retention_config){.path = settings->db,
+                                     .table = settings->table,
+                                     .keep_age_ms = settings->keep_age_ms,
+                                     .keep_rows = settings->keep_rows,
+                                     .tail = &counters->tail,
+                                     .pruned_rows = &counters->pruned_rows,
+                                     .prunes = &counters->prunes};
+}
+
+/* Of several workers the first one does it for all; a CGI process is gone too soon. */
+static int
+serve_init_retention(struct serve *serve, struct error *error)
+{
+    const struct serve_worker *worker = serve->worker;
+    struct retention_config config =
+        serve_retention(serve->settings, &worker->counters[worker->number]);
+    if (retention_check(&config, feed_marks(serve->feed), error) != 0)
+        return -1;
+    if ((config.keep_age_ms == 0 && config.keep_rows == 0) || worker->number != 0)
+        return 0;
+    serve->retention = retention_new(&config, &serve->log, error);
+    return serve->retention == NULL ? -1 : 0;
 }
 
 static void
@@ -365,6 +395,8 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
         return -1;
     signal(SIGPIPE, SIG_IGN);
     int result = serve_init_hub(&serve, descriptors, error);
+    if (result == 0 && kind == SERVE_FASTCGI)
+        result = serve_init_retention(&serve, error);
     if (result == 0)
         result = kind == SERVE_CGI
                      ? serve_init_cgi(&serve, error)

@@ -25,6 +25,7 @@
 
 #include "hub.h"
 #include "log.h"
+#include "retention.h"
 
 /* A worker that dies younger than this is not started again at once: what kills it may still be
  * there. */
@@ -170,20 +171,26 @@ workers_watch(struct workers *workers)
 
 /* What no worker could serve either is said once, before there are any. */
 static int
-workers_check(const struct serve_settings *settings, struct error *error)
+workers_check(const struct workers *workers, struct error *error)
 {
+    const struct serve_settings *settings = workers->settings;
     struct store_config config = {
         .path = settings->db, .table = settings->table, .mode = STORE_READ};
     bool busy = false;
     struct store *store = store_open(&config, &busy, error);
+    int result = store != NULL || busy ? 0 : -1;
+    struct store_marks marks;
+    struct retention_config retention = serve_retention(settings, workers->counters);
+    if (store != NULL && store_read_marks(store, &marks, error) == STORE_OK)
+        result = retention_check(&retention, &marks, error);
     store_close(store); /* no connection may be carried over a fork */
-    return store != NULL || busy ? 0 : -1;
+    return result;
 }
 
 static int
 workers_supervise(struct workers *workers, struct error *error)
 {
-    if (workers_check(workers->settings, error) != 0)
+    if (workers_check(workers, error) != 0)
         return -1;
     sigemptyset(&workers->signals);
     sigaddset(&workers->signals, SIGTERM);
