@@ -166,6 +166,21 @@ feed_reopen(struct feed *feed)
     log_line(feed->log, LOG_INFO, "database reopened");
 }
 
+int
+feed_reload(struct feed *feed, struct error *error)
+{
+    bool busy = false;
+    struct store *store = store_open(&feed->config, &busy, error);
+    if (store == NULL)
+        return -1;
+    store_close(feed->store);
+    feed->store = store;
+    feed->doubtful = false;
+    feed->more = true;
+    feed_look(feed);
+    return 0;
+}
+
 static bool
 on_watch(void *arg, bool is_tick)
 {

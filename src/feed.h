@@ -41,6 +41,10 @@ struct feed *feed_new(uv_loop_t *loop, const struct store_config *config,
 int feed_start(struct feed *feed, const struct feed_handlers *handlers, void *arg,
                struct error *error);
 
+/* Opens the database anew (SIGHUP): what is at the path now is read from then on, and streams stay
+ * open. When it cannot be opened the old connection is kept. Returns 0, or -1 with *error. */
+int feed_reload(struct feed *feed, struct error *error);
+
 /* Looks now: what was committed before this call is handed out when it returns, unless the
  * database is locked (or there is more than a page of it). True when something was new. */
 bool feed_look(struct feed *feed);

@@ -5,7 +5,7 @@
  * follows the time that it holds the write lock (efforts); between two batches the writer has the
  * lock to itself for some times as long. SQLite's own busy handler would wait up to 100 ms between
  * two attempts, which against a writer that never rests is hardly ever the right moment; looking
- * every 250 µs costs a few µs each and finds the gap. The thread is not niced: asleep with the
+ * every 100 µs costs a few µs each and finds the gap. The thread is not niced: asleep with the
  * lock held it would hold the writer up.
  *
  * What it does not do: delete a row that its own process has not read yet, so that a stream that
@@ -21,17 +21,17 @@
 
 #define BATCH_FIRST 100
 #define BATCH_MIN 64 /* a commit that syncs takes its time however few the rows */
-#define BATCH_MAX 4000
+#define BATCH_MAX 8000
 #define PAUSE_MIN_US 500
 
 #define ROUND_MS 1000     /* between two rounds */
 #define ROUND_BUSY_MS 100 /* after one that deleted something */
 #define RETRY_MAX_MS 60000
 
-#define BUSY_FIRST_US 250
-#define BUSY_FINE_LOOKS 200 /* then rarer */
+#define BUSY_FIRST_US 100
+#define BUSY_FINE_LOOKS 500 /* then rarer */
 #define BUSY_LATER_US 2000
-#define BUSY_LOOKS_MAX 1200 /* about two seconds; then not before the next round */
+#define BUSY_LOOKS_MAX 1500 /* about two seconds; then not before the next round */
 
 #define WAL_LARGE_BYTES                                                                    \
     (16 * 1024 * 1024) /* SQLite starts anew at 4 MB when nobody is in the way */
@@ -48,7 +48,7 @@ static const struct effort {
     int batches;       /* in a row, from which on it applies */
     int64_t lock_us;   /* what a batch should take */
     uint64_t pause_us; /* for each 1000 µs of it */
-} efforts[] = {{0, 2000, 4000}, {50, 4000, 1000}, {100, 8000, 500}};
+} efforts[] = {{0, 2000, 4000}, {50, 4000, 1000}, {100, 8000, 500}, {200, 16000, 300}};
 
 struct retention {
     struct retention_config config;

@@ -29,6 +29,7 @@
  * requests. */
 #define SERVE_SPARE_DESCRIPTORS 64
 #define DRAIN_LOOK_MS 10
+#define SIGNALS 3
 
 extern char **environ;
 
@@ -42,7 +43,7 @@ struct serve {
     struct gateway *gateway;
     struct cgi *cgi;
     struct retention *retention; /* NULL: rows are not deleted here */
-    uv_signal_t signals[2];
+    uv_signal_t signals[SIGNALS];
     uv_timer_t drain;
     uv_prepare_t done; /* CGI: looks whether the answer is out */
     uint64_t drain_began_ms;
@@ -212,6 +213,26 @@ on_signal(uv_signal_t *handle, int signum)
     uv_timer_start(&serve->drain, on_drain_look, 0, DRAIN_LOOK_MS);
 }
 
+/* What SIGHUP asks for: everything that was opened or read at the start and may have been put
+ * in another place since. Streams stay open and lose nothing; what cannot be read anew stays
+ * as it was. */
+static void
+serve_reload(struct serve *serve)
+{
+    struct error error = {""};
+    log_line(&serve->log, LOG_INFO, "SIGHUP: reopening");
+    if (feed_reload(serve->feed, &error) != 0)
+        log_line(&serve->log, LOG_WARN, "the database stays as it is: %s", error.text);
+    retention_reload(serve->retention);
+}
+
+static void
+on_reload_signal(uv_signal_t *handle, int signum)
+{
+    (void)signum;
+    serve_reload(handle->data);
+}
+
 static void
 on_cgi_turn(uv_prepare_t *prepare)
 {
@@ -237,7 +258,7 @@ serve_fini(struct serve *serve)
     feed_free(serve->feed);
     cgi_free(serve->cgi);
     uv_close((uv_handle_t *)&serve->drain, NULL);
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < SIGNALS; i++)
         uv_close((uv_handle_t *)&serve->signals[i], NULL);
     uv_close((uv_handle_t *)&serve->done, NULL);
     uv_run(&serve->loop, UV_RUN_DEFAULT);
@@ -257,7 +278,7 @@ serve_init_loop(struct serve *serve, struct error *error)
         return error_set(error, "cannot start the event loop");
     uv_timer_init(&serve->loop, &serve->drain);
     uv_prepare_init(&serve->loop, &serve->done);
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < SIGNALS; i++) {
         uv_signal_init(&serve->loop, &serve->signals[i]);
         serve->signals[i].data = serve;
     }
@@ -369,8 +390,10 @@ serve_init_cgi(struct serve *serve, struct error *error)
 
 /* After the gateway, since libfcgi's start replaces handlers (FCGX_Init). */
 static void
-serve_init_signals(struct serve *serve)
+serve_init_signals(struct serve *serve, enum serve_kind kind)
 {
+    if (kind == SERVE_FASTCGI)
+        uv_signal_start(&serve->signals[2], on_reload_signal, SIGHUP);
     uv_signal_start(&serve->signals[0], on_signal, SIGTERM);
     uv_signal_start(&serve->signals[1], on_signal, SIGINT);
     signal(SIGPIPE, SIG_IGN);
@@ -394,6 +417,8 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
     if (serve_init_loop(&serve, error) != 0)
         return -1;
     signal(SIGPIPE, SIG_IGN);
+    if (kind == SERVE_FASTCGI)
+        signal(SIGHUP, SIG_IGN); /* until there is somebody to take it */
     int result = serve_init_hub(&serve, descriptors, error);
     if (result == 0 && kind == SERVE_FASTCGI)
         result = serve_init_retention(&serve, error);
@@ -402,7 +427,7 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
                      ? serve_init_cgi(&serve, error)
                      : serve_init_gateway(&serve, listeners, descriptors, error);
     if (result == 0) {
-        serve_init_signals(&serve);
+        serve_init_signals(&serve, kind);
         uv_run(&serve.loop, UV_RUN_DEFAULT);
     }
     serve_fini(&serve);

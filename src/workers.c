@@ -63,6 +63,7 @@ worker_main(const struct workers *workers, size_t number)
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != workers->parent)
         return 1;
 #endif
+    signal(SIGHUP, SIG_IGN); /* serve.c takes it as soon as it can */
     sigprocmask(SIG_SETMASK, &workers->before, NULL);
     if (serve_run(workers->settings, SERVE_FASTCGI, workers->listeners, &worker, &error) ==
         0)
@@ -164,6 +165,8 @@ workers_watch(struct workers *workers)
         int signum = workers_wait(workers);
         if (signum == SIGTERM || signum == SIGINT)
             return;
+        if (signum == SIGHUP)
+            workers_signal(workers, SIGHUP);
         workers_reap(workers, false);
         workers_refill(workers);
     }
@@ -196,6 +199,7 @@ workers_supervise(struct workers *workers, struct error *error)
     sigaddset(&workers->signals, SIGTERM);
     sigaddset(&workers->signals, SIGINT);
     sigaddset(&workers->signals, SIGCHLD);
+    sigaddset(&workers->signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &workers->signals, &workers->before);
     int result = 0;
     for (size_t i = 0; i < workers->count && result == 0; i++)
