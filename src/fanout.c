@@ -197,6 +197,15 @@ fall_behind(void *arg, struct audience *audience)
     }
 }
 
+/* The batch is out: how late was each row? */
+static void
+note_lag(struct hub *hub, size_t first)
+{
+    int64_t now_ms = wall_clock_ms();
+    for (size_t i = first; i < window_count(hub->window); i++)
+        lag_observe(&hub->counters->lag, window_at(hub->window, i)->row.created_at, now_ms);
+}
+
 void
 fanout_batch(void *arg, const struct store_marks *marks, int64_t tail, int64_t lost)
 {
@@ -230,6 +239,8 @@ fanout_batch(void *arg, const struct store_marks *marks, int64_t tail, int64_t l
     for (size_t i = 0; i < hub->touched_count; i++)
         hub->touched[i]->batch_count = 0;
     hub->touched_count = 0;
+    if (!hub->batch_broken)
+        note_lag(hub, first);
     hub->batch_broken = false;
     hub->batch_rows = 0;
 

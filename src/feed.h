@@ -60,6 +60,16 @@ const char *feed_trouble(const struct feed *feed);
 /* As feed_trouble, but a lock counts only once it has lasted for a while: for health checks. */
 const char *feed_lasting_trouble(const struct feed *feed);
 
+/* Reads the table in any case, after a look; what it comes to is told by the two above. */
+void feed_probe(struct feed *feed);
+
+/* For how long there have been rows that were not handed out yet, or the database could not be
+ * read; 0: neither is so. */
+uint64_t feed_lag_ms(const struct feed *feed);
+
+/* From now on failed reads (a lock is none) are counted in *errors. */
+void feed_count_errors(struct feed *feed, uint64_t *errors);
+
 /* Tell it that a read of the caller's has failed, so that it reopens when need be. */
 void feed_report(struct feed *feed, enum store_result result, const struct error *error);
 

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "hub_internal.h"
 
@@ -43,6 +44,34 @@ open_streams(const struct hub *hub)
     for (size_t i = 0; i < hub->config.workers; i++)
         sum += hub->config.counters[i].streams;
     return sum;
+}
+
+/* The labels of the counters, and the words that a client reads. */
+static const struct refusal {
+    const char *name;
+    const char *words;
+} refusals[HUB_REFUSALS] = {{"draining", "restarting"},
+                            {"streams", "too many streams"},
+                            {"user", "too many streams of this user"},
+                            {"address", "too many streams from this address"},
+                            {"database", "the database cannot be read just now"},
+                            {"memory", "out of memory"},
+                            {"rate", "too many connections"},
+                            {"other", ""}};
+
+const char *
+hub_refusal_name(int which)
+{
+    return refusals[which].name;
+}
+
+static size_t
+refusal_of(const char *words)
+{
+    size_t i = 0;
+    while (i < HUB_REFUSALS - 1 && strcmp(refusals[i].words, words) != 0)
+        i++;
+    return i;
 }
 
 /* The newcomer is sent away, never an old stream. NULL when there is room. */
@@ -121,6 +150,7 @@ stream_new(struct hub *hub, struct wire *wire, struct request *request)
     queue_push(&hub->quiet, &stream->by_write);
     wire->reader = stream;
     hub->counters->streams++;
+    hub->counters->formats[request->format]++;
     hub->counters->behind++;
     hub->counters->opened++;
     return stream;
@@ -240,6 +270,7 @@ hub_refuse(struct hub *hub, struct wire *wire, enum format format, struct slice 
 {
     unsigned retry_ms = hub->config.retry_ms;
     hub->counters->refused++;
+    hub->counters->refused_by[refusal_of(reason)]++;
     buf_clear(&hub->scratch);
     buf_append(&hub->scratch, headers.p, headers.len);
     if (format == FORMAT_JSON)

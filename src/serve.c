@@ -7,6 +7,7 @@
 #include "serve.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -24,6 +25,7 @@
 #include "log.h"
 #include "report.h"
 #include "retention.h"
+#include "status_stream.h"
 
 /* Descriptors that are not streams: the database, its WAL and -shm, sockets, timers, short
  * requests. */
@@ -42,6 +44,7 @@ struct serve {
     struct hub *hub;
     struct gateway *gateway;
     struct cgi *cgi;
+    struct status_stream *status;
     struct retention *retention; /* NULL: rows are not deleted here */
     uv_signal_t signals[SIGNALS];
     uv_timer_t drain;
@@ -53,12 +56,24 @@ struct serve {
 
 /* --- requests ---------------------------------------------------------------------------- */
 
+#define NONCE_TEXT 33
+
+static void
+make_nonce(char nonce[NONCE_TEXT])
+{
+    unsigned char bytes[NONCE_TEXT / 2] = {0};
+    uv_random(NULL, NULL, bytes, sizeof bytes, 0, NULL);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(nonce + 2 * i, 3, "%02x", bytes[i]);
+}
+
 static void
 answer_report(struct serve *serve, const struct request *request)
 {
     const struct option_list *origins = &serve->settings->cors_origins;
     struct buf body = {0};
     const char *text;
+    char nonce[NONCE_TEXT];
     int status;
     switch (request->resource) {
     case RESOURCE_METRICS:
@@ -68,21 +83,25 @@ answer_report(struct serve *serve, const struct request *request)
         break;
     case RESOURCE_STATUS:
         if (request->wants_html) {
-            report_append_page(&body, serve->hub, serve->feed);
-            answer_append_body(&serve->answer, 200, "text/html; charset=utf-8",
-                               buf_slice(&body), request, origins);
+            make_nonce(nonce);
+            report_append_page(&body, serve->hub, serve->feed, nonce);
+            answer_append_page(&serve->answer, buf_slice(&body), nonce, request, origins);
             break;
         }
-        report_append_status(&body, serve->hub, serve->feed);
+        report_append_status(&body, serve->hub, serve->feed, REPORT_STREAMS_MAX);
+        buf_append_text(&body, "\n");
         answer_append_body(&serve->answer, 200, "application/json", buf_slice(&body),
                            request, origins);
         break;
     case RESOURCE_HEALTH:
     case RESOURCE_STREAM:
         status = report_health(serve->feed, &text);
-        answer_append_text(&serve->answer, status, text, request, origins);
+        answer_append_health(&serve->answer, status, text, feed_lag_ms(serve->feed),
+                             request, origins);
         break;
     }
+    if (body.failed)
+        serve->answer.failed = true;
     buf_fini(&body);
 }
 
@@ -137,6 +156,14 @@ serve_request(struct serve *serve, struct wire *wire, const char *const *envp)
         answer_append_text(&serve->answer, status, error.text, &request, origins);
     } else if (preflight) {
         answer_append_options(&serve->answer, &request, origins);
+    } else if (request.resource == RESOURCE_STATUS && request.wants_events) {
+        request.format = FORMAT_SSE;
+        answer_append_stream_headers(&serve->answer, &request, origins);
+        if (request.method == METHOD_GET && !serve->answer.failed) {
+            status_stream_open(serve->status, wire, buf_slice(&serve->answer));
+            request_fini(&request);
+            return;
+        }
     } else if (request.resource != RESOURCE_STREAM) {
         answer_report(serve, &request);
     } else {
@@ -167,15 +194,17 @@ on_request(void *arg, struct wire *wire, const char *const *envp)
 static void
 on_writable(void *arg, struct wire *wire)
 {
-    (void)arg;
-    hub_wire_writable(wire);
+    struct serve *serve = arg;
+    if (!status_stream_writable(serve->status, wire))
+        hub_wire_writable(wire);
 }
 
 static void
 on_gone(void *arg, struct wire *wire, enum gone_why why)
 {
-    (void)arg;
-    hub_wire_gone(wire, why == GONE_ABORTED ? CLOSE_ABORTED : CLOSE_READER_GONE);
+    struct serve *serve = arg;
+    if (!status_stream_gone(serve->status, wire, why == GONE_ABORTED))
+        hub_wire_gone(wire, why == GONE_ABORTED ? CLOSE_ABORTED : CLOSE_READER_GONE);
 }
 
 static const struct gateway_handlers request_handlers = {on_request, on_writable, on_gone};
@@ -210,6 +239,7 @@ on_signal(uv_signal_t *handle, int signum)
     serve->drain_began_ms = uv_now(&serve->loop);
     gateway_stop(serve->gateway);
     hub_drain(serve->hub);
+    status_stream_end(serve->status);
     uv_timer_start(&serve->drain, on_drain_look, 0, DRAIN_LOOK_MS);
 }
 
@@ -253,6 +283,7 @@ static void
 serve_fini(struct serve *serve)
 {
     retention_free(serve->retention);
+    status_stream_free(serve->status);
     gateway_free(serve->gateway);
     hub_free(serve->hub);
     feed_free(serve->feed);
@@ -318,6 +349,10 @@ serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
     serve->hub = hub_new(&serve->loop, serve->feed, &hub, &serve->log, error);
     if (serve->hub == NULL)
         return -1;
+    feed_count_errors(serve->feed, &hub.counters[hub.worker].database_errors);
+    serve->status = status_stream_new(&serve->loop, serve->hub, serve->feed);
+    if (serve->status == NULL)
+        return error_set(error, "out of memory");
     return feed_start(serve->feed, hub_feed_handlers(), serve->hub, error);
 }
 

@@ -64,6 +64,9 @@ void store_end_read(struct store *store);
 enum store_result store_read_marks(struct store *store, struct store_marks *marks,
                                    struct error *error);
 
+/* Reads the marks from the file, past SQLite's cache: whether it can be read at all. */
+enum store_result store_probe(struct store *store, struct error *error);
+
 enum store_step { STORE_MORE, STORE_STOP };
 
 /* Called for each row; the row's bytes are valid until it returns. */

@@ -1,5 +1,6 @@
 /* store_upkeep.c - what keeps the files small beside an application's writer: free pages given
- * back, the WAL emptied. Called by retention.c on a connection of its own.
+ * back, the WAL emptied. Called by retention.c on a connection of its own. And the probe of a
+ * health check.
  *
  * Nothing here changes what kind of database it is: auto_vacuum stays what its owner has made it,
  * and so does the journal mode. */
@@ -94,6 +95,15 @@ store_vacuum_step(struct store *store, int max_pages, int *freed, struct error *
     if (result == STORE_OK)
         *freed = step;
     return result;
+}
+
+enum store_result
+store_probe(struct store *store, struct error *error)
+{
+    struct store_marks marks;
+
+    sqlite3_db_release_memory(store->db);
+    return store_read_marks(store, &marks, error);
 }
 
 int64_t

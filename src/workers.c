@@ -108,7 +108,7 @@ workers_reap(struct workers *workers, bool ending)
             if (workers->pids[i] != pid)
                 continue;
             workers->pids[i] = 0;
-            workers->counters[i].streams = workers->counters[i].behind = 0;
+            hub_forget_streams(&workers->counters[i]);
             if (!ending)
                 log_line(&workers->log, LOG_ERROR, "worker %zu (pid %ld) died: %s %d", i,
                          (long)pid, WIFSIGNALED(status) ? "signal" : "exit code",
