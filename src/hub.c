@@ -137,9 +137,11 @@ hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config *config,
     hub->feed = feed;
     hub->config = *config;
     hub->log = log;
-    hub->tail = feed_tail(feed);
     hub->counters = &hub->config.counters[hub->config.worker];
-    hub->counters->streams = hub->counters->behind = 0; /* a worker may have died here */
+    hub_forget_streams(hub->counters); /* a worker may have died here */
+    if (hub->counters->started_ms == 0)
+        hub->counters->started_ms = (uint64_t)wall_clock_ms();
+    hub_set_tail(hub, feed_tail(feed));
     queue_init(&hub->quiet);
     queue_init(&hub->stuck);
     queue_init(&hub->ready);
@@ -176,6 +178,20 @@ hub_drain(struct hub *hub)
         stream_end(queue_item(link, struct stream, by_write), CLOSE_DRAINED, "restarting");
 }
 
+void
+hub_forget_streams(struct hub_counters *counters)
+{
+    counters->streams = counters->behind = 0;
+    for (int i = 0; i < FORMATS; i++)
+        counters->formats[i] = 0;
+}
+
+const struct hub_config *
+hub_settings(const struct hub *hub)
+{
+    return &hub->config;
+}
+
 size_t
 hub_streams(const struct hub *hub)
 {
@@ -196,6 +212,8 @@ hub_totals(const struct hub *hub, struct hub_counters *totals)
             sum[word] += one[word];
     }
     totals->rows = hub->counters->rows; /* each worker sees all of them */
+    totals->tail = hub->counters->tail;
+    totals->started_ms = hub->config.counters[0].started_ms;
 }
 
 static void

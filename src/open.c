@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "hub_internal.h"
 
@@ -41,6 +42,34 @@ open_streams(const struct hub *hub)
     for (size_t i = 0; i < hub->config.workers; i++)
         sum += hub->config.counters[i].streams;
     return sum;
+}
+
+/* The labels of the counters, and the words that a client reads. */
+static const struct {
+    const char *name;
+    const char *words;
+} refusal_words[HUB_REFUSALS] = {{"draining", "restarting"},
+                                 {"streams", "too many streams"},
+                                 {"user", "too many streams of this user"},
+                                 {"address", "too many streams from this address"},
+                                 {"database", "the database cannot be read just now"},
+                                 {"memory", "out of memory"},
+                                 {"rate", "too many connects from this address"},
+                                 {"other", ""}};
+
+const char *
+hub_refusal_name(int which)
+{
+    return refusal_words[which].name;
+}
+
+static size_t
+refusal_of(const char *words)
+{
+    size_t i = 0;
+    while (i < HUB_REFUSALS - 1 && strcmp(refusal_words[i].words, words) != 0)
+        i++;
+    return i;
 }
 
 /* The newcomer is sent away, never an old stream. *hold: what it takes up when it is let in. */
@@ -95,6 +124,7 @@ stream_new(struct hub *hub, struct wire *wire, struct request *request)
     queue_push(&hub->quiet, &stream->by_write);
     wire->reader = stream;
     hub->counters->streams++;
+    hub->counters->formats[request->format]++;
     hub->counters->behind++;
     hub->counters->opened++;
     return stream;
@@ -254,6 +284,7 @@ hub_refuse(struct hub *hub, struct wire *wire, const struct request *request,
     hub->counters->refused++;
     if (hub->config.refusals != NULL)
         refusals_note(hub->config.refusals, &refused, uv_now(hub->loop));
+    hub->counters->refused_by[refusal_of(refusal.why)]++;
     buf_clear(&hub->scratch);
     buf_append(&hub->scratch, headers.p, headers.len);
     if (request->format == FORMAT_JSON)

@@ -7,6 +7,7 @@
 #include "serve.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -24,11 +25,14 @@
 #include "log.h"
 #include "publishing.h"
 #include "report.h"
+#include "retention.h"
+#include "status_stream.h"
 
 /* Descriptors that are not streams: the database, its WAL and -shm, sockets, timers, short
  * requests. */
 #define SERVE_SPARE_DESCRIPTORS 64
 #define DRAIN_LOOK_MS 10
+#define SIGNALS 3
 
 extern char **environ;
 
@@ -44,7 +48,9 @@ struct serve {
     struct cgi *cgi;
     struct ticket_keys *keys;      /* NULL: no --ticket-key-file */
     struct publishing *publishing; /* NULL: no --allow-publish, or a CGI's GET */
-    uv_signal_t signals[2];
+    struct status_stream *status;
+    struct retention *retention; /* NULL: rows are not deleted here */
+    uv_signal_t signals[SIGNALS];
     uv_timer_t drain;
     uv_prepare_t done; /* CGI: looks whether the answer is out */
     uint64_t drain_began_ms;
@@ -54,12 +60,24 @@ struct serve {
 
 /* --- requests ---------------------------------------------------------------------------- */
 
+#define NONCE_TEXT 33
+
+static void
+make_nonce(char nonce[NONCE_TEXT])
+{
+    unsigned char bytes[NONCE_TEXT / 2] = {0};
+    uv_random(NULL, NULL, bytes, sizeof bytes, 0, NULL);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(nonce + 2 * i, 3, "%02x", bytes[i]);
+}
+
 static void
 answer_report(struct serve *serve, const struct request *request)
 {
     const struct option_list *origins = &serve->settings->cors_origins;
     struct buf body = {0};
     const char *text;
+    char nonce[NONCE_TEXT];
     int status;
     switch (request->resource) {
     case RESOURCE_METRICS:
@@ -69,21 +87,25 @@ answer_report(struct serve *serve, const struct request *request)
         break;
     case RESOURCE_STATUS:
         if (request->wants_html) {
-            report_append_page(&body, serve->hub, serve->feed);
-            answer_append_body(&serve->answer, 200, "text/html; charset=utf-8",
-                               buf_slice(&body), request, origins);
+            make_nonce(nonce);
+            report_append_page(&body, serve->hub, serve->feed, nonce);
+            answer_append_page(&serve->answer, buf_slice(&body), nonce, request, origins);
             break;
         }
-        report_append_status(&body, serve->hub, serve->feed);
+        report_append_status(&body, serve->hub, serve->feed, REPORT_STREAMS_MAX);
+        buf_append_text(&body, "\n");
         answer_append_body(&serve->answer, 200, "application/json", buf_slice(&body),
                            request, origins);
         break;
     case RESOURCE_HEALTH:
     case RESOURCE_STREAM:
         status = report_health(serve->feed, &text);
-        answer_append_text(&serve->answer, status, text, request, origins);
+        answer_append_health(&serve->answer, status, text, feed_lag_ms(serve->feed),
+                             request, origins);
         break;
     }
+    if (body.failed)
+        serve->answer.failed = true;
     buf_fini(&body);
 }
 
@@ -173,6 +195,14 @@ serve_request(struct serve *serve, struct wire *wire, const char *const *envp,
         publishing_request(serve->publishing, wire, &request, body);
         request_fini(&request);
         return;
+    } else if (request.resource == RESOURCE_STATUS && request.wants_events) {
+        request.format = FORMAT_SSE;
+        answer_append_stream_headers(&serve->answer, &request, origins);
+        if (request.method == METHOD_GET && !serve->answer.failed) {
+            status_stream_open(serve->status, wire, buf_slice(&serve->answer));
+            request_fini(&request);
+            return;
+        }
     } else if (request.resource != RESOURCE_STREAM) {
         answer_report(serve, &request);
     } else {
@@ -204,22 +234,21 @@ on_request(void *arg, struct wire *wire, const char *const *envp,
 static void
 on_writable(void *arg, struct wire *wire)
 {
-    (void)arg;
+    struct serve *serve = arg;
     if (wire->publishes)
         publishing_wire_writable(wire);
-    else
+    else if (!status_stream_writable(serve->status, wire))
         hub_wire_writable(wire);
 }
 
 static void
 on_gone(void *arg, struct wire *wire, enum gone_why why)
 {
-    (void)arg;
-    if (wire->publishes) {
+    struct serve *serve = arg;
+    if (wire->publishes)
         publishing_wire_gone(wire, why);
-        return;
-    }
-    hub_wire_gone(wire, why == GONE_ABORTED ? CLOSE_ABORTED : CLOSE_READER_GONE);
+    else if (!status_stream_gone(serve->status, wire, why == GONE_ABORTED))
+        hub_wire_gone(wire, why == GONE_ABORTED ? CLOSE_ABORTED : CLOSE_READER_GONE);
 }
 
 static const struct gateway_handlers request_handlers = {on_request, on_writable, on_gone};
@@ -255,7 +284,28 @@ on_signal(uv_signal_t *handle, int signum)
     serve->drain_began_ms = uv_now(&serve->loop);
     gateway_stop(serve->gateway);
     hub_drain(serve->hub);
+    status_stream_end(serve->status);
     uv_timer_start(&serve->drain, on_drain_look, 0, DRAIN_LOOK_MS);
+}
+
+/* What SIGHUP asks for: everything that was opened or read at the start and may have been put
+ * in another place since. Streams stay open and lose nothing; what cannot be read anew stays
+ * as it was. */
+static void
+serve_reload(struct serve *serve)
+{
+    struct error error = {""};
+    log_line(&serve->log, LOG_INFO, "SIGHUP: reopening");
+    if (feed_reload(serve->feed, &error) != 0)
+        log_line(&serve->log, LOG_WARN, "the database stays as it is: %s", error.text);
+    retention_reload(serve->retention);
+}
+
+static void
+on_reload_signal(uv_signal_t *handle, int signum)
+{
+    (void)signum;
+    serve_reload(handle->data);
 }
 
 static void
@@ -278,12 +328,14 @@ static void
 serve_fini(struct serve *serve)
 {
     publishing_free(serve->publishing);
+    retention_free(serve->retention);
+    status_stream_free(serve->status);
     gateway_free(serve->gateway);
     hub_free(serve->hub);
     feed_free(serve->feed);
     cgi_free(serve->cgi);
     uv_close((uv_handle_t *)&serve->drain, NULL);
-    for (size_t i = 0; i < 2; i++)
+    for (size_t i = 0; i < SIGNALS; i++)
         uv_close((uv_handle_t *)&serve->signals[i], NULL);
     uv_close((uv_handle_t *)&serve->done, NULL);
     uv_run(&serve->loop, UV_RUN_DEFAULT);
@@ -321,7 +373,7 @@ serve_init_loop(struct serve *serve, struct error *error)
         return error_set(error, "cannot start the event loop");
     uv_timer_init(&serve->loop, &serve->drain);
     uv_prepare_init(&serve->loop, &serve->done);
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < SIGNALS; i++) {
         uv_signal_init(&serve->loop, &serve->signals[i]);
         serve->signals[i].data = serve;
     }
@@ -361,6 +413,10 @@ serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
     serve->hub = hub_new(&serve->loop, serve->feed, &hub, &serve->log, error);
     if (serve->hub == NULL)
         return -1;
+    feed_count_errors(serve->feed, &hub.counters[hub.worker].database_errors);
+    serve->status = status_stream_new(&serve->loop, serve->hub, serve->feed);
+    if (serve->status == NULL)
+        return error_set(error, "out of memory");
     return feed_start(serve->feed, hub_feed_handlers(), serve->hub, error);
 }
 
@@ -380,6 +436,33 @@ serve_init_publishing(struct serve *serve, struct error *error)
         return 0;
     struct error cause = *error;
     return error_set(error, "--allow-publish: %s", cause.text);
+}
+
+struct retention_config
+serve_retention(const struct serve_settings *settings, struct hub_counters *counters)
+{
+    return (struct retention_config){.path = settings->db,
+                                     .table = settings->table,
+                                     .keep_age_ms = settings->keep_age_ms,
+                                     .keep_rows = settings->keep_rows,
+                                     .tail = &counters->tail,
+                                     .pruned_rows = &counters->pruned_rows,
+                                     .prunes = &counters->prunes};
+}
+
+/* Of several workers the first one does it for all; a CGI process is gone too soon. */
+static int
+serve_init_retention(struct serve *serve, struct error *error)
+{
+    const struct serve_worker *worker = serve->worker;
+    struct retention_config config =
+        serve_retention(serve->settings, &worker->counters[worker->number]);
+    if (retention_check(&config, feed_marks(serve->feed), error) != 0)
+        return -1;
+    if ((config.keep_age_ms == 0 && config.keep_rows == 0) || worker->number != 0)
+        return 0;
+    serve->retention = retention_new(&config, &serve->log, error);
+    return serve->retention == NULL ? -1 : 0;
 }
 
 static void
@@ -435,8 +518,10 @@ serve_init_cgi(struct serve *serve, struct error *error)
 
 /* After the gateway, since libfcgi's start replaces handlers (FCGX_Init). */
 static void
-serve_init_signals(struct serve *serve)
+serve_init_signals(struct serve *serve, enum serve_kind kind)
 {
+    if (kind == SERVE_FASTCGI)
+        uv_signal_start(&serve->signals[2], on_reload_signal, SIGHUP);
     uv_signal_start(&serve->signals[0], on_signal, SIGTERM);
     uv_signal_start(&serve->signals[1], on_signal, SIGINT);
     signal(SIGPIPE, SIG_IGN);
@@ -463,15 +548,19 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
     if (serve_init_loop(&serve, error) != 0)
         return -1;
     signal(SIGPIPE, SIG_IGN);
+    if (kind == SERVE_FASTCGI)
+        signal(SIGHUP, SIG_IGN); /* until there is somebody to take it */
     int result = serve_load_keys(&serve, error);
     if (result == 0)
         result = serve_init_hub(&serve, descriptors, error);
+    if (result == 0 && kind == SERVE_FASTCGI)
+        result = serve_init_retention(&serve, error);
     if (result == 0)
         result = kind == SERVE_CGI
                      ? serve_init_cgi(&serve, error)
                      : serve_init_gateway(&serve, listeners, descriptors, error);
     if (result == 0) {
-        serve_init_signals(&serve);
+        serve_init_signals(&serve, kind);
         uv_run(&serve.loop, UV_RUN_DEFAULT);
     }
     serve_fini(&serve);

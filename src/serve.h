@@ -21,6 +21,8 @@ struct serve_settings {
     int64_t window_bytes;
     int64_t max_event_bytes;
     int64_t workers;
+    int64_t keep_age_ms; /* 0: rows are not deleted by age */
+    int64_t keep_rows;   /* 0: nor by count */
     int64_t drain_ms;
     int64_t request_timeout_ms;
     struct option_list cors_origins;
@@ -37,6 +39,7 @@ enum serve_kind { SERVE_FASTCGI, SERVE_CGI };
 struct listeners;
 struct hub_counters;
 struct limits;
+struct retention_config;
 
 /* The process at hand among those that share the work. */
 struct serve_worker {
@@ -45,6 +48,10 @@ struct serve_worker {
     size_t number;               /* 0 .. count - 1 */
     const struct limits *limits; /* of all of them together; NULL: none */
 };
+
+/* What --keep-age and --keep-rows come to, in this worker. */
+struct retention_config serve_retention(const struct serve_settings *settings,
+                                        struct hub_counters *counters);
 
 /* Serves until SIGTERM or SIGINT (FastCGI: the sockets in listeners) or until the one request of
  * the environment is answered (CGI). Returns 0, or -1 with *error when it cannot start. */

@@ -1,7 +1,7 @@
 /* store_internal.h - what the store's own files share; nobody else includes it.
  *
  * store.c opens and closes, store_sql.c has the text of every statement that is prepared,
- * store_rows.c reads, store_write.c writes, store_schema.c makes and moves the schema, and
+ * store_rows.c reads, store_write.c writes, store_upkeep.c tidies up, store_schema.c makes and moves the schema, and
  * store_error.c turns SQLite's codes into one line that says what to do. */
 #ifndef ROWCAST_STORE_INTERNAL_H
 #define ROWCAST_STORE_INTERNAL_H
@@ -43,7 +43,7 @@ enum store_statement {
     STATEMENT_FIRST_SINCE, /* id of the first row created at or after ?1 */
     STATEMENT_FIRST_ABOVE, /* id, created_at of the first row above ?1 */
     STATEMENT_INSERT,
-    STATEMENT_OLDEST, /* id, created_at of the first ?1 rows */
+    STATEMENT_OLDEST, /* id, created_at, expires_at of the first ?1 rows */
     STATEMENT_COUNT,
     STATEMENT_NTH, /* id of the row with ?1 rows before it */
     STATEMENT_ANY_EXPIRED,
@@ -69,10 +69,13 @@ struct store {
     bool has[STORE_COLUMNS];
     dev_t device; /* of the file at the path when it was opened */
     ino_t inode;
-    ino_t wal_inode;    /* of the WAL beside it; 0: there was none */
-    int data_version;   /* at the last store_changed; -1: not asked yet */
-    int64_t prune_cut;  /* rows up to it are known to be too many; see store_write.c */
-    int64_t prune_keep; /* ... for this keep_rows */
+    ino_t wal_inode;         /* of the WAL beside it; 0: there was none */
+    int data_version;        /* at the last store_changed; -1: not asked yet */
+    int64_t prune_cut;       /* rows up to it are known to be too many; see store_write.c */
+    int64_t prune_keep;      /* ... for this keep_rows */
+    int64_t prune_tail;      /* the tail when the rows were last counted; 0: never */
+    int64_t prune_room;      /* so many rows fewer than prune_keep there were then */
+    int64_t prune_locked_us; /* how long the last batch held the write lock */
     char refusal[192];  /* a constraint's or trigger's own words; see store_refusal */
     sqlite3_stmt *statements[STORE_STATEMENTS];
     sqlite3_stmt

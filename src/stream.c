@@ -95,6 +95,7 @@ stream_set_state(struct stream *stream, enum stream_state state)
         queue_remove(&stream->by_write);
         queue_push(&hub->closed, &stream->turn);
         hub->counters->streams--;
+        hub->counters->formats[stream->audience->format]--;
         return;
     }
     if (was_blocked) {

@@ -24,8 +24,9 @@
 #endif
 
 #include "hub.h"
-#include "quota.h"
 #include "log.h"
+#include "quota.h"
+#include "retention.h"
 #include "ticket_keys.h"
 
 /* A worker that dies younger than this is not started again at once: what kills it may still be
@@ -66,6 +67,7 @@ worker_main(const struct workers *workers, size_t number)
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != workers->parent)
         return 1;
 #endif
+    signal(SIGHUP, SIG_IGN); /* serve.c takes it as soon as it can */
     sigprocmask(SIG_SETMASK, &workers->before, NULL);
     if (serve_run(workers->settings, SERVE_FASTCGI, workers->listeners, &worker, &error) ==
         0)
@@ -110,8 +112,8 @@ workers_reap(struct workers *workers, bool ending)
             if (workers->pids[i] != pid)
                 continue;
             workers->pids[i] = 0;
-            workers->counters[i].streams = workers->counters[i].behind = 0;
             limits_forget(workers->limits, i);
+            hub_forget_streams(&workers->counters[i]);
             if (!ending)
                 log_line(&workers->log, LOG_ERROR, "worker %zu (pid %ld) died: %s %d", i,
                          (long)pid, WIFSIGNALED(status) ? "signal" : "exit code",
@@ -168,6 +170,8 @@ workers_watch(struct workers *workers)
         int signum = workers_wait(workers);
         if (signum == SIGTERM || signum == SIGINT)
             return;
+        if (signum == SIGHUP)
+            workers_signal(workers, SIGHUP);
         workers_reap(workers, false);
         workers_refill(workers);
     }
@@ -175,8 +179,9 @@ workers_watch(struct workers *workers)
 
 /* What no worker could serve either is said once, before there are any. */
 static int
-workers_check(const struct serve_settings *settings, struct error *error)
+workers_check(const struct workers *workers, struct error *error)
 {
+    const struct serve_settings *settings = workers->settings;
     struct store_config config = {.path = settings->db,
                                   .table = settings->table,
                                   .mode =
@@ -184,11 +189,14 @@ workers_check(const struct serve_settings *settings, struct error *error)
                                   .keep_wal = true};
     bool busy = false;
     struct store *store = store_open(&config, &busy, error);
+    int result = store != NULL || busy ? 0 : -1;
+    struct store_marks marks;
+    struct retention_config retention = serve_retention(settings, workers->counters);
+    if (store != NULL && store_read_marks(store, &marks, error) == STORE_OK)
+        result = retention_check(&retention, &marks, error);
     store_close(store); /* no connection may be carried over a fork */
-    if (store == NULL && !busy)
-        return -1;
-    if (settings->ticket_key_file == NULL)
-        return 0;
+    if (result != 0 || settings->ticket_key_file == NULL)
+        return result;
     struct ticket_keys *keys =
         ticket_keys_load(settings->ticket_key_file, TICKET_VERIFIES, NULL, error);
     ticket_keys_free(keys);
@@ -198,12 +206,13 @@ workers_check(const struct serve_settings *settings, struct error *error)
 static int
 workers_supervise(struct workers *workers, struct error *error)
 {
-    if (workers_check(workers->settings, error) != 0)
+    if (workers_check(workers, error) != 0)
         return -1;
     sigemptyset(&workers->signals);
     sigaddset(&workers->signals, SIGTERM);
     sigaddset(&workers->signals, SIGINT);
     sigaddset(&workers->signals, SIGCHLD);
+    sigaddset(&workers->signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &workers->signals, &workers->before);
     int result = 0;
     for (size_t i = 0; i < workers->count && result == 0; i++)

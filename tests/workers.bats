@@ -74,7 +74,7 @@ all_gone() {
 		assert_equal "$(status_of '[.streams, .opened, .events]')" '[60,60,600]'
 	done
 	run fcgi --get /metrics ROWCAST_ADMIN=1
-	assert_line 'rowcast_streams 60'
+	assert_line 'rowcast_streams{format="sse"} 60'
 	assert_line 'rowcast_events_total 600'
 	end_group KILL "${READER[a]}"
 	wait_for status_is .streams 0
