@@ -103,8 +103,12 @@ report_append_metrics(struct buf *buf, const struct hub *hub, const struct feed 
                totals.started_ms / 1000, totals.started_ms % 1000);
     append_streams(buf, &totals);
     counter(buf, "events_total", totals.events, "Events written, each stream counted.");
-    counter(buf, "bytes_total", totals.bytes, "Bytes written to streams, framing counted.");
+    counter(buf, "bytes_total", totals.bytes,
+            "Bytes written to streams, FastCGI framing not counted.");
     counter(buf, "gaps_total", totals.gaps, "Gaps told.");
+    counter(buf, "publish_requests_total", totals.publishes,
+            "Requests that published rows.");
+    counter(buf, "published_total", totals.published, "Rows published over HTTP.");
     append_lag(buf, &totals.lag);
     gauge(buf, "window_bytes", totals.window_bytes,
           "Memory of the windows of all workers.");

@@ -298,6 +298,9 @@ serve_reload(struct serve *serve)
     log_line(&serve->log, LOG_INFO, "SIGHUP: reopening");
     if (feed_reload(serve->feed, &error) != 0)
         log_line(&serve->log, LOG_WARN, "the database stays as it is: %s", error.text);
+    if (serve_load_keys(serve, &error) != 0)
+        log_line(&serve->log, LOG_WARN, "the tickets' keys stay as they are: %s",
+                 error.text);
     retention_reload(serve->retention);
 }
 
