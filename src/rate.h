@@ -24,7 +24,7 @@ struct rate {
 #define RATE_WINDOW 16
 
 /* Takes a token from the key's bucket. Returns 0, or, when it is empty, the milliseconds until it
- * is full again; nothing is taken then. key: a hash that strangers cannot aim (limits.c). now_ms:
+ * is full again; nothing is taken then. key: a hash that strangers cannot aim (quota.c). now_ms:
  * of a clock that does not go back, the same for all processes, below 2^44. */
 uint64_t rate_take(const struct rate *rate, uint64_t key, uint64_t now_ms);
 

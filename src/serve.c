@@ -18,6 +18,7 @@
 #include "access.h"
 #include "answer.h"
 #include "cgi.h"
+#include "confine.h"
 #include "feed.h"
 #include "gateway.h"
 #include "hub.h"
@@ -353,6 +354,31 @@ serve_init_signals(struct serve *serve)
     signal(SIGUSR1, SIG_IGN);
 }
 
+/* Everything is open: what could be asked for from now on is a matter of some folders. Before there
+ * are threads, which would keep their rights. */
+static void
+serve_confine(const struct serve *serve, const struct listeners *listeners)
+{
+    const struct confine_rule rules[] = {
+        {serve->settings->db,
+         CONFINE_WRITE_BESIDE}, /* -wal, -shm; the file when replaced */
+        {listeners == NULL ? NULL : listeners->unlink_path, CONFINE_REMOVE_BESIDE},
+        {"/dev/null", CONFINE_READ},    /* the gateway's reserve of a descriptor */
+        {"/dev/urandom", CONFINE_READ}, /* SQLite's random numbers */
+    };
+    struct error error = {""};
+    if (serve->settings->no_confine)
+        return;
+    int version = confine_enter(rules, sizeof rules / sizeof *rules, &error);
+    if (version < 0)
+        log_line(&serve->log, LOG_WARN, "cannot confine the process: %s", error.text);
+    else
+        log_line(&serve->log, LOG_DEBUG,
+                 version > 0 ? "confined by Landlock %d"
+                             : "not confined: the kernel has no Landlock (%d)",
+                 version);
+}
+
 int
 serve_run(const struct serve_settings *settings, enum serve_kind kind,
           const struct listeners *listeners, const struct serve_worker *worker,
@@ -380,6 +406,7 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
                      : serve_init_gateway(&serve, listeners, descriptors, error);
     if (result == 0) {
         serve_init_signals(&serve);
+        serve_confine(&serve, listeners);
         uv_run(&serve.loop, UV_RUN_DEFAULT);
     }
     serve_fini(&serve);

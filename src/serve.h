@@ -26,20 +26,21 @@ struct serve_settings {
     struct option_list cors_origins;
     int log_level; /* enum log_level */
     int log_to;    /* enum log_to */
+    bool no_confine;
 };
 
 enum serve_kind { SERVE_FASTCGI, SERVE_CGI };
 
 struct listeners;
 struct hub_counters;
-struct limits;
+struct quota;
 
 /* The process at hand among those that share the work. */
 struct serve_worker {
     struct hub_counters *counters; /* one for each worker */
     size_t count;
-    size_t number;               /* 0 .. count - 1 */
-    const struct limits *limits; /* of all of them together; NULL: none */
+    size_t number;              /* 0 .. count - 1 */
+    const struct quota *limits; /* of all of them together; NULL: none */
 };
 
 /* Serves until SIGTERM or SIGINT (FastCGI: the sockets in listeners) or until the one request of

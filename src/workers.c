@@ -24,7 +24,7 @@
 #endif
 
 #include "hub.h"
-#include "limits.h"
+#include "quota.h"
 #include "log.h"
 
 /* A worker that dies younger than this is not started again at once: what kills it may still be
@@ -37,7 +37,7 @@ struct workers {
     const struct listeners *listeners;
     struct log log;
     struct hub_counters *counters;
-    struct limits *limits;
+    struct quota *limits;
     size_t count;
     pid_t parent;
     pid_t pids[WORKERS_MAX]; /* 0: not running */
@@ -110,7 +110,7 @@ workers_reap(struct workers *workers, bool ending)
                 continue;
             workers->pids[i] = 0;
             workers->counters[i].streams = workers->counters[i].behind = 0;
-            limits_forget(workers->limits, i);
+            quota_forget(workers->limits, i);
             if (!ending)
                 log_line(&workers->log, LOG_ERROR, "worker %zu (pid %ld) died: %s %d", i,
                          (long)pid, WIFSIGNALED(status) ? "signal" : "exit code",
@@ -214,16 +214,16 @@ static int
 workers_share(struct workers *workers, struct error *error)
 {
     const struct serve_settings *settings = workers->settings;
-    const struct limits_config limits = {.per_user = (uint64_t)settings->max_per_user,
-                                         .per_address = (uint64_t)settings->max_per_address,
-                                         .connects_per_address =
-                                             (uint64_t)settings->connect_rate,
-                                         .workers = workers->count};
+    const struct quota_config limits = {.per_user = (uint64_t)settings->max_per_user,
+                                        .per_address = (uint64_t)settings->max_per_address,
+                                        .connects_per_address =
+                                            (uint64_t)settings->connect_rate,
+                                        .workers = workers->count};
     workers->counters = mmap(NULL, workers->count * sizeof(struct hub_counters),
                              PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (workers->counters == MAP_FAILED)
         return error_set(error, "cannot share memory: %s", strerror(errno));
-    return limits_new(&workers->limits, &limits, error);
+    return quota_new(&workers->limits, &limits, error);
 }
 
 int
@@ -246,7 +246,7 @@ workers_run(const struct serve_settings *settings, const struct listeners *liste
         struct serve_worker worker = {workers.counters, 1, 0, workers.limits};
         result = serve_run(settings, SERVE_FASTCGI, listeners, &worker, error);
     }
-    limits_free(workers.limits);
+    quota_free(workers.limits);
     munmap(workers.counters, workers.count * sizeof(struct hub_counters));
     return result;
 }
