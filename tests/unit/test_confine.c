@@ -22,6 +22,13 @@
 
 #define TEST_NAME "confine"
 
+/* A build with sanitizers leaves reading and executing, see confine.c. */
+#ifdef __SANITIZE_ADDRESS__
+#define READING 0
+#else
+#define READING EACCES
+#endif
+
 static char folder[] = "/tmp/rowcast-confine.XXXXXX";
 
 /* In the folder: own/db, own/other, link -> own/db, far/file, sockets/path. */
@@ -127,16 +134,17 @@ child_cannot_elsewhere(void)
 {
     struct stat st;
     TRY(1, enter("own/db") > 0);
-    TRY(2, try_open("far/file", O_RDONLY) == EACCES);
+    TRY(2, try_open("far/file", O_RDONLY) == READING);
     TRY(3, try_open("far/file", O_WRONLY) == EACCES);
     TRY(4, try_open("far/new", O_WRONLY | O_CREAT) == EACCES);
     TRY(5, unlink("far/file") != 0 && errno == EACCES);
-    TRY(6, try_open("/etc/passwd", O_RDONLY) == EACCES);
-    TRY(7, try_open("/etc", O_RDONLY | O_DIRECTORY) == EACCES);
-    TRY(8, try_open("sockets/other", O_RDONLY) == EACCES);
+    TRY(6, try_open("/etc/passwd", O_RDONLY) == READING);
+    TRY(7, try_open("/etc", O_RDONLY | O_DIRECTORY) == READING);
+    TRY(8, try_open("sockets/other", O_RDONLY) == READING);
     TRY(9, try_open("sockets/new", O_WRONLY | O_CREAT) == EACCES);
     TRY(10, try_open("/dev/null", O_WRONLY) == EACCES);
-    TRY(11, execl("/bin/true", "true", (char *)NULL) != 0 && errno == EACCES);
+    if (READING != 0)
+        TRY(11, execl("/bin/true", "true", (char *)NULL) != 0 && errno == EACCES);
     TRY(12, mkdir("own/folder", 0700) != 0 && errno == EACCES);
     TRY(13, symlink("/etc/passwd", "own/away") != 0 && errno == EACCES);
     TRY(14, link("far/file", "own/linked") != 0);
