@@ -50,7 +50,7 @@ static const struct option options[] = {
     OPTION(max_per_address, "max-streams-per-address", OPTION_COUNT, .value_name = "N",
            .fallback = "0", .max = 1000000, .help = "0: no limit"),
     OPTION(connect_rate, "connect-rate", OPTION_COUNT, .value_name = "N", .fallback = "0",
-           .max = LIMITS_CONNECTS_MAX,
+           .max = QUOTA_CONNECTS_MAX,
            .help = "new streams and polls of one address in a minute; 0: no limit"),
     OPTION(max_age_ms, "max-age", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "0",
            .max = 365 * DAY_MS,
@@ -90,6 +90,8 @@ static const struct option options[] = {
            .fallback = "info", .help = "what is logged"),
     OPTION(log_to, "log-to", OPTION_CHOICE, .value_name = "stderr|syslog|journal",
            .fallback = "stderr", .help = "where it is logged"),
+    OPTION(no_confine, "no-confine", OPTION_FLAG,
+           .help = "leave the process its rights to the rest of the file system"),
     {.name = NULL},
 };
 

@@ -20,10 +20,10 @@ struct hub_config {
     uint64_t stall_ms;     /* 0: never */
     uint64_t max_age_ms;   /* 0: none */
     unsigned retry_ms;
-    uint64_t max_streams;        /* of all workers together */
-    uint64_t max_here;           /* of this one: its descriptors */
-    const struct limits *limits; /* of users and addresses; NULL: none */
-    struct refusals *refusals;   /* for the log; NULL: not noted */
+    uint64_t max_streams;       /* of all workers together */
+    uint64_t max_here;          /* of this one: its descriptors */
+    const struct quota *limits; /* of users and addresses; NULL: none */
+    struct refusals *refusals;  /* for the log; NULL: not noted */
     size_t window_bytes;
     size_t max_event_bytes;
     struct hub_counters *counters; /* one for each worker, outliving the hub */

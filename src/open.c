@@ -75,21 +75,21 @@ refusal_of(const char *words)
 /* The newcomer is sent away, never an old stream. *hold: what it takes up when it is let in. */
 static struct refusal
 open_admit(const struct hub *hub, const struct wire *wire, const struct request *request,
-           struct limits_hold *hold)
+           struct quota_hold *hold)
 {
-    const struct limits_reader reader = {.worker = hub->config.worker,
-                                         .user = request->filter.user,
-                                         .address = request->address,
-                                         .now_ms = uv_now(hub->loop)};
+    const struct quota_reader reader = {.worker = hub->config.worker,
+                                        .user = request->filter.user,
+                                        .address = request->address,
+                                        .now_ms = uv_now(hub->loop)};
     struct refusal refusal = {NULL, 0};
-    *hold = LIMITS_NO_HOLD;
+    *hold = QUOTA_NO_HOLD;
     if (hub->draining)
         refusal.why = "restarting";
     else if (wire->over_limit || hub->counters->streams >= hub->config.max_here ||
              open_streams(hub) >= hub->config.max_streams)
         refusal.why = "too many streams";
     else
-        refusal.why = limits_admit(hub->config.limits, &reader, hold, &refusal.wait_ms);
+        refusal.why = quota_admit(hub->config.limits, &reader, hold, &refusal.wait_ms);
     return refusal;
 }
 
@@ -114,7 +114,7 @@ stream_new(struct hub *hub, struct wire *wire, struct request *request)
     stream->once = request->format == FORMAT_JSON;
     stream->address = request->address;
     request->address = NULL;
-    stream->hold = LIMITS_NO_HOLD;
+    stream->hold = QUOTA_NO_HOLD;
     stream->epoch = hub->epoch;
     stream->serial = ++hub->serial;
     stream->opened_ms = stream->wrote_ms = uv_now(hub->loop);
@@ -316,13 +316,13 @@ void
 hub_open(struct hub *hub, struct wire *wire, struct request *request, struct slice headers)
 {
     struct hub_start start = {0};
-    struct limits_hold hold;
+    struct quota_hold hold;
     struct stream *stream = NULL;
     struct refusal refusal = open_admit(hub, wire, request, &hold);
     if (refusal.why == NULL)
         stream = open_stream(hub, wire, request, &start, &refusal);
     if (stream == NULL) {
-        limits_release(hub->config.limits, &hold);
+        quota_release(hub->config.limits, &hold);
         hub_refuse(hub, wire, request, headers, refusal);
         return;
     }

@@ -1,13 +1,12 @@
-/* serve.c - one request's way from the gateway to an answer or the hub, and the program's life.
+/* serve.c - the program's life: everything joined together, started, drained, ended.
  *
  * cmd_serve.c has read the options and has the sockets; everything made here is ended here, in
  * the opposite order. */
 #include "config.h"
 
-#include "serve.h"
+#include "serve_internal.h"
 
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
@@ -16,242 +15,19 @@
 #include <systemd/sd-daemon.h>
 #endif
 
-#include "access.h"
-#include "answer.h"
 #include "cgi.h"
+#include "confine.h"
 #include "feed.h"
-#include "gateway.h"
 #include "hub.h"
-#include "log.h"
 #include "publishing.h"
-#include "report.h"
 #include "retention.h"
 #include "status_stream.h"
+#include "ticket_keys.h"
 
 /* Descriptors that are not streams: the database, its WAL and -shm, sockets, timers, short
  * requests. */
 #define SERVE_SPARE_DESCRIPTORS 64
 #define DRAIN_LOOK_MS 10
-#define SIGNALS 3
-
-extern char **environ;
-
-struct serve {
-    const struct serve_settings *settings;
-    const struct serve_worker *worker;
-    uv_loop_t loop;
-    struct log log;
-    struct refusals refusals;
-    struct feed *feed;
-    struct hub *hub;
-    struct gateway *gateway;
-    struct cgi *cgi;
-    struct ticket_keys *keys;      /* NULL: no --ticket-key-file */
-    struct publishing *publishing; /* NULL: no --allow-publish, or a CGI's GET */
-    struct status_stream *status;
-    struct retention *retention; /* NULL: rows are not deleted here */
-    uv_signal_t signals[SIGNALS];
-    uv_timer_t drain;
-    uv_prepare_t done; /* CGI: looks whether the answer is out */
-    uint64_t drain_began_ms;
-    struct buf answer;
-    struct buf environment; /* pointers: see serve_environment */
-};
-
-/* --- requests ---------------------------------------------------------------------------- */
-
-#define NONCE_TEXT 33
-
-static void
-make_nonce(char nonce[NONCE_TEXT])
-{
-    unsigned char bytes[NONCE_TEXT / 2] = {0};
-    uv_random(NULL, NULL, bytes, sizeof bytes, 0, NULL);
-    for (size_t i = 0; i < sizeof bytes; i++)
-        snprintf(nonce + 2 * i, 3, "%02x", bytes[i]);
-}
-
-static void
-answer_report(struct serve *serve, const struct request *request)
-{
-    const struct option_list *origins = &serve->settings->cors_origins;
-    struct buf body = {0};
-    const char *text;
-    char nonce[NONCE_TEXT];
-    int status;
-    switch (request->resource) {
-    case RESOURCE_METRICS:
-        report_append_metrics(&body, serve->hub, serve->feed);
-        answer_append_body(&serve->answer, 200, "text/plain; version=0.0.4; charset=utf-8",
-                           buf_slice(&body), request, origins);
-        break;
-    case RESOURCE_STATUS:
-        if (request->wants_html) {
-            make_nonce(nonce);
-            report_append_page(&body, serve->hub, serve->feed, nonce);
-            answer_append_page(&serve->answer, buf_slice(&body), nonce, request, origins);
-            break;
-        }
-        report_append_status(&body, serve->hub, serve->feed, REPORT_STREAMS_MAX);
-        buf_append_text(&body, "\n");
-        answer_append_body(&serve->answer, 200, "application/json", buf_slice(&body),
-                           request, origins);
-        break;
-    case RESOURCE_HEALTH:
-    case RESOURCE_STREAM:
-        status = report_health(serve->feed, &text);
-        answer_append_health(&serve->answer, status, text, feed_lag_ms(serve->feed),
-                             request, origins);
-        break;
-    }
-    if (body.failed)
-        serve->answer.failed = true;
-    buf_fini(&body);
-}
-
-static bool
-env_has(const char *const *envp, const char *name, size_t len)
-{
-    for (; *envp != NULL; envp++)
-        if (strncmp(*envp, name, len) == 0 && (*envp)[len] == '=')
-            return true;
-    return false;
-}
-
-/* The request's params, and what the web server has set for the whole process instead (lighttpd's
- * bin-environment, Environment= of systemd), which a request's own param overrides. Valid until
- * the next call; NULL when out of memory. */
-static const char *const *
-serve_environment(struct serve *serve, const char *const *params)
-{
-    static const char *const names[] = {"ROWCAST_CHANNELS", "ROWCAST_ADMIN",
-                                        "ROWCAST_PUBLISH"};
-    const char *const none = NULL;
-    struct buf *list = &serve->environment;
-    buf_clear(list);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        size_t len = strlen(names[i]);
-        for (char *const *own = environ; *own != NULL; own++)
-            if (strncmp(*own, names[i], len) == 0 && (*own)[len] == '=' &&
-                !env_has(params, names[i], len))
-                buf_append(list, own, sizeof *own);
-    }
-    if (list->len == 0)
-        return params;
-    for (; *params != NULL; params++)
-        buf_append(list, params, sizeof *params);
-    buf_append(list, &none, sizeof none);
-    return list->failed ? NULL : (const char *const *)(void *)list->p;
-}
-
-/* Unix time, which tickets go by. */
-static int64_t
-serve_now_ms(void)
-{
-    uv_timeval64_t now = {0};
-    uv_gettimeofday(&now);
-    return now.tv_sec * 1000 + now.tv_usec / 1000;
-}
-
-/* Without --allow-publish POST is a method like any other that is not there. */
-static int
-check_post(const struct serve *serve, const struct request *request, struct error *error)
-{
-    if (request->method != METHOD_POST || serve->publishing != NULL)
-        return 0;
-    error_set(error, "method POST is not allowed here: GET, HEAD and OPTIONS are");
-    return 405;
-}
-
-static void
-serve_request(struct serve *serve, struct wire *wire, const char *const *envp,
-              const struct intake_body *body)
-{
-    const struct option_list *origins = &serve->settings->cors_origins;
-    struct request request;
-    struct error error = {""};
-
-    buf_clear(&serve->answer);
-    int status = request_parse(&request, envp, &error);
-    request.takes_post = serve->settings->allow_publish;
-    if (status == 0)
-        status = check_post(serve, &request, &error);
-    bool preflight = status == 0 && request.method == METHOD_OPTIONS;
-    if (status == 0 && !preflight) {
-        struct access_rules rules = {serve->keys, serve->settings->ticket_audience,
-                                     serve->settings->require_ticket};
-        status = access_check(&request, &rules, serve_now_ms(), &error);
-    }
-
-    if (status != 0) {
-        refusals_note(
-            &serve->refusals,
-            &(struct refused){status, request.filter.user, request.address, error.text},
-            uv_now(&serve->loop));
-        answer_append_text(&serve->answer, status, error.text, &request, origins);
-    } else if (preflight) {
-        answer_append_options(&serve->answer, &request, origins);
-    } else if (request.method == METHOD_POST) {
-        publishing_request(serve->publishing, wire, &request, body);
-        request_fini(&request);
-        return;
-    } else if (request.resource == RESOURCE_STATUS && request.wants_events) {
-        request.format = FORMAT_SSE;
-        answer_append_stream_headers(&serve->answer, &request, origins);
-        if (request.method == METHOD_GET && !serve->answer.failed) {
-            status_stream_open(serve->status, wire, buf_slice(&serve->answer));
-            request_fini(&request);
-            return;
-        }
-    } else if (request.resource != RESOURCE_STREAM) {
-        answer_report(serve, &request);
-    } else {
-        answer_append_stream_headers(&serve->answer, &request, origins);
-        if (request.method == METHOD_GET && !serve->answer.failed) {
-            hub_open(serve->hub, wire, &request, buf_slice(&serve->answer));
-            request_fini(&request);
-            return;
-        }
-    }
-    if (serve->answer.failed)
-        wire->ops->drop(wire);
-    else
-        wire_answer(wire, buf_slice(&serve->answer));
-    request_fini(&request);
-}
-
-static void
-on_request(void *arg, struct wire *wire, const char *const *envp,
-           const struct intake_body *body)
-{
-    const char *const *environment = serve_environment(arg, envp);
-    if (environment == NULL)
-        wire->ops->drop(wire);
-    else
-        serve_request(arg, wire, environment, body);
-}
-
-static void
-on_writable(void *arg, struct wire *wire)
-{
-    struct serve *serve = arg;
-    if (wire->publishes)
-        publishing_wire_writable(wire);
-    else if (!status_stream_writable(serve->status, wire))
-        hub_wire_writable(wire);
-}
-
-static void
-on_gone(void *arg, struct wire *wire, enum gone_why why)
-{
-    struct serve *serve = arg;
-    if (wire->publishes)
-        publishing_wire_gone(wire, why);
-    else if (!status_stream_gone(serve->status, wire, why == GONE_ABORTED))
-        hub_wire_gone(wire, why == GONE_ABORTED ? CLOSE_ABORTED : CLOSE_READER_GONE);
-}
-
-static const struct gateway_handlers request_handlers = {on_request, on_writable, on_gone};
 
 /* --- the end ----------------------------------------------------------------------------- */
 
@@ -286,6 +62,22 @@ on_signal(uv_signal_t *handle, int signum)
     hub_drain(serve->hub);
     status_stream_end(serve->status);
     uv_timer_start(&serve->drain, on_drain_look, 0, DRAIN_LOOK_MS);
+}
+
+/* Reads the keys of tickets, at the start or anew. When the file is bad *error says why and the
+ * keys at hand go on to be used. Streams that are open stay open till their tickets end. */
+static int
+serve_load_keys(struct serve *serve, struct error *error)
+{
+    const char *path = serve->settings->ticket_key_file;
+    if (path == NULL)
+        return 0;
+    struct ticket_keys *keys = ticket_keys_load(path, TICKET_VERIFIES, &serve->log, error);
+    if (keys == NULL)
+        return -1;
+    ticket_keys_free(serve->keys);
+    serve->keys = keys;
+    return 0;
 }
 
 /* What SIGHUP asks for: everything that was opened or read at the start and may have been put
@@ -338,7 +130,7 @@ serve_fini(struct serve *serve)
     feed_free(serve->feed);
     cgi_free(serve->cgi);
     uv_close((uv_handle_t *)&serve->drain, NULL);
-    for (size_t i = 0; i < SIGNALS; i++)
+    for (size_t i = 0; i < SERVE_SIGNALS; i++)
         uv_close((uv_handle_t *)&serve->signals[i], NULL);
     uv_close((uv_handle_t *)&serve->done, NULL);
     uv_run(&serve->loop, UV_RUN_DEFAULT);
@@ -353,22 +145,6 @@ serve_fini(struct serve *serve)
 
 /* --- the start --------------------------------------------------------------------------- */
 
-/* Reads the keys of tickets, at the start or anew. When the file is bad *error says why and the
- * keys at hand go on to be used. Streams that are open stay open till their tickets end. */
-static int
-serve_load_keys(struct serve *serve, struct error *error)
-{
-    const char *path = serve->settings->ticket_key_file;
-    if (path == NULL)
-        return 0;
-    struct ticket_keys *keys = ticket_keys_load(path, TICKET_VERIFIES, &serve->log, error);
-    if (keys == NULL)
-        return -1;
-    ticket_keys_free(serve->keys);
-    serve->keys = keys;
-    return 0;
-}
-
 static int
 serve_init_loop(struct serve *serve, struct error *error)
 {
@@ -376,7 +152,7 @@ serve_init_loop(struct serve *serve, struct error *error)
         return error_set(error, "cannot start the event loop");
     uv_timer_init(&serve->loop, &serve->drain);
     uv_prepare_init(&serve->loop, &serve->done);
-    for (size_t i = 0; i < SIGNALS; i++) {
+    for (size_t i = 0; i < SERVE_SIGNALS; i++) {
         uv_signal_init(&serve->loop, &serve->signals[i]);
         serve->signals[i].data = serve;
     }
@@ -490,7 +266,7 @@ serve_init_gateway(struct serve *serve, const struct listeners *listeners,
                                     .log = &serve->log};
     if (serve_init_publishing(serve, error) != 0)
         return -1;
-    serve->gateway = gateway_new(&serve->loop, &config, &request_handlers, serve, error);
+    serve->gateway = gateway_new(&serve->loop, &config, &respond_handlers, serve, error);
     if (serve->gateway == NULL || gateway_listen(serve->gateway, listeners, error) != 0)
         return -1;
     serve_log_start(serve, listeners);
@@ -510,10 +286,10 @@ serve_init_cgi(struct serve *serve, struct error *error)
             return -1;
         cgi_read_body(&body, (uint64_t)serve->settings->request_timeout_ms);
     }
-    serve->cgi = cgi_new(&serve->loop, &request_handlers, serve, error);
+    serve->cgi = cgi_new(&serve->loop, &respond_handlers, serve, error);
     if (serve->cgi != NULL) {
         uv_prepare_start(&serve->done, on_cgi_turn);
-        serve_request(serve, cgi_wire(serve->cgi), (const char *const *)environ, &body);
+        respond(serve, cgi_wire(serve->cgi), (const char *const *)environ, &body);
     }
     buf_fini(&body.bytes);
     return serve->cgi != NULL ? 0 : -1;
@@ -529,6 +305,32 @@ serve_init_signals(struct serve *serve, enum serve_kind kind)
     uv_signal_start(&serve->signals[1], on_signal, SIGINT);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGUSR1, SIG_IGN);
+}
+
+/* Everything is open: what could be asked for from now on is a matter of some folders. Before there
+ * are threads, which would keep their rights. */
+static void
+serve_confine(const struct serve *serve, const struct listeners *listeners)
+{
+    const struct confine_rule rules[] = {
+        {serve->settings->db,
+         CONFINE_WRITE_BESIDE}, /* -wal, -shm; the file when replaced */
+        {listeners == NULL ? NULL : listeners->unlink_path, CONFINE_REMOVE_BESIDE},
+        {serve->settings->ticket_key_file, CONFINE_READ_BESIDE}, /* it may be replaced */
+        {"/dev/null", CONFINE_READ},    /* the gateway's reserve of a descriptor */
+        {"/dev/urandom", CONFINE_READ}, /* SQLite's random numbers */
+    };
+    struct error error = {""};
+    if (serve->settings->no_confine)
+        return;
+    int version = confine_enter(rules, sizeof rules / sizeof *rules, &error);
+    if (version < 0)
+        log_line(&serve->log, LOG_WARN, "cannot confine the process: %s", error.text);
+    else
+        log_line(&serve->log, LOG_DEBUG,
+                 version > 0 ? "confined by Landlock %d"
+                             : "not confined: the kernel has no Landlock (%d)",
+                 version);
 }
 
 int
@@ -564,6 +366,7 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
                      : serve_init_gateway(&serve, listeners, descriptors, error);
     if (result == 0) {
         serve_init_signals(&serve, kind);
+        serve_confine(&serve, listeners);
         uv_run(&serve.loop, UV_RUN_DEFAULT);
     }
     serve_fini(&serve);

@@ -32,21 +32,22 @@ struct serve_settings {
     bool allow_publish;
     int log_level; /* enum log_level */
     int log_to;    /* enum log_to */
+    bool no_confine;
 };
 
 enum serve_kind { SERVE_FASTCGI, SERVE_CGI };
 
 struct listeners;
 struct hub_counters;
-struct limits;
+struct quota;
 struct retention_config;
 
 /* The process at hand among those that share the work. */
 struct serve_worker {
     struct hub_counters *counters; /* one for each worker */
     size_t count;
-    size_t number;               /* 0 .. count - 1 */
-    const struct limits *limits; /* of all of them together; NULL: none */
+    size_t number;              /* 0 .. count - 1 */
+    const struct quota *limits; /* of all of them together; NULL: none */
 };
 
 /* What --keep-age and --keep-rows come to, in this worker. */

@@ -109,9 +109,13 @@ store_open_file(struct store *store, const struct store_config *config,
         sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     if (store->mode == STORE_READ)
         /* A small cache: every commit of another connection empties it, and a replay reads each
-         * page once. */
-        return store_execute(store, "PRAGMA query_only = 1; PRAGMA cache_size = -512",
+         * page once. No temporary files: a confined process cannot make any. */
+        return store_execute(store,
+                             "PRAGMA query_only = 1; PRAGMA cache_size = -512; "
+                             "PRAGMA temp_store = MEMORY",
                              "open it", error);
+    if (create == STORE_CREATE_NEVER)
+        return store_execute(store, "PRAGMA temp_store = MEMORY", "open it", error);
     return STORE_OK;
 }
 

@@ -39,7 +39,7 @@ struct workers {
     const struct listeners *listeners;
     struct log log;
     struct hub_counters *counters;
-    struct limits *limits;
+    struct quota *limits;
     size_t count;
     pid_t parent;
     pid_t pids[WORKERS_MAX]; /* 0: not running */
@@ -112,8 +112,8 @@ workers_reap(struct workers *workers, bool ending)
             if (workers->pids[i] != pid)
                 continue;
             workers->pids[i] = 0;
-            limits_forget(workers->limits, i);
             hub_forget_streams(&workers->counters[i]);
+            quota_forget(workers->limits, i);
             if (!ending)
                 log_line(&workers->log, LOG_ERROR, "worker %zu (pid %ld) died: %s %d", i,
                          (long)pid, WIFSIGNALED(status) ? "signal" : "exit code",
@@ -234,16 +234,16 @@ static int
 workers_share(struct workers *workers, struct error *error)
 {
     const struct serve_settings *settings = workers->settings;
-    const struct limits_config limits = {.per_user = (uint64_t)settings->max_per_user,
-                                         .per_address = (uint64_t)settings->max_per_address,
-                                         .connects_per_address =
-                                             (uint64_t)settings->connect_rate,
-                                         .workers = workers->count};
+    const struct quota_config limits = {.per_user = (uint64_t)settings->max_per_user,
+                                        .per_address = (uint64_t)settings->max_per_address,
+                                        .connects_per_address =
+                                            (uint64_t)settings->connect_rate,
+                                        .workers = workers->count};
     workers->counters = mmap(NULL, workers->count * sizeof(struct hub_counters),
                              PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (workers->counters == MAP_FAILED)
         return error_set(error, "cannot share memory: %s", strerror(errno));
-    return limits_new(&workers->limits, &limits, error);
+    return quota_new(&workers->limits, &limits, error);
 }
 
 int
@@ -266,7 +266,7 @@ workers_run(const struct serve_settings *settings, const struct listeners *liste
         struct serve_worker worker = {workers.counters, 1, 0, workers.limits};
         result = serve_run(settings, SERVE_FASTCGI, listeners, &worker, error);
     }
-    limits_free(workers.limits);
+    quota_free(workers.limits);
     munmap(workers.counters, workers.count * sizeof(struct hub_counters));
     return result;
 }

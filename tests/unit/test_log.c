@@ -133,9 +133,12 @@ random_text(char *text, size_t len)
 {
     static const char harmful[] = "\n\r\t\x1b\"\\= ,\x7f\x80\xff\x01%s";
 
-    for (size_t i = 0; i < len; i++)
-        text[i] = random() % 2 == 0 ? harmful[(size_t)random() % (sizeof harmful - 1)]
-                                    : (char)(1 + random() % 255);
+    for (size_t i = 0; i < len; i++) {
+        size_t any = (size_t)random() % 255;
+        bool harms = random() % 2 == 0;
+        text[i] =
+            harms ? harmful[any % (sizeof harmful - 1)] : (char)(unsigned char)(any + 1);
+    }
     text[len] = '\0';
 }
 
