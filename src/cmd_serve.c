@@ -111,7 +111,7 @@ serve_cgi(const struct serve_settings *settings)
 {
     struct error error = {""};
     struct hub_counters counters = {0};
-    struct serve_worker worker = {&counters, 1, 0};
+    struct serve_worker worker = {.counters = &counters, .count = 1};
     if (serve_run(settings, SERVE_CGI, NULL, &worker, &error) == 0)
         return CMD_OK;
     return fail_cgi(cmd_fail(command.name, &error));

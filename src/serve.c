@@ -11,10 +11,6 @@
 #include <string.h>
 #include <uv.h>
 
-#ifdef HAVE_SYSTEMD
-#include <systemd/sd-daemon.h>
-#endif
-
 #include "access.h"
 #include "answer.h"
 #include "cgi.h"
@@ -22,6 +18,7 @@
 #include "gateway.h"
 #include "hub.h"
 #include "log.h"
+#include "notify.h"
 #include "report.h"
 
 /* Descriptors that are not streams: the database, its WAL and -shm, sockets, timers, short
@@ -42,6 +39,7 @@ struct serve {
     struct cgi *cgi;
     uv_signal_t signals[2];
     uv_timer_t drain;
+    uv_timer_t beat;
     uv_prepare_t done; /* CGI: looks whether the answer is out */
     uint64_t drain_began_ms;
     struct buf answer;
@@ -204,10 +202,23 @@ on_signal(uv_signal_t *handle, int signum)
     }
     log_line(&serve->log, LOG_INFO, "%s: draining %zu streams",
              signum == SIGTERM ? "SIGTERM" : "SIGINT", hub_streams(serve->hub));
+    if (serve->worker->count == 1)
+        notify_stopping(hub_streams(serve->hub));
     serve->drain_began_ms = uv_now(&serve->loop);
     gateway_stop(serve->gateway);
     hub_drain(serve->hub);
     uv_timer_start(&serve->drain, on_drain_look, 0, DRAIN_LOOK_MS);
+}
+
+/* A loop that hangs does not come here: the service manager, or the parent, starts anew. */
+static void
+on_beat(uv_timer_t *timer)
+{
+    const struct serve *serve = timer->data;
+    if (serve->worker->count > 1)
+        ++*serve->worker->beat;
+    else
+        notify_alive();
 }
 
 static void
@@ -234,6 +245,7 @@ serve_fini(struct serve *serve)
     feed_free(serve->feed);
     cgi_free(serve->cgi);
     uv_close((uv_handle_t *)&serve->drain, NULL);
+    uv_close((uv_handle_t *)&serve->beat, NULL);
     for (size_t i = 0; i < 2; i++)
         uv_close((uv_handle_t *)&serve->signals[i], NULL);
     uv_close((uv_handle_t *)&serve->done, NULL);
@@ -253,12 +265,14 @@ serve_init_loop(struct serve *serve, struct error *error)
     if (uv_loop_init(&serve->loop) != 0)
         return error_set(error, "cannot start the event loop");
     uv_timer_init(&serve->loop, &serve->drain);
+    uv_timer_init(&serve->loop, &serve->beat);
     uv_prepare_init(&serve->loop, &serve->done);
     for (size_t i = 0; i < 2; i++) {
         uv_signal_init(&serve->loop, &serve->signals[i]);
         serve->signals[i].data = serve;
     }
     serve->drain.data = serve;
+    serve->beat.data = serve;
     serve->done.data = serve;
     return 0;
 }
@@ -320,9 +334,11 @@ serve_init_gateway(struct serve *serve, const struct listeners *listeners,
     if (serve->gateway == NULL || gateway_listen(serve->gateway, listeners, error) != 0)
         return -1;
     serve_log_start(serve, listeners);
-#ifdef HAVE_SYSTEMD
-    sd_notify(0, "READY=1");
-#endif
+    uint64_t beat_ms = serve->worker->beat_ms;
+    if (beat_ms > 0)
+        uv_timer_start(&serve->beat, on_beat, 0, beat_ms);
+    if (serve->worker->count == 1)
+        notify_ready(serve->settings->table, serve->settings->db);
     return 0;
 }
 

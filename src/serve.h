@@ -36,6 +36,10 @@ struct serve_worker {
     struct hub_counters *counters; /* one for each worker */
     size_t count;
     size_t number; /* 0 .. count - 1 */
+    /* How often the loop proves that it turns, in milliseconds, 0: never. With several workers
+     * by adding to *beat, in memory that the parent reads; else to the service manager. */
+    uint64_t beat_ms;
+    uint64_t *beat;
 };
 
 /* Serves until SIGTERM or SIGINT (FastCGI: the sockets in listeners) or until the one request of
