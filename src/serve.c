@@ -11,14 +11,11 @@
 #include <string.h>
 #include <uv.h>
 
-#ifdef HAVE_SYSTEMD
-#include <systemd/sd-daemon.h>
-#endif
-
 #include "cgi.h"
 #include "confine.h"
 #include "feed.h"
 #include "hub.h"
+#include "notify.h"
 #include "publishing.h"
 #include "retention.h"
 #include "status_stream.h"
@@ -57,11 +54,24 @@ on_signal(uv_signal_t *handle, int signum)
     }
     log_line(&serve->log, LOG_INFO, "%s: draining %zu streams",
              signum == SIGTERM ? "SIGTERM" : "SIGINT", hub_streams(serve->hub));
+    if (serve->worker->count == 1)
+        notify_stopping(hub_streams(serve->hub));
     serve->drain_began_ms = uv_now(&serve->loop);
     gateway_stop(serve->gateway);
     hub_drain(serve->hub);
     status_stream_end(serve->status);
     uv_timer_start(&serve->drain, on_drain_look, 0, DRAIN_LOOK_MS);
+}
+
+/* A loop that hangs does not come here: the service manager, or the parent, starts anew. */
+static void
+on_beat(uv_timer_t *timer)
+{
+    const struct serve *serve = timer->data;
+    if (serve->worker->count > 1)
+        ++*serve->worker->beat;
+    else
+        notify_alive();
 }
 
 /* Reads the keys of tickets, at the start or anew. When the file is bad *error says why and the
@@ -130,6 +140,7 @@ serve_fini(struct serve *serve)
     feed_free(serve->feed);
     cgi_free(serve->cgi);
     uv_close((uv_handle_t *)&serve->drain, NULL);
+    uv_close((uv_handle_t *)&serve->beat, NULL);
     for (size_t i = 0; i < SERVE_SIGNALS; i++)
         uv_close((uv_handle_t *)&serve->signals[i], NULL);
     uv_close((uv_handle_t *)&serve->done, NULL);
@@ -151,12 +162,14 @@ serve_init_loop(struct serve *serve, struct error *error)
     if (uv_loop_init(&serve->loop) != 0)
         return error_set(error, "cannot start the event loop");
     uv_timer_init(&serve->loop, &serve->drain);
+    uv_timer_init(&serve->loop, &serve->beat);
     uv_prepare_init(&serve->loop, &serve->done);
     for (size_t i = 0; i < SERVE_SIGNALS; i++) {
         uv_signal_init(&serve->loop, &serve->signals[i]);
         serve->signals[i].data = serve;
     }
     serve->drain.data = serve;
+    serve->beat.data = serve;
     serve->done.data = serve;
     return 0;
 }
@@ -270,9 +283,11 @@ serve_init_gateway(struct serve *serve, const struct listeners *listeners,
     if (serve->gateway == NULL || gateway_listen(serve->gateway, listeners, error) != 0)
         return -1;
     serve_log_start(serve, listeners);
-#ifdef HAVE_SYSTEMD
-    sd_notify(0, "READY=1");
-#endif
+    uint64_t beat_ms = serve->worker->beat_ms;
+    if (beat_ms > 0)
+        uv_timer_start(&serve->beat, on_beat, 0, beat_ms);
+    if (serve->worker->count == 1)
+        notify_ready(serve->settings->table, serve->settings->db);
     return 0;
 }
 

@@ -48,6 +48,10 @@ struct serve_worker {
     size_t count;
     size_t number;              /* 0 .. count - 1 */
     const struct quota *limits; /* of all of them together; NULL: none */
+    /* How often the loop proves that it turns, in milliseconds, 0: never. With several workers
+     * by adding to *beat, in memory that the parent reads; else to the service manager. */
+    uint64_t beat_ms;
+    uint64_t *beat;
 };
 
 /* What --keep-age and --keep-rows come to, in this worker. */

@@ -30,6 +30,7 @@ struct serve {
     struct retention *retention; /* NULL: rows are not deleted here */
     uv_signal_t signals[SERVE_SIGNALS];
     uv_timer_t drain;
+    uv_timer_t beat;   /* the watchdog */
     uv_prepare_t done; /* CGI: looks whether the answer is out */
     uint64_t drain_began_ms;
     struct buf answer;
