@@ -121,6 +121,7 @@ elsewhere() {
 	start_rowcast --table sorted --log-level debug
 	open_direct a '?since=all'
 	wait_for has_rows a 2000
+	refute grep -E 'cannot|reopened' "$T/rowcast.err"
 	confined_where_it_can_be
 	assert_healthy
 }
