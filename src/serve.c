@@ -277,18 +277,20 @@ serve_init_gateway(struct serve *serve, const struct listeners *listeners,
                                     .is_shared = serve->worker->count > 1,
                                     .takes_body = serve->settings->allow_publish,
                                     .log = &serve->log};
-    if (serve_init_publishing(serve, error) != 0)
-        return -1;
     serve->gateway = gateway_new(&serve->loop, &config, &respond_handlers, serve, error);
-    if (serve->gateway == NULL || gateway_listen(serve->gateway, listeners, error) != 0)
-        return -1;
-    serve_log_start(serve, listeners);
+    return serve->gateway == NULL ? -1 : gateway_listen(serve->gateway, listeners, error);
+}
+
+/* Whoever has been waiting may come now. */
+static void
+serve_announce(struct serve *serve, const struct listeners *listeners)
+{
     uint64_t beat_ms = serve->worker->beat_ms;
+    serve_log_start(serve, listeners);
     if (beat_ms > 0)
         uv_timer_start(&serve->beat, on_beat, 0, beat_ms);
     if (serve->worker->count == 1)
         notify_ready(serve->settings->table, serve->settings->db);
-    return 0;
 }
 
 static int
@@ -348,6 +350,28 @@ serve_confine(const struct serve *serve, const struct listeners *listeners)
                  version);
 }
 
+static int
+serve_start_fastcgi(struct serve *serve, const struct listeners *listeners,
+                    unsigned descriptors, struct error *error)
+{
+    if (serve_init_gateway(serve, listeners, descriptors, error) != 0)
+        return -1;
+    serve_init_signals(serve, SERVE_FASTCGI);
+    serve_confine(serve, listeners);
+    if (serve_init_publishing(serve, error) != 0 || serve_init_retention(serve, error) != 0)
+        return -1;
+    serve_announce(serve, listeners);
+    return 0;
+}
+
+static int
+serve_start_cgi(struct serve *serve, struct error *error)
+{
+    serve_init_signals(serve, SERVE_CGI);
+    serve_confine(serve, NULL);
+    return serve_init_cgi(serve, error);
+}
+
 int
 serve_run(const struct serve_settings *settings, enum serve_kind kind,
           const struct listeners *listeners, const struct serve_worker *worker,
@@ -373,17 +397,12 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
     int result = serve_load_keys(&serve, error);
     if (result == 0)
         result = serve_init_hub(&serve, descriptors, error);
-    if (result == 0 && kind == SERVE_FASTCGI)
-        result = serve_init_retention(&serve, error);
     if (result == 0)
         result = kind == SERVE_CGI
-                     ? serve_init_cgi(&serve, error)
-                     : serve_init_gateway(&serve, listeners, descriptors, error);
-    if (result == 0) {
-        serve_init_signals(&serve, kind);
-        serve_confine(&serve, listeners);
+                     ? serve_start_cgi(&serve, error)
+                     : serve_start_fastcgi(&serve, listeners, descriptors, error);
+    if (result == 0)
         uv_run(&serve.loop, UV_RUN_DEFAULT);
-    }
     serve_fini(&serve);
     return result;
 }
