@@ -20,6 +20,7 @@ static const struct {
     {"tail", cmd_tail, "print notifications in the terminal"},
     {"prune", cmd_prune, "delete old notifications"},
     {"rebase", cmd_rebase, "after restoring a backup: never reuse an id"},
+    {"doctor", cmd_doctor, "check the database and the way through the web server"},
 };
 
 static void
