@@ -23,7 +23,11 @@ enum store_result {
     STORE_FAILED /* anything else (I/O, corrupt, full, constraint): *error says what to do */
 };
 
-enum store_mode { STORE_READ, STORE_WRITE };
+enum store_mode {
+    STORE_READ,
+    STORE_WRITE,
+    STORE_LOOK /* as STORE_READ, but makes no file and changes none: for doctor */
+};
 
 struct store_config {
     const char *path;

@@ -107,6 +107,11 @@ enum store_result store_identify(struct store *store, const char *table,
 enum store_result store_execute(struct store *store, const char *sql, const char *doing,
                                 struct error *error);
 
+/* --- store_look.c --- */
+
+/* As sqlite3_open_v2 to store->db, for STORE_LOOK; returns its code. */
+int store_open_to_look(struct store *store);
+
 /* --- store_sql.c --- */
 
 /* The prepared statement, NULL with *error (and *result) when it cannot be had. It is reset;
