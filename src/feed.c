@@ -130,7 +130,8 @@ feed_look(struct feed *feed)
     int64_t before = feed->tail;
     feed->in_look = true;
     enum store_result result = store_changed(feed->store, &changed, &error);
-    if (result == STORE_OK && (changed || feed->more)) {
+    bool has_read = result == STORE_OK && (changed || feed->more);
+    if (has_read) {
         /* Until the page says otherwise: a failure must not lose the news. */
         feed->more = true;
         result = feed_read_page(feed, &error);
@@ -140,7 +141,9 @@ feed_look(struct feed *feed)
         feed->behind_since_ms = 0;
     else if (feed->behind_since_ms == 0)
         feed->behind_since_ms = uv_now(feed->loop);
-    feed_report(feed, result, &error);
+    /* That nothing was committed says nothing of a table that could not be read just now. */
+    if (has_read || result != STORE_OK || !feed->doubtful)
+        feed_report(feed, result, &error);
     /* After a failure the watch's own retries, which grow rarer, are often enough. */
     if (feed->more && result == STORE_OK)
         watch_nudge(feed->watch);
