@@ -220,6 +220,7 @@ serve_init_publishing(struct serve *serve, struct error *error)
                                        .origins = &serve->settings->cors_origins,
                                        .counters =
                                            &serve->worker->counters[serve->worker->number],
+                                       .refusals = &serve->refusals,
                                        .log = &serve->log};
     if (!serve->settings->allow_publish)
         return 0;

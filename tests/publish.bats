@@ -253,22 +253,34 @@ cgi_post() {
 
 # --- who, and from where ------------------------------------------------------------------------
 
+# preflight METHOD [NAME=VALUE...]: the answer in $T/answer
+preflight() {
+	fcgi --get / REQUEST_METHOD=OPTIONS HTTP_ORIGIN=https://shop.example \
+		HTTP_ACCESS_CONTROL_REQUEST_METHOD="$1" "${@:2}" >"$T/answer"
+}
+
 @test "off by default: POST is no method, and no right changes that" {
 	init_db
 	start_rowcast --cors-origin https://shop.example
 	assert_equal "$(direct 'data=x')" 405
 	grep -q '^Allow: GET, HEAD, OPTIONS.$' "$T/answer"
-	fcgi --get / REQUEST_METHOD=OPTIONS HTTP_ORIGIN=https://shop.example >"$T/answer"
+	preflight GET
 	grep -q '^Access-Control-Allow-Methods: GET, HEAD, OPTIONS.$' "$T/answer"
+	preflight POST
+	refute grep -q '^Access-Control' "$T/answer"
 	count_is 0
 	assert_healthy
 }
 
 @test "allowed: Allow and the preflight name POST, other resources do not take it" {
 	begin_direct --cors-origin https://shop.example
-	fcgi --get / REQUEST_METHOD=OPTIONS HTTP_ORIGIN=https://shop.example >"$T/answer"
+	preflight POST HTTP_ACCESS_CONTROL_REQUEST_HEADERS=content-type
 	grep -q '^Allow: GET, HEAD, OPTIONS, POST.$' "$T/answer"
 	grep -q '^Access-Control-Allow-Methods: GET, HEAD, OPTIONS, POST.$' "$T/answer"
+	grep -q '^Access-Control-Allow-Credentials: true.$' "$T/answer"
+	preflight POST PATH_INFO=/health
+	grep -q '^Allow: GET, HEAD, OPTIONS.$' "$T/answer"
+	refute grep -q '^Access-Control' "$T/answer"
 	fcgi --get / REQUEST_METHOD=PUT >"$T/answer"
 	grep -q '^Allow: GET, HEAD, OPTIONS, POST.$' "$T/answer"
 	assert_equal "$(direct 'data=x' PATH_INFO=/health)" 405

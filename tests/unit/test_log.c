@@ -60,6 +60,9 @@ count_of(const char *text, const char *what)
     return count;
 }
 
+#define SIGNATURE "0123456789012345678901234567890123456789abc"
+#define TICKET "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ." SIGNATURE
+
 /* --- quoting ------------------------------------------------------------------------------------------- */
 
 static void
@@ -78,6 +81,16 @@ test_values_are_quoted(void **state)
         {"a=b", "\"a=b\""},
         {"a\"b", "\"a\\x22b\""},
         {"a\\b", "\"a\\x5cb\""},
+        {TICKET, "[ticket]"},
+        {"a " TICKET " b", "\"a [ticket] b\""},
+        {"/x/" TICKET, "/x/[ticket]"},
+        {"x." TICKET "." TICKET, "x.[ticket].[ticket]"},
+        {"ewogImFsZyI6IkhTMjU2In0.e30." SIGNATURE, "[ticket]"},
+        /* No tickets, and hidden from nobody. */
+        {"eyes.doc.left", "eyes.doc.left"},
+        {"ey." SIGNATURE, "ey." SIGNATURE},
+        {"they.doc." SIGNATURE, "they.doc." SIGNATURE},
+        {"events.doc." SIGNATURE, "events.doc." SIGNATURE},
         {"a\nb", "\"a\\x0ab\""},
         {"\r\n", "\"\\x0d\\x0a\""},
         {"\x1b[31mred", "\"\\x1b[31mred\""},
