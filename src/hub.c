@@ -182,8 +182,21 @@ void
 hub_forget_streams(struct hub_counters *counters)
 {
     counters->streams = counters->behind = 0;
+    __atomic_store_n(&counters->tail, 0, __ATOMIC_RELAXED);
     for (int i = 0; i < FORMATS; i++)
         counters->formats[i] = 0;
+}
+
+uint64_t
+hub_lowest_tail(const struct hub_counters *counters, size_t workers)
+{
+    uint64_t lowest = 0;
+    for (size_t i = 0; i < workers; i++) {
+        uint64_t tail = __atomic_load_n(&counters[i].tail, __ATOMIC_RELAXED);
+        if (tail != 0 && (lowest == 0 || tail < lowest))
+            lowest = tail;
+    }
+    return lowest;
 }
 
 const struct hub_config *

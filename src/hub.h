@@ -47,7 +47,7 @@ struct hub_counters {
     uint64_t gaps;
     uint64_t publishes; /* requests that published something; see publishing.h */
     uint64_t published; /* rows of theirs */
-    uint64_t tail;      /* rows up to it were handed to this worker's streams */
+    uint64_t tail;      /* rows up to it were handed to this worker's streams; 0: it has none yet */
     uint64_t
         pruned_rows; /* by --keep-age and --keep-rows; written by retention.c's thread */
     uint64_t prunes; /* its transactions */
@@ -104,6 +104,9 @@ void hub_drain(struct hub *hub);
 void hub_forget_streams(struct hub_counters *counters);
 
 size_t hub_streams(const struct hub *hub);
+
+/* Rows up to it were handed out by all of these workers that are there; 0: none is. */
+uint64_t hub_lowest_tail(const struct hub_counters *counters, size_t workers);
 
 /* The sum over all workers; rows, which each of them sees, as this one has counted them. */
 void hub_totals(const struct hub *hub, struct hub_counters *totals);

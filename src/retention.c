@@ -8,8 +8,8 @@
  * every 100 µs costs a few µs each and finds the gap. The thread is not niced: asleep with the
  * lock held it would hold the writer up.
  *
- * What it does not do: delete a row that its own process has not read yet, so that a stream that
- * is at the tail is never told of a gap; or delete expired rows from the middle of the table,
+ * What it does not do: delete a row that a worker has not read yet, so that a stream that is at the
+ * tail is never told of a gap; or delete expired rows from the middle of the table,
  * which would raise the low-water mark above rows that a reader may still come back for. */
 #include "config.h"
 
@@ -42,6 +42,10 @@
 #define EXPIRED_GRACE_MS 60000
 #define SLACK_PER_ROWS 1000
 
+/* Another worker that has not moved for so long hangs: it holds nobody up any more, as its streams
+ * are told of a gap when it goes on, and a table that grows without bound would be worse. */
+#define LAG_MAX_NS UINT64_C(10000000000)
+
 /* How hard it works. A round that does not come to its end has a writer that is faster than that,
  * and a table that grows without bound is worse than a writer that waits a little longer. */
 static const struct effort {
@@ -66,6 +70,8 @@ struct retention {
     int batch;
     uint64_t retry_ms;
     uint64_t wal_looked_ns;
+    uint64_t lagging_at; /* the tail of the worker that we wait for */
+    uint64_t lagging_since_ns;
 };
 
 int
@@ -171,8 +177,26 @@ retention_open(struct retention *retention)
     return true;
 }
 
+/* Rows above it stay. */
+static int64_t
+retention_ceiling(struct retention *retention)
+{
+    const struct retention_config *config = &retention->config;
+    uint64_t own = __atomic_load_n(config->tail, __ATOMIC_RELAXED);
+    uint64_t lowest = config->lowest_tail == NULL ? own : config->lowest_tail(config->arg);
+    uint64_t now = uv_hrtime();
+
+    if (lowest >= own)
+        return (int64_t)own;
+    if (lowest != retention->lagging_at) {
+        retention->lagging_at = lowest;
+        retention->lagging_since_ns = now;
+    }
+    return (int64_t)(now - retention->lagging_since_ns > LAG_MAX_NS ? own : lowest);
+}
+
 static struct store_prune
-retention_plan(const struct retention *retention)
+retention_plan(struct retention *retention)
 {
     const struct retention_config *config = &retention->config;
     uv_timeval64_t clock = {0};
@@ -183,7 +207,7 @@ retention_plan(const struct retention *retention)
         .keep_rows = config->keep_rows,
         .expired_first_ms = now_ms - EXPIRED_GRACE_MS,
         .slack_rows = config->keep_rows / SLACK_PER_ROWS,
-        .up_to = (int64_t)__atomic_load_n(config->tail, __ATOMIC_RELAXED),
+        .up_to = retention_ceiling(retention),
         .max_rows = retention->batch,
     };
 }

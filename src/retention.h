@@ -16,9 +16,13 @@ struct retention_config {
     const char *table;
     int64_t keep_age_ms; /* 0: not by age */
     int64_t keep_rows;   /* 0: not by count */
-    /* Rows up to this id were handed out, so that nobody who listens now needs them. Written by the
-     * loop, read by the thread. */
+    /* Rows up to this id were handed out by our loop, which writes it. */
     const uint64_t *tail;
+    /* And up to this one by all processes that serve the table, called by the thread: rows above
+     * it stay, so that nobody who listens now misses one. A process that lags is waited for, but
+     * not for ever. NULL: there is only ours. */
+    uint64_t (*lowest_tail)(const void *arg);
+    const void *arg;
     uint64_t *pruned_rows; /* counted up by the thread alone, read by anybody */
     uint64_t *prunes;      /* likewise: transactions that deleted something */
 };

@@ -231,14 +231,24 @@ serve_init_publishing(struct serve *serve, struct error *error)
     return error_set(error, "--allow-publish: %s", cause.text);
 }
 
-struct retention_config
-serve_retention(const struct serve_settings *settings, struct hub_counters *counters)
+static uint64_t
+serve_lowest_tail(const void *arg)
 {
+    const struct serve_worker *worker = arg;
+    return hub_lowest_tail(worker->counters, worker->count);
+}
+
+struct retention_config
+serve_retention(const struct serve_settings *settings, const struct serve_worker *worker)
+{
+    struct hub_counters *counters = &worker->counters[worker->number];
     return (struct retention_config){.path = settings->db,
                                      .table = settings->table,
                                      .keep_age_ms = settings->keep_age_ms,
                                      .keep_rows = settings->keep_rows,
                                      .tail = &counters->tail,
+                                     .lowest_tail = serve_lowest_tail,
+                                     .arg = worker,
                                      .pruned_rows = &counters->pruned_rows,
                                      .prunes = &counters->prunes};
 }
@@ -248,8 +258,7 @@ static int
 serve_init_retention(struct serve *serve, struct error *error)
 {
     const struct serve_worker *worker = serve->worker;
-    struct retention_config config =
-        serve_retention(serve->settings, &worker->counters[worker->number]);
+    struct retention_config config = serve_retention(serve->settings, worker);
     if (retention_check(&config, feed_marks(serve->feed), error) != 0)
         return -1;
     if ((config.keep_age_ms == 0 && config.keep_rows == 0) || worker->number != 0)

@@ -54,9 +54,9 @@ struct serve_worker {
     uint64_t *beat;
 };
 
-/* What --keep-age and --keep-rows come to, in this worker. */
+/* What --keep-age and --keep-rows come to, in this worker, which must outlive their use. */
 struct retention_config serve_retention(const struct serve_settings *settings,
-                                        struct hub_counters *counters);
+                                        const struct serve_worker *worker);
 
 /* Serves until SIGTERM or SIGINT (FastCGI: the sockets in listeners) or until the one request of
  * the environment is answered (CGI). Returns 0, or -1 with *error when it cannot start. */

@@ -107,6 +107,22 @@ enum store_result store_identify(struct store *store, const char *table,
 enum store_result store_execute(struct store *store, const char *sql, const char *doing,
                                 struct error *error);
 
+/* --- store_schema.c --- */
+
+struct store_schema {
+    const char *table; /* as the user spells it */
+    int version;       /* of the present schema; at least 1 */
+    /* steps[N]: SQL from version N to N + 1, in the manner of sql/schema.sql (its name for the table
+     * is replaced); [0] is not used. */
+    const char *const *steps;
+};
+
+/* Makes the table by sql/schema.sql, or migrates it: in one transaction, which begins and ends
+ * here, so that a step that fails leaves the version that was there. The store is open by
+ * store_open_file, to write. */
+enum store_result store_make_table(struct store *store, const struct store_schema *schema,
+                                   struct store_init_result *outcome, struct error *error);
+
 /* --- store_look.c --- */
 
 /* As sqlite3_open_v2 to store->db, for STORE_LOOK; returns its code. */

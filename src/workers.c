@@ -241,8 +241,8 @@ workers_check(const struct workers *workers, struct error *error)
     struct store *store = store_open(&config, &busy, error);
     int result = store != NULL || busy ? 0 : -1;
     struct store_marks marks;
-    struct retention_config retention =
-        serve_retention(settings, workers->shared->counters);
+    struct serve_worker worker = {.counters = workers->shared->counters};
+    struct retention_config retention = serve_retention(settings, &worker);
     if (store != NULL && store_read_marks(store, &marks, error) == STORE_OK)
         result = retention_check(&retention, &marks, error);
     store_close(store); /* no connection may be carried over a fork */

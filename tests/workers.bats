@@ -127,6 +127,25 @@ all_gone() {
 }
 ended_or_has() { stream_ended "$1" || has_data "$1" "$2"; }
 
+@test "workers: retention leaves what a worker that lags has not read yet" {
+	local victim
+	begin --keep-rows 5
+	crowd a 60
+	rows 1 20
+	wait_for crowd_said a rows=1200
+	victim=$(workers_of | sort -n | tail -n 1) # the first one does the deleting
+	kill -STOP "$victim"
+	rows 21 70
+	# All that it has read goes, all that it has not stays.
+	wait_for count_is 50
+	assert_equal "$(sql 'SELECT min(CAST(data AS INTEGER)) FROM notification')" 21
+	kill -CONT "$victim"
+	wait_for crowd_said a rows=4200 # a gap would be some less
+	wait_for count_is 5
+	assert_workers_healthy
+}
+count_is() { [[ $(sql 'SELECT count(*) FROM notification') -eq $1 ]]; }
+
 @test "workers: a killed one's streams are no longer counted" {
 	local victim
 	begin

@@ -89,6 +89,58 @@ test_waits_for_the_loop(void **state)
     stage_close(&stage);
 }
 
+/* What another worker has handed out. */
+static uint64_t
+others_tail(const void *arg)
+{
+    return __atomic_load_n((const uint64_t *)arg, __ATOMIC_RELAXED);
+}
+
+/* Another worker lags: what it has not read stays until it has, or hangs. */
+static void
+test_waits_for_other_workers(void **state)
+{
+    struct stage stage;
+    (void)state;
+    stage_open(&stage, &(struct stage_config){0});
+    uint64_t tail = (uint64_t)stage.base + 20;
+    struct retention_config config = {.path = stage.path,
+                                      .table = STORE_DEFAULT_TABLE,
+                                      .keep_rows = 1,
+                                      .tail = &stage.counters.tail,
+                                      .lowest_tail = others_tail,
+                                      .arg = &tail,
+                                      .pruned_rows = &stage.counters.pruned_rows,
+                                      .prunes = &stage.counters.prunes};
+    insert(&stage, 50);
+    WAIT(&stage, stage.counters.tail == (uint64_t)stage.base + 50);
+    struct retention *retention = retention_new(&config, &stage.log, &stage.error);
+    assert_non_null(retention);
+    WAIT(&stage, pruned(&stage) == 20);
+    __atomic_store_n(&tail, (uint64_t)stage.base + 30, __ATOMIC_RELAXED);
+    WAIT(&stage, pruned(&stage) == 30);
+    assert_int_equal(count(&stage), 20);
+    assert_int_equal(stage_ask(&stage, "SELECT min(id) FROM notification"),
+                     stage.base + 31);
+    WAIT(&stage, pruned(&stage) == 49); /* it does not move any more */
+    retention_free(retention);
+    stage_close(&stage);
+}
+
+/* The lowest tail is that of workers that are there. */
+static void
+test_lowest_tail(void **state)
+{
+    struct hub_counters counters[4] = {
+        {.tail = 70}, {.tail = 50}, {.tail = 0}, {.tail = 60}};
+    (void)state;
+    assert_int_equal(hub_lowest_tail(counters, 1), 70);
+    assert_int_equal(hub_lowest_tail(counters, 4), 50);
+    hub_forget_streams(&counters[1]);
+    assert_int_equal(hub_lowest_tail(counters, 4), 60);
+    assert_int_equal(hub_lowest_tail(&counters[2], 1), 0);
+}
+
 static void
 test_by_age(void **state)
 {
@@ -264,6 +316,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_keeps_the_newest),
         cmocka_unit_test(test_waits_for_the_loop),
+        cmocka_unit_test(test_waits_for_other_workers),
+        cmocka_unit_test(test_lowest_tail),
         cmocka_unit_test(test_by_age),
         cmocka_unit_test(test_reopens),
         cmocka_unit_test(test_refuses_a_foreign_table),
