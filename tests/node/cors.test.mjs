@@ -22,19 +22,20 @@ const NGINX = process.env.NGINX ?? '/usr/sbin/nginx';
 // lighttpd's own login: the shipped lines, uncommented.
 class BasicSite extends Site {
   writeLighttpdConf() {
-    super.writeLighttpdConf();
+    const written = super.writeLighttpdConf();
     const conf = path.join(this.dir, 'rowcast.conf');
     const password = execFileSync('openssl', ['passwd', '-6', 'pass-ann'], { encoding: 'utf8' });
     fs.writeFileSync(path.join(this.dir, 'htpasswd'), `ann:${password}`);
     fs.writeFileSync(conf, fs.readFileSync(conf, 'utf8')
       .replace(/^(\t*)#(?! )(?=.*(mod_auth|auth\.))/gm, '$1')
       .replaceAll('/etc/lighttpd/rowcast.htpasswd', `${this.dir}/htpasswd`));
+    return written;
   }
 }
 
 // nginx, which asks the application (tests/clients/login.py) whose session a cookie is.
 class CookieSite extends Site {
-  async startLighttpd() {
+  async startServer() {
     if (this.login === undefined) {
       const portFile = path.join(this.dir, 'login.port');
       this.login = new Daemon('python3', [path.join(top, 'tests/clients/login.py'), portFile],
@@ -42,7 +43,7 @@ class CookieSite extends Site {
       await until('the login has a port', () => fs.existsSync(portFile));
       this.loginPort = fs.readFileSync(portFile, 'utf8');
     }
-    await super.startLighttpd();
+    await super.startServer();
   }
 
   serverCommand() {

@@ -1,7 +1,7 @@
-// harness.mjs - a rowcast and a lighttpd of one's own, for the tests with real JavaScript clients.
+// harness.mjs - a rowcast and a web server of one's own, for the tests with real JavaScript clients.
 //
-// Each site has a folder, a database, a Unix socket and a free port of its own, and lighttpd
-// runs the shipped lighttpd/rowcast.conf with nothing but the socket's path replaced. Waiting is
+// Each site has a folder, a database, a Unix socket and a free port of its own, and lighttpd (or
+// Apache) runs the shipped rowcast.conf with nothing but the socket's path replaced. Waiting is
 // for a condition, never for a time. Only processes that were started here are ended.
 import { execFileSync, spawn } from 'node:child_process';
 import fs from 'node:fs';
@@ -17,7 +17,11 @@ const WAIT_MS = 20000;
 
 export const ROWCAST = path.resolve(process.env.ROWCAST ?? path.join(top, 'rowcast'));
 export const LIGHTTPD = process.env.LIGHTTPD ?? '/usr/sbin/lighttpd';
+export const APACHE = process.env.APACHE ?? '/usr/sbin/apache2';
+export const NGINX = process.env.NGINX ?? '/usr/sbin/nginx';
 export const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium';
+export const FIREFOX = process.env.FIREFOX ?? '/usr/bin/firefox-esr';
+const IS_ROOT = process.getuid() === 0;   // then Apache and nginx want another user to work as
 
 // A package from node_modules here, or from ROWCAST_NODE_MODULES (a build from a read-only or
 // unpacked tree, as make distcheck does). A missing one is a failure, not a skip.
@@ -40,7 +44,7 @@ export async function until(what, condition, ms = WAIT_MS) {
     if (value)
       return value;
     if (Date.now() > end)
-      throw new Error(`waited ${ms} ms in vain: ${typeof what === 'function' ? what() : what}`);
+      throw new Error(`waited ${ms} ms in vain: ${typeof what === 'function' ? await what() : what}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }
@@ -73,10 +77,10 @@ process.on('exit', () => {
 });
 
 export class Daemon {
-  constructor(program, args, logFile) {
+  constructor(program, args, logFile, env = {}) {
     this.log = logFile;
     const fd = fs.openSync(logFile, 'a');
-    this.child = spawn(program, args, { stdio: ['ignore', fd, fd] });
+    this.child = spawn(program, args, { stdio: ['ignore', fd, fd], env: { ...process.env, ...env } });
     fs.closeSync(fd);
     this.ended = new Promise((resolve) => {
       this.child.once('error', (error) => resolve(`cannot start: ${error.message}`));
@@ -113,22 +117,33 @@ export class Daemon {
 
 export class Site {
   // options: arguments for `rowcast serve` besides --db and --listen.
-  static async start(...options) {
+  static start(...options) {
+    return this.behind('lighttpd', ...options);
+  }
+
+  // server: 'lighttpd' or 'apache'.
+  static async behind(server, ...options) {
     const site = new this();
+    site.server = server;
     site.options = options;
     site.dir = fs.mkdtempSync(path.join(os.tmpdir(), 'rowcast-node-'));
+    fs.chmodSync(site.dir, 0o755);
     site.db = path.join(site.dir, 'test.db');
     site.socket = path.join(site.dir, 'rowcast.sock');
     try {
-      execFileSync(ROWCAST, ['init', '--db', site.db], { stdio: 'pipe' });
+      site.init();
       site.makePages();
       await site.startRowcast();
-      await site.startLighttpd();
+      await site.startServer();
     } catch (error) {
       await site.close();
       throw error;
     }
     return site;
+  }
+
+  init() {
+    execFileSync(ROWCAST, ['init', '--db', this.db], { stdio: 'pipe' });
   }
 
   get url() {
@@ -142,14 +157,18 @@ export class Site {
   makePages() {
     this.pages = path.join(this.dir, 'www');
     fs.mkdirSync(this.pages);
-    for (const name of ['demo.html', 'demo.css', 'demo.js'])
-      fs.copyFileSync(path.join(top, 'web', name), path.join(this.pages, name));
+    // Each by itself: a folder copied whole would be as read-only as make distcheck's sources.
+    for (const folder of [path.join(top, 'web'), path.join(here, 'pages')]) {
+      for (const name of fs.readdirSync(folder).filter((file) => /\.(html|css|js|svg)$/.test(file)))
+        fs.copyFileSync(path.join(folder, name), path.join(this.pages, name));
+    }
     fs.writeFileSync(path.join(this.pages, 'demo-config.json'), JSON.stringify({ db: this.db, rowcast: ROWCAST }));
   }
 
   async startRowcast() {
     this.rowcast = new Daemon(ROWCAST, ['serve', '--db', this.db, '--listen', `unix:${this.socket}`,
-      ...this.options], path.join(this.dir, 'rowcast.log'));
+      '--listen-mode', '0666', ...this.options], path.join(this.dir, 'rowcast.log'),
+      { ROWCAST_ADMIN: '1', ...this.env });
     await this.rowcast.ready(this.socket);
   }
 
@@ -167,7 +186,7 @@ export class Site {
   async endsWell() {
     if (!this.rowcast.alive)
       throw new Error(`rowcast has ended: ${await this.rowcast.ended}`);
-    await this.lighttpd.stop();
+    await this.stopServer();
     await until(() => `no connection is left, have ${this.connections()}`, () => this.connections() === 0);
     const how = await this.rowcast.stop();
     const log = fs.readFileSync(this.rowcast.log, 'utf8');
@@ -177,14 +196,14 @@ export class Site {
 
   // The first start finds a port (again, if another process was quicker); later ones keep it, as
   // the clients come back to it.
-  async startLighttpd() {
+  async startServer() {
     const known = this.port !== undefined;
     for (let tries = 1; ; tries++) {
       this.port ??= await freePort();
-      this.writeLighttpdConf();
-      this.lighttpd = new Daemon(...this.serverCommand(), path.join(this.dir, 'lighttpd.log'));
+      const [program, args] = this.serverCommand();
+      this.web = new Daemon(program, args, path.join(this.dir, `${this.server}.log`));
       try {
-        await this.lighttpd.ready({ port: this.port, host: '127.0.0.1' });
+        await this.web.ready({ port: this.port, host: '127.0.0.1' });
         return;
       } catch (error) {
         if (known || tries === 5)
@@ -194,24 +213,120 @@ export class Site {
     }
   }
 
+  // Writes the configuration too.
   serverCommand() {
-    return [LIGHTTPD, ['-D', '-f', path.join(this.dir, 'lighttpd.conf')]];
+    if (this.server === 'apache')
+      return [APACHE, ['-D', 'FOREGROUND', '-f', this.writeApacheConf()]];
+    return [LIGHTTPD, ['-D', '-f', this.writeLighttpdConf()]];
+  }
+
+  stopServer() {
+    return this.web.stop();
+  }
+
+  // The names of before there was a choice.
+  get lighttpd() {
+    return this.web;
+  }
+
+  startLighttpd() {
+    return this.startServer();
+  }
+
+  // The shipped configuration with this site's socket, as a file to include.
+  shipped(name) {
+    const shipped = fs.readFileSync(path.join(top, name), 'utf8');
+    const used = shipped.replaceAll('/run/rowcast/rowcast.sock', this.socket);
+    if (used === shipped)
+      throw new Error(`${name} does not have the socket /run/rowcast/rowcast.sock`);
+    const file = path.join(this.dir, 'rowcast.conf');
+    fs.writeFileSync(file, used);
+    return file;
   }
 
   writeLighttpdConf() {
-    const shipped = fs.readFileSync(path.join(top, 'lighttpd/rowcast.conf'), 'utf8');
-    const used = shipped.replaceAll('/run/rowcast/rowcast.sock', this.socket);
-    if (used === shipped)
-      throw new Error('lighttpd/rowcast.conf does not have the socket /run/rowcast/rowcast.sock');
-    fs.writeFileSync(path.join(this.dir, 'rowcast.conf'), used);
-    fs.writeFileSync(path.join(this.dir, 'lighttpd.conf'), `
+    const conf = path.join(this.dir, 'lighttpd.conf');
+    fs.writeFileSync(conf, `
 server.document-root = "${this.pages}"
 server.bind = "127.0.0.1"
 server.port = ${this.port}
 mimetype.assign = ( ".html" => "text/html; charset=utf-8", ".css" => "text/css",
                     ".js" => "text/javascript", ".json" => "application/json" )
-include "${this.dir}/rowcast.conf"
+include "${this.shipped('lighttpd/rowcast.conf')}"
 `);
+    return conf;
+  }
+
+  writeApacheConf() {
+    const conf = path.join(this.dir, 'apache.conf');
+    const modules = ['mpm_event', 'authn_core', 'authz_core', 'mime', 'env', 'setenvif', 'proxy', 'proxy_fcgi'];
+    fs.writeFileSync(conf, `
+ServerRoot ${this.dir}
+ServerName localhost
+DefaultRuntimeDir ${this.dir}
+PidFile ${this.dir}/apache.pid
+Mutex file:${this.dir}
+ErrorLog /dev/stderr
+Listen 127.0.0.1:${this.port}
+${IS_ROOT ? 'User www-data\nGroup www-data' : ''}
+DocumentRoot ${this.pages}
+${modules.map((name) => `LoadModule ${name}_module /usr/lib/apache2/modules/mod_${name}.so`).join('\n')}
+TypesConfig /dev/null
+AddType text/html .html
+AddType text/javascript .js
+<Directory ${this.pages}>
+  Require all granted
+</Directory>
+Include ${this.shipped('apache/rowcast.conf')}
+`);
+    return conf;
+  }
+
+  // How many streams rowcast has open, by its own account.
+  async streams() {
+    const response = await fetch(`${this.url}/events/status`, { headers: { Accept: 'application/json' } });
+    return (await response.json()).streams;
+  }
+
+  // A proxy before the web server that keeps every answer back until it is complete, whatever
+  // headers say (buffering false: one that does not), and ends what is silent for `seconds`.
+  // Called again it changes the running one.
+  async proxy(buffering, seconds = 60) {
+    const first = this.front === undefined;
+    this.frontPort ??= await freePort();
+    const conf = path.join(this.dir, 'nginx.conf');
+    fs.writeFileSync(conf, `
+daemon off;
+${IS_ROOT ? 'user www-data;' : ''}
+worker_processes 1;
+pid ${this.dir}/nginx.pid;
+error_log stderr;
+events { worker_connections 256; }
+http {
+  access_log off;
+  client_body_temp_path ${this.dir}/nginx-body;
+  fastcgi_temp_path ${this.dir}/nginx-fastcgi;
+  proxy_temp_path ${this.dir}/nginx-proxy;
+  scgi_temp_path ${this.dir}/nginx-scgi;
+  uwsgi_temp_path ${this.dir}/nginx-uwsgi;
+  server {
+    listen 127.0.0.1:${this.frontPort};
+    location / {
+      proxy_pass http://127.0.0.1:${this.port};
+      proxy_read_timeout ${seconds}s;
+      proxy_buffering ${buffering ? 'on' : 'off'};
+      ${buffering ? 'proxy_ignore_headers X-Accel-Buffering;' : ''}
+    }
+  }
+}
+`);
+    if (first) {
+      this.front = new Daemon(NGINX, ['-c', conf, '-e', 'stderr'], path.join(this.dir, 'nginx.log'));
+      await this.front.ready({ port: this.frontPort, host: '127.0.0.1' });
+    } else {
+      this.front.child.kill('SIGHUP');
+    }
+    return `http://127.0.0.1:${this.frontPort}`;
   }
 
   // Runs SQL in the sqlite3 shell, as a user does; returns what it prints.
@@ -245,7 +360,7 @@ include "${this.dir}/rowcast.conf"
   }
 
   async close() {
-    for (const daemon of [this.lighttpd, this.rowcast]) {
+    for (const daemon of [this.front, this.web, this.rowcast]) {
       if (daemon?.alive)
         await daemon.stop();
     }

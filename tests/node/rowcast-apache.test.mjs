@@ -1,0 +1,6 @@
+// rowcast-apache.test.mjs - rowcast.js behind Apache, where the web server matters.
+import { lastCase, serverCases, stage } from './rowcast-cases.mjs';
+
+const it = stage('chromium', 'apache');
+serverCases('apache', it);
+lastCase('apache', it);

@@ -1,0 +1,8 @@
+// rowcast-chromium.test.mjs - rowcast.js in Chromium, behind lighttpd.
+import { browserCases, chromiumCases, lastCase, serverCases, stage } from './rowcast-cases.mjs';
+
+const it = stage('chromium', 'lighttpd');
+serverCases('chromium', it);
+browserCases('chromium', it);
+chromiumCases('chromium', it);
+lastCase('chromium', it);

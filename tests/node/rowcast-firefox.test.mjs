@@ -1,0 +1,7 @@
+// rowcast-firefox.test.mjs - rowcast.js in Firefox, behind lighttpd.
+import { browserCases, lastCase, serverCases, stage } from './rowcast-cases.mjs';
+
+const it = stage('firefox', 'lighttpd');
+serverCases('firefox', it);
+browserCases('firefox', it);
+lastCase('firefox', it);

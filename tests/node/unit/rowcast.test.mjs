@@ -1,0 +1,203 @@
+// rowcast.test.mjs - the pure parts of web/rowcast.js: GLOB against SQLite's own, lines, delays,
+// what covers what, and the cursor against a model of a log, its leaders and its tabs.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { test } from 'node:test';
+import { Cursor, Lines, RowEvent, Rowcast, backoff, covers, glob, union } from '../../../web/rowcast.js';
+
+// Numbers that look random and are the same in each run.
+function dice(seed) {
+  let state = seed;
+  return (sides) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor(state / 2 ** 32 * sides);
+  };
+}
+
+function words(letters, longest) {
+  let level = [''];
+  const all = [''];
+  for (let n = 0; n < longest; n++) {
+    level = level.flatMap((word) => letters.map((letter) => word + letter));
+    all.push(...level);
+  }
+  return all;
+}
+
+// All pairs, asked of the sqlite3 shell in one query.
+function compareGlob(patterns, texts) {
+  const quoted = (list) => list.map((item) => `('${item.replaceAll("'", "''")}')`).join(',');
+  const answer = execFileSync('sqlite3', [':memory:'], { encoding: 'utf8', maxBuffer: 64 << 20, input: `
+    CREATE TABLE p(v); CREATE TABLE t(v);
+    INSERT INTO p VALUES ${quoted(patterns)};
+    INSERT INTO t VALUES ${quoted(texts)};
+    SELECT group_concat(t.v GLOB p.v, '') FROM (SELECT rowid r, v FROM p ORDER BY rowid) p,
+      (SELECT rowid r, v FROM t ORDER BY rowid) t GROUP BY p.r ORDER BY p.r;` }).trim().split('\n');
+  assert.equal(answer.length, patterns.length);
+  for (const [n, pattern] of patterns.entries())
+    assert.equal(texts.map((text) => (glob(pattern, text) ? 1 : 0)).join(''), answer[n], `pattern ${pattern}`);
+}
+
+test('glob: as SQLite, for all short patterns', () => {
+  compareGlob(words(['a', 'b', '*', '?'], 5), words(['a', 'b'], 4));
+  compareGlob(words(['[', 'a', 'c', '-', ']', '^', '*'], 4), words(['a', 'b', '-', ']', '^'], 2));
+});
+
+test('glob: as SQLite, for patterns with sets, beyond ASCII, and thrown by dice', () => {
+  const letters = ['a', 'b', 'c', '*', '?', '[', ']', '^', '-', 'é', '😀', '.', "'"];
+  const roll = dice(7);
+  const thrown = (n) => Array.from({ length: n }, () => Array.from({ length: 1 + roll(9) },
+    () => letters[roll(letters.length)]).join(''));
+  compareGlob([...thrown(3000), '[a-c-e]', '[]a]x', '[^]a]', '[a-', '*[a-c]*[x', 'orders.*', '[é-😀]'],
+    [...thrown(60), 'orders.1', 'orders', ']x', 'é', '😀']);
+});
+
+test('glob: a pattern of many stars ends soon', () => {
+  assert.equal(glob(`${'*a'.repeat(100)}b`, 'a'.repeat(2000)), false);
+});
+
+test('lines: however a text is cut, its lines are the same', () => {
+  const text = '{"last_event_id":"1"}\n\n{"id":"2","data":"é\\n"}\n\n\nrest';
+  const whole = new Lines().push(text);
+  assert.deepEqual(whole, ['{"last_event_id":"1"}', '', '{"id":"2","data":"é\\n"}', '', '']);
+  for (let size = 1; size < text.length; size++) {
+    const lines = new Lines();
+    const got = [];
+    for (let at = 0; at < text.length; at += size)
+      got.push(...lines.push(text.slice(at, at + size)));
+    assert.deepEqual(got, whole, `pieces of ${size}`);
+    assert.deepEqual(lines.push('\n'), ['rest']);
+  }
+});
+
+test('backoff: doubles from the first delay to the limit, a quarter either way', () => {
+  assert.deepEqual([1, 2, 3, 4, 5, 50].map((n) => backoff(n, 1000, 8000, () => 0.5)),
+    [1000, 2000, 4000, 8000, 8000, 8000]);
+  assert.equal(backoff(1, 1000, 8000, () => 0), 750);
+  assert.ok(backoff(2000, 1000, 8000, () => 0.999999) < 10000);
+});
+
+test('covers: channels by name or pattern, types by name; none and null are all', () => {
+  const have = { channels: ['a', 'b.*'], types: ['x', 'y'] };
+  const has = (channels, types) => covers(have, { channels, types });
+  assert.ok(has(['a'], ['x']));
+  assert.ok(has(['b.1', 'b.*'], ['y', 'x']));
+  assert.ok(!has([], ['x']));
+  assert.ok(!has(['b.[12]'], ['x']));       // may be so, but is not decided
+  assert.ok(!has(['a', 'c'], ['x']));
+  assert.ok(!has(['a'], ['z']));
+  assert.ok(!has(['a'], null));
+  assert.ok(covers({ channels: [], types: null }, { channels: [], types: null }));
+  assert.ok(covers({ channels: [], types: null }, { channels: ['q'], types: ['z'] }));
+});
+
+test('union: covers each, leaves out what a pattern has, and is never more than one request holds', () => {
+  const wants = [{ channels: ['b', 'a'], types: ['x'] }, { channels: ['c.*', 'c.1'], types: ['y', 'x'] }];
+  assert.deepEqual(union(wants), { channels: ['a', 'b', 'c.*'], types: ['x', 'y'] });
+  assert.deepEqual(union([...wants, { channels: [], types: null }]), { channels: [], types: null });
+  const many = Array.from({ length: 65 }, (_, n) => ({ channels: [`n${n}`], types: ['x'] }));
+  assert.equal(union(many.slice(1)).channels.length, 64);
+  assert.deepEqual(union(many).channels, []);
+  assert.deepEqual(union([{ channels: ['é'.repeat(1000)], types: [] }, { channels: ['z'], types: [] }]).channels, []);
+  for (const want of many)
+    assert.ok(covers(union(many), want));
+});
+
+const row = (id) => ({ id: String(id) });
+const feed = (from, to, ids = [], more = {}) => ({ era: 0, from: String(from), to: String(to), rows: ids.map(row), gap: null, ...more });
+
+test('cursor: takes what is above it, drops what it has, and sees what is missing', () => {
+  const cursor = new Cursor();
+  assert.deepEqual(cursor.take(feed(10, 12, [11, 12])).rows, [row(11), row(12)]);
+  assert.deepEqual(cursor.take(feed(10, 13, [11, 12, 13])).rows, [row(13)]);
+  assert.deepEqual(cursor.take(feed(5, 6, [6])).rows, []);
+  assert.equal(cursor.id, '13');
+  assert.deepEqual(cursor.take(feed(15, 16, [16])), { missed: 'rows' });
+  assert.equal(cursor.id, '13');
+  assert.deepEqual(cursor.take(feed(9, 100)), { rows: [], gap: null });
+  assert.equal(cursor.id, '100');           // numbers, not text
+});
+
+test('cursor: a gap is taken once, and a reset leads to lower ids', () => {
+  const cursor = new Cursor('20');
+  const pruned = { reason: 'pruned', after: '20', resumed_at: '25' };
+  assert.deepEqual(cursor.take(feed(20, 25, [], { gap: pruned })).gap, pruned);
+  assert.equal(cursor.take(feed(20, 25, [], { gap: pruned })).gap, null);
+  const reset = { reason: 'reset', after: '25', resumed_at: '3' };
+  assert.deepEqual(cursor.take(feed(25, 3, [], { gap: reset, era: 1 })).gap, reset);
+  assert.equal(cursor.id, '3');
+  assert.deepEqual(cursor.take(feed(25, 26, [26])), { missed: 'nothing' });   // of before the reset
+  assert.deepEqual(cursor.take(feed(3, 4, [4], { era: 1 })).rows, [row(4)]);
+  assert.deepEqual(cursor.take(feed(1, 2, [2], { era: 2 })), { missed: 'reset' });
+});
+
+test('cursor: two leaders, lost and late feeds, tabs that sleep: each row once, in order', () => {
+  for (let seed = 1; seed <= 300; seed++) {
+    const roll = dice(seed);
+    const log = [];
+    let next = 1000;
+    const after = (id) => log.filter((one) => Number(one.id) > Number(id));
+    const leaders = [{ cursor: '1000' }, { cursor: '1000' }];
+    const tabs = Array.from({ length: 3 }, () => ({ cursor: new Cursor('1000'), inbox: [], got: [] }));
+    const takeOne = (tab) => {
+      const one = tab.inbox.shift();
+      let taken = tab.cursor.take(one);
+      if (taken.missed) {                   // what the JSON request brings
+        const rows = after(tab.cursor.id);
+        tab.got.push(...tab.cursor.take({ ...one, from: tab.cursor.id, to: rows.at(-1)?.id ?? tab.cursor.id, rows }).rows);
+        taken = tab.cursor.take(one);
+      }
+      tab.got.push(...taken.rows);
+    };
+    for (let step = 0; step < 200; step++) {
+      const leader = leaders[roll(2)];
+      const tab = tabs[roll(3)];
+      switch (roll(5)) {
+      case 0:
+        next += 1 + roll(3);
+        log.push(row(next));
+        break;
+      case 1: {                             // a leader tells of some rows; some tabs do not hear
+        const rows = after(leader.cursor).slice(0, 1 + roll(4));
+        const to = rows.at(-1)?.id ?? leader.cursor;
+        for (const one of tabs.filter(() => roll(4) > 0))
+          one.inbox.push({ era: 0, from: leader.cursor, to, rows, gap: null });
+        leader.cursor = to;
+        break;
+      }
+      case 2:
+        leader.cursor = tab.cursor.id;      // a tab takes the lead
+        break;
+      default:
+        if (tab.inbox.length > 0)
+          takeOne(tab);
+      }
+    }
+    const end = log.at(-1)?.id ?? '1000';
+    for (const tab of tabs) {
+      while (tab.inbox.length > 0)
+        takeOne(tab);
+      tab.inbox.push(feed(end, end));
+      takeOne(tab);
+      assert.deepEqual(tab.got, log, `seed ${seed}`);
+    }
+  }
+});
+
+test('event: has the row in it, and its own type for listeners of all', () => {
+  const event = new RowEvent({ id: '7', channel: 'orders', event: 'paid', data: '{"id":7}', created_at: 1 }, '*');
+  assert.ok(event instanceof MessageEvent);
+  assert.deepEqual([event.type, event.lastEventId, event.data, event.channel, event.createdAt, event.json()],
+    ['paid', '7', '{"id":7}', 'orders', 1, { id: 7 }]);
+});
+
+test('options: what makes no sense is refused at once, in words', () => {
+  const refuses = (options, words) => assert.throws(() => new Rowcast('http://localhost/events', options), words);
+  refuses({ transports: ['carrier pigeon'] }, /transports: carrier pigeon is none of eventsource/);
+  refuses({ transports: [] }, /transports/);
+  refuses({ channels: ['a', ''] }, /channels/);
+  refuses({ channels: Array.from({ length: 65 }, (_, n) => `n${n}`) }, /64/);
+  refuses({ lastEventId: 'x' }, /lastEventId: not a decimal number/);
+  refuses({ since: 'all', last: 3 }, /since and last/);
+  assert.throws(() => new Rowcast('http://'), TypeError);
+});

@@ -1,0 +1,87 @@
+// Types of rowcast.js; what things mean is in doc/JAVASCRIPT.md.
+
+export type Transport = 'eventsource' | 'fetch' | 'longpoll' | 'poll';
+export type State = 'connecting' | 'open' | 'retrying' | 'offline' | 'fallback' | 'closed';
+
+export interface Timeouts {
+  open: number;
+  request: number;
+  retry: number;
+  retryMax: number;
+  refused: number;
+  silence: number;
+  wait: number;
+  poll: number;
+  upgrade: number;
+  upgradeMax: number;
+  life: number;
+  answer: number;
+}
+
+export interface RowcastOptions {
+  /** Channels or GLOB patterns; none: all that the server lets this page read. */
+  channels?: string | string[];
+  /** Where a first connection starts: 'all', an id, or an age such as '10m'. */
+  since?: string;
+  /** Likewise: the newest 1 to 1000 rows. Not together with since. */
+  last?: number;
+  /** Start after this id; goes before what storage holds. */
+  lastEventId?: string | number;
+  /** Milliseconds between two writes of the server to this stream, at least. */
+  throttle?: number;
+  /** A signed ticket, or a function that gets one; it is called for each connection. */
+  ticket?: string | (() => string | Promise<string>);
+  withCredentials?: boolean;
+  /** false: a connection of its own. A string: share only with tabs that give the same one. */
+  share?: boolean | string;
+  /** Where the last id is kept over a reload; default sessionStorage; null: nowhere. */
+  storage?: Pick<Storage, 'getItem' | 'setItem'> | null;
+  /** Which to use, best first. */
+  transports?: Transport[];
+  /** In milliseconds. */
+  timeouts?: Partial<Timeouts>;
+}
+
+export interface Gap {
+  reason: 'pruned' | 'reset' | 'bad-id';
+  after: string;
+  resumed_at: string;
+}
+
+export interface StateDetail {
+  state: State;
+  transport: Transport | null;
+  /** Why it is not open. status 0: no HTTP answer. refused: the request itself was turned down. */
+  error: { message: string; status: number; refused: boolean } | null;
+  /** Milliseconds to the next attempt. */
+  delay: number | null;
+}
+
+export class RowEvent extends MessageEvent<string> {
+  /** The row's event type, also for listeners of '*'. */
+  readonly type: string;
+  readonly channel: string | null;
+  /** Unix time in milliseconds. */
+  readonly createdAt: number | null;
+  json<T = unknown>(): T;
+}
+
+export type StateEvent = CustomEvent<StateDetail>;
+export type GapEvent = MessageEvent<string> & { readonly detail: Gap };
+
+export class Rowcast extends EventTarget {
+  constructor(url: string | URL, options?: RowcastOptions);
+  readonly state: State;
+  readonly transport: Transport | null;
+  /** Every row of this page's channels up to this id has been delivered; '' before the first. */
+  readonly lastEventId: string;
+  onstate: ((event: StateEvent) => void) | null;
+  ongap: ((event: GapEvent) => void) | null;
+  /** Each returns a function that takes the listener off again. */
+  on(type: 'rowcast:state', fn: (event: StateEvent) => void): () => void;
+  on(type: 'rowcast:gap', fn: (event: GapEvent) => void): () => void;
+  on(type: string, fn: (event: RowEvent) => void): () => void;
+  close(): void;
+}
+
+export default Rowcast;
