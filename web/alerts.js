@@ -103,12 +103,23 @@ class Claims {
     this.name = name;
   }
 
-  // Whether this tab is the one to show the row.
-  claim(id) {
+  // Whether this tab is the one to show the row. A tag is claimed with it: see isSuperseded.
+  async claim(id, tag) {
+    const mine = await this.#hold(`rowcast-alert:${this.name}:${id}`);
+    if (mine && tag !== '')
+      await this.#hold(this.#tagLock(tag) + id);
+    return mine;
+  }
+
+  #tagLock(tag) {
+    return `rowcast-tag:${JSON.stringify([this.name, tag])}:`;
+  }
+
+  #hold(lockName) {
     if (locks() === null)
       return Promise.resolve(true);
     return new Promise((resolve) => {
-      locks().request(`rowcast-alert:${this.name}:${id}`, { ifAvailable: true }, (lock) => {
+      locks().request(lockName, { ifAvailable: true }, (lock) => {
         resolve(lock !== null);
         return lock === null ? undefined : new Promise((release) => {
           this.#held.push(release);
@@ -122,6 +133,14 @@ class Claims {
   release() {
     for (const release of this.#held.splice(0))
       release();
+  }
+
+  // Whether a newer row of the tag has been claimed by any tab: then it has been shown, or will be.
+  // (Not by getNotifications(): in Chromium that forgets one that is just being put on the screen.)
+  async isSuperseded(id, tag) {
+    const start = this.#tagLock(tag);
+    const { held } = await locks()?.query() ?? { held: [] };
+    return held.some(({ name }) => name.startsWith(start) && Number(name.slice(start.length)) > Number(id));
   }
 
   // Runs fn while no other tab does: an older row must not replace a newer one of its tag. A tab
@@ -370,7 +389,7 @@ export class Alerts extends EventTarget {
   }
 
   async #notifyAll(notes) {
-    const mine = await Promise.all(notes.map((note) => this.#claims.claim(note.id)));
+    const mine = await Promise.all(notes.map((note) => this.#claims.claim(note.id, note.alert.tag)));
     const claimed = notes.filter((_, n) => mine[n]);
     if (claimed.length > 0)
       await this.#claims.alone(() => this.#notifyClaimed(claimed));
@@ -380,6 +399,8 @@ export class Alerts extends EventTarget {
     const registration = await this.#worker().catch(() => null);
     let others = 0;
     for (const note of notes) {
+      if (note.alert.tag !== '' && await this.#claims.isSuperseded(note.id, note.alert.tag))
+        continue;
       if (this.#flood.lets(Date.now()))
         await this.#notify(registration, note);
       else
@@ -410,9 +431,7 @@ export class Alerts extends EventTarget {
         this.#construct(title, options);
         return;
       }
-      const [shown] = await registration.getNotifications({ tag: options.tag });
-      if (!(Number(shown?.data?.id) > Number(id)))
-        await registration.showNotification(title, options);
+      await registration.showNotification(title, options);
     } catch {
       this.#toasts?.show(alert, { id, url });
     }
