@@ -1,0 +1,48 @@
+// Types of alerts.js; what things mean is in doc/ALERTS.md.
+import type { Rowcast, RowEvent } from './rowcast.js';
+
+export type AlertsState = 'granted' | 'denied' | 'default' | 'unsupported';
+
+export interface Alert {
+  title: string | number;
+  body?: string | number;
+  /** http: or https: only; relative to the page. */
+  url?: string;
+  icon?: string;
+  /** A newer alert of the same tag replaces an older one. */
+  tag?: string;
+  /** No sound and no vibration. */
+  quiet?: boolean;
+}
+
+export interface AlertsOptions {
+  /** Event types that raise alerts; '*' is all. Default: ['alert']. */
+  types?: string | string[];
+  /** What to show for a row; null: nothing. `alert` is what would be shown. */
+  map?: (event: RowEvent, alert: Alert) => Alert | null | undefined;
+  /** The service worker's file, or the registration of one that has taken it in. */
+  worker?: string | URL | ServiceWorkerRegistration;
+  /** Where toasts go; none without. */
+  toasts?: Element | null;
+  /** Tells rows of another database on this origin apart. */
+  name?: string;
+  /** At most so many in so many milliseconds; the others are counted in one. */
+  flood?: { most: number; ms: number };
+  /** What is shown for the others. */
+  more?: (count: number) => Alert;
+}
+
+export class Alerts extends EventTarget {
+  constructor(rows: Pick<Rowcast, 'on'>, options?: AlertsOptions);
+  readonly state: AlertsState;
+  /** false: toasts instead of notifications. */
+  enabled: boolean;
+  /** Asks for permission. Only from a click or a key press. */
+  ask(): Promise<AlertsState>;
+  close(): void;
+  addEventListener(type: 'change', fn: (event: Event) => void, options?: AddEventListenerOptions | boolean): void;
+  addEventListener(type: 'click', fn: (event: CustomEvent<{ id: string; url: string }>) => void,
+    options?: AddEventListenerOptions | boolean): void;
+}
+
+export default Alerts;
