@@ -236,8 +236,7 @@ read_granted(struct granted *granted, const struct request *request,
     if (request->method == METHOD_POST)
         granted->publish_bounded =
             read_bound(&granted->publish, value_of(envp, "ROWCAST_PUBLISH"));
-    if (request->resource == RESOURCE_STREAM && request->method != METHOD_OPTIONS &&
-        query != NULL)
+    if (request->resource == RESOURCE_STREAM && query != NULL)
         read_requested(granted, query);
 }
 
@@ -282,6 +281,9 @@ check_parsed(struct request *request, const struct scene *scene)
     struct granted granted = {0};
     struct error error = {""};
     bool is_stream = request->resource == RESOURCE_STREAM;
+    if (request->method ==
+        METHOD_OPTIONS) /* opens nothing, and is not judged (respond.c) */
+        return;
     read_granted(&granted, request, scene->envp);
     int status = access_check(request, &scene->rules, ORACLE_NOW_MS, &error);
     MUST(status == 0 || status == 400 || status == 401 || status == 403);
@@ -290,10 +292,8 @@ check_parsed(struct request *request, const struct scene *scene)
     MUST((status == 0) == (*error.text == '\0'));
     if (!is_stream && request->resource != RESOURCE_HEALTH)
         MUST((status == 0) == granted.admin);
-    /* An OPTIONS is never asked for a ticket, and opens nothing. */
-    bool judged = is_stream && request->method != METHOD_OPTIONS;
     if (status == 0 &&
-        (!judged || scene->rules.keys == NULL || read_ticket(&granted, request, scene)))
+        (!is_stream || scene->rules.keys == NULL || read_ticket(&granted, request, scene)))
         check_let_in(request, &granted, scene->envp);
     patterns_fini(&granted.bound);
     patterns_fini(&granted.publish);
