@@ -332,3 +332,51 @@ told_by_all() { [[ $(grep -c "$1" "$T/rowcast.err") -eq $2 ]]; }
 	log_has 'refused status=400 .* address=192.0.2.77 why="unknown field .*\[ticket\]'
 	finish
 }
+
+# --- under CGI, and through the web servers ------------------------------------------------------------------
+
+# curl's status, the answer in $T/answer: ask [curl's options]
+ask() { curl -s -m "$WAIT" -o "$T/answer" -w '%{http_code}' "$@"; }
+
+assert_ticket_publishes() {
+	local may
+	may=$(mint --sub ann --channel orders --publish orders)
+	assert_equal "$(ask -d channel=orders -d data=1 -d to=ann -H "Authorization: Bearer $may" "$(url)")" 201
+	assert_equal "$(ask -d channel=orders -d data=2 -d to=bob --cookie "rowcast_ticket=$may" "$(url)")" 201
+	assert_equal "$(ask -d channel=orders -d data=x --cookie "rowcast_ticket=$may" -H 'Origin: https://elsewhere.example' "$(url)")" 403
+	assert_equal "$(ask -d channel=stock -d data=x --cookie "rowcast_ticket=$may" "$(url)")" 403
+	assert_equal "$(ask -d channel=orders -d data=x -d "ticket=$may" "$(url)")" 401
+	assert_equal "$(ask -d channel=orders -d data=x "$(url)")" 401
+	assert_equal "$(ask -d channel=orders -d data=x -H 'Rowcast-Publish: *' -H 'Remote-User: ann' "$(url)")" 401
+	assert_equal "$(count)" 2
+	# Her own row and not bob's, whoever she says to be.
+	assert_equal "$(ask -H 'Accept: application/json' -H 'Remote-User: bob' --cookie "rowcast_ticket=$may" "$(url '?since=all&user=bob')")" 200
+	assert_equal "$(jq -c '[.events[].data]' "$T/answer")" '["1"]'
+	assert_equal "$(ask "$(url "/$may")")" 404
+	assert_equal "$(ask "$(url "?channel=$may")")" 401
+}
+
+through() {
+	begin --allow-publish --require-ticket --workers 2
+	"start_$1"
+	assert_ticket_publishes
+	stop_server
+	stop_rowcast
+	assert_no_report
+	assert_no_ticket_logged
+}
+@test "tickets publish and read behind lighttpd" { through lighttpd; }
+@test "tickets publish and read behind nginx" { through nginx; }
+@test "tickets publish and read behind Apache" { through apache; }
+
+@test "tickets publish and read under CGI, confined" {
+	init_db
+	chmod 644 "$T/keys"
+	make_program ROWCAST_DB="$DB" ROWCAST_LOG_LEVEL=debug ROWCAST_TICKET_KEY_FILE="$T/keys" \
+		ROWCAST_REQUIRE_TICKET=1 ROWCAST_ALLOW_PUBLISH=1
+	start_lighttpd rowcast-cgi
+	assert_ticket_publishes
+	log_has 'debug: (not )?confined'
+	assert_no_report
+	assert_no_ticket_logged
+}
