@@ -68,6 +68,8 @@ allowed_methods(const struct request *request)
     return post ? "GET, HEAD, OPTIONS, POST" : "GET, HEAD, OPTIONS";
 }
 
+/* "null" is every sandboxed frame and local file, and any site can make itself one: it may read
+ * what everybody may, without the reader's cookies. */
 bool
 answer_append_cors(struct buf *buf, const struct option_list *origins, const char *origin)
 {
@@ -83,7 +85,9 @@ answer_append_cors(struct buf *buf, const struct option_list *origins, const cha
     if (exact) {
         buf_append_text(buf, "Access-Control-Allow-Origin: ");
         buf_append_text(buf, origin);
-        buf_append_text(buf, "\r\nAccess-Control-Allow-Credentials: true\r\n");
+        buf_append_text(buf, strcmp(origin, "null") == 0
+                                 ? "\r\n"
+                                 : "\r\nAccess-Control-Allow-Credentials: true\r\n");
     } else if (any) {
         buf_append_text(buf, "Access-Control-Allow-Origin: *\r\n");
     }

@@ -139,6 +139,13 @@ serve_cgi(const struct serve_settings *settings)
     return fail_cgi(cmd_fail(command.name, &error));
 }
 
+static bool
+ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), end_len = strlen(end);
+    return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
 /* An origin as browsers send it (RFC 6454 section 6.2): anything else would never match. */
 static bool
 is_origin(const char *text)
@@ -151,7 +158,10 @@ is_origin(const char *text)
     for (const char *p = text; *p != '\0'; p++)
         if ((*p >= 'A' && *p <= 'Z') || *p <= ' ' || *p >= 0x7f)
             return false;
-    return strpbrk(host + 3, "/?#") == NULL;
+    if ((strncmp(text, "https:", 6) == 0 && ends_with(text, ":443")) ||
+        (strncmp(text, "http:", 5) == 0 && ends_with(text, ":80")))
+        return false;
+    return strpbrk(host + 3, "/?#*@") == NULL;
 }
 
 static int
@@ -162,8 +172,8 @@ check_origins(const struct option_list *origins, struct error *error)
         if (!is_origin(origins->items[i]))
             return error_set(error,
                              "--cors-origin: %s is not an origin such as "
-                             "https://www.example.org:8443 (lower case, nothing behind the "
-                             "host and port), nor *",
+                             "https://www.example.org:8443 (lower case, no port where it "
+                             "is the usual one, nothing behind it, no pattern), nor *",
                              log_quote(quoted, sizeof quoted, origins->items[i]));
     }
     return 0;

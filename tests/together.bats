@@ -28,7 +28,7 @@ status_of() { fcgi --seconds "$WAIT" --get "$@" | sed -n 's/^Status: \([0-9]*\).
 post() {
 	printf %s "$1" >"$T/body"
 	fcgi --seconds "$WAIT" --get "${TARGET:-/}" --body "$T/body" "${@:2}" \
-		CONTENT_TYPE=application/x-www-form-urlencoded >"$T/answer" || echo "fcgi.py: $?"
+		CONTENT_TYPE="${TYPE:-application/x-www-form-urlencoded}" >"$T/answer" || echo "fcgi.py: $?"
 	sed -n 's/^Status: \([0-9]*\).*/\1/p' "$T/answer"
 }
 count() { sql 'SELECT count(*) FROM notification'; }
@@ -100,6 +100,73 @@ finish() {
 	log_has 'info: refused status=400 user=- address=192.0.2.9 why="unknown field'
 	refute log_has secret
 	assert_healthy
+}
+
+# --- CORS of every answer ----------------------------------------------------------------------
+
+# An answer in $T/answer has that status and, for the origin asked, these headers.
+# assert_cors STATUS ORIGIN WHAT
+assert_cors() {
+	assert_equal "$3: $(sed -n 's/^Status: \([0-9]*\).*/\1/p' "$T/answer")" "$3: $1"
+	assert_equal "$(grep -c '^Vary: Origin.$' "$T/answer")" 1
+	if [[ $2 == https://shop.example ]]; then
+		assert_equal "$(grep -c '^Access-Control-Allow-Origin: https://shop.example.$' "$T/answer")" 1
+		assert_equal "$(grep -c '^Access-Control-Allow-Credentials: true.$' "$T/answer")" 1
+	else
+		refute grep '^Access-Control' "$T/answer"
+	fi
+}
+
+@test "cors: each answer, refusals and 201 too, says whose pages may read it" {
+	local may origin status target
+	begin --allow-publish --require-ticket --cors-origin https://shop.example --max-streams-per-user 1
+	may=$(mint --sub ann --channel a --publish a)
+	head -c 70000 /dev/zero | tr '\0' x >"$T/large"
+	for origin in https://shop.example https://shop.example.evil HTTPS://shop.example null; do
+		while IFS='|' read -r status target settings; do
+			# shellcheck disable=SC2086
+			fcgi --get "$target" HTTP_ORIGIN="$origin" $settings \
+				HTTP_COOKIE="rowcast_ticket=$may" >"$T/answer"
+			assert_cors "$status" "$origin" "$origin $target $settings"
+		done <<-'CASES'
+			200|/health|
+			200|/status|ROWCAST_ADMIN=1
+			200|/metrics|ROWCAST_ADMIN=1
+			403|/status|
+			403|/metrics|
+			404|/nowhere|
+			405||REQUEST_METHOD=PUT
+			405|/status|REQUEST_METHOD=POST
+			400|?last=x|
+			403|?channel=b|
+			403||REMOTE_USER=bob
+			406||HTTP_ACCEPT=image/png
+			401||HTTP_AUTHORIZATION=Bearer
+			400|?channel=a|REQUEST_METHOD=POST
+		CASES
+		fcgi --get '' HTTP_ORIGIN="$origin" >"$T/answer"
+		assert_cors 401 "$origin" 'no ticket'
+		fcgi --get '' HTTP_ORIGIN="$origin" ROWCAST_CHANNELS="$(printf 'x%.0s' {1..300})" >"$T/answer"
+		assert_cors 500 "$origin" 'a bad bound'
+		# What is let through has no Status line: 200.
+		fcgi --get '' HTTP_ORIGIN="$origin" HTTP_ACCEPT=application/json HTTP_COOKIE="rowcast_ticket=$may" >"$T/answer"
+		assert_cors '' "$origin" poll
+	done
+	origin=https://shop.example
+	post 'channel=a&data=1' HTTP_ORIGIN=$origin HTTP_COOKIE="rowcast_ticket=$may"
+	assert_cors 201 $origin post
+	post 'channel=b&data=1' HTTP_ORIGIN=$origin HTTP_COOKIE="rowcast_ticket=$may"
+	assert_cors 403 $origin post
+	TYPE=text/plain post '' HTTP_ORIGIN=$origin HTTP_COOKIE="rowcast_ticket=$may"
+	assert_cors 415 $origin post
+	post "$(cat "$T/large")" HTTP_ORIGIN=$origin HTTP_COOKIE="rowcast_ticket=$may"
+	assert_cors 413 $origin post
+	# A limit: 200, a reason, the end.
+	listen_direct a '' HTTP_COOKIE="rowcast_ticket=$may"
+	fcgi --get '' HTTP_ORIGIN=$origin HTTP_COOKIE="rowcast_ticket=$may" >"$T/answer"
+	grep -q '^: too many streams of this user$' "$T/answer"
+	assert_cors '' $origin limit
+	finish
 }
 
 # --- all at once, confined --------------------------------------------------------------------------
@@ -248,7 +315,7 @@ told_by_all() { [[ $(grep -c "$1" "$T/rowcast.err") -eq $2 ]]; }
 		post "data=x&ttl=$ticket" ROWCAST_PUBLISH='*'
 		post "data=x" ROWCAST_PUBLISH='*' HTTP_ORIGIN="$ticket"
 		post "data=x" ROWCAST_PUBLISH='*' HTTP_SEC_FETCH_SITE="$ticket"
-		post "data=x" ROWCAST_PUBLISH='*' CONTENT_TYPE="$ticket"
+		TYPE=$ticket post "data=x" ROWCAST_PUBLISH='*'
 		TARGET="/?data=$ticket" post "data=x" ROWCAST_PUBLISH='*'
 	done
 	status_of "?ticket=$long"
@@ -264,4 +331,52 @@ told_by_all() { [[ $(grep -c "$1" "$T/rowcast.err") -eq $2 ]]; }
 	log_has 'refused status=404 .* address=192.0.2.4 why="unknown resource .*\[ticket\]'
 	log_has 'refused status=400 .* address=192.0.2.77 why="unknown field .*\[ticket\]'
 	finish
+}
+
+# --- under CGI, and through the web servers ------------------------------------------------------------------
+
+# curl's status, the answer in $T/answer: ask [curl's options]
+ask() { curl -s -m "$WAIT" -o "$T/answer" -w '%{http_code}' "$@"; }
+
+assert_ticket_publishes() {
+	local may
+	may=$(mint --sub ann --channel orders --publish orders)
+	assert_equal "$(ask -d channel=orders -d data=1 -d to=ann -H "Authorization: Bearer $may" "$(url)")" 201
+	assert_equal "$(ask -d channel=orders -d data=2 -d to=bob --cookie "rowcast_ticket=$may" "$(url)")" 201
+	assert_equal "$(ask -d channel=orders -d data=x --cookie "rowcast_ticket=$may" -H 'Origin: https://elsewhere.example' "$(url)")" 403
+	assert_equal "$(ask -d channel=stock -d data=x --cookie "rowcast_ticket=$may" "$(url)")" 403
+	assert_equal "$(ask -d channel=orders -d data=x -d "ticket=$may" "$(url)")" 401
+	assert_equal "$(ask -d channel=orders -d data=x "$(url)")" 401
+	assert_equal "$(ask -d channel=orders -d data=x -H 'Rowcast-Publish: *' -H 'Remote-User: ann' "$(url)")" 401
+	assert_equal "$(count)" 2
+	# Her own row and not bob's, whoever she says to be.
+	assert_equal "$(ask -H 'Accept: application/json' -H 'Remote-User: bob' --cookie "rowcast_ticket=$may" "$(url '?since=all&user=bob')")" 200
+	assert_equal "$(jq -c '[.events[].data]' "$T/answer")" '["1"]'
+	assert_equal "$(ask "$(url "/$may")")" 404
+	assert_equal "$(ask "$(url "?channel=$may")")" 401
+}
+
+through() {
+	begin --allow-publish --require-ticket --workers 2
+	"start_$1"
+	assert_ticket_publishes
+	stop_server
+	stop_rowcast
+	assert_no_report
+	assert_no_ticket_logged
+}
+@test "tickets publish and read behind lighttpd" { through lighttpd; }
+@test "tickets publish and read behind nginx" { through nginx; }
+@test "tickets publish and read behind Apache" { through apache; }
+
+@test "tickets publish and read under CGI, confined" {
+	init_db
+	chmod 644 "$T/keys"
+	make_program ROWCAST_DB="$DB" ROWCAST_LOG_LEVEL=debug ROWCAST_TICKET_KEY_FILE="$T/keys" \
+		ROWCAST_REQUIRE_TICKET=1 ROWCAST_ALLOW_PUBLISH=1
+	start_lighttpd rowcast-cgi
+	assert_ticket_publishes
+	log_has 'debug: (not )?confined'
+	assert_no_report
+	assert_no_ticket_logged
 }
