@@ -243,17 +243,26 @@ function lowContrasts() {
     }
     return [255, 255, 255];
   };
+  const ratio = (one, color) => {
+    const [a, b] = [light(channels(color)), light(behind(one))].sort((x, y) => y - x);
+    return (a + 0.05) / (b + 0.05);
+  };
   const faint = [];
+  for (const one of document.querySelectorAll('input:not([type=checkbox]):not([type=radio])')) {
+    if (ratio(one, getComputedStyle(one, '::placeholder').color) < 4.5)
+      faint.push(`placeholder of ${one.id}`);
+    if (ratio(one.parentElement, getComputedStyle(one).borderTopColor) < 3)   // 1.4.11
+      faint.push(`edge of ${one.id}`);
+  }
   const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walk.nextNode(); node !== null; node = walk.nextNode()) {
     const one = node.parentElement;
     if (node.data.trim() === '' || !one.checkVisibility() || one.closest('.unseen, .skip, noscript'))
       continue;
     const style = getComputedStyle(one);
-    const [a, b] = [light(channels(style.color)), light(behind(one))].sort((x, y) => y - x);
     const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
-    if ((a + 0.05) / (b + 0.05) < (large ? 3 : 4.5))
-      faint.push(`${node.data.trim().slice(0, 30)} ${((a + 0.05) / (b + 0.05)).toFixed(2)}`);
+    if (ratio(one, style.color) < (large ? 3 : 4.5))
+      faint.push(`${node.data.trim().slice(0, 30)} ${ratio(one, style.color).toFixed(2)}`);
   }
   return faint;
 }
