@@ -36,6 +36,52 @@ start_demo() {
 	assert_output ''
 }
 
+@test "demo: the writer inserts what the page shows, ticks that collapse, and ends with the demo" {
+	start_demo --port "$(free_port)"
+	listen a "${BASE}events?channel=demo.*"
+	for part in '"symbol":"ROW"' '"answer":' '"job":'; do
+		wait_for grep -q "$part" "$T/a.out"
+	done
+	run sqlite3 "$DEMO_DB" "SELECT DISTINCT collapse_key FROM notification WHERE event = 'tick' ORDER BY 1"
+	assert_output $'CURSOR\nROW\nWAL'
+	run sqlite3 "$DEMO_DB" "SELECT count(*) FROM notification WHERE data != '' AND channel GLOB 'demo.*' AND NOT json_valid(data)"
+	assert_output 0
+	end_group INT "$DEMO"
+	run pgrep -f "$DEMO_DB"
+	assert_output ''
+}
+
+@test "demo: --quiet inserts nothing by itself" {
+	start_demo --quiet --port "$(free_port)"
+	refute grep -q 'and the writer' "$T/demo.log"
+	listen a "${BASE}events"
+	"$ROWCAST" send --db "$DEMO_DB" only
+	expect_data a only
+	run sqlite3 "$DEMO_DB" 'SELECT count(*) FROM notification'
+	assert_output 1
+	end_group INT "$DEMO"
+}
+
+@test "demo: private rows come to their recipient after the login that is printed, and to nobody else" {
+	start_demo --quiet --port "$(free_port)"
+	local password
+	password=$(sed -n 's/^ *Log in *as .*, password \([^,]*\),.*/\1/p' "$T/demo.log")
+	run curl -s -o /dev/null -w '%{http_code}' "${BASE}private/events/health"
+	assert_output 401
+	run curl -s -u "ann:$password" "${BASE}private/events/health"
+	assert_output ok
+	listen ann "${BASE}private/events" -u "ann:$password"
+	listen bob "${BASE}private/events" -u "bob:$password"
+	listen all "${BASE}events"
+	"$ROWCAST" send --db "$DEMO_DB" --to ann 'for ann'
+	"$ROWCAST" send --db "$DEMO_DB" 'for all'
+	for name in ann bob all; do expect_data "$name" 'for all'; done
+	expect_data ann 'for ann'
+	run grep -l 'for ann' "$T/bob.out" "$T/all.out"
+	assert_failure
+	end_group INT "$DEMO"
+}
+
 @test "demo: takes the next port if one is taken, and --port insists" {
 	local port next
 	start_demo
@@ -52,10 +98,10 @@ start_demo() {
 }
 
 @test "demo: --dir keeps the database, and starts with it again" {
-	start_demo --dir "$T/kept" --port "$(free_port)"
+	start_demo --quiet --dir "$T/kept" --port "$(free_port)"
 	"$ROWCAST" send --db "$T/kept/demo.db" one
 	end_group TERM "$DEMO"
-	start_demo --dir "$T/kept" --port "$(free_port)"
+	start_demo --quiet --dir "$T/kept" --port "$(free_port)"
 	listen a "${BASE}events?since=all"
 	expect_data a one
 	end_group TERM "$DEMO"

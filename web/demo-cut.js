@@ -70,7 +70,7 @@ function report() {
     $('cut-note').dataset.state = 'coming';
   } else {
     const right = expected.every((id, n) => came[n] === id);
-    tell(right ? `${was} ${plural(expected.length, 'row')} came after: each once, in order.`
+    tell(right ? `${was} ${plural(expected.length, 'row')} came after: ${expected.length > 1 ? 'each once, in order' : 'once'}.`
       : `${was} What came is not what was missed. That is a fault: please report it.`, right ? 'right' : 'wrong');
     expected = null;
   }

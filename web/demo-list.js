@@ -127,16 +127,13 @@ function addEntry(id, className, parts) {
   const item = element('li', `new ${className}`);
   item.dataset.id = id;
   item.append(...parts);
-  // Whoever has scrolled down to read keeps what is being read in place.
-  const box = $('list-box');
-  const before = box.scrollTop > 0 ? box.scrollHeight : 0;
+  // Whoever has scrolled down to read keeps what is being read in place: browsers anchor it. (To
+  // do so by hand asks for a layout with each row.)
   list.prepend(item);
   while (list.childElementCount > LIST_MAX) {
     list.lastElementChild.remove();
     $('bound').hidden = false;
   }
-  if (before > 0)
-    box.scrollTop += box.scrollHeight - before;
   showEmpty(false);
 }
 

@@ -48,18 +48,22 @@ export function say(text) {
   setTimeout(() => { $('announce').textContent = waiting.splice(0).join(' '); }, SAY_MS);
 }
 
-// For what goes on and on: one sentence about all that came in TALK_MS.
+// For what goes on and on: the first is said, then one sentence about all that came in TALK_MS.
 let talkTimer = 0;
 let unsaid = 0;
 let lastTalk = '';
 export function talk(text) {
-  unsaid += 1;
-  lastTalk = text;
-  if (talkTimer !== 0)
+  if (talkTimer !== 0) {
+    unsaid += 1;
+    lastTalk = text;
     return;
+  }
+  say(text);
   talkTimer = setTimeout(() => {
-    say(unsaid > 1 ? `${plural(unsaid, 'new event')}. The last: ${lastTalk}` : lastTalk);
-    talkTimer = unsaid = 0;
+    talkTimer = 0;
+    if (unsaid > 0)
+      talk(unsaid > 1 ? `${plural(unsaid, 'new event')}. The last: ${lastTalk}` : lastTalk);
+    unsaid = 0;
   }, TALK_MS);
 }
 

@@ -1,0 +1,90 @@
+// demo-site.mjs - the demo page on a site of its own, with the login that tools/demo gives it.
+//
+// As tools/demo does it, but for the harness's ways: ports, sockets, servers that stop and start.
+// (tests/demo.bats runs tools/demo itself.)
+import fs from 'node:fs';
+import path from 'node:path';
+import { CHROMIUM, ROWCAST, Site, need, until } from './harness.mjs';
+
+const FLAGS = ['--no-sandbox', '--headless', '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync'];
+
+export const launch = () => need('playwright-core').chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+
+export class DemoSite extends Site {
+  makePages() {
+    super.makePages();
+    fs.writeFileSync(path.join(this.dir, 'users'), 'ann:sesame\nbob:sesame\n');
+    fs.writeFileSync(path.join(this.pages, 'demo-config.json'), JSON.stringify({ db: this.db, rowcast: ROWCAST,
+      private: '/private/events', user: 'ann', password: 'sesame', timeouts: { retry: 200, retryMax: 400 } }));
+  }
+
+  writeLighttpdConf() {
+    const conf = super.writeLighttpdConf();
+    fs.writeFileSync(conf, `server.modules += ( "mod_auth", "mod_authn_file" )
+auth.backend = "plain"
+auth.backend.plain.userfile = "${this.dir}/users"
+${fs.readFileSync(conf, 'utf8')}
+$HTTP["url"] =~ "^/private/events(?:/|$)" {
+  auth.require = ( "" => ( "method" => "basic", "realm" => "demo", "require" => "valid-user" ) )
+  fastcgi.server = ( "/private/events" => ( ( "socket" => "${this.socket}", "check-local" => "disable",
+    "tcp-fin-propagate" => "enable", "disable-time" => 0 ) ) )
+  server.stream-response-body = 2
+}
+`);
+    return conf;
+  }
+}
+
+// Opens the demo; what the page itself reports as wrong goes to faults.
+export async function openDemo(context, site, faults, query = '?channel=*') {
+  const page = await context.newPage();
+  page.on('pageerror', (error) => faults.push(error.message));
+  page.on('console', (message) => {
+    if (/Content Security Policy/.test(message.text()))
+      faults.push(message.text());
+  });
+  page.on('dialog', async (dialog) => {
+    faults.push(`dialog: ${dialog.message()}`);
+    await dialog.dismiss();
+  });
+  await page.goto(`${site.url}/demo.html${query}`);
+  await state(page, 'open');
+  return page;
+}
+
+export function state(page, name) {
+  return page.locator(`#state[data-state="${name}"]`).waitFor();
+}
+
+// The list as the person reads it, from the oldest to the newest.
+export function listed(page) {
+  return page.$$eval('#list li', (items) => items.map((item) => ({
+    id: item.dataset.id,
+    channel: item.querySelector('.chip')?.textContent,
+    type: item.querySelector('.type').textContent,
+    text: (item.querySelector('.data') ?? item.querySelector('p')).textContent,
+  })).reverse());
+}
+
+export async function listedUntil(page, length) {
+  let items;
+  await until(() => `${length} entries, have ${JSON.stringify(items)?.slice(0, 2000)}`, async () => {
+    items = await listed(page);
+    return items.length >= length;
+  });
+  return items;
+}
+
+// After a row that comes later whatever was to come before it, or twice, has come.
+export async function settled(page, site) {
+  const id = site.insert({ channel: 'last', event: 'last', data: '' });
+  await page.locator(`#list li[data-id="${id}"]`).waitFor();
+  return id;
+}
+
+export function insertNumbered(site, first, last, event = 'number') {
+  return site.sql(`WITH RECURSIVE n(i) AS (SELECT ${first} UNION ALL SELECT i + 1 FROM n WHERE i < ${last})
+    INSERT INTO notification(channel, event, data) SELECT 'numbers', '${event}', 'number ' || i FROM n
+    RETURNING id;`).trim().split('\n');
+}

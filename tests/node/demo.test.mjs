@@ -1,0 +1,356 @@
+// demo.test.mjs - the demo page's parts in a real Chromium through a real lighttpd: ticker, job, answer,
+// rows for one person, cut and resume; and that it can be used on a phone, by keyboard and by ear.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { DemoSite, insertNumbered, launch, listed, listedUntil, openDemo, settled, state } from './demo-site.mjs';
+import { until } from './harness.mjs';
+
+const PHONE = { width: 390, height: 844 };
+
+let site;
+let browser;
+let context;
+let faults;
+
+before(async () => {
+  site = await DemoSite.start('--heartbeat', '1', '--retry', '200');
+  browser = await launch();
+});
+after(async () => {
+  await browser?.close();
+  await site?.close();
+});
+beforeEach(() => { faults = []; });
+afterEach(async () => {
+  await context.close();
+  // The page starts with the newest rows of these.
+  site.sql("DELETE FROM notification WHERE channel GLOB 'demo.*' OR channel = 'private';");
+  assert.deepEqual(faults, []);
+});
+
+async function openPage(query, options = {}) {
+  context = await browser.newContext(options);
+  return openDemo(context, site, faults, query);
+}
+
+const insert = (channel, event, data, more = {}) => site.insert({ channel, event, data: JSON.stringify(data), ...more });
+const text = (page, selector) => page.locator(selector).textContent();
+
+// --- the widgets -----------------------------------------------------------------------------------
+
+const tick = (symbol, price, n) => insert('demo.ticker', 'tick', { symbol, price, n }, { collapse_key: symbol });
+
+test('demo: the ticker draws prices, and the chart moves', async () => {
+  const page = await openPage();
+  assert.equal(await page.isVisible('#ticker-empty'), true);
+  await page.getByRole('radio', { name: 'every row' }).check();
+  const points = () => page.$$eval('#chart-lines polyline', (lines) => lines.map((line) => line.getAttribute('points')));
+  tick('ROW', 100, 1);
+  tick('WAL', 101, 1);
+  await until('two lines', async () => (await points()).length === 2);
+  const first = await points();
+  tick('ROW', 103.5, 2);
+  await page.locator('#legend li', { hasText: 'ROW' }).locator('.price', { hasText: '103.50' }).waitFor();
+  await until('the chart has moved', async () => (await points())[0] !== first[0]);
+  assert.equal(await text(page, '#legend li:first-child .change'), '▲ 3.5 %');
+  assert.match(await text(page, '#ticks-count'), /^3 rows inserted, 3 received, 0 superseded/);
+});
+
+test('demo: throttled, ticks that newer ones superseded are left out, and the page counts them', async () => {
+  const page = await openPage();
+  assert.equal(await page.getByRole('radio', { name: 'every 1 s' }).isChecked(), true);
+  tick('ROW', 100, 1);
+  await page.locator('#legend li').waitFor();
+  site.sql(`BEGIN; WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 40)
+    INSERT INTO notification(channel, event, data, collapse_key) SELECT 'demo.ticker', 'tick',
+    json_object('symbol', 'ROW', 'price', 100 + i, 'n', i), 'ROW' FROM n; COMMIT;`);
+  await page.locator('#legend .price', { hasText: '140.00' }).waitFor();
+  await until('the count', async () => (await text(page, '#ticks-count')).startsWith('40 rows inserted'));
+  const [, received, leftOut] = /(\d+) received, (\d+) superseded/.exec(await text(page, '#ticks-count'));
+  assert.ok(Number(leftOut) > 0 && Number(received) + Number(leftOut) === 40, `${received} ${leftOut}`);
+});
+
+test('demo: rows that make no sense to the widgets do them no harm', async () => {
+  const page = await openPage();
+  for (const data of ['', 'x', 'null', '[]', '7', '{"symbol":7}', '{"job":{},"done":"x","of":-1}', '{"answer":{"a":1},"n":"x","text":{}}']) {
+    for (const [channel, event] of [['demo.ticker', 'tick'], ['demo.job', 'progress'], ['demo.job', 'done'],
+      ['demo.answer', 'question'], ['demo.answer', 'token'], ['demo.answer', 'end']])
+      site.insert({ channel, event, data });
+  }
+  insert('demo.job', 'progress', { job: '<b>Import</b>', done: 1, of: 4, step: '<img src=x onerror=alert(1)>' });
+  await page.locator('#job-count', { hasText: '1 of 4' }).waitFor();
+  assert.equal(await text(page, '#job-name'), '<b>Import</b>');
+  assert.equal(await page.locator(':is(#job-name, #job-step) *').count(), 0);
+});
+
+test('demo: the progress bar goes on and reaches its end', async () => {
+  const page = await openPage();
+  const bar = page.getByRole('progressbar', { name: 'Import 7' });
+  const part = () => bar.evaluate((one) => one.value / one.max);
+  for (const done of [30, 60, 120]) {
+    insert('demo.job', 'progress', { job: 'Import 7', done, of: 120, step: 'Reading' }, { collapse_key: 'Import 7' });
+    await page.locator('#job-count', { hasText: `${done} of 120` }).waitFor();
+    assert.equal(await part(), done / 120);
+  }
+  insert('demo.job', 'done', { job: 'Import 7' });
+  await page.locator('#job[data-done="true"]').waitFor();
+  assert.equal(await part(), 1);
+  await page.locator('#announce', { hasText: 'Import 7: done.' }).waitFor();
+});
+
+function answerRows(id, words) {
+  const rows = [['question', { answer: id, text: 'Why?' }],
+    ...words.map((word, n) => ['token', { answer: id, n: n + 1, text: `${word} ` }]),
+    ['end', { answer: id, words: words.length }]];
+  const values = rows.map(([event, data]) => `('demo.answer', '${event}', '${JSON.stringify(data)}')`);
+  site.sql(`INSERT INTO notification(channel, event, data) VALUES ${values.join(', ')};`);
+}
+
+test('demo: an answer comes word by word, whole and in order, and is read out once at its end', async () => {
+  const page = await openPage();
+  const words = Array.from({ length: 60 }, (_, n) => `word${n + 1}`);
+  answerRows('a', words);
+  await page.locator('#answer[data-done="true"]').waitFor();
+  assert.equal((await text(page, '#answer-text')).trim(), words.join(' '));
+  assert.equal(await text(page, '#answer-note'), '60 rows, all there, in order');
+  await page.locator('#announce', { hasText: 'word1 word2' }).waitFor();
+  insert('demo.answer', 'question', { answer: 'b', text: 'And <i>then</i>?' });
+  await page.locator('#question', { hasText: 'And <i>then</i>?' }).waitFor();
+  assert.equal(await text(page, '#answer-text'), '');
+});
+
+test('demo: a page that is opened after an answer has it', async () => {
+  answerRows('a', ['all', 'of', 'it']);
+  const page = await openPage();
+  await page.locator('#answer-note', { hasText: '3 rows, all there, in order' }).waitFor();
+});
+
+// --- for one person --------------------------------------------------------------------------------
+
+async function logIn(page, user, password) {
+  await page.fill('#user', user);
+  await page.fill('#password', password);
+  await page.press('#password', 'Enter');
+}
+
+test('demo: private rows come only after the login, and only one\'s own', async () => {
+  const page = await openPage();
+  insert('private', 'note', { title: 'Ann', body: 'before' }, { recipient: 'ann' });
+  await settled(page, site);
+  await logIn(page, 'ann', 'wrong');
+  await page.locator('#private-error', { hasText: 'not the name and the password' }).waitFor();
+  assert.equal(await page.isVisible('#private'), false);
+  await logIn(page, 'ann', 'sesame');
+  await page.locator('#private-user', { hasText: 'ann' }).waitFor();
+  assert.equal(await page.inputValue('#password'), '');
+  await until('ann is there', () => /open .*user=ann/.test(fs.readFileSync(site.rowcast.log, 'utf8')));
+  insert('private', 'note', { title: 'Bob', body: 'not for ann' }, { recipient: 'bob' });
+  insert('private', 'note', { title: 'Ann', body: 'for ann' }, { recipient: 'ann' });
+  await page.locator('#private-list li', { hasText: 'for ann' }).waitFor();
+  await page.locator('.toast', { hasText: 'for ann' }).waitFor();
+  assert.equal(await page.locator('#private-list li').count(), 1);
+  await settled(page, site);
+  assert.doesNotMatch(JSON.stringify(await listed(page)), /for ann|before/);
+  await page.getByRole('button', { name: 'Leave' }).click();
+  assert.equal(await page.isVisible('#private-form'), true);
+  assert.equal(await page.locator('#private-list li').count(), 0);
+});
+
+// --- cut and resume ---------------------------------------------------------------------------------
+
+test('demo: cut and connected again, what was inserted meanwhile comes once, in order', async () => {
+  const page = await openPage();
+  const ids = insertNumbered(site, 1, 3);
+  await listedUntil(page, 3);
+  await page.getByRole('button', { name: 'Cut the connection' }).click();
+  await state(page, 'cut');
+  await until('no reader is left', () => site.connections() === 0);
+  ids.push(...insertNumbered(site, 4, 25));
+  assert.equal((await listed(page)).length, 3);
+  await page.getByRole('button', { name: 'Connect again' }).click();
+  await page.locator('#cut-note', { hasText: '22 rows came after: each once, in order.' }).waitFor();
+  const last = await settled(page, site);
+  assert.deepEqual((await listed(page)).map((item) => item.id), [...ids, last]);
+  await page.getByRole('button', { name: 'Cut the connection' }).waitFor();
+});
+
+test('demo: the widgets go on where they were when it was cut', async () => {
+  const page = await openPage();
+  insert('demo.answer', 'question', { answer: 'a', text: 'Cut?' });
+  insert('demo.answer', 'token', { answer: 'a', n: 1, text: 'one ' });
+  await page.locator('#answer-note', { hasText: '1 row' }).waitFor();
+  await page.click('#cut');
+  insert('demo.answer', 'token', { answer: 'a', n: 2, text: 'two' });
+  insert('demo.answer', 'end', { answer: 'a', words: 2 });
+  await page.click('#cut');
+  await page.locator('#answer-note', { hasText: '2 rows, all there, in order' }).waitFor();
+  assert.equal(await text(page, '#answer-text'), 'one two');
+  await page.locator('#cut-note', { hasText: '2 rows came after: each once, in order.' }).waitFor();
+});
+
+// --- for everybody ------------------------------------------------------------------------------------
+
+// Fills every part, so that all of it is there to look at.
+async function fill(page, rows = 3) {
+  tick('ROW', 100, 1);
+  tick('WAL', 99, 1);
+  tick('WAL', 98, 2);
+  insert('demo.job', 'progress', { job: 'Import 7', done: 30, of: 120, step: 'Reading' });
+  answerRows('a', ['whole', 'answer']);
+  site.insert({ channel: 'x'.repeat(200), event: 'y'.repeat(100), data: 'z'.repeat(500) });
+  site.insert({ channel: 'orders', event: 'alert', data: '' });
+  insert('orders', 'order', { title: 'Order 7', body: 'is paid', url: '/order/7' });
+  await listedUntil(page, rows);
+  await page.locator('#job').waitFor();
+  await page.locator('#answer-note', { hasText: 'all there' }).waitFor();
+  await page.locator('#legend li', { hasText: '98.00' }).waitFor();
+  await page.locator('.toast').first().waitFor();
+}
+
+test('demo: at a phone\'s width nothing scrolls sideways, and what is pressed is large enough', async () => {
+  const page = await openPage('', { viewport: PHONE });
+  await page.fill('#others', '*');
+  await page.press('#others', 'Enter');
+  await state(page, 'open');
+  await fill(page);
+  for (const width of [390, 320]) {
+    await page.setViewportSize({ width, height: 844 });
+    const wide = await page.evaluate(() => [document.documentElement.scrollWidth,
+      [...document.querySelectorAll('main *')].filter((one) => one.getBoundingClientRect().right > innerWidth + 1
+        && !one.closest('svg')).map((one) => one.outerHTML.slice(0, 80))]);
+    assert.deepEqual(wide, [width, []]);
+  }
+  // WCAG 2.2, 2.5.8: 24 by 24 pixels.
+  const small = await page.$$eval('button, .choice label, input:not([type=checkbox]):not([type=radio])', (all) => all
+    .filter((one) => one.offsetParent !== null).map((one) => [one.textContent || one.id, one.getBoundingClientRect()])
+    .filter(([, box]) => box.width < 24 || box.height < 24).map(([name]) => name));
+  assert.deepEqual(small, []);
+});
+
+// The contrast of each text with what lies behind it (WCAG 2.2, 1.4.3), as the browser has painted
+// it: where an ancestor's background is clear, the next one's counts.
+function lowContrasts() {
+  const channels = (color) => color.match(/[\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((value) => value / 255)
+    .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, value, n) => sum + value * [0.2126, 0.7152, 0.0722][n], 0);
+  const behind = (one) => {
+    for (let node = one; node !== null; node = node.parentElement) {
+      const color = channels(getComputedStyle(node).backgroundColor);
+      if (color.length === 3 || color[3] > 0)
+        return color;
+    }
+    return [255, 255, 255];
+  };
+  const ratio = (one, color) => {
+    const [a, b] = [light(channels(color)), light(behind(one))].sort((x, y) => y - x);
+    return (a + 0.05) / (b + 0.05);
+  };
+  const faint = [];
+  for (const one of document.querySelectorAll('input:not([type=checkbox]):not([type=radio])')) {
+    if (ratio(one, getComputedStyle(one, '::placeholder').color) < 4.5)
+      faint.push(`placeholder of ${one.id}`);
+    if (ratio(one.parentElement, getComputedStyle(one).borderTopColor) < 3)   // 1.4.11
+      faint.push(`edge of ${one.id}`);
+  }
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walk.nextNode(); node !== null; node = walk.nextNode()) {
+    const one = node.parentElement;
+    if (node.data.trim() === '' || !one.checkVisibility() || one.closest('.unseen, .skip, noscript'))
+      continue;
+    const style = getComputedStyle(one);
+    const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
+    if (ratio(one, style.color) < (large ? 3 : 4.5))
+      faint.push(`${node.data.trim().slice(0, 30)} ${ratio(one, style.color).toFixed(2)}`);
+  }
+  return faint;
+}
+
+for (const colorScheme of ['light', 'dark']) {
+  test(`demo: every text has enough contrast, ${colorScheme}; nothing moves where that is wished`, async () => {
+    const page = await openPage('', { colorScheme, reducedMotion: 'reduce' });
+    await page.fill('#others', '*');
+    await page.press('#others', 'Enter');
+    await state(page, 'open');
+    await fill(page);
+    assert.deepEqual(await page.evaluate(lowContrasts), []);
+    assert.deepEqual(await page.evaluate(() => document.getAnimations().length), 0);
+    await page.click('#cut');
+    await state(page, 'cut');
+    assert.deepEqual(await page.evaluate(lowContrasts), []);
+  });
+}
+
+test('demo: every part has a name and a role, and nothing that changes fast is read out', async () => {
+  const page = await openPage();
+  await fill(page);
+  for (const name of ['Ticker', /^Events/, 'Try it', 'Cut and resume', 'Alerts', 'Word by word', 'A long job', 'For one person'])
+    assert.equal(await page.getByRole('region', { name, exact: true }).count() > 0, true, String(name));
+  for (const [role, name] of [['progressbar', 'Import 7'], ['group', 'Channels'], ['group', 'Write to this page'],
+    ['textbox', 'Others'], ['textbox', 'Name'], ['textbox', 'Password'], ['checkbox', 'orders'], ['list', 'Prices'],
+    ['img', 'Prices of the last minute'], ['button', 'Copy the sqlite3 line'], ['heading', 'rowcast']])
+    assert.equal(await page.getByRole(role, { name }).count() > 0, true, `${role} ${name}`);
+  const nameless = await page.$$eval('button, input, a', (all) => all.filter((one) => !(one.textContent.trim()
+    || one.getAttribute('aria-label') || one.labels?.length)).map((one) => one.outerHTML));
+  assert.deepEqual(nameless, []);
+  const live = await page.$$eval('[aria-live], [role=status], [role=alert]', (all) => all.map((one) => one.id).sort());
+  assert.deepEqual(live, ['alerts-note', 'announce', 'none-ticked', 'private-error', 'toasts']);
+});
+
+test('demo: a thousand rows are a few sentences for a screen reader, not a thousand', async () => {
+  const page = await openPage();
+  await page.evaluate(() => {
+    window.said = [];
+    new MutationObserver(() => window.said.push(document.getElementById('announce').textContent))
+      .observe(document.getElementById('announce'), { childList: true, characterData: true, subtree: true });
+  });
+  insertNumbered(site, 1, 1000);
+  await page.locator('#count', { hasText: '1,000' }).waitFor();
+  await page.click('#cut');
+  await page.waitForFunction(() => window.said.some((text) => /Connection: cut/.test(text)));
+  const said = await page.evaluate(() => window.said);
+  assert.ok(said.length <= 4, said.join('\n'));
+  assert.match(said.join('\n'), /numbers: number 1\b/);
+});
+
+test('demo: all of it can be reached and used by keyboard, and focus is seen', async () => {
+  const page = await openPage('');
+  await fill(page, 2);
+  const reached = [];
+  for (let n = 0; n < 60; n++) {
+    await page.keyboard.press('Tab');
+    const one = await page.evaluate(() => {
+      const it = document.activeElement;
+      const ring = it.closest('.choice label') ?? it;
+      return { name: it === document.body ? '' : it.id || it.value || it.textContent || it.className,
+        seen: getComputedStyle(ring).outlineStyle !== 'none' };
+    });
+    if (one.name === '')
+      break;
+    assert.equal(one.seen, true, `the focus on ${one.name} is not seen`);
+    reached.push(one.name);
+  }
+  for (const name of ['Skip to the events', '1000', 'default', 'others', 'Join', 'list-box', 'clear', 'cut', 'alerts-button',
+    'user', 'password', 'Log in', 'Copy'])
+    assert.ok(reached.includes(name), `${name} is not among ${reached.join(', ')}`);
+  // One turn through what the page does, without a pointer.
+  await page.focus('#cut');
+  await page.keyboard.press('Enter');
+  await state(page, 'cut');
+  const id = site.insert({ channel: 'orders', data: 'by keyboard' });
+  await page.keyboard.press('Space');
+  await page.locator(`#list li[data-id="${id}"]`).waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'cut');
+  await page.focus('#user');
+  await page.keyboard.type('bob');
+  await page.keyboard.press('Tab');
+  await page.keyboard.type('sesame');
+  await page.keyboard.press('Enter');
+  await page.locator('#private-user', { hasText: 'bob' }).waitFor();
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'private-leave');
+});
+
+test('demo: rowcast is alive at the end, has let go of all readers and ends cleanly', async () => {
+  await site.endsWell();
+});
