@@ -9,7 +9,8 @@
 // How it works. The server's table is a log with growing ids, and whoever has every row up to an
 // id needs nothing but that id to go on. So everything here passes *feeds* along: "these are all
 // rows above `from` up to `to`". Each tab has a Cursor, takes of a feed what is above it, and sees
-// from `from` when something is missing; then it asks the server for the part between (JSON).
+// from `from` when something is missing; then it asks the server for the part between (JSON). It
+// begins with such a question as well: so a tab that may not read is refused by itself.
 //
 //   transport → Link → Source ──feed──▶ Rowcast of this tab: Cursor → listeners
 //    one attempt │  one tab leads │
@@ -145,11 +146,11 @@ export class Cursor {
   // The feed that a page of the server's is for one who asked from here.
   feed({ last_event_id: id = null, gap = null, events = [] }) {
     const reset = isReset(gap);
-    const ends = [reset ? null : this.id, gap?.resumed_at, events.at(-1)?.id, id].filter((end) => typeof end === 'string');
+    const ends = [reset ? null : this.id, gap?.resumed_at, events.at(-1)?.id, id];
     return {
       era: this.era + (reset ? 1 : 0),
-      from: this.id ?? (events.length > 0 ? '0' : id),
-      to: ends.reduce((most, end) => (Number(end) > Number(most) ? end : most)),
+      from: this.id ?? '0',
+      to: ends.reduce((most, end) => (Number(end ?? -1) > Number(most ?? -1) ? end : most)),
       rows: events,
       gap,
     };
@@ -424,15 +425,13 @@ class Link {
 // --- Source: a connection that lasts --------------------------------------------------------------
 
 // Link after link from a cursor: picks the transport, comes back after failures. host.feed(part) gets
-// what comes; host.want() says what to read; host.refused(failure) returns true if it is worth
-// another try at once.
+// what comes; host.want() says what to read; host.refused() lets all tabs ask whether they may.
 class Source {
   #status = { state: 'connecting', error: null, delay: null };
   #strikes = new Map();   // how often a transport did not do where another did; two, and it is left
   #failures = 0;
   #upgrades = 0;
   #beatMs = 0;            // the server's heartbeat; 0: not known yet
-  #renewed = false;       // the ticket, since the last opening
   #link = null;
   #trial = null;          // beside a polling link, the stream that shall replace it
   #rest = new AbortController();   // ends the time between two links
@@ -527,7 +526,6 @@ class Source {
       polling.end(AGAIN);
     }
     this.#failures = 0;
-    this.#renewed = false;
     if (isStream(link.transport)) {
       this.#upgrades = 0;
       this.#strikes.delete(link.transport);
@@ -594,18 +592,14 @@ class Source {
     // stuck. The next way down is tried at once; behind the last one it is the server.
     if (failure.late && this.#usable().some(this.#good))
       return;
-    const { status, refused, detail } = why ?? failure;
-    if (status === 401 && typeof this.settings.ticket === 'function' && !this.#renewed) {
-      this.#renewed = true;
-      return;
-    }
-    if (refused && this.host.refused(detail))
-      return;
-    const { retry, retryMax, refused: long } = this.settings.timeouts;
-    const delay = refused ? long : backoff(++this.#failures, retry, retryMax);
-    if (!this.#stopped)
-      this.say('retrying', detail, Math.round(delay));
+    if (why?.status === 401 && link.open && typeof this.settings.ticket === 'function')
+      return;              // the ticket has expired while it was used
+    const { retry, retryMax } = this.settings.timeouts;
+    const delay = backoff(++this.#failures, retry, retryMax);
+    this.say('retrying', (why ?? failure).detail, Math.round(delay));
     await sleep(delay, signal);
+    if (why?.refused && !this.#stopped)
+      this.host.refused();
   }
 
   // Why it failed; null: because of its transport.
@@ -614,7 +608,7 @@ class Source {
       return null;         // something between ends requests that wait
     if (!isStream(link.transport) || link.open || link.ticket === undefined)
       return failure;
-    // EventSource does not tell; a JSON request for the same does.
+    // EventSource does not tell. A JSON request for the same does, and may do where a stream does not.
     return fetchPageSoon(this.settings, link.url(), signal).then(() => null, asFailure);
   }
 }
@@ -624,7 +618,7 @@ class Source {
 // A Web Lock elects the leader, and goes to the next tab when the leader's is closed. A frozen tab
 // keeps its lock, so the others listen for signs of life on the channel, ask when they hear none,
 // and steal the lock when no answer comes. Answers are messages, which hidden tabs send at once;
-// their timers may run once a minute. host: lead(), stepDown(), heard(message), ask(), alone().
+// their timers may run once a minute. host: lead(), stepDown(), heard(message), ask().
 class Share {
   leading = false;
   #name;
@@ -643,7 +637,12 @@ class Share {
   }
 
   join() {
-    this.#channel = new BroadcastChannel(this.#name);
+    try {
+      this.#channel = new BroadcastChannel(this.#name);
+    } catch {               // forbidden, as storage is
+      this.host.lead();
+      return;
+    }
     this.#channel.onmessage = ({ data }) => this.host.heard(data);
     this.#request(false);
     this.look();
@@ -698,15 +697,16 @@ class Share {
     }).catch(() => {
       if (!counts())
         return;
-      if (!this.leading) {          // a browser that has locks and does not give them
-        this.host.alone();
-        return;
+      if (this.leading) {           // stolen while this tab was frozen
+        this.leading = false;
+        this.#release = null;
+        this.host.stepDown();
+        this.#request(false);
+        this.look();
+      } else {                      // a browser that has locks and does not give them
+        this.leave();
+        this.host.lead();
       }
-      this.leading = false;         // stolen while this tab was frozen
-      this.#release = null;
-      this.host.stepDown();
-      this.#request(false);
-      this.look();
     });
   }
 }
@@ -754,65 +754,34 @@ function settingsOf(url, options) {
   };
 }
 
-// Where the last id is kept over a reload. Where a page has several of the same kind, each has its own.
-class Memory {
-  static #taken = new Set();
-  #storage;
-  #key;
-
-  constructor(storage, key) {
-    try {
-      this.#storage = storage === undefined ? globalThis.sessionStorage : storage;
-    } catch {
-      // The browser forbids it.
-    }
-    for (let n = 1; Memory.#taken.has(this.#key = `rowcast:${key}#${n}`); n++)
-      ;
-    Memory.#taken.add(this.#key);
-  }
-
-  get id() {
-    try {
-      const id = this.#storage?.getItem(this.#key);
-      return isId(id) ? id : null;
-    } catch {
-      return null;
-    }
-  }
-
-  set id(id) {
-    try {
-      this.#storage?.setItem(this.#key, id);
-    } catch {
-      // Full, or forbidden: then a reload starts with what is new.
-    }
-  }
-
-  free() {
-    Memory.#taken.delete(this.#key);
+function storageOf({ storage }) {
+  try {
+    return storage === undefined ? globalThis.sessionStorage : storage;
+  } catch {
+    return null;   // the browser forbids it
   }
 }
 
 export class Rowcast extends EventTarget {
+  static #keys = new Set();     // in storage: each object in a page has its own
   #settings;
   #id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
   #types = new Set(['message']);
-  #matchers;               // of the channels
-  #cursor;                 // what has come to this tab;
-  #delivered;              // and up to where the listeners have had it
-  #first;                  // where a first connection starts: { since } or { last }
-  #memory;
+  #matchers;                    // of the channels
+  #cursor;                      // what has come to this tab,
+  #delivered;                   // and up to where the listeners have had it
+  #storage;
+  #key;
+  #first;                       // where a first connection starts: { since, last }
   #share = null;
-  #source = null;
-  #host;
-  #wants = new Map();      // leading: what each other tab wants
-  #leader = null;          // who leads
-  #checked = false;        // the server has said that this tab may read its channels
-  #queue = null;           // feeds that wait while what was missed is being fetched; null: live
+  #source = null;               // leading
+  #wants = new Map();           // leading: what each other tab wants
+  #leader = null;               // following: who leads
+  #queue = null;                // feeds that wait while what was missed is being fetched; null: live
+  #active = false;
   #catching = new AbortController();
   #alarm = new AbortController();    // ends pauses
   #closed = new AbortController();
-  #active = false;
   #status = { state: 'connecting', error: null, delay: null, transport: null };
   #handlers = {};
 
@@ -820,22 +789,14 @@ export class Rowcast extends EventTarget {
     super();
     const { url: href, channels, share } = this.#settings = settingsOf(url, options);
     this.#matchers = channels.map(glob);
-    this.#memory = new Memory(options.storage, JSON.stringify([href, channels, typeof share === 'string' ? share : '']));
-    this.#delivered = options.lastEventId === undefined ? this.#memory.id : String(options.lastEventId);
+    this.#storage = storageOf(options);
+    const key = JSON.stringify([href, channels, typeof share === 'string' ? share : '']);
+    for (let n = 1; Rowcast.#keys.has(this.#key = `rowcast:${key}#${n}`); n++)
+      ;
+    Rowcast.#keys.add(this.#key);
+    this.#delivered = options.lastEventId === undefined ? this.#load() : String(options.lastEventId);
     this.#cursor = new Cursor(this.#delivered);
     this.#first = { since: options.since, last: options.last };
-    // What Source and Share call.
-    this.#host = {
-      settings: this.#settings,
-      want: () => union([this.#want(), ...this.#wants.values()]),
-      feed: (part) => this.#feed(part),
-      refused: (error) => this.#refused(error),
-      lead: () => this.#lead(),
-      alone: () => this.#alone(),
-      stepDown: () => this.#stepDown(),
-      ask: () => this.#ask(),
-      heard: (message) => (this.#source ? this.#heardLeading(message) : this.#heardFollowing(message)),
-    };
     this.#hearBrowser();
     // A moment later, so that the listeners that come next count from the start.
     queueMicrotask(() => this.#resume());
@@ -862,18 +823,18 @@ export class Rowcast extends EventTarget {
     this.#types.add(String(type));
     if (this.#source)
       this.#source.want();
-    else if (this.#checked)
+    else
       this.#ask();
   }
 
   close() {
     this.#suspend();
     this.#closed.abort();
-    this.#memory.free();
+    Rowcast.#keys.delete(this.#key);
     this.#setStatus({ state: 'closed', error: null, delay: null, transport: null });
   }
 
-  // --- for the listeners
+  // --- for the listeners: each may close this Rowcast at any time; #active tells
 
   #handle(type, fn) {
     this.removeEventListener(type, this.#handlers[type] ?? null);
@@ -881,7 +842,6 @@ export class Rowcast extends EventTarget {
     this.addEventListener(type, this.#handlers[type]);
   }
 
-  // A listener may close this Rowcast at any time; #active tells.
   #setStatus(status) {
     if (this.#status.state === 'closed' || JSON.stringify(status) === JSON.stringify(this.#status))
       return;
@@ -906,12 +866,29 @@ export class Rowcast extends EventTarget {
     }
     if (this.#active)
       this.#delivered = this.#cursor.id;
-    this.#memory.id = this.#delivered;
+    this.#save();
   }
 
   #isMine({ channel, event }) {
-    const mine = this.#matchers.length === 0 || (typeof channel === 'string' && this.#matchers.some((one) => one.test(channel)));
-    return mine && (event === 'rowcast:too-large' || !event.startsWith('rowcast:'));
+    return (this.#matchers.length === 0 || this.#matchers.some((one) => typeof channel === 'string' && one.test(channel)))
+      && (event === 'rowcast:too-large' || !event.startsWith('rowcast:'));
+  }
+
+  #load() {
+    try {
+      const id = this.#storage?.getItem(this.#key);
+      return isId(id) ? id : null;
+    } catch {
+      return null;
+    }
+  }
+
+  #save() {
+    try {
+      this.#storage?.setItem(this.#key, this.#delivered);
+    } catch {
+      // Full, or forbidden: then a reload starts with what is new.
+    }
   }
 
   // --- coming and going
@@ -939,10 +916,10 @@ export class Rowcast extends EventTarget {
     this.#active = false;
     this.#share?.post({ kind: 'bye', tab: this.#id });
     this.#stepDown();
-    this.#unshare();
+    this.#share = (this.#share?.leave(), null);
     this.#catching.abort();
-    this.#wake();
     this.#queue = null;
+    this.#wake();
   }
 
   #resume() {
@@ -950,33 +927,13 @@ export class Rowcast extends EventTarget {
       return;
     this.#active = true;
     this.#setStatus({ state: 'connecting', error: null, delay: null, transport: null });
-    const { since, last } = this.#first;
-    if (this.#cursor.id === null && (since ?? last) !== undefined)
-      this.#catchUp(null, () => this.#join());
-    else
-      this.#join();
+    if (this.#active)
+      this.#catchUp();
   }
 
-  #join() {
-    const { url, withCredentials, throttle, ticket, transports, share } = this.#settings;
-    if (!this.#active)
-      return;
-    if (share === false || !Share.possible) {
-      this.#lead();
-      return;
-    }
-    const name = JSON.stringify([TALK, url, withCredentials, throttle, transports, typeof ticket === 'string' ? ticket : null, share]);
-    this.#share = new Share(`rowcast:${name}`, this.#host);
-    try {
-      this.#share.join();
-    } catch {
-      this.#alone();
-    }
-  }
-
-  #unshare() {
-    this.#share?.leave();
-    this.#share = null;
+  #restart() {
+    this.#suspend();
+    this.#resume();
   }
 
   #wake() {
@@ -984,28 +941,42 @@ export class Rowcast extends EventTarget {
     this.#alarm = new AbortController();
   }
 
-  #pause(ms) {
-    return this.#active ? sleep(ms, this.#alarm.signal) : null;
+  #join() {
+    const { url, withCredentials, throttle, ticket, transports, share } = this.#settings;
+    if (share === false || !Share.possible) {
+      this.#lead();
+      return;
+    }
+    const name = JSON.stringify([TALK, url, withCredentials, throttle, ticket, transports, share]);
+    this.#share = new Share(`rowcast:${name}`, this.#host());
+    this.#share.join();
+  }
+
+  // What Source and Share call.
+  #host() {
+    return {
+      settings: this.#settings,
+      want: () => union([this.#want(), ...this.#wants.values()]),
+      feed: (part) => this.#feed(part),
+      refused: () => this.#refused(),
+      lead: () => this.#lead(),
+      stepDown: () => this.#stepDown(),
+      ask: () => this.#ask(),
+      heard: (message) => this.#heard(message),
+    };
   }
 
   // --- leading
 
   #lead() {
-    this.#leader = this.#id;
     this.#wants.clear();
-    this.#source = new Source(this.#host, this.#cursor);
+    this.#source = new Source(this.#host(), this.#cursor);
     this.#source.run();
-  }
-
-  #alone() {
-    this.#unshare();
-    this.#lead();
   }
 
   #stepDown() {
     this.#source?.stop();
-    this.#source = null;
-    this.#leader = null;
+    this.#source = this.#leader = null;
   }
 
   #feed(part) {
@@ -1014,43 +985,13 @@ export class Rowcast extends EventTarget {
     this.#receive(feed);
   }
 
-  // The server refuses what is asked for together. Perhaps another tab's channel is to blame: all
-  // others check theirs by themselves, and this one goes on with its own.
-  #refused(error) {
-    if (this.#wants.size > 0) {
-      this.#wants.clear();
-      this.#share.post({ kind: 'recheck' });
-      return true;
-    }
-    if (this.#share !== null)
-      this.#standAside(error);
-    return false;
+  // The server refuses what is asked for together. Whoever may not read is told when it asks for itself.
+  #refused() {
+    this.#share?.post({ kind: 'recheck' });
+    this.#restart();
   }
 
-  // This tab may not read: another one may, so it does not keep the lock.
-  async #standAside(error) {
-    const delay = this.#settings.timeouts.refused;
-    this.#stepDown();
-    this.#unshare();
-    this.#setStatus({ state: 'retrying', error, delay, transport: null });
-    await this.#pause(delay);
-    if (this.#share === null && this.#source === null)
-      this.#join();
-  }
-
-  #heardLeading({ kind, tab, want, era }) {
-    if (kind === 'bye')
-      this.#wants.delete(tab);
-    if (kind !== 'hello')
-      return;
-    this.#source.cursor.era = Math.max(this.#source.cursor.era, era);
-    if (want !== null)
-      this.#wants.set(tab, want);
-    if (this.#source.want())
-      this.#source.tell();
-  }
-
-  // --- following
+  // --- messages of other tabs
 
   #want() {
     const { channels, transports } = this.#settings;
@@ -1058,30 +999,42 @@ export class Rowcast extends EventTarget {
     return { channels, types: all ? null : [...this.#types] };
   }
 
+  // For a sign of life, and for what this tab wants.
   #ask() {
-    this.#share?.post({ kind: 'hello', tab: this.#id, era: this.#cursor.era, want: this.#checked ? this.#want() : null });
+    this.#share?.post({ kind: 'hello', tab: this.#id, era: this.#cursor.era, want: this.#want() });
   }
 
-  #heardFollowing(message) {
-    if (message.kind === 'recheck')
-      this.#checked = false;
-    if (message.kind !== 'feed')
-      return;
-    const { lead, covers: have, status } = message;
+  #heard(message) {
+    const { kind, tab } = message;
+    if (kind === 'recheck')
+      this.#restart();
+    else if (kind === 'bye')
+      this.#wants.delete(tab);
+    else if (kind === 'hello' && this.#source)
+      this.#serve(message);
+    else if (kind === 'feed' && !this.#source)
+      this.#follow(message);
+  }
+
+  #serve({ tab, want, era }) {
+    const { cursor } = this.#source;
+    cursor.era = Math.max(cursor.era, era);
+    this.#wants.set(tab, want);
+    if (this.#source.want())
+      this.#source.tell();
+  }
+
+  #follow(feed) {
     this.#share.alive();
-    const isNew = lead !== this.#leader;
-    this.#leader = lead;
-    if (have !== null && covers(have, this.#want())) {
-      this.#checked = true;
-      this.#receive(message);
+    const isNew = feed.lead !== this.#leader;
+    this.#leader = feed.lead;
+    if (feed.covers !== null && covers(feed.covers, this.#want())) {
+      this.#receive(feed);
       return;
     }
-    if (this.#queue === null && have === null)
-      this.#setStatus(status);
+    this.#setStatus({ ...feed.status, state: feed.covers === null ? feed.status.state : 'connecting', transport: null });
     if (isNew)
       this.#ask();
-    if (this.#active && have !== null && !this.#checked && this.#queue === null)
-      this.#catchUp(null, () => { this.#checked = true; this.#ask(); });
   }
 
   // --- taking feeds in
@@ -1093,65 +1046,60 @@ export class Rowcast extends EventTarget {
       return;
     }
     this.#setStatus(feed.status);
-    if (feed.from === null || !this.#active)
+    if (!this.#active)
       return;
     // What EventSource says of a row that is too large does not name its channel; JSON does.
     const unclear = this.#matchers.length > 0 && feed.rows.some((row) => row.channel === undefined)
       && Number(feed.to) > Number(this.#cursor.id);
     const taken = unclear ? { missed: 'rows' } : this.#cursor.take(feed);
     if (taken.missed === 'nothing')
-      this.#ask();                 // tells the leader of the newer era
+      this.#ask();                // tells the leader of the newer era
     else if (taken.missed)
-      this.#catchUp(unclear ? { ...feed, from: feed.to } : feed, () => {});
+      this.#catchUp(unclear ? { ...feed, from: feed.to } : feed);
     else
       this.#deliver(taken);
   }
 
   // Asks the server for what lies between the cursor and a feed (null: and now), page by page, while
-  // feeds wait in the queue. Then `then`, and they are taken.
-  async #catchUp(feed, then) {
+  // feeds wait in the queue. Then they are taken.
+  async #catchUp(feed = null) {
     this.#queue = feed === null ? [] : [feed];
     const { signal } = this.#catching = new AbortController();
-    for (let failures = 0; ;) {
+    for (let failures = 0, done = false; !done; ) {
       try {
         await this.#pages(feed, signal);
-        break;
+        done = true;
       } catch (error) {
-        if (signal.aborted)
-          return;
         const { refused, detail } = asFailure(error);
         const { retry, retryMax, refused: long } = this.#settings.timeouts;
         const delay = refused ? long : backoff(++failures, retry, retryMax);
-        this.#setStatus({ state: 'retrying', error: detail, delay: Math.round(delay), transport: null });
-        await this.#pause(delay);
+        if (!signal.aborted)
+          this.#setStatus({ state: 'retrying', error: detail, delay: Math.round(delay), transport: null });
+        if (!signal.aborted)
+          await sleep(delay, this.#alarm.signal);
       }
       if (signal.aborted)
         return;
     }
     const queue = this.#queue;
     this.#queue = null;
-    then();
-    for (const [n, waiting] of queue.entries()) {
-      this.#receive(waiting);
-      if (this.#queue !== null) {   // another catch-up has begun
-        this.#queue.push(...queue.slice(n + 1));
-        return;
-      }
-    }
+    if (this.#share === null && this.#source === null)
+      this.#join();
+    queue.forEach((waiting) => this.#receive(waiting));   // into the next queue, if one begins
   }
 
   async #pages(feed, signal) {
     const cursor = this.#cursor;
-    const era = cursor.era;
-    for (let page; page?.events.length !== 0; ) {
-      if (feed !== null && page !== undefined && Number(cursor.id) >= Number(feed.from))
+    const { era } = cursor;
+    for (let page = null; page?.events.length !== 0; ) {
+      if (page !== null && feed !== null && Number(cursor.id) >= Number(feed.from))
         break;
       const start = cursor.id === null ? this.#first : { last_event_id: cursor.id };
-      const ticket = await ticketOf(this.#settings, signal);
-      page = await fetchPageSoon(this.#settings, address(this.#settings, this.#settings.channels, { ...start, ticket }), signal);
+      const params = { ...start, ticket: await ticketOf(this.#settings, signal) };
+      page = await fetchPageSoon(this.#settings, address(this.#settings, this.#settings.channels, params), signal);
       signal.throwIfAborted();
       this.#deliver(cursor.take(cursor.feed(page)));
-      signal.throwIfAborted();     // by a listener
+      signal.throwIfAborted();     // a listener may have closed
     }
     if (feed === null)
       return;
