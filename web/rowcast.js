@@ -292,10 +292,12 @@ const TRANSPORTS = {
       if (event instanceof MessageEvent)
         link.hear(() => asPage(JSON.parse(event.data), event.data));
     });
-    hear('rowcast:open', (opening) => opening);
-    hear('rowcast:ping', (ping) => ({ ...ping, beat: true }));
-    hear('rowcast:gap', (gap) => ({ gap }));
-    hear('rowcast:too-large', ({ id }, data) => ({ events: [{ id, event: 'rowcast:too-large', data }] }));
+    // Another program's table may have rows of such types: those are envelopes, and no news.
+    const hearOwn = (type, asPage) => hear(`rowcast:${type}`, (item, text) => ('event' in item ? {} : asPage(item, text)));
+    hearOwn('open', (opening) => opening);
+    hearOwn('ping', (ping) => ({ ...ping, beat: true }));
+    hearOwn('gap', (gap) => ({ gap }));
+    hearOwn('too-large', ({ id }, data) => ({ events: [{ id, event: 'rowcast:too-large', data }] }));
     for (const type of link.covers.types)
       hear(type, (row) => ({ events: [row] }));
     source.addEventListener('error', (event) => {

@@ -201,3 +201,37 @@ test('options: what makes no sense is refused at once, in words', () => {
   refuses({ since: 'all', last: 3 }, /since and last/);
   assert.throws(() => new Rowcast('http://'), TypeError);
 });
+
+test('answers: what is not what rowcast sends is seen as such', () => {
+  const one = { id: '7', channel: 'orders', event: 'paid', data: '', created_at: 1 };
+  const good = [{}, { last_event_id: '0' }, { last_event_id: null, gap: null, events: [] }, { events: [one] },
+    { events: [{ ...one, channel: null }] }, { gap: { reason: 'pruned', after: 'x', resumed_at: '9' } }];
+  for (const page of good)
+    assert.equal(checkPage(page), page);
+  const bad = [null, undefined, { last_event_id: 7 }, { last_event_id: '-1' }, { last_event_id: '1e3' }, { last_event_id: '9'.repeat(17) },
+    { gap: 'pruned' }, { gap: { reason: 'pruned', resumed_at: 9 } }, { events: {} }, { events: [null] }, { events: ['7'] },
+    { events: [{ ...one, id: 7 }] }, { events: [{ ...one, id: 'x' }] }, { events: [{ ...one, data: {} }] },
+    { events: [{ ...one, event: undefined }] }, { events: [{ ...one, channel: ['orders'] }] }];
+  for (const page of bad)
+    assert.throws(() => checkPage(page), undefined, JSON.stringify(page));
+});
+
+test('cursor: a reset that another leader has told already is taken no second time', () => {
+  const cursor = new Cursor('20');
+  const reset = { reason: 'reset', after: '20', resumed_at: '3' };
+  assert.deepEqual(cursor.take(feed(20, 5, [4, 5], { gap: reset, era: 1 })), { rows: [row(4), row(5)], gap: reset });
+  assert.deepEqual(cursor.take(feed(3, 6, [4, 5, 6], { era: 1 })).rows, [row(6)]);
+  assert.deepEqual(cursor.take(feed(5, 5, [4, 5], { gap: reset, era: 1 })), { rows: [], gap: null });
+  assert.equal(cursor.id, '6');
+});
+
+test('cursor: what the server answers is a feed from here; after a reset of a newer era', () => {
+  const page = (last, ids, gap = null) => ({ last_event_id: last, gap, events: ids.map(row) });
+  const cursor = new Cursor('20', 2);
+  assert.deepEqual(cursor.feed(page('25', [22])), feed(20, 25, [22], { era: 2 }));
+  assert.deepEqual(cursor.feed({ events: [row(22)] }), feed(20, 22, [22], { era: 2 }));
+  assert.deepEqual(cursor.feed({ last_event_id: '9' }), feed(20, 20, [], { era: 2 }));   // never back
+  const reset = { reason: 'reset', after: '20', resumed_at: '3' };
+  assert.deepEqual(cursor.feed(page('5', [4], reset)), feed(20, 5, [4], { era: 3, gap: reset }));
+  assert.deepEqual(new Cursor().feed(page('9', [8])), feed(0, 9, [8]));
+});
