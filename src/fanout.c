@@ -162,7 +162,11 @@ fanout_document(struct hub *hub, struct stream *stream, struct slice events)
     int64_t cursor = stream->cursor;
     if (stream->state == STREAM_LIVE && cursor < hub->tail)
         cursor = hub->tail;
-    buf_printf(text, "{\"last_event_id\":\"%lld\",\"gap\":", (long long)cursor);
+    /* last=N, ended before its start was found: to go on from the tail would lose those rows. */
+    if (extra->seek_left > 0)
+        buf_append_text(text, "{\"last_event_id\":null,\"gap\":");
+    else
+        buf_printf(text, "{\"last_event_id\":\"%lld\",\"gap\":", (long long)cursor);
     if (extra->has_gap)
         sse_append_gap(
             text, FORMAT_JSON,
