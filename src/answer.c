@@ -3,6 +3,8 @@
 
 #include "answer.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <strings.h>
 
 /* For a browser's fetch or a script that tries again; the lock's own wait is in publisher.c. */
@@ -66,6 +68,8 @@ allowed_methods(const struct request *request)
     return post ? "GET, HEAD, OPTIONS, POST" : "GET, HEAD, OPTIONS";
 }
 
+/* "null" is every sandboxed frame and local file, and any site can make itself one: it may read
+ * what everybody may, without the reader's cookies. */
 bool
 answer_append_cors(struct buf *buf, const struct option_list *origins, const char *origin)
 {
@@ -81,7 +85,9 @@ answer_append_cors(struct buf *buf, const struct option_list *origins, const cha
     if (exact) {
         buf_append_text(buf, "Access-Control-Allow-Origin: ");
         buf_append_text(buf, origin);
-        buf_append_text(buf, "\r\nAccess-Control-Allow-Credentials: true\r\n");
+        buf_append_text(buf, strcmp(origin, "null") == 0
+                                 ? "\r\n"
+                                 : "\r\nAccess-Control-Allow-Credentials: true\r\n");
     } else if (any) {
         buf_append_text(buf, "Access-Control-Allow-Origin: *\r\n");
     }
@@ -106,12 +112,13 @@ answer_append_stream_headers(struct buf *buf, const struct request *request,
     buf_append_text(buf, "\r\n");
 }
 
-void
-answer_append_body(struct buf *buf, int status, const char *content_type, struct slice body,
-                   const struct request *request, const struct option_list *origins)
+static void
+append_answer(struct buf *buf, int status, const char *content_type, const char *headers,
+              struct slice body, const struct request *request,
+              const struct option_list *origins)
 {
     buf_printf(buf, "Status: %d %s\r\n", status, status_name(status));
-    buf_printf(buf, "Content-Type: %s\r\n", content_type);
+    buf_printf(buf, "Content-Type: %s\r\n%s", content_type, headers);
     buf_append_text(buf, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
     if (status == 405)
         buf_printf(buf, "Allow: %s\r\n", allowed_methods(request));
@@ -125,6 +132,40 @@ answer_append_body(struct buf *buf, int status, const char *content_type, struct
     buf_append_text(buf, "\r\n");
     if (request->method != METHOD_HEAD)
         buf_append(buf, body.p, body.len);
+}
+
+void
+answer_append_health(struct buf *buf, int status, const char *text, uint64_t lag_ms,
+                     const struct request *request, const struct option_list *origins)
+{
+    char header[64];
+    struct buf line = {0};
+    snprintf(header, sizeof header, "X-Rowcast-Lag-Ms: %" PRIu64 "\r\n", lag_ms);
+    buf_append_text(&line, text);
+    buf_append_text(&line, "\n");
+    append_answer(buf, status, "text/plain; charset=utf-8", header, buf_slice(&line),
+                  request, origins);
+    buf_fini(&line);
+}
+
+void
+answer_append_page(struct buf *buf, struct slice page, const char *nonce,
+                   const struct request *request, const struct option_list *origins)
+{
+    char header[320];
+    snprintf(header, sizeof header,
+             "Content-Security-Policy: default-src 'none'; script-src 'nonce-%s'; "
+             "style-src 'nonce-%s'; connect-src 'self'; frame-ancestors 'none'\r\n"
+             "Referrer-Policy: no-referrer\r\n",
+             nonce, nonce);
+    append_answer(buf, 200, "text/html; charset=utf-8", header, page, request, origins);
+}
+
+void
+answer_append_body(struct buf *buf, int status, const char *content_type, struct slice body,
+                   const struct request *request, const struct option_list *origins)
+{
+    append_answer(buf, status, content_type, "", body, request, origins);
 }
 
 void

@@ -28,6 +28,15 @@ void answer_append_body(struct buf *buf, int status, const char *content_type,
                         struct slice body, const struct request *request,
                         const struct option_list *origins);
 
+/* As answer_append_text, with how far the feed is behind, in a header: X-Rowcast-Lag-Ms. */
+void answer_append_health(struct buf *buf, int status, const char *text, uint64_t lag_ms,
+                          const struct request *request, const struct option_list *origins);
+
+/* 200 with an HTML page, whose styles and scripts are those that carry the nonce, and which loads
+ * nothing but from its own URL (Content Security Policy level 3). */
+void answer_append_page(struct buf *buf, struct slice page, const char *nonce,
+                        const struct request *request, const struct option_list *origins);
+
 /* 204 for OPTIONS: Allow, and, for a CORS preflight (Fetch standard 4.9: Origin and
  * Access-Control-Request-Method) of an allowed origin, method and headers, the leave it asks for.
  * One that asks for more than there is gets no CORS header at all. */

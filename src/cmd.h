@@ -13,6 +13,7 @@
 
 enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
 
+int cmd_doctor(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_prune(int argc, char **argv);
 int cmd_rebase(int argc, char **argv);

@@ -6,10 +6,14 @@
 #include "cmd.h"
 
 #include <stdio.h>
+#include <unistd.h>
+
+#include "group.h"
 
 struct settings {
     struct cmd_database database;
     bool keep_journal;
+    const char *group; /* NULL: rights are not ours to set */
 };
 
 static const struct option options[] = {
@@ -18,6 +22,11 @@ static const struct option options[] = {
      .kind = OPTION_FLAG,
      .offset = offsetof(struct settings, keep_journal),
      .help = "leave the journal mode as it is, do not switch to WAL"},
+    {.name = "group",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct settings, group),
+     .value_name = "NAME",
+     .help = "let the members of a group write and serve: file g+rw, folder g+rwxs"},
     {.name = NULL},
 };
 
@@ -48,6 +57,17 @@ report(const struct settings *settings, const struct store_init_result *result)
             database->db);
 }
 
+/* Asked before anything is made: half of it would be worse than nothing. */
+static int
+check_group(const struct settings *settings, gid_t *gid, struct error *error)
+{
+    if (settings->group == NULL)
+        return 0;
+    if (group_find(settings->group, gid, error) != 0)
+        return -1;
+    return group_check(settings->database.db, *gid, error);
+}
+
 int
 cmd_init(int argc, char **argv)
 {
@@ -60,6 +80,10 @@ cmd_init(int argc, char **argv)
     int code = cmd_parse(&command, argc, argv, &settings.database, operands, &done);
     if (done)
         return code;
+    gid_t gid = 0;
+    bool is_new = access(settings.database.db, F_OK) != 0;
+    if (check_group(&settings, &gid, &error) != 0)
+        return cmd_fail(command.name, &error);
     struct store_config config = {.path = settings.database.db,
                                   .table = settings.database.table,
                                   .mode = STORE_WRITE,
@@ -69,5 +93,8 @@ cmd_init(int argc, char **argv)
     if (store_init(&config, journal, &result, &error) != 0)
         return cmd_fail(command.name, &error);
     report(&settings, &result);
+    if (settings.group != NULL &&
+        group_share(settings.database.db, gid, is_new, &error) != 0)
+        return cmd_fail(command.name, &error);
     return CMD_OK;
 }

@@ -50,7 +50,7 @@ static const struct option options[] = {
     OPTION(max_per_address, "max-streams-per-address", OPTION_COUNT, .value_name = "N",
            .fallback = "0", .max = 1000000, .help = "0: no limit"),
     OPTION(connect_rate, "connect-rate", OPTION_COUNT, .value_name = "N", .fallback = "0",
-           .max = LIMITS_CONNECTS_MAX,
+           .max = QUOTA_CONNECTS_MAX,
            .help = "new streams and polls of one address in a minute; 0: no limit"),
     OPTION(max_age_ms, "max-age", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "0",
            .max = 365 * DAY_MS,
@@ -64,6 +64,11 @@ static const struct option options[] = {
     OPTION(max_event_bytes, "max-event-bytes", OPTION_SIZE, .value_name = "SIZE",
            .fallback = "1M", .min = 1, .max = INT64_C(1) << 28,
            .help = "larger data is announced, not sent"),
+    OPTION(keep_age_ms, "keep-age", OPTION_AGE, .value_name = "AGE", .fallback = "0",
+           .help = "delete older rows in the background: 90s, 10m, 2h, 7d; 0: never"),
+    OPTION(keep_rows, "keep-rows", OPTION_COUNT, .value_name = "N", .fallback = "0",
+           .max = ROW_ID_MAX,
+           .help = "delete all but the newest N rows in the background; 0: never"),
     OPTION(workers, "workers", OPTION_COUNT, .value_name = "N", .fallback = "1", .min = 1,
            .max = WORKERS_MAX, .help = "processes that share the listening socket"),
     OPTION(cors_origins, "cors-origin", OPTION_LIST, .value_name = "ORIGIN",
@@ -85,6 +90,8 @@ static const struct option options[] = {
            .fallback = "info", .help = "what is logged"),
     OPTION(log_to, "log-to", OPTION_CHOICE, .value_name = "stderr|syslog|journal",
            .fallback = "stderr", .help = "where it is logged"),
+    OPTION(no_confine, "no-confine", OPTION_FLAG,
+           .help = "leave the process its rights to the rest of the file system"),
     {.name = NULL},
 };
 
@@ -132,6 +139,13 @@ serve_cgi(const struct serve_settings *settings)
     return fail_cgi(cmd_fail(command.name, &error));
 }
 
+static bool
+ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), end_len = strlen(end);
+    return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
 /* An origin as browsers send it (RFC 6454 section 6.2): anything else would never match. */
 static bool
 is_origin(const char *text)
@@ -144,7 +158,10 @@ is_origin(const char *text)
     for (const char *p = text; *p != '\0'; p++)
         if ((*p >= 'A' && *p <= 'Z') || *p <= ' ' || *p >= 0x7f)
             return false;
-    return strpbrk(host + 3, "/?#") == NULL;
+    if ((strncmp(text, "https:", 6) == 0 && ends_with(text, ":443")) ||
+        (strncmp(text, "http:", 5) == 0 && ends_with(text, ":80")))
+        return false;
+    return strpbrk(host + 3, "/?#*@") == NULL;
 }
 
 static int
@@ -155,8 +172,8 @@ check_origins(const struct option_list *origins, struct error *error)
         if (!is_origin(origins->items[i]))
             return error_set(error,
                              "--cors-origin: %s is not an origin such as "
-                             "https://www.example.org:8443 (lower case, nothing behind the "
-                             "host and port), nor *",
+                             "https://www.example.org:8443 (lower case, no port where it "
+                             "is the usual one, nothing behind it, no pattern), nor *",
                              log_quote(quoted, sizeof quoted, origins->items[i]));
     }
     return 0;

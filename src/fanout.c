@@ -197,6 +197,15 @@ fall_behind(void *arg, struct audience *audience)
     }
 }
 
+/* The batch is out: how late was each row? */
+static void
+note_lag(struct hub *hub, size_t first)
+{
+    int64_t now_ms = wall_clock_ms();
+    for (size_t i = first; i < window_count(hub->window); i++)
+        lag_observe(&hub->counters->lag, window_at(hub->window, i)->row.created_at, now_ms);
+}
+
 void
 fanout_batch(void *arg, const struct store_marks *marks, int64_t tail, int64_t lost)
 {
@@ -230,10 +239,12 @@ fanout_batch(void *arg, const struct store_marks *marks, int64_t tail, int64_t l
     for (size_t i = 0; i < hub->touched_count; i++)
         hub->touched[i]->batch_count = 0;
     hub->touched_count = 0;
+    if (!hub->batch_broken)
+        note_lag(hub, first);
     hub->batch_broken = false;
     hub->batch_rows = 0;
 
-    hub->tail = tail;
+    hub_set_tail(hub, tail);
     if (marks->low_water > window_floor(hub->window) && marks->low_water > marks->base)
         window_drop_up_to(hub->window, marks->low_water);
     window_trim(hub->window, tail);
@@ -249,7 +260,7 @@ fanout_reset(void *arg, const struct store_marks *marks)
     struct hub *hub = arg;
     hub->epoch++;
     audiences_each(hub->audiences, fall_behind, hub);
-    hub->tail = marks->tail;
+    hub_set_tail(hub, marks->tail);
     window_reset(hub->window, marks->tail);
     hub->page.audience = NULL;
 }

@@ -29,6 +29,8 @@ struct feed {
     struct error trouble; /* text empty: none */
     enum store_result trouble_kind;
     uint64_t trouble_since_ms;
+    uint64_t behind_since_ms; /* 0: all is handed out */
+    uint64_t *errors;         /* counts failed reads, or NULL */
 };
 
 static void
@@ -128,13 +130,20 @@ feed_look(struct feed *feed)
     int64_t before = feed->tail;
     feed->in_look = true;
     enum store_result result = store_changed(feed->store, &changed, &error);
-    if (result == STORE_OK && (changed || feed->more)) {
+    bool has_read = result == STORE_OK && (changed || feed->more);
+    if (has_read) {
         /* Until the page says otherwise: a failure must not lose the news. */
         feed->more = true;
         result = feed_read_page(feed, &error);
     }
     feed->in_look = false;
-    feed_report(feed, result, &error);
+    if (!feed->more)
+        feed->behind_since_ms = 0;
+    else if (feed->behind_since_ms == 0)
+        feed->behind_since_ms = uv_now(feed->loop);
+    /* That nothing was committed says nothing of a table that could not be read just now. */
+    if (has_read || result != STORE_OK || !feed->doubtful)
+        feed_report(feed, result, &error);
     /* After a failure the watch's own retries, which grow rarer, are often enough. */
     if (feed->more && result == STORE_OK)
         watch_nudge(feed->watch);
@@ -146,6 +155,8 @@ feed_report(struct feed *feed, enum store_result result, const struct error *err
 {
     if (result == STORE_FAILED)
         feed->doubtful = true;
+    if (result == STORE_FAILED && feed->errors != NULL)
+        ++*feed->errors;
     feed_set_trouble(feed, result, error);
 }
 
@@ -164,6 +175,21 @@ feed_reopen(struct feed *feed)
     feed->doubtful = false;
     feed->more = true; /* whatever data_version says of the new connection */
     log_line(feed->log, LOG_INFO, "database reopened");
+}
+
+int
+feed_reload(struct feed *feed, struct error *error)
+{
+    bool busy = false;
+    struct store *store = store_open(&feed->config, &busy, error);
+    if (store == NULL)
+        return -1;
+    store_close(feed->store);
+    feed->store = store;
+    feed->doubtful = false;
+    feed->more = true;
+    feed_look(feed);
+    return 0;
 }
 
 static bool
@@ -245,6 +271,30 @@ feed_lasting_trouble(const struct feed *feed)
         uv_now(feed->loop) - feed->trouble_since_ms < FEED_BUSY_PATIENCE_MS)
         return NULL;
     return feed_trouble(feed);
+}
+
+void
+feed_probe(struct feed *feed)
+{
+    struct error error = {""};
+    feed_look(feed);
+    if (feed->store != NULL)
+        feed_report(feed, store_probe(feed->store, &error), &error);
+}
+
+uint64_t
+feed_lag_ms(const struct feed *feed)
+{
+    uint64_t since = feed->behind_since_ms;
+    if (feed_trouble(feed) != NULL && (since == 0 || feed->trouble_since_ms < since))
+        since = feed->trouble_since_ms;
+    return since == 0 ? 0 : uv_now(feed->loop) - since;
+}
+
+void
+feed_count_errors(struct feed *feed, uint64_t *errors)
+{
+    feed->errors = errors;
 }
 
 void

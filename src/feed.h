@@ -41,6 +41,10 @@ struct feed *feed_new(uv_loop_t *loop, const struct store_config *config,
 int feed_start(struct feed *feed, const struct feed_handlers *handlers, void *arg,
                struct error *error);
 
+/* Opens the database anew (SIGHUP): what is at the path now is read from then on, and streams stay
+ * open. When it cannot be opened the old connection is kept. Returns 0, or -1 with *error. */
+int feed_reload(struct feed *feed, struct error *error);
+
 /* Looks now: what was committed before this call is handed out when it returns, unless the
  * database is locked (or there is more than a page of it). True when something was new. */
 bool feed_look(struct feed *feed);
@@ -55,6 +59,16 @@ const char *feed_trouble(const struct feed *feed);
 
 /* As feed_trouble, but a lock counts only once it has lasted for a while: for health checks. */
 const char *feed_lasting_trouble(const struct feed *feed);
+
+/* Reads the table in any case, after a look; what it comes to is told by the two above. */
+void feed_probe(struct feed *feed);
+
+/* For how long there have been rows that were not handed out yet, or the database could not be
+ * read; 0: neither is so. */
+uint64_t feed_lag_ms(const struct feed *feed);
+
+/* From now on failed reads (a lock is none) are counted in *errors. */
+void feed_count_errors(struct feed *feed, uint64_t *errors);
 
 /* Tell it that a read of the caller's has failed, so that it reopens when need be. */
 void feed_report(struct feed *feed, enum store_result result, const struct error *error);

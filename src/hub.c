@@ -137,9 +137,11 @@ hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config *config,
     hub->feed = feed;
     hub->config = *config;
     hub->log = log;
-    hub->tail = feed_tail(feed);
     hub->counters = &hub->config.counters[hub->config.worker];
-    hub->counters->streams = hub->counters->behind = 0; /* a worker may have died here */
+    hub_forget_streams(hub->counters); /* a worker may have died here */
+    if (hub->counters->started_ms == 0)
+        hub->counters->started_ms = (uint64_t)wall_clock_ms();
+    hub_set_tail(hub, feed_tail(feed));
     queue_init(&hub->quiet);
     queue_init(&hub->stuck);
     queue_init(&hub->ready);
@@ -176,6 +178,33 @@ hub_drain(struct hub *hub)
         stream_end(queue_item(link, struct stream, by_write), CLOSE_DRAINED, "restarting");
 }
 
+void
+hub_forget_streams(struct hub_counters *counters)
+{
+    counters->streams = counters->behind = 0;
+    __atomic_store_n(&counters->tail, 0, __ATOMIC_RELAXED);
+    for (int i = 0; i < FORMATS; i++)
+        counters->formats[i] = 0;
+}
+
+uint64_t
+hub_lowest_tail(const struct hub_counters *counters, size_t workers)
+{
+    uint64_t lowest = 0;
+    for (size_t i = 0; i < workers; i++) {
+        uint64_t tail = __atomic_load_n(&counters[i].tail, __ATOMIC_RELAXED);
+        if (tail != 0 && (lowest == 0 || tail < lowest))
+            lowest = tail;
+    }
+    return lowest;
+}
+
+const struct hub_config *
+hub_settings(const struct hub *hub)
+{
+    return &hub->config;
+}
+
 size_t
 hub_streams(const struct hub *hub)
 {
@@ -196,6 +225,8 @@ hub_totals(const struct hub *hub, struct hub_counters *totals)
             sum[word] += one[word];
     }
     totals->rows = hub->counters->rows; /* each worker sees all of them */
+    totals->tail = hub->counters->tail;
+    totals->started_ms = hub->config.counters[0].started_ms;
 }
 
 static void

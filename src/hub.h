@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "feed.h"
+#include "lag.h"
 #include "quota.h"
 #include "refusals.h"
 #include "request.h"
@@ -19,10 +20,10 @@ struct hub_config {
     uint64_t stall_ms;     /* 0: never */
     uint64_t max_age_ms;   /* 0: none */
     unsigned retry_ms;
-    uint64_t max_streams;        /* of all workers together */
-    uint64_t max_here;           /* of this one: its descriptors */
-    const struct limits *limits; /* of users and addresses; NULL: none */
-    struct refusals *refusals;   /* for the log; NULL: not noted */
+    uint64_t max_streams;       /* of all workers together */
+    uint64_t max_here;          /* of this one: its descriptors */
+    const struct quota *limits; /* of users and addresses; NULL: none */
+    struct refusals *refusals;  /* for the log; NULL: not noted */
     size_t window_bytes;
     size_t max_event_bytes;
     struct hub_counters *counters; /* one for each worker, outliving the hub */
@@ -30,7 +31,9 @@ struct hub_config {
     size_t worker;                 /* which one is this hub's */
 };
 
-/* Written by one hub, read by all workers' reports: aligned 64-bit words in shared memory. */
+#define HUB_REFUSALS 8
+
+/* Written by one worker, read by all workers' reports: aligned 64-bit words in shared memory. */
 struct hub_counters {
     uint64_t streams; /* open now */
     uint64_t behind;  /* of them in the catch-up queue */
@@ -44,7 +47,40 @@ struct hub_counters {
     uint64_t gaps;
     uint64_t publishes; /* requests that published something; see publishing.h */
     uint64_t published; /* rows of theirs */
+    uint64_t tail;      /* rows up to it were handed to this worker's streams; 0: it has none yet */
+    uint64_t
+        pruned_rows; /* by --keep-age and --keep-rows; written by retention.c's thread */
+    uint64_t prunes; /* its transactions */
+    uint64_t formats[FORMATS]; /* open streams by representation */
+    uint64_t refused_by[HUB_REFUSALS];
+    uint64_t database_errors; /* reads that failed */
+    uint64_t started_ms;      /* Unix time of the first start in this place */
+    struct lag lag;
 };
+
+/* The reasons in `refused_by`, as a label. */
+const char *hub_refusal_name(int which);
+
+/* What is told of an open stream; all of it valid until the callback returns. */
+struct hub_stream_info {
+    uint64_t serial;
+    const char *user;                /* NULL: anonymous */
+    const char *address;             /* NULL: not known */
+    const struct patterns *channels; /* as requested; none: all */
+    enum format format;
+    const char *state;
+    uint64_t age_ms;
+    int64_t cursor;
+    int64_t distance; /* ids between the cursor and the tail */
+    uint64_t events, bytes;
+};
+typedef void (*hub_stream_fn)(void *arg, const struct hub_stream_info *info);
+
+/* Calls fn for at most `most` open streams of this worker, those that are stuck first. Returns how
+ * many more there are. */
+size_t hub_each_stream(const struct hub *hub, size_t most, hub_stream_fn fn, void *arg);
+
+const struct hub_config *hub_settings(const struct hub *hub);
 
 /* Returns NULL with *error. feed must outlive the hub and be started with hub_feed_handlers. */
 struct hub *hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config *config,
@@ -64,7 +100,13 @@ void hub_wire_gone(struct wire *wire, enum close_why why);
 /* Ends every stream in an orderly way and refuses new ones. */
 void hub_drain(struct hub *hub);
 
+/* Of a worker that has died: nothing is open any more. */
+void hub_forget_streams(struct hub_counters *counters);
+
 size_t hub_streams(const struct hub *hub);
+
+/* Rows up to it were handed out by all of these workers that are there; 0: none is. */
+uint64_t hub_lowest_tail(const struct hub_counters *counters, size_t workers);
 
 /* The sum over all workers; rows, which each of them sees, as this one has counted them. */
 void hub_totals(const struct hub *hub, struct hub_counters *totals);

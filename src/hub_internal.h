@@ -24,7 +24,7 @@ struct hub {
     struct window *window;
     struct audiences *audiences;
 
-    int64_t tail;   /* rows up to it were given to all LIVE streams */
+    int64_t tail;   /* rows up to it were given to all LIVE streams: hub_set_tail */
     uint32_t epoch; /* grows when the database is replaced */
     uint64_t serial;
     struct hub_counters *counters; /* this worker's, in config.counters */
@@ -52,6 +52,15 @@ struct hub {
     struct buf scratch;   /* one event */
     struct records small; /* the rest of an event that was half out */
 };
+
+/* Rows up to it were given to all LIVE streams. Told to the thread that deletes old rows. */
+static inline void
+hub_set_tail(struct hub *hub, int64_t tail)
+{
+    hub->tail = tail;
+    __atomic_store_n(&hub->counters->tail, (uint64_t)(tail > 0 ? tail : 0),
+                     __ATOMIC_RELAXED);
+}
 
 /* Unix milliseconds, for expires_at. */
 static inline int64_t

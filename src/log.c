@@ -13,6 +13,11 @@
 
 #define ESCAPE_LEN 4 /* \x1f */
 
+/* In place of a ticket. */
+#define TICKET_HIDDEN "[ticket]"
+#define BASE64URL "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+#define SIGNATURE_MIN 43 /* of 32 bytes, which is HS256's; others have more */
+
 /* --- lines ------------------------------------------------------------------------------- */
 
 void
@@ -129,11 +134,49 @@ is_plain(const char *text)
     return *text != '\0';
 }
 
+/* The length of a ticket that begins here, or 0. Somebody gives it as a channel, or appends it to
+ * the path: whoever then reads the log could be that user. Its header is JSON, so it begins with
+ * `{` and a quote, a space or a line end: "ey" or "ew" (RFC 7515 section 3.1). */
+static size_t
+ticket_len(const char *text)
+{
+    const char *p = text;
+    if (p[0] != 'e' || (p[1] != 'y' && p[1] != 'w'))
+        return 0;
+    for (int part = 0; part < 2; part++) {
+        p += strspn(p, BASE64URL);
+        if (*p++ != '.')
+            return 0;
+    }
+    size_t signature = strspn(p, BASE64URL);
+    return signature < SIGNATURE_MIN ? 0 : (size_t)(p - text) + signature;
+}
+
+static bool
+quote_append_hidden(struct quoting *quoting)
+{
+    size_t len = strlen(TICKET_HIDDEN);
+    if (quoting->len + len > quoting->room)
+        return false;
+    memcpy(quoting->out + quoting->len, TICKET_HIDDEN, len);
+    quoting->len += len;
+    return true;
+}
+
 /* Appends as much of the text as there is room for; whether that was all of it. */
 static bool
 quote_append(struct quoting *quoting, const char *text)
 {
+    bool in_word = false; /* a ticket begins where a word does */
     for (const unsigned char *p = (const unsigned char *)text; *p != '\0'; p++) {
+        size_t hidden = in_word ? 0 : ticket_len((const char *)p);
+        if (hidden > 0 && !quote_append_hidden(quoting))
+            return false;
+        if (hidden > 0) {
+            p += hidden - 1;
+            continue;
+        }
+        in_word = strchr(BASE64URL, *p) != NULL;
         bool escaped = needs_escape(quoting, *p);
         if (quoting->len + (escaped ? ESCAPE_LEN : 1) > quoting->room)
             return false;

@@ -21,6 +21,7 @@ static const struct {
     {"prune", cmd_prune, "delete old notifications"},
     {"rebase", cmd_rebase, "after restoring a backup: never reuse an id"},
     {"ticket", cmd_ticket, "mint a signed ticket for a reader"},
+    {"doctor", cmd_doctor, "check the database and the way through the web server"},
 };
 
 static void

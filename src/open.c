@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "hub_internal.h"
 
@@ -43,24 +44,52 @@ open_streams(const struct hub *hub)
     return sum;
 }
 
+/* The labels of the counters, and the words that a client reads. */
+static const struct {
+    const char *name;
+    const char *words;
+} refusal_words[HUB_REFUSALS] = {{"draining", "restarting"},
+                                 {"streams", "too many streams"},
+                                 {"user", "too many streams of this user"},
+                                 {"address", "too many streams from this address"},
+                                 {"database", "the database cannot be read just now"},
+                                 {"memory", "out of memory"},
+                                 {"rate", "too many connects from this address"},
+                                 {"other", ""}};
+
+const char *
+hub_refusal_name(int which)
+{
+    return refusal_words[which].name;
+}
+
+static size_t
+refusal_of(const char *words)
+{
+    size_t i = 0;
+    while (i < HUB_REFUSALS - 1 && strcmp(refusal_words[i].words, words) != 0)
+        i++;
+    return i;
+}
+
 /* The newcomer is sent away, never an old stream. *hold: what it takes up when it is let in. */
 static struct refusal
 open_admit(const struct hub *hub, const struct wire *wire, const struct request *request,
-           struct limits_hold *hold)
+           struct quota_hold *hold)
 {
-    const struct limits_reader reader = {.worker = hub->config.worker,
-                                         .user = request->filter.user,
-                                         .address = request->address,
-                                         .now_ms = uv_now(hub->loop)};
+    const struct quota_reader reader = {.worker = hub->config.worker,
+                                        .user = request->filter.user,
+                                        .address = request->address,
+                                        .now_ms = uv_now(hub->loop)};
     struct refusal refusal = {NULL, 0};
-    *hold = LIMITS_NO_HOLD;
+    *hold = QUOTA_NO_HOLD;
     if (hub->draining)
         refusal.why = "restarting";
     else if (wire->over_limit || hub->counters->streams >= hub->config.max_here ||
              open_streams(hub) >= hub->config.max_streams)
         refusal.why = "too many streams";
     else
-        refusal.why = limits_admit(hub->config.limits, &reader, hold, &refusal.wait_ms);
+        refusal.why = quota_admit(hub->config.limits, &reader, hold, &refusal.wait_ms);
     return refusal;
 }
 
@@ -85,7 +114,7 @@ stream_new(struct hub *hub, struct wire *wire, struct request *request)
     stream->once = request->format == FORMAT_JSON;
     stream->address = request->address;
     request->address = NULL;
-    stream->hold = LIMITS_NO_HOLD;
+    stream->hold = QUOTA_NO_HOLD;
     stream->epoch = hub->epoch;
     stream->serial = ++hub->serial;
     stream->opened_ms = stream->wrote_ms = uv_now(hub->loop);
@@ -95,6 +124,7 @@ stream_new(struct hub *hub, struct wire *wire, struct request *request)
     queue_push(&hub->quiet, &stream->by_write);
     wire->reader = stream;
     hub->counters->streams++;
+    hub->counters->formats[request->format]++;
     hub->counters->behind++;
     hub->counters->opened++;
     return stream;
@@ -254,6 +284,7 @@ hub_refuse(struct hub *hub, struct wire *wire, const struct request *request,
     hub->counters->refused++;
     if (hub->config.refusals != NULL)
         refusals_note(hub->config.refusals, &refused, uv_now(hub->loop));
+    hub->counters->refused_by[refusal_of(refusal.why)]++;
     buf_clear(&hub->scratch);
     buf_append(&hub->scratch, headers.p, headers.len);
     if (request->format == FORMAT_JSON)
@@ -285,13 +316,13 @@ void
 hub_open(struct hub *hub, struct wire *wire, struct request *request, struct slice headers)
 {
     struct hub_start start = {0};
-    struct limits_hold hold;
+    struct quota_hold hold;
     struct stream *stream = NULL;
     struct refusal refusal = open_admit(hub, wire, request, &hold);
     if (refusal.why == NULL)
         stream = open_stream(hub, wire, request, &start, &refusal);
     if (stream == NULL) {
-        limits_release(hub->config.limits, &hold);
+        quota_release(hub->config.limits, &hold);
         hub_refuse(hub, wire, request, headers, refusal);
         return;
     }

@@ -15,6 +15,7 @@
 #include "publisher.h"
 
 struct publishing {
+    uv_loop_t *loop;
     struct publishing_config config;
     struct publisher *publisher;
     struct buf answer;
@@ -25,6 +26,11 @@ struct pending {
     struct publishing *publishing;
     struct wire *wire; /* NULL: the requester is gone */
     struct request request;
+};
+
+struct refusal {
+    int status;
+    const char *why;
 };
 
 static int64_t
@@ -123,6 +129,17 @@ note_result(struct publishing *publishing, const struct pending *pending)
              address, job->rows.count, job->ids[0], job->ids[job->rows.count - 1]);
 }
 
+/* Sent away at once: the rows were not tried. */
+static void
+refuse(struct publishing *publishing, struct wire *wire, const struct request *request,
+       struct refusal refusal)
+{
+    const struct refused refused = {refusal.status, request->filter.user, request->address,
+                                    refusal.why};
+    refusals_note(publishing->config.refusals, &refused, uv_now(publishing->loop));
+    answer_text(publishing, wire, request, refusal.status, refusal.why);
+}
+
 /* --- pending ---------------------------------------------------------------------------------- */
 
 static void
@@ -183,7 +200,7 @@ publishing_request(struct publishing *publishing, struct wire *wire,
     struct error error = {""};
     int status = publish_judge(request, &rules, body, &rows, &error);
     if (status != 0) {
-        answer_text(publishing, wire, request, status, error.text);
+        refuse(publishing, wire, request, (struct refusal){status, error.text});
         publish_rows_fini(&rows);
         return;
     }
@@ -191,8 +208,9 @@ publishing_request(struct publishing *publishing, struct wire *wire,
     /* What came in on the last descriptor is not to wait on it. */
     if (pending == NULL || wire->over_limit ||
         publisher_submit(publishing->publisher, &pending->job) != 0) {
-        answer_text(publishing, wire, request, 503,
-                    "too many requests are waiting to be stored: try again");
+        refuse(
+            publishing, wire, request,
+            (struct refusal){503, "too many requests are waiting to be stored: try again"});
         free(pending);
         publish_rows_fini(&rows);
         return;
@@ -250,6 +268,7 @@ publishing_new(uv_loop_t *loop, const struct publishing_config *config, struct e
         error_set(error, "out of memory");
         return NULL;
     }
+    publishing->loop = loop;
     publishing->config = *config;
     publishing->publisher = publisher_new(loop, &store, on_written, publishing, error);
     if (publishing->publisher != NULL)

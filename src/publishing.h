@@ -18,6 +18,7 @@ struct publishing_config {
     const char *table;
     const struct option_list *origins; /* --cors-origin */
     struct hub_counters *counters;     /* this worker's; publishes and published are ours */
+    struct refusals *refusals;         /* for the log */
     const struct log *log;
 };
 

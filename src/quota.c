@@ -1,4 +1,4 @@
-/* quota.c - the limits' shared memory, and the names' way into it; see limits.h.
+/* quota.c - the limits' shared memory, and the names' way into it; see quota.h.
  *
  * The pages are there only when they are touched: a table costs what is in it. */
 #include "config.h"
@@ -19,10 +19,10 @@
 #define TALLY_SLOTS ((size_t)1 << 18) /* for each worker: 2 MiB when it is full */
 #define MINUTE_MS 60000
 
-struct limits {
-    struct limits_config config;
-    struct limits_key user_key;
-    struct limits_key address_key;
+struct quota {
+    struct quota_config config;
+    struct quota_key user_key;
+    struct quota_key address_key;
     struct rate rate;
     struct tally tally;
     size_t bytes;
@@ -63,7 +63,7 @@ sip_word(uint64_t v[4], uint64_t word)
 /* Aumasson and Bernstein, "SipHash: a fast short-input PRF"; in this machine's byte order, since
  * the hash never leaves it. */
 uint64_t
-limits_hash(const struct limits_key *key, const void *bytes, size_t len)
+quota_hash(const struct quota_key *key, const void *bytes, size_t len)
 {
     uint64_t v[4] = {key->halves[0] ^ UINT64_C(0x736f6d6570736575),
                      key->halves[1] ^ UINT64_C(0x646f72616e646f6d),
@@ -86,7 +86,7 @@ limits_hash(const struct limits_key *key, const void *bytes, size_t len)
 }
 
 int
-limits_key_make(struct limits_key *key, struct error *error)
+quota_key_make(struct quota_key *key, struct error *error)
 {
     if (getentropy(key, sizeof *key) != 0)
         return error_set(error, "cannot get random bytes: %s", strerror(errno));
@@ -94,133 +94,133 @@ limits_key_make(struct limits_key *key, struct error *error)
 }
 
 uint64_t
-limits_hash_address(const struct limits_key *key, const char *address)
+quota_hash_address(const struct quota_key *key, const char *address)
 {
     static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
     unsigned char bytes[16];
     if (inet_pton(AF_INET, address, bytes) == 1)
-        return limits_hash(key, bytes, 4);
+        return quota_hash(key, bytes, 4);
     if (inet_pton(AF_INET6, address, bytes) != 1)
-        return limits_hash(key, address, strlen(address));
+        return quota_hash(key, address, strlen(address));
     if (memcmp(bytes, mapped, sizeof mapped) == 0) /* ::ffff:192.0.2.7 is 192.0.2.7 */
-        return limits_hash(key, bytes + sizeof mapped, 4);
-    return limits_hash(key, bytes, 8);
+        return quota_hash(key, bytes + sizeof mapped, 4);
+    return quota_hash(key, bytes, 8);
 }
 
 /* --- admission --------------------------------------------------------------------------- */
 
 /* Books a place; false when that is one too many. */
 static bool
-take_place(const struct limits *limits, size_t worker, uint64_t key, uint64_t most,
+take_place(const struct quota *quota, size_t worker, uint64_t key, uint64_t most,
            size_t *place)
 {
-    *place = tally_add(&limits->tally, worker, key);
-    if (*place == TALLY_NOWHERE || tally_sum(&limits->tally, key) <= most)
+    *place = tally_add(&quota->tally, worker, key);
+    if (*place == TALLY_NOWHERE || tally_sum(&quota->tally, key) <= most)
         return true;
-    tally_drop(&limits->tally, *place);
+    tally_drop(&quota->tally, *place);
     *place = TALLY_NOWHERE;
     return false;
 }
 
 static bool
-user_has_too_many(const struct limits *limits, const struct limits_reader *reader,
-                  struct limits_hold *hold)
+user_has_too_many(const struct quota *quota, const struct quota_reader *reader,
+                  struct quota_hold *hold)
 {
-    uint64_t most = limits->config.per_user;
+    uint64_t most = quota->config.per_user;
     if (most == 0 || reader->user == NULL)
         return false;
-    uint64_t key = limits_hash(&limits->user_key, reader->user, strlen(reader->user));
-    return !take_place(limits, reader->worker, key, most, &hold->user);
+    uint64_t key = quota_hash(&quota->user_key, reader->user, strlen(reader->user));
+    return !take_place(quota, reader->worker, key, most, &hold->user);
 }
 
 const char *
-limits_admit(const struct limits *limits, const struct limits_reader *reader,
-             struct limits_hold *hold, uint64_t *wait_ms)
+quota_admit(const struct quota *quota, const struct quota_reader *reader,
+            struct quota_hold *hold, uint64_t *wait_ms)
 {
-    *hold = LIMITS_NO_HOLD;
+    *hold = QUOTA_NO_HOLD;
     *wait_ms = 0;
-    if (limits == NULL)
+    if (quota == NULL)
         return NULL;
     bool has_address = reader->address != NULL;
     uint64_t key =
-        has_address ? limits_hash_address(&limits->address_key, reader->address) : 0;
-    if (has_address && limits->config.connects_per_address > 0)
-        *wait_ms = rate_take(&limits->rate, key, reader->now_ms);
+        has_address ? quota_hash_address(&quota->address_key, reader->address) : 0;
+    if (has_address && quota->config.connects_per_address > 0)
+        *wait_ms = rate_take(&quota->rate, key, reader->now_ms);
     if (*wait_ms > 0)
         return "too many connects from this address";
-    if (user_has_too_many(limits, reader, hold))
+    if (user_has_too_many(quota, reader, hold))
         return "too many streams of this user";
-    uint64_t most = limits->config.per_address;
+    uint64_t most = quota->config.per_address;
     if (!has_address || most == 0 ||
-        take_place(limits, reader->worker, key, most, &hold->address))
+        take_place(quota, reader->worker, key, most, &hold->address))
         return NULL;
-    limits_release(limits, hold);
+    quota_release(quota, hold);
     return "too many streams from this address";
 }
 
 void
-limits_release(const struct limits *limits, struct limits_hold *hold)
+quota_release(const struct quota *quota, struct quota_hold *hold)
 {
-    if (limits == NULL)
+    if (quota == NULL)
         return;
-    tally_drop(&limits->tally, hold->user);
-    tally_drop(&limits->tally, hold->address);
-    *hold = LIMITS_NO_HOLD;
+    tally_drop(&quota->tally, hold->user);
+    tally_drop(&quota->tally, hold->address);
+    *hold = QUOTA_NO_HOLD;
 }
 
 void
-limits_forget(const struct limits *limits, size_t worker)
+quota_forget(const struct quota *quota, size_t worker)
 {
-    if (limits != NULL)
-        tally_clear(&limits->tally, worker);
+    if (quota != NULL)
+        tally_clear(&quota->tally, worker);
 }
 
 /* --- life -------------------------------------------------------------------------------- */
 
 static void
-limits_lay_out(struct limits *limits)
+quota_lay_out(struct quota *quota)
 {
-    uint64_t often = limits->config.connects_per_address;
-    limits->rate.slots = limits->words;
-    limits->rate.slot_count = RATE_SLOTS;
+    uint64_t often = quota->config.connects_per_address;
+    quota->rate.slots = quota->words;
+    quota->rate.slot_count = RATE_SLOTS;
     if (often > 0) {
         /* Whole milliseconds, rounded up: rather one fewer in a minute than one more. */
-        limits->rate.interval_ms = (MINUTE_MS + often - 1) / often;
-        limits->rate.depth_ms = limits->rate.interval_ms * often;
+        quota->rate.interval_ms = (MINUTE_MS + often - 1) / often;
+        quota->rate.depth_ms = quota->rate.interval_ms * often;
     }
-    limits->tally = (struct tally){.slots = limits->words + RATE_SLOTS,
-                                   .slot_count = TALLY_SLOTS,
-                                   .workers = limits->config.workers};
+    quota->tally = (struct tally){.slots = quota->words + RATE_SLOTS,
+                                  .slot_count = TALLY_SLOTS,
+                                  .workers = quota->config.workers};
 }
 
 int
-limits_new(struct limits **made, const struct limits_config *config, struct error *error)
+quota_new(struct quota **made, const struct quota_config *config, struct error *error)
 {
     *made = NULL;
     if (config->per_user == 0 && config->per_address == 0 &&
         config->connects_per_address == 0)
         return 0;
     size_t words = RATE_SLOTS + config->workers * TALLY_SLOTS;
-    size_t bytes = sizeof(struct limits) + words * sizeof(uint64_t);
-    struct limits *limits =
+    size_t bytes = sizeof(struct quota) + words * sizeof(uint64_t);
+    struct quota *quota =
         mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (limits == MAP_FAILED)
+    if (quota == MAP_FAILED)
         return error_set(error, "cannot share memory: %s", strerror(errno));
-    limits->config = *config;
-    limits->bytes = bytes;
-    if (limits_key_make(&limits->user_key, error) != 0 ||
-        limits_key_make(&limits->address_key, error) != 0) {
-        limits_free(limits);
+    quota->config = *config;
+    quota->bytes = bytes;
+    if (quota_key_make(&quota->user_key, error) != 0 ||
+        quota_key_make(&quota->address_key, error) != 0) {
+        quota_free(quota);
         return -1;
     }
-    limits_lay_out(limits);
-    *made = limits;
+    quota_lay_out(quota);
+    *made = quota;
     return 0;
 }
 
 void
-limits_free(struct limits *limits)
+quota_free(struct quota *quota)
 {
-    if (limits != NULL)
-        munmap(limits, limits->bytes);
+    if (quota != NULL)
+        munmap(quota, quota->bytes);
 }

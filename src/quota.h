@@ -12,25 +12,24 @@
 
 #include "error.h"
 
-#define LIMITS_CONNECTS_MAX 60000 /* a minute: one in a millisecond */
+#define QUOTA_CONNECTS_MAX 60000 /* a minute: one in a millisecond */
 
-struct limits; /* NULL: there are none */
+struct quota; /* NULL: there are none */
 
 /* 0: no limit. */
-struct limits_config {
+struct quota_config {
     uint64_t per_user;             /* streams */
     uint64_t per_address;          /* streams */
     uint64_t connects_per_address; /* a minute, and as many at once */
     size_t workers;
 };
 
-/* Before the workers are forked. Returns 0 and *limits (NULL when nothing is limited), or -1
+/* Before the workers are forked. Returns 0 and *quota (NULL when nothing is limited), or -1
  * with *error. */
-int limits_new(struct limits **limits, const struct limits_config *config,
-               struct error *error);
-void limits_free(struct limits *limits);
+int quota_new(struct quota **quota, const struct quota_config *config, struct error *error);
+void quota_free(struct quota *quota);
 
-struct limits_reader {
+struct quota_reader {
     size_t worker;       /* the caller's number */
     const char *user;    /* NULL: nobody */
     const char *address; /* NULL: none */
@@ -38,27 +37,27 @@ struct limits_reader {
 };
 
 /* What an open stream takes up. */
-struct limits_hold {
+struct quota_hold {
     size_t user, address; /* places, see tally.h */
 };
-#define LIMITS_NO_HOLD ((struct limits_hold){SIZE_MAX, SIZE_MAX})
+#define QUOTA_NO_HOLD ((struct quota_hold){SIZE_MAX, SIZE_MAX})
 
 /* Asks for a stream. NULL: granted, *hold is to be given back; else why not (a few words), and in
  * *wait_ms how long the reader should stay away at least, which may be 0. */
-const char *limits_admit(const struct limits *limits, const struct limits_reader *reader,
-                         struct limits_hold *hold, uint64_t *wait_ms);
-void limits_release(const struct limits *limits, struct limits_hold *hold);
+const char *quota_admit(const struct quota *quota, const struct quota_reader *reader,
+                        struct quota_hold *hold, uint64_t *wait_ms);
+void quota_release(const struct quota *quota, struct quota_hold *hold);
 
 /* A worker has died: what it held is free. */
-void limits_forget(const struct limits *limits, size_t worker);
+void quota_forget(const struct quota *quota, size_t worker);
 
 /* A keyed hash of some texts, for tables that strangers must not aim at (SipHash-1-3). */
-struct limits_key {
+struct quota_key {
     uint64_t halves[2];
 };
-int limits_key_make(struct limits_key *key, struct error *error); /* random; 0, or -1 */
-uint64_t limits_hash(const struct limits_key *key, const void *bytes, size_t len);
+int quota_key_make(struct quota_key *key, struct error *error); /* random; 0, or -1 */
+uint64_t quota_hash(const struct quota_key *key, const void *bytes, size_t len);
 /* Of an address, as it is counted; kind parts those of different tables. */
-uint64_t limits_hash_address(const struct limits_key *key, const char *address);
+uint64_t quota_hash_address(const struct quota_key *key, const char *address);
 
 #endif

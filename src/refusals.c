@@ -15,16 +15,16 @@ refusals_init(struct refusals *refusals, const struct log *log, struct error *er
                                    MINUTE_MS / REFUSALS_EACH, MINUTE_MS};
     refusals->all = (struct rate){refusals->all_slots, RATE_WINDOW,
                                   MINUTE_MS / REFUSALS_ALL, MINUTE_MS};
-    return limits_key_make(&refusals->key, error);
+    return quota_key_make(&refusals->key, error);
 }
 
 static bool
 may_write(const struct refusals *refusals, const struct refused *refused, uint64_t now_ms)
 {
     const char *address = refused->address == NULL ? "" : refused->address;
-    uint64_t key = limits_hash_address(&refusals->key, address);
-    key = limits_hash(&refusals->key, &(uint64_t[]){key, (uint64_t)refused->status},
-                      2 * sizeof key);
+    uint64_t key = quota_hash_address(&refusals->key, address);
+    key = quota_hash(&refusals->key, &(uint64_t[]){key, (uint64_t)refused->status},
+                     2 * sizeof key);
     return rate_take(&refusals->each, key, now_ms) == 0 &&
            rate_take(&refusals->all, 0, now_ms) == 0;
 }

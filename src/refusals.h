@@ -17,7 +17,7 @@
 
 struct refusals {
     const struct log *log;
-    struct limits_key key;
+    struct quota_key key;
     struct rate each, all;
     _Atomic uint64_t each_slots[REFUSALS_SLOTS];
     _Atomic uint64_t all_slots[RATE_WINDOW];

@@ -275,7 +275,8 @@ parse_post(const struct parser *parser)
 static int
 parse_resource(const struct parser *parser)
 {
-    static const char *const status_types[] = {"application/json", "text/html", NULL};
+    static const char *const status_types[] = {"application/json", "text/html",
+                                               "text/event-stream", NULL};
 
     if (parser->request->method == METHOD_OPTIONS)
         return 0;
@@ -287,8 +288,9 @@ parse_resource(const struct parser *parser)
                                                   value_of(parser, VAR_ACCEPT),
                                                   value_of(parser, VAR_LAST_EVENT_ID)},
                             parser->error);
-    parser->request->wants_html =
-        accept_choose(parser->vars[VAR_ACCEPT], status_types) == 1;
+    int type = accept_choose(parser->vars[VAR_ACCEPT], status_types);
+    parser->request->wants_html = type == 1;
+    parser->request->wants_events = type == 2;
     return 0;
 }
 

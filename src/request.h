@@ -61,7 +61,8 @@ struct request {
     enum request_method method;
     enum request_resource resource;
     enum format format;
-    bool wants_html; /* Accept prefers text/html: for the status page */
+    bool wants_html;   /* Accept prefers text/html: for the status page */
+    bool wants_events; /* or text/event-stream: for the status as it changes */
 
     struct filter filter; /* requested patterns, location bound, user */
     enum start_kind start;

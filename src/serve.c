@@ -1,228 +1,30 @@
-/* serve.c - one request's way from the gateway to an answer or the hub, and the program's life.
+/* serve.c - the program's life: everything joined together, started, drained, ended.
  *
  * cmd_serve.c has read the options and has the sockets; everything made here is ended here, in
  * the opposite order. */
 #include "config.h"
 
-#include "serve.h"
+#include "serve_internal.h"
 
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <uv.h>
 
-#ifdef HAVE_SYSTEMD
-#include <systemd/sd-daemon.h>
-#endif
-
-#include "access.h"
-#include "answer.h"
 #include "cgi.h"
+#include "confine.h"
 #include "feed.h"
-#include "gateway.h"
 #include "hub.h"
-#include "log.h"
+#include "notify.h"
 #include "publishing.h"
-#include "report.h"
+#include "retention.h"
+#include "status_stream.h"
+#include "ticket_keys.h"
 
 /* Descriptors that are not streams: the database, its WAL and -shm, sockets, timers, short
  * requests. */
 #define SERVE_SPARE_DESCRIPTORS 64
 #define DRAIN_LOOK_MS 10
-
-extern char **environ;
-
-struct serve {
-    const struct serve_settings *settings;
-    const struct serve_worker *worker;
-    uv_loop_t loop;
-    struct log log;
-    struct refusals refusals;
-    struct feed *feed;
-    struct hub *hub;
-    struct gateway *gateway;
-    struct cgi *cgi;
-    struct ticket_keys *keys;      /* NULL: no --ticket-key-file */
-    struct publishing *publishing; /* NULL: no --allow-publish, or a CGI's GET */
-    uv_signal_t signals[2];
-    uv_timer_t drain;
-    uv_prepare_t done; /* CGI: looks whether the answer is out */
-    uint64_t drain_began_ms;
-    struct buf answer;
-    struct buf environment; /* pointers: see serve_environment */
-};
-
-/* --- requests ---------------------------------------------------------------------------- */
-
-static void
-answer_report(struct serve *serve, const struct request *request)
-{
-    const struct option_list *origins = &serve->settings->cors_origins;
-    struct buf body = {0};
-    const char *text;
-    int status;
-    switch (request->resource) {
-    case RESOURCE_METRICS:
-        report_append_metrics(&body, serve->hub, serve->feed);
-        answer_append_body(&serve->answer, 200, "text/plain; version=0.0.4; charset=utf-8",
-                           buf_slice(&body), request, origins);
-        break;
-    case RESOURCE_STATUS:
-        if (request->wants_html) {
-            report_append_page(&body, serve->hub, serve->feed);
-            answer_append_body(&serve->answer, 200, "text/html; charset=utf-8",
-                               buf_slice(&body), request, origins);
-            break;
-        }
-        report_append_status(&body, serve->hub, serve->feed);
-        answer_append_body(&serve->answer, 200, "application/json", buf_slice(&body),
-                           request, origins);
-        break;
-    case RESOURCE_HEALTH:
-    case RESOURCE_STREAM:
-        status = report_health(serve->feed, &text);
-        answer_append_text(&serve->answer, status, text, request, origins);
-        break;
-    }
-    buf_fini(&body);
-}
-
-static bool
-env_has(const char *const *envp, const char *name, size_t len)
-{
-    for (; *envp != NULL; envp++)
-        if (strncmp(*envp, name, len) == 0 && (*envp)[len] == '=')
-            return true;
-    return false;
-}
-
-/* The request's params, and what the web server has set for the whole process instead (lighttpd's
- * bin-environment, Environment= of systemd), which a request's own param overrides. Valid until
- * the next call; NULL when out of memory. */
-static const char *const *
-serve_environment(struct serve *serve, const char *const *params)
-{
-    static const char *const names[] = {"ROWCAST_CHANNELS", "ROWCAST_ADMIN",
-                                        "ROWCAST_PUBLISH"};
-    const char *const none = NULL;
-    struct buf *list = &serve->environment;
-    buf_clear(list);
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        size_t len = strlen(names[i]);
-        for (char *const *own = environ; *own != NULL; own++)
-            if (strncmp(*own, names[i], len) == 0 && (*own)[len] == '=' &&
-                !env_has(params, names[i], len))
-                buf_append(list, own, sizeof *own);
-    }
-    if (list->len == 0)
-        return params;
-    for (; *params != NULL; params++)
-        buf_append(list, params, sizeof *params);
-    buf_append(list, &none, sizeof none);
-    return list->failed ? NULL : (const char *const *)(void *)list->p;
-}
-
-/* Unix time, which tickets go by. */
-static int64_t
-serve_now_ms(void)
-{
-    uv_timeval64_t now = {0};
-    uv_gettimeofday(&now);
-    return now.tv_sec * 1000 + now.tv_usec / 1000;
-}
-
-/* Without --allow-publish POST is a method like any other that is not there. */
-static int
-check_post(const struct serve *serve, const struct request *request, struct error *error)
-{
-    if (request->method != METHOD_POST || serve->publishing != NULL)
-        return 0;
-    error_set(error, "method POST is not allowed here: GET, HEAD and OPTIONS are");
-    return 405;
-}
-
-static void
-serve_request(struct serve *serve, struct wire *wire, const char *const *envp,
-              const struct intake_body *body)
-{
-    const struct option_list *origins = &serve->settings->cors_origins;
-    struct request request;
-    struct error error = {""};
-
-    buf_clear(&serve->answer);
-    int status = request_parse(&request, envp, &error);
-    request.takes_post = serve->settings->allow_publish;
-    if (status == 0)
-        status = check_post(serve, &request, &error);
-    bool preflight = status == 0 && request.method == METHOD_OPTIONS;
-    if (status == 0 && !preflight) {
-        struct access_rules rules = {serve->keys, serve->settings->ticket_audience,
-                                     serve->settings->require_ticket};
-        status = access_check(&request, &rules, serve_now_ms(), &error);
-    }
-
-    if (status != 0) {
-        refusals_note(
-            &serve->refusals,
-            &(struct refused){status, request.filter.user, request.address, error.text},
-            uv_now(&serve->loop));
-        answer_append_text(&serve->answer, status, error.text, &request, origins);
-    } else if (preflight) {
-        answer_append_options(&serve->answer, &request, origins);
-    } else if (request.method == METHOD_POST) {
-        publishing_request(serve->publishing, wire, &request, body);
-        request_fini(&request);
-        return;
-    } else if (request.resource != RESOURCE_STREAM) {
-        answer_report(serve, &request);
-    } else {
-        answer_append_stream_headers(&serve->answer, &request, origins);
-        if (request.method == METHOD_GET && !serve->answer.failed) {
-            hub_open(serve->hub, wire, &request, buf_slice(&serve->answer));
-            request_fini(&request);
-            return;
-        }
-    }
-    if (serve->answer.failed)
-        wire->ops->drop(wire);
-    else
-        wire_answer(wire, buf_slice(&serve->answer));
-    request_fini(&request);
-}
-
-static void
-on_request(void *arg, struct wire *wire, const char *const *envp,
-           const struct intake_body *body)
-{
-    const char *const *environment = serve_environment(arg, envp);
-    if (environment == NULL)
-        wire->ops->drop(wire);
-    else
-        serve_request(arg, wire, environment, body);
-}
-
-static void
-on_writable(void *arg, struct wire *wire)
-{
-    (void)arg;
-    if (wire->publishes)
-        publishing_wire_writable(wire);
-    else
-        hub_wire_writable(wire);
-}
-
-static void
-on_gone(void *arg, struct wire *wire, enum gone_why why)
-{
-    (void)arg;
-    if (wire->publishes) {
-        publishing_wire_gone(wire, why);
-        return;
-    }
-    hub_wire_gone(wire, why == GONE_ABORTED ? CLOSE_ABORTED : CLOSE_READER_GONE);
-}
-
-static const struct gateway_handlers request_handlers = {on_request, on_writable, on_gone};
 
 /* --- the end ----------------------------------------------------------------------------- */
 
@@ -252,10 +54,63 @@ on_signal(uv_signal_t *handle, int signum)
     }
     log_line(&serve->log, LOG_INFO, "%s: draining %zu streams",
              signum == SIGTERM ? "SIGTERM" : "SIGINT", hub_streams(serve->hub));
+    if (serve->worker->count == 1)
+        notify_stopping(hub_streams(serve->hub));
     serve->drain_began_ms = uv_now(&serve->loop);
     gateway_stop(serve->gateway);
     hub_drain(serve->hub);
+    status_stream_end(serve->status);
     uv_timer_start(&serve->drain, on_drain_look, 0, DRAIN_LOOK_MS);
+}
+
+/* A loop that hangs does not come here: the service manager, or the parent, starts anew. */
+static void
+on_beat(uv_timer_t *timer)
+{
+    const struct serve *serve = timer->data;
+    if (serve->worker->count > 1)
+        ++*serve->worker->beat;
+    else
+        notify_alive();
+}
+
+/* Reads the keys of tickets, at the start or anew. When the file is bad *error says why and the
+ * keys at hand go on to be used. Streams that are open stay open till their tickets end. */
+static int
+serve_load_keys(struct serve *serve, struct error *error)
+{
+    const char *path = serve->settings->ticket_key_file;
+    if (path == NULL)
+        return 0;
+    struct ticket_keys *keys = ticket_keys_load(path, TICKET_VERIFIES, &serve->log, error);
+    if (keys == NULL)
+        return -1;
+    ticket_keys_free(serve->keys);
+    serve->keys = keys;
+    return 0;
+}
+
+/* What SIGHUP asks for: everything that was opened or read at the start and may have been put
+ * in another place since. Streams stay open and lose nothing; what cannot be read anew stays
+ * as it was. */
+static void
+serve_reload(struct serve *serve)
+{
+    struct error error = {""};
+    log_line(&serve->log, LOG_INFO, "SIGHUP: reopening");
+    if (feed_reload(serve->feed, &error) != 0)
+        log_line(&serve->log, LOG_WARN, "the database stays as it is: %s", error.text);
+    if (serve_load_keys(serve, &error) != 0)
+        log_line(&serve->log, LOG_WARN, "the tickets' keys stay as they are: %s",
+                 error.text);
+    retention_reload(serve->retention);
+}
+
+static void
+on_reload_signal(uv_signal_t *handle, int signum)
+{
+    (void)signum;
+    serve_reload(handle->data);
 }
 
 static void
@@ -278,12 +133,15 @@ static void
 serve_fini(struct serve *serve)
 {
     publishing_free(serve->publishing);
+    retention_free(serve->retention);
+    status_stream_free(serve->status);
     gateway_free(serve->gateway);
     hub_free(serve->hub);
     feed_free(serve->feed);
     cgi_free(serve->cgi);
     uv_close((uv_handle_t *)&serve->drain, NULL);
-    for (size_t i = 0; i < 2; i++)
+    uv_close((uv_handle_t *)&serve->beat, NULL);
+    for (size_t i = 0; i < SERVE_SIGNALS; i++)
         uv_close((uv_handle_t *)&serve->signals[i], NULL);
     uv_close((uv_handle_t *)&serve->done, NULL);
     uv_run(&serve->loop, UV_RUN_DEFAULT);
@@ -298,34 +156,20 @@ serve_fini(struct serve *serve)
 
 /* --- the start --------------------------------------------------------------------------- */
 
-/* Reads the keys of tickets, at the start or anew. When the file is bad *error says why and the
- * keys at hand go on to be used. Streams that are open stay open till their tickets end. */
-static int
-serve_load_keys(struct serve *serve, struct error *error)
-{
-    const char *path = serve->settings->ticket_key_file;
-    if (path == NULL)
-        return 0;
-    struct ticket_keys *keys = ticket_keys_load(path, TICKET_VERIFIES, &serve->log, error);
-    if (keys == NULL)
-        return -1;
-    ticket_keys_free(serve->keys);
-    serve->keys = keys;
-    return 0;
-}
-
 static int
 serve_init_loop(struct serve *serve, struct error *error)
 {
     if (uv_loop_init(&serve->loop) != 0)
         return error_set(error, "cannot start the event loop");
     uv_timer_init(&serve->loop, &serve->drain);
+    uv_timer_init(&serve->loop, &serve->beat);
     uv_prepare_init(&serve->loop, &serve->done);
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < SERVE_SIGNALS; i++) {
         uv_signal_init(&serve->loop, &serve->signals[i]);
         serve->signals[i].data = serve;
     }
     serve->drain.data = serve;
+    serve->beat.data = serve;
     serve->done.data = serve;
     return 0;
 }
@@ -361,6 +205,10 @@ serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
     serve->hub = hub_new(&serve->loop, serve->feed, &hub, &serve->log, error);
     if (serve->hub == NULL)
         return -1;
+    feed_count_errors(serve->feed, &hub.counters[hub.worker].database_errors);
+    serve->status = status_stream_new(&serve->loop, serve->hub, serve->feed);
+    if (serve->status == NULL)
+        return error_set(error, "out of memory");
     return feed_start(serve->feed, hub_feed_handlers(), serve->hub, error);
 }
 
@@ -372,6 +220,7 @@ serve_init_publishing(struct serve *serve, struct error *error)
                                        .origins = &serve->settings->cors_origins,
                                        .counters =
                                            &serve->worker->counters[serve->worker->number],
+                                       .refusals = &serve->refusals,
                                        .log = &serve->log};
     if (!serve->settings->allow_publish)
         return 0;
@@ -380,6 +229,42 @@ serve_init_publishing(struct serve *serve, struct error *error)
         return 0;
     struct error cause = *error;
     return error_set(error, "--allow-publish: %s", cause.text);
+}
+
+static uint64_t
+serve_lowest_tail(const void *arg)
+{
+    const struct serve_worker *worker = arg;
+    return hub_lowest_tail(worker->counters, worker->count);
+}
+
+struct retention_config
+serve_retention(const struct serve_settings *settings, const struct serve_worker *worker)
+{
+    struct hub_counters *counters = &worker->counters[worker->number];
+    return (struct retention_config){.path = settings->db,
+                                     .table = settings->table,
+                                     .keep_age_ms = settings->keep_age_ms,
+                                     .keep_rows = settings->keep_rows,
+                                     .tail = &counters->tail,
+                                     .lowest_tail = serve_lowest_tail,
+                                     .arg = worker,
+                                     .pruned_rows = &counters->pruned_rows,
+                                     .prunes = &counters->prunes};
+}
+
+/* Of several workers the first one does it for all; a CGI process is gone too soon. */
+static int
+serve_init_retention(struct serve *serve, struct error *error)
+{
+    const struct serve_worker *worker = serve->worker;
+    struct retention_config config = serve_retention(serve->settings, worker);
+    if (retention_check(&config, feed_marks(serve->feed), error) != 0)
+        return -1;
+    if ((config.keep_age_ms == 0 && config.keep_rows == 0) || worker->number != 0)
+        return 0;
+    serve->retention = retention_new(&config, &serve->log, error);
+    return serve->retention == NULL ? -1 : 0;
 }
 
 static void
@@ -402,16 +287,20 @@ serve_init_gateway(struct serve *serve, const struct listeners *listeners,
                                     .is_shared = serve->worker->count > 1,
                                     .takes_body = serve->settings->allow_publish,
                                     .log = &serve->log};
-    if (serve_init_publishing(serve, error) != 0)
-        return -1;
-    serve->gateway = gateway_new(&serve->loop, &config, &request_handlers, serve, error);
-    if (serve->gateway == NULL || gateway_listen(serve->gateway, listeners, error) != 0)
-        return -1;
+    serve->gateway = gateway_new(&serve->loop, &config, &respond_handlers, serve, error);
+    return serve->gateway == NULL ? -1 : gateway_listen(serve->gateway, listeners, error);
+}
+
+/* Whoever has been waiting may come now. */
+static void
+serve_announce(struct serve *serve, const struct listeners *listeners)
+{
+    uint64_t beat_ms = serve->worker->beat_ms;
     serve_log_start(serve, listeners);
-#ifdef HAVE_SYSTEMD
-    sd_notify(0, "READY=1");
-#endif
-    return 0;
+    if (beat_ms > 0)
+        uv_timer_start(&serve->beat, on_beat, 0, beat_ms);
+    if (serve->worker->count == 1)
+        notify_ready(serve->settings->table, serve->settings->db);
 }
 
 static int
@@ -424,10 +313,10 @@ serve_init_cgi(struct serve *serve, struct error *error)
             return -1;
         cgi_read_body(&body, (uint64_t)serve->settings->request_timeout_ms);
     }
-    serve->cgi = cgi_new(&serve->loop, &request_handlers, serve, error);
+    serve->cgi = cgi_new(&serve->loop, &respond_handlers, serve, error);
     if (serve->cgi != NULL) {
         uv_prepare_start(&serve->done, on_cgi_turn);
-        serve_request(serve, cgi_wire(serve->cgi), (const char *const *)environ, &body);
+        respond(serve, cgi_wire(serve->cgi), (const char *const *)environ, &body);
     }
     buf_fini(&body.bytes);
     return serve->cgi != NULL ? 0 : -1;
@@ -435,12 +324,62 @@ serve_init_cgi(struct serve *serve, struct error *error)
 
 /* After the gateway, since libfcgi's start replaces handlers (FCGX_Init). */
 static void
-serve_init_signals(struct serve *serve)
+serve_init_signals(struct serve *serve, enum serve_kind kind)
 {
+    if (kind == SERVE_FASTCGI)
+        uv_signal_start(&serve->signals[2], on_reload_signal, SIGHUP);
     uv_signal_start(&serve->signals[0], on_signal, SIGTERM);
     uv_signal_start(&serve->signals[1], on_signal, SIGINT);
     signal(SIGPIPE, SIG_IGN);
     signal(SIGUSR1, SIG_IGN);
+}
+
+/* Everything is open: what could be asked for from now on is a matter of some folders. Before there
+ * are threads, which would keep their rights. */
+static void
+serve_confine(const struct serve *serve, const struct listeners *listeners)
+{
+    const struct confine_rule rules[] = {
+        {serve->settings->db,
+         CONFINE_WRITE_BESIDE}, /* -wal, -shm; the file when replaced */
+        {listeners == NULL ? NULL : listeners->unlink_path, CONFINE_REMOVE_BESIDE},
+        {serve->settings->ticket_key_file, CONFINE_READ_BESIDE}, /* it may be replaced */
+        {"/dev/null", CONFINE_READ},    /* the gateway's reserve of a descriptor */
+        {"/dev/urandom", CONFINE_READ}, /* SQLite's random numbers */
+    };
+    struct error error = {""};
+    if (serve->settings->no_confine)
+        return;
+    int version = confine_enter(rules, sizeof rules / sizeof *rules, &error);
+    if (version < 0)
+        log_line(&serve->log, LOG_WARN, "cannot confine the process: %s", error.text);
+    else
+        log_line(&serve->log, LOG_DEBUG,
+                 version > 0 ? "confined by Landlock %d"
+                             : "not confined: the kernel has no Landlock (%d)",
+                 version);
+}
+
+static int
+serve_start_fastcgi(struct serve *serve, const struct listeners *listeners,
+                    unsigned descriptors, struct error *error)
+{
+    if (serve_init_gateway(serve, listeners, descriptors, error) != 0)
+        return -1;
+    serve_init_signals(serve, SERVE_FASTCGI);
+    serve_confine(serve, listeners);
+    if (serve_init_publishing(serve, error) != 0 || serve_init_retention(serve, error) != 0)
+        return -1;
+    serve_announce(serve, listeners);
+    return 0;
+}
+
+static int
+serve_start_cgi(struct serve *serve, struct error *error)
+{
+    serve_init_signals(serve, SERVE_CGI);
+    serve_confine(serve, NULL);
+    return serve_init_cgi(serve, error);
 }
 
 int
@@ -463,17 +402,17 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
     if (serve_init_loop(&serve, error) != 0)
         return -1;
     signal(SIGPIPE, SIG_IGN);
+    if (kind == SERVE_FASTCGI)
+        signal(SIGHUP, SIG_IGN); /* until there is somebody to take it */
     int result = serve_load_keys(&serve, error);
     if (result == 0)
         result = serve_init_hub(&serve, descriptors, error);
     if (result == 0)
         result = kind == SERVE_CGI
-                     ? serve_init_cgi(&serve, error)
-                     : serve_init_gateway(&serve, listeners, descriptors, error);
-    if (result == 0) {
-        serve_init_signals(&serve);
+                     ? serve_start_cgi(&serve, error)
+                     : serve_start_fastcgi(&serve, listeners, descriptors, error);
+    if (result == 0)
         uv_run(&serve.loop, UV_RUN_DEFAULT);
-    }
     serve_fini(&serve);
     return result;
 }

@@ -73,12 +73,26 @@ store_execute(struct store *store, const char *sql, const char *doing, struct er
     return code == SQLITE_OK ? STORE_OK : store_fail(store, code, doing, error);
 }
 
+static int
+open_to_use(struct store *store, enum store_create create)
+{
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+
+    if (create == STORE_CREATE_FILE)
+        flags |= SQLITE_OPEN_CREATE;
+    int code = sqlite3_open_v2(store->path, &store->db, flags, NULL);
+    if (code == SQLITE_CANTOPEN && store->mode == STORE_READ) {
+        sqlite3_close(store->db);
+        code = sqlite3_open_v2(store->path, &store->db,
+                               SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+    }
+    return code;
+}
+
 enum store_result
 store_open_file(struct store *store, const struct store_config *config,
                 enum store_create create, struct error *error)
 {
-    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
-
     *store = (struct store){.mode = config->mode,
                             .max_event_bytes = config->max_event_bytes,
                             .data_version = -1};
@@ -91,27 +105,25 @@ store_open_file(struct store *store, const struct store_config *config,
     if (result != STORE_OK)
         return result;
 
-    if (create == STORE_CREATE_FILE)
-        flags |= SQLITE_OPEN_CREATE;
-    int code = sqlite3_open_v2(store->path, &store->db, flags, NULL);
-    if (code == SQLITE_CANTOPEN && store->mode == STORE_READ) {
-        sqlite3_close(store->db);
-        code = sqlite3_open_v2(store->path, &store->db,
-                               SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
-    }
+    int code =
+        store->mode == STORE_LOOK ? store_open_to_look(store) : open_to_use(store, create);
     if (code != SQLITE_OK)
         return store_fail(store, code, "open it", error);
     sqlite3_extended_result_codes(store->db, 1);
     sqlite3_busy_timeout(store->db, config->busy_ms);
     /* The last connection to close checkpoints the WAL and removes it, by its path. A reader has no
      * business to; and were the files moved about, it would be somebody else's WAL. */
-    if (store->mode == STORE_READ || config->keep_wal)
+    if (store->mode != STORE_WRITE || config->keep_wal)
         sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    if (store->mode == STORE_READ)
+    if (store->mode != STORE_WRITE)
         /* A small cache: every commit of another connection empties it, and a replay reads each
-         * page once. */
-        return store_execute(store, "PRAGMA query_only = 1; PRAGMA cache_size = -512",
+         * page once. No temporary files: a confined process cannot make any. */
+        return store_execute(store,
+                             "PRAGMA query_only = 1; PRAGMA cache_size = -512; "
+                             "PRAGMA temp_store = MEMORY",
                              "open it", error);
+    if (create == STORE_CREATE_NEVER)
+        return store_execute(store, "PRAGMA temp_store = MEMORY", "open it", error);
     return STORE_OK;
 }
 

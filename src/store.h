@@ -23,7 +23,11 @@ enum store_result {
     STORE_FAILED /* anything else (I/O, corrupt, full, constraint): *error says what to do */
 };
 
-enum store_mode { STORE_READ, STORE_WRITE };
+enum store_mode {
+    STORE_READ,
+    STORE_WRITE,
+    STORE_LOOK /* as STORE_READ, but makes no file and changes none: for doctor */
+};
 
 struct store_config {
     const char *path;
@@ -66,6 +70,9 @@ void store_end_read(struct store *store);
 
 enum store_result store_read_marks(struct store *store, struct store_marks *marks,
                                    struct error *error);
+
+/* Reads the marks from the file, past SQLite's cache: whether it can be read at all. */
+enum store_result store_probe(struct store *store, struct error *error);
 
 enum store_step { STORE_MORE, STORE_STOP };
 
@@ -139,13 +146,41 @@ struct store_prune {
     int64_t older_than_ms;     /* delete rows with created_at below it; 0: not by age */
     int64_t keep_rows;         /* keep the newest so many; 0: not by count */
     int64_t expired_before_ms; /* delete rows with 0 < expires_at below it; 0: not */
-    int max_rows;              /* in this one transaction */
+    /* The same, but from the lowest id up and no further than to the first row that is not: so
+     * that the low-water mark does not rise above rows that are still there; 0: not. */
+    int64_t expired_first_ms;
+    int64_t
+        slack_rows; /* by count: bear so many rows too many before they are counted again */
+    int64_t up_to; /* only rows up to this id go; 0: no limit (not for expired_before_ms) */
+    int max_rows;  /* in this one transaction */
 };
 
 /* Deletes one batch, oldest first, in one short transaction. *deleted: how many; 0: done. By
  * age it goes up from the lowest id and stops at the first row that is young enough. */
 enum store_result store_prune(struct store *store, const struct store_prune *prune,
                               int *deleted, struct error *error);
+
+/* For how long the last batch that deleted something held the write lock, in microseconds. */
+int64_t store_prune_locked_us(const struct store *store);
+
+/* --- upkeep, for a connection of its own beside an application's writer -------------------- */
+
+/* Sets the connection up for it: its commits are not synced one by one where that is safe (WAL:
+ * a power cut may bring pruned rows back), it caches little, and closing it does not checkpoint. */
+enum store_result store_begin_upkeep(struct store *store, struct error *error);
+
+/* Gives at most max_pages of the free pages back to the file system, where the database is one
+ * with auto_vacuum=INCREMENTAL, else none. A reserve is kept, since new rows want pages again.
+ * *freed: how many; 0: done. */
+enum store_result store_vacuum_step(struct store *store, int max_pages, int *freed,
+                                    struct error *error);
+
+/* Size of the WAL file; 0: none. */
+int64_t store_wal_bytes(struct store *store);
+
+/* Copies the WAL into the database while writers write, then, if nobody is in the way at that
+ * moment, empties it. STORE_BUSY: somebody was; try again later. */
+enum store_result store_checkpoint(struct store *store, struct error *error);
 
 /* --- the schema -------------------------------------------------------------------------- */
 

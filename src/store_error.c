@@ -90,7 +90,7 @@ diagnose_folder(const char *path, enum store_mode mode, struct error *error)
     char folder[PATH_MAX];
     char who[WHO_MAX];
 
-    if (mode == STORE_READ &&
+    if (mode != STORE_WRITE &&
         snprintf(folder, sizeof folder, "%s-shm", path) < (int)sizeof folder &&
         access(folder, F_OK) == 0)
         return false;

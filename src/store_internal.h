@@ -1,7 +1,7 @@
 /* store_internal.h - what the store's own files share; nobody else includes it.
  *
  * store.c opens and closes, store_sql.c has the text of every statement that is prepared,
- * store_rows.c reads, store_write.c writes, store_schema.c makes and moves the schema, and
+ * store_rows.c reads, store_write.c writes, store_upkeep.c tidies up, store_schema.c makes and moves the schema, and
  * store_error.c turns SQLite's codes into one line that says what to do. */
 #ifndef ROWCAST_STORE_INTERNAL_H
 #define ROWCAST_STORE_INTERNAL_H
@@ -43,7 +43,7 @@ enum store_statement {
     STATEMENT_FIRST_SINCE, /* id of the first row created at or after ?1 */
     STATEMENT_FIRST_ABOVE, /* id, created_at of the first row above ?1 */
     STATEMENT_INSERT,
-    STATEMENT_OLDEST, /* id, created_at of the first ?1 rows */
+    STATEMENT_OLDEST, /* id, created_at, expires_at of the first ?1 rows */
     STATEMENT_COUNT,
     STATEMENT_NTH, /* id of the row with ?1 rows before it */
     STATEMENT_ANY_EXPIRED,
@@ -69,10 +69,13 @@ struct store {
     bool has[STORE_COLUMNS];
     dev_t device; /* of the file at the path when it was opened */
     ino_t inode;
-    ino_t wal_inode;    /* of the WAL beside it; 0: there was none */
-    int data_version;   /* at the last store_changed; -1: not asked yet */
-    int64_t prune_cut;  /* rows up to it are known to be too many; see store_write.c */
-    int64_t prune_keep; /* ... for this keep_rows */
+    ino_t wal_inode;         /* of the WAL beside it; 0: there was none */
+    int data_version;        /* at the last store_changed; -1: not asked yet */
+    int64_t prune_cut;       /* rows up to it are known to be too many; see store_write.c */
+    int64_t prune_keep;      /* ... for this keep_rows */
+    int64_t prune_tail;      /* the tail when the rows were last counted; 0: never */
+    int64_t prune_room;      /* so many rows fewer than prune_keep there were then */
+    int64_t prune_locked_us; /* how long the last batch held the write lock */
     char refusal[192];  /* a constraint's or trigger's own words; see store_refusal */
     sqlite3_stmt *statements[STORE_STATEMENTS];
     sqlite3_stmt
@@ -103,6 +106,27 @@ enum store_result store_identify(struct store *store, const char *table,
 /* Runs statements that give no rows. `doing` is for the error, as in store_fail. */
 enum store_result store_execute(struct store *store, const char *sql, const char *doing,
                                 struct error *error);
+
+/* --- store_schema.c --- */
+
+struct store_schema {
+    const char *table; /* as the user spells it */
+    int version;       /* of the present schema; at least 1 */
+    /* steps[N]: SQL from version N to N + 1, in the manner of sql/schema.sql (its name for the table
+     * is replaced); [0] is not used. */
+    const char *const *steps;
+};
+
+/* Makes the table by sql/schema.sql, or migrates it: in one transaction, which begins and ends
+ * here, so that a step that fails leaves the version that was there. The store is open by
+ * store_open_file, to write. */
+enum store_result store_make_table(struct store *store, const struct store_schema *schema,
+                                   struct store_init_result *outcome, struct error *error);
+
+/* --- store_look.c --- */
+
+/* As sqlite3_open_v2 to store->db, for STORE_LOOK; returns its code. */
+int store_open_to_look(struct store *store);
 
 /* --- store_sql.c --- */
 

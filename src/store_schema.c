@@ -5,7 +5,9 @@
  * sql/schema.sql, compiled in; its head says how another table name gets into it.
  *
  * To change the schema: write the new state into sql/schema.sql, raise STORE_SCHEMA_VERSION
- * there and in store.h, and add to `migrations` the step from the version before. */
+ * there and in store.h, and add to `migrations` the step from the version before. The step need
+ * not write the version. tests/fixtures/ keeps a database of each version: tests/schema.bats
+ * migrates them all and compares the outcome with a new database. */
 #include "config.h"
 
 #include "store_internal.h"
@@ -21,8 +23,7 @@
 
 #define TABLE_NAME_MAX 63
 
-/* migrations[N]: from version N to N + 1, in the manner of sql/schema.sql (its name for the
- * table is replaced). From 0, no table, the whole schema is made in its present state. */
+/* See store_internal.h. From 0, no table, the whole schema is made in its present state. */
 static const char *const migrations[STORE_SCHEMA_VERSION] = {NULL};
 
 /* --- the text --------------------------------------------------------------------------------- */
@@ -108,38 +109,55 @@ check_name(const char *table, struct error *error)
 }
 
 static enum store_result
-migrate(struct store *store, const char *table, int version, struct error *error)
+write_version(struct store *store, int version, struct error *error)
 {
-    for (int from = version; from < STORE_SCHEMA_VERSION; from++) {
-        const char *sql = migrations[from];
+    char *sql =
+        sqlite3_mprintf("UPDATE rowcast_meta SET schema_version = %d WHERE table_name = %Q",
+                        version, store->table);
+
+    if (sql == NULL)
+        return store_fail(store, SQLITE_NOMEM, "migrate the table", error);
+    enum store_result result = store_execute(store, sql, "migrate the table", error);
+    sqlite3_free(sql);
+    return result;
+}
+
+static enum store_result
+migrate(struct store *store, const struct store_schema *schema, int version,
+        struct error *error)
+{
+    enum store_result result = STORE_OK;
+
+    for (int from = version; from < schema->version && result == STORE_OK; from++) {
+        const char *sql = from < 1 ? NULL : schema->steps[from];
         if (sql == NULL) {
             error_set(error, "%s: table %s has the unknown schema version %d", store->path,
-                      table, version);
+                      store->table, version);
             return STORE_FAILED;
         }
-        enum store_result result = run_schema(store, slice_of(sql), table, error);
-        if (result != STORE_OK)
-            return result;
+        result = run_schema(store, slice_of(sql), store->table, error);
     }
-    return STORE_OK;
+    if (result == STORE_OK && version < schema->version)
+        result = write_version(store, schema->version, error);
+    return result;
 }
 
 /* Within the transaction: looks whose the table is, and makes or migrates it. */
 static enum store_result
-make_table(struct store *store, const char *table, struct store_init_result *outcome,
-           struct error *error)
+make_table(struct store *store, const struct store_schema *schema,
+           struct store_init_result *outcome, struct error *error)
 {
     enum store_table kind;
     int version = 0;
 
-    enum store_result result = store_identify(store, table, &kind, &version, error);
+    enum store_result result = store_identify(store, schema->table, &kind, &version, error);
     if (result != STORE_OK)
         return result;
     switch (kind) {
     case STORE_TABLE_MISSING:
     case STORE_TABLE_STALE:
         outcome->created = true;
-        return run_schema(store, schema_body(), table, error);
+        return run_schema(store, schema_body(), schema->table, error);
     case STORE_TABLE_FOREIGN:
         error_set(error,
                   "%s already has a table or view %s that rowcast did not make: choose "
@@ -149,16 +167,31 @@ make_table(struct store *store, const char *table, struct store_init_result *out
     case STORE_TABLE_OURS:
         break;
     }
-    if (version > STORE_SCHEMA_VERSION) {
+    if (version > schema->version) {
         error_set(error,
                   "%s: table %s has schema version %d, made by a newer rowcast, and this "
                   "one knows up to %d: upgrade rowcast",
-                  store->path, store->table, version, STORE_SCHEMA_VERSION);
+                  store->path, store->table, version, schema->version);
         return STORE_FAILED;
     }
-    if (version < STORE_SCHEMA_VERSION)
+    if (version < schema->version)
         outcome->migrated_from = version;
-    return migrate(store, store->table, version, error);
+    return migrate(store, schema, version, error);
+}
+
+enum store_result
+store_make_table(struct store *store, const struct store_schema *schema,
+                 struct store_init_result *outcome, struct error *error)
+{
+    enum store_result result = store_begin_write(store, error);
+
+    if (result == STORE_OK)
+        result = make_table(store, schema, outcome, error);
+    if (result == STORE_OK)
+        result = store_commit(store, error);
+    if (result != STORE_OK)
+        store_rollback(store);
+    return result;
 }
 
 /* The journal mode after the pragma `sql`, which only asks or also sets it. */
@@ -208,19 +241,15 @@ init_database(struct store *store, const struct store_config *config,
               enum store_journal journal, struct store_init_result *outcome,
               struct error *error)
 {
+    const struct store_schema schema = {
+        .table = config->table, .version = STORE_SCHEMA_VERSION, .steps = migrations};
     enum store_result result = store_open_file(store, config, STORE_CREATE_FILE, error);
 
     if (result == STORE_OK)
-        result = store_begin_write(store, error);
-    if (result == STORE_OK)
-        result = make_table(store, config->table, outcome, error);
-    if (result == STORE_OK)
-        result = store_commit(store, error);
-    if (result != STORE_OK) {
-        store_rollback(store);
-        return result;
-    }
-    return journal == STORE_JOURNAL_WAL ? switch_to_wal(store, outcome, error) : STORE_OK;
+        result = store_make_table(store, &schema, outcome, error);
+    if (result == STORE_OK && journal == STORE_JOURNAL_WAL)
+        result = switch_to_wal(store, outcome, error);
+    return result;
 }
 
 int

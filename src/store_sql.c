@@ -163,7 +163,8 @@ statement_text(const struct store *store, enum store_statement which)
                                "collapse_key, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                                table);
     case STATEMENT_OLDEST:
-        return sqlite3_mprintf("SELECT id, created_at FROM \"%w\" ORDER BY id LIMIT ?1",
+        return sqlite3_mprintf("SELECT id, created_at, expires_at FROM \"%w\" "
+                               "ORDER BY id LIMIT ?1",
                                table);
     case STATEMENT_COUNT:
         return sqlite3_mprintf("SELECT count(*) FROM \"%w\"", table);

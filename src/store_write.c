@@ -7,6 +7,8 @@
 
 #include "store_internal.h"
 
+#include <time.h>
+
 /* How many batches ahead the rows beyond keep_rows are looked for: counting all rows costs some
  * milliseconds for each million, so it is not done for every batch. */
 #define PRUNE_BATCHES_AHEAD 16
@@ -125,6 +127,17 @@ ask(struct store *store, enum store_statement which, int64_t parameter, int64_t 
     return result;
 }
 
+/* Whether the row at hand is too old, or has expired. */
+static bool
+is_outdated(sqlite3_stmt *statement, const struct store_prune *prune)
+{
+    int64_t expires_at = sqlite3_column_int64(statement, 2);
+
+    return (prune->older_than_ms > 0 &&
+            sqlite3_column_int64(statement, 1) < prune->older_than_ms) ||
+           (expires_at > 0 && expires_at < prune->expired_first_ms);
+}
+
 /* *cut: the last row of the oldest max_rows before which all are too old. */
 static enum store_result
 find_age_cut(struct store *store, const struct store_prune *prune, int64_t *cut,
@@ -137,13 +150,23 @@ find_age_cut(struct store *store, const struct store_prune *prune, int64_t *cut,
     if (result != STORE_OK)
         return result;
     sqlite3_bind_int(statement, 1, prune->max_rows);
-    while ((code = sqlite3_step(statement)) == SQLITE_ROW &&
-           sqlite3_column_int64(statement, 1) < prune->older_than_ms)
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW && is_outdated(statement, prune))
         *cut = sqlite3_column_int64(statement, 0);
     if (code != SQLITE_ROW && code != SQLITE_DONE)
         result = store_fail(store, code, "look for old rows", error);
     sqlite3_reset(statement);
     return result;
+}
+
+/* True when, by the ids that were given out since the rows were last counted, there cannot be
+ * too many by more than the slack. */
+static bool
+are_few_new(const struct store *store, const struct store_prune *prune,
+            const struct store_marks *marks)
+{
+    return store->prune_tail > 0 && store->prune_keep == prune->keep_rows &&
+           marks->tail >= store->prune_tail &&
+           marks->tail - store->prune_tail <= store->prune_room + prune->slack_rows;
 }
 
 /* *cut: an id up to which the rows are more than the newest keep_rows; some batches' worth. */
@@ -161,17 +184,22 @@ find_count_cut(struct store *store, const struct store_prune *prune, int64_t *cu
         *cut = store->prune_cut; /* rows are only added above it, so it still holds */
         return STORE_OK;
     }
-    if (marks.tail - marks.lowest < prune->keep_rows)
+    if (marks.tail - marks.lowest < prune->keep_rows || are_few_new(store, prune, &marks))
         return STORE_OK; /* without counting: there are no more rows than ids */
 
     result = ask(store, STATEMENT_COUNT, 0, &count, error);
-    if (result != STORE_OK || count <= prune->keep_rows)
+    if (result != STORE_OK)
         return result;
     int64_t excess = count - prune->keep_rows;
     int64_t ahead = (int64_t)prune->max_rows * PRUNE_BATCHES_AHEAD;
-    result = ask(store, STATEMENT_NTH, (excess < ahead ? excess : ahead) - 1, cut, error);
-    store->prune_cut = *cut;
     store->prune_keep = prune->keep_rows;
+    store->prune_cut = 0;
+    store->prune_tail = excess <= ahead ? marks.tail : 0;
+    store->prune_room = excess < 0 ? -excess : 0;
+    if (excess > 0)
+        result =
+            ask(store, STATEMENT_NTH, (excess < ahead ? excess : ahead) - 1, cut, error);
+    store->prune_cut = *cut;
     return result;
 }
 
@@ -206,16 +234,26 @@ plan_batch(struct store *store, const struct store_prune *prune, struct batch *b
     int64_t count_cut = 0;
 
     *batch = (struct batch){0};
-    if (prune->older_than_ms > 0)
+    if (prune->older_than_ms > 0 || prune->expired_first_ms > 0)
         result = find_age_cut(store, prune, &batch->cut, error);
     if (result == STORE_OK && prune->keep_rows > 0)
         result = find_count_cut(store, prune, &count_cut, error);
     if (count_cut > batch->cut)
         batch->cut = count_cut;
+    if (prune->up_to > 0 && batch->cut > prune->up_to)
+        batch->cut = prune->up_to;
     if (result == STORE_OK && prune->expired_before_ms > 0)
         result = ask(store, STATEMENT_ANY_EXPIRED, prune->expired_before_ms,
                      &batch->has_expired, error);
     return result;
+}
+
+static int64_t
+now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
 enum store_result
@@ -231,6 +269,7 @@ store_prune(struct store *store, const struct store_prune *prune, int *deleted,
         return result;
 
     result = store_begin_write(store, error);
+    int64_t began = now_us();
     if (result == STORE_OK && batch.cut > 0)
         result = delete_rows(store, STATEMENT_DELETE_UP_TO, batch.cut, prune->max_rows,
                              &count, error);
@@ -243,5 +282,12 @@ store_prune(struct store *store, const struct store_prune *prune, int *deleted,
         *deleted = count;
     else
         store_rollback(store);
+    store->prune_locked_us = now_us() - began;
     return result;
+}
+
+int64_t
+store_prune_locked_us(const struct store *store)
+{
+    return store->prune_locked_us;
 }

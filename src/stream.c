@@ -91,10 +91,11 @@ stream_set_state(struct stream *stream, enum stream_state state)
     case STREAM_RESTING:
         break;
     case STREAM_CLOSED:
-        limits_release(hub->config.limits, &stream->hold);
+        quota_release(hub->config.limits, &stream->hold);
         queue_remove(&stream->by_write);
         queue_push(&hub->closed, &stream->turn);
         hub->counters->streams--;
+        hub->counters->formats[stream->audience->format]--;
         return;
     }
     if (was_blocked) {

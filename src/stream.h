@@ -63,7 +63,7 @@ struct stream {
     uint64_t events, bytes; /* written or kept to be; the CGI headers counted, no framing */
     uint64_t serial;        /* for the log */
     char *address;          /* REMOTE_ADDR or NULL; owned */
-    struct limits_hold hold; /* what it counts for at the limits */
+    struct quota_hold hold; /* what it counts for at the limits */
     uint32_t live_index;
     uint32_t epoch; /* the hub's, when the cursor was taken */
     uint8_t state;  /* enum stream_state */

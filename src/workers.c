@@ -19,30 +19,41 @@
 #ifdef __linux__
 #include <sys/prctl.h>
 #endif
-#ifdef HAVE_SYSTEMD
-#include <systemd/sd-daemon.h>
-#endif
 
 #include "hub.h"
-#include "quota.h"
 #include "log.h"
+#include "notify.h"
+#include "quota.h"
+#include "retention.h"
 #include "ticket_keys.h"
 
 /* A worker that dies younger than this is not started again at once: what kills it may still be
  * there. */
 #define YOUNG_S 1
 #define KILL_AFTER_DRAIN_S 2
+/* A worker whose loop has not turned for so many intervals hangs: the watchdog's whole time, and
+ * one more interval, as the parent's clock counts whole seconds. */
+#define BEATS_MISSED 3
+
+/* What parent and workers share. */
+struct shared {
+    struct hub_counters counters[WORKERS_MAX];
+    uint64_t beats[WORKERS_MAX];
+};
 
 struct workers {
     const struct serve_settings *settings;
     const struct listeners *listeners;
     struct log log;
-    struct hub_counters *counters;
-    struct limits *limits;
+    struct shared *shared;
+    struct quota *limits;
     size_t count;
+    uint64_t beat_ms; /* of the watchdog; 0: there is none */
     pid_t parent;
     pid_t pids[WORKERS_MAX]; /* 0: not running */
     time_t started[WORKERS_MAX];
+    time_t turned[WORKERS_MAX];  /* when its loop was last seen to turn */
+    uint64_t beats[WORKERS_MAX]; /* that were seen then */
     sigset_t signals;
     sigset_t before;
 };
@@ -58,14 +69,19 @@ now_s(void)
 static int
 worker_main(const struct workers *workers, size_t number)
 {
-    struct serve_worker worker = {workers->counters, workers->count, number,
-                                  workers->limits};
+    struct serve_worker worker = {.counters = workers->shared->counters,
+                                  .count = workers->count,
+                                  .number = number,
+                                  .limits = workers->limits,
+                                  .beat_ms = workers->beat_ms,
+                                  .beat = &workers->shared->beats[number]};
     struct error error = {""};
 #ifdef __linux__
     /* When the parent is killed, now or before this line: do not live on unwatched. */
     if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0 || getppid() != workers->parent)
         return 1;
 #endif
+    signal(SIGHUP, SIG_IGN); /* serve.c takes it as soon as it can */
     sigprocmask(SIG_SETMASK, &workers->before, NULL);
     if (serve_run(workers->settings, SERVE_FASTCGI, workers->listeners, &worker, &error) ==
         0)
@@ -86,7 +102,7 @@ worker_start(struct workers *workers, size_t number)
         return -1;
     }
     workers->pids[number] = pid;
-    workers->started[number] = now_s();
+    workers->started[number] = workers->turned[number] = now_s();
     return 0;
 }
 
@@ -97,6 +113,15 @@ workers_alive(const struct workers *workers)
     for (size_t i = 0; i < workers->count; i++)
         alive += workers->pids[i] != 0;
     return alive;
+}
+
+static uint64_t
+workers_streams(const struct workers *workers)
+{
+    uint64_t streams = 0;
+    for (size_t i = 0; i < workers->count; i++)
+        streams += workers->shared->counters[i].streams;
+    return streams;
 }
 
 /* Buries the dead. */
@@ -110,8 +135,8 @@ workers_reap(struct workers *workers, bool ending)
             if (workers->pids[i] != pid)
                 continue;
             workers->pids[i] = 0;
-            workers->counters[i].streams = workers->counters[i].behind = 0;
-            limits_forget(workers->limits, i);
+            hub_forget_streams(&workers->shared->counters[i]);
+            quota_forget(workers->limits, i);
             if (!ending)
                 log_line(&workers->log, LOG_ERROR, "worker %zu (pid %ld) died: %s %d", i,
                          (long)pid, WIFSIGNALED(status) ? "signal" : "exit code",
@@ -137,13 +162,39 @@ workers_signal(const struct workers *workers, int signum)
             kill(workers->pids[i], signum);
 }
 
-/* Waits for a signal, at most a second. 0: none came. */
+/* Waits for a signal, at most a second or the watchdog's interval. 0: none came. */
 static int
 workers_wait(const struct workers *workers)
 {
-    static const struct timespec second = {.tv_sec = 1};
-    int signum = sigtimedwait(&workers->signals, NULL, &second);
+    struct timespec wait = {.tv_sec = 1};
+    if (workers->beat_ms > 0 && workers->beat_ms < 1000)
+        wait = (struct timespec){.tv_nsec = (long)workers->beat_ms * 1000000};
+    int signum = sigtimedwait(&workers->signals, NULL, &wait);
     return signum < 0 ? 0 : signum;
+}
+
+/* Ends a worker that hangs, so that only its readers have to come back; then the watchdog may
+ * know that the parent lives. SIGKILL, as a process that was stopped takes nothing else. */
+static void
+workers_check_beats(struct workers *workers)
+{
+    time_t now = now_s();
+    if (workers->beat_ms == 0)
+        return;
+    for (size_t i = 0; i < workers->count; i++) {
+        uint64_t beats = workers->shared->beats[i];
+        if (workers->pids[i] == 0 || beats != workers->beats[i]) {
+            workers->beats[i] = beats;
+            workers->turned[i] = now;
+        } else if ((uint64_t)(now - workers->turned[i]) * 1000 >
+                   BEATS_MISSED * workers->beat_ms + 1000) {
+            log_line(&workers->log, LOG_ERROR, "worker %zu (pid %ld) hangs: killed", i,
+                     (long)workers->pids[i]);
+            kill(workers->pids[i], SIGKILL);
+            workers->turned[i] = now;
+        }
+    }
+    notify_alive();
 }
 
 static void
@@ -168,15 +219,19 @@ workers_watch(struct workers *workers)
         int signum = workers_wait(workers);
         if (signum == SIGTERM || signum == SIGINT)
             return;
+        if (signum == SIGHUP)
+            workers_signal(workers, SIGHUP);
         workers_reap(workers, false);
         workers_refill(workers);
+        workers_check_beats(workers);
     }
 }
 
 /* What no worker could serve either is said once, before there are any. */
 static int
-workers_check(const struct serve_settings *settings, struct error *error)
+workers_check(const struct workers *workers, struct error *error)
 {
+    const struct serve_settings *settings = workers->settings;
     struct store_config config = {.path = settings->db,
                                   .table = settings->table,
                                   .mode =
@@ -184,11 +239,15 @@ workers_check(const struct serve_settings *settings, struct error *error)
                                   .keep_wal = true};
     bool busy = false;
     struct store *store = store_open(&config, &busy, error);
+    int result = store != NULL || busy ? 0 : -1;
+    struct store_marks marks;
+    struct serve_worker worker = {.counters = workers->shared->counters};
+    struct retention_config retention = serve_retention(settings, &worker);
+    if (store != NULL && store_read_marks(store, &marks, error) == STORE_OK)
+        result = retention_check(&retention, &marks, error);
     store_close(store); /* no connection may be carried over a fork */
-    if (store == NULL && !busy)
-        return -1;
-    if (settings->ticket_key_file == NULL)
-        return 0;
+    if (result != 0 || settings->ticket_key_file == NULL)
+        return result;
     struct ticket_keys *keys =
         ticket_keys_load(settings->ticket_key_file, TICKET_VERIFIES, NULL, error);
     ticket_keys_free(keys);
@@ -198,21 +257,21 @@ workers_check(const struct serve_settings *settings, struct error *error)
 static int
 workers_supervise(struct workers *workers, struct error *error)
 {
-    if (workers_check(workers->settings, error) != 0)
+    if (workers_check(workers, error) != 0)
         return -1;
     sigemptyset(&workers->signals);
     sigaddset(&workers->signals, SIGTERM);
     sigaddset(&workers->signals, SIGINT);
     sigaddset(&workers->signals, SIGCHLD);
+    sigaddset(&workers->signals, SIGHUP);
     sigprocmask(SIG_BLOCK, &workers->signals, &workers->before);
     int result = 0;
     for (size_t i = 0; i < workers->count && result == 0; i++)
         result = worker_start(workers, i);
     if (result == 0) {
-#ifdef HAVE_SYSTEMD
-        sd_notify(0, "READY=1");
-#endif
+        notify_ready(workers->settings->table, workers->settings->db);
         workers_watch(workers);
+        notify_stopping((size_t)workers_streams(workers));
     } else {
         error_set(error, "cannot start %zu workers: %s", workers->count, strerror(errno));
     }
@@ -225,16 +284,16 @@ static int
 workers_share(struct workers *workers, struct error *error)
 {
     const struct serve_settings *settings = workers->settings;
-    const struct limits_config limits = {.per_user = (uint64_t)settings->max_per_user,
-                                         .per_address = (uint64_t)settings->max_per_address,
-                                         .connects_per_address =
-                                             (uint64_t)settings->connect_rate,
-                                         .workers = workers->count};
-    workers->counters = mmap(NULL, workers->count * sizeof(struct hub_counters),
-                             PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (workers->counters == MAP_FAILED)
+    const struct quota_config limits = {.per_user = (uint64_t)settings->max_per_user,
+                                        .per_address = (uint64_t)settings->max_per_address,
+                                        .connects_per_address =
+                                            (uint64_t)settings->connect_rate,
+                                        .workers = workers->count};
+    workers->shared = mmap(NULL, sizeof *workers->shared, PROT_READ | PROT_WRITE,
+                           MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (workers->shared == MAP_FAILED)
         return error_set(error, "cannot share memory: %s", strerror(errno));
-    return limits_new(&workers->limits, &limits, error);
+    return quota_new(&workers->limits, &limits, error);
 }
 
 int
@@ -244,6 +303,7 @@ workers_run(const struct serve_settings *settings, const struct listeners *liste
     struct workers workers = {.settings = settings,
                               .listeners = listeners,
                               .count = (size_t)settings->workers,
+                              .beat_ms = notify_interval_ms(),
                               .parent = getpid()};
     log_open(&workers.log, (enum log_level)settings->log_level,
              (enum log_to)settings->log_to);
@@ -254,10 +314,13 @@ workers_run(const struct serve_settings *settings, const struct listeners *liste
     if (workers.count > 1) {
         result = workers_supervise(&workers, error);
     } else {
-        struct serve_worker worker = {workers.counters, 1, 0, workers.limits};
+        struct serve_worker worker = {.counters = workers.shared->counters,
+                                      .count = 1,
+                                      .limits = workers.limits,
+                                      .beat_ms = workers.beat_ms};
         result = serve_run(settings, SERVE_FASTCGI, listeners, &worker, error);
     }
-    limits_free(workers.limits);
-    munmap(workers.counters, workers.count * sizeof(struct hub_counters));
+    quota_free(workers.limits);
+    munmap(workers.shared, sizeof *workers.shared);
     return result;
 }

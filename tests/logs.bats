@@ -3,7 +3,8 @@
 # reader got and why it ended; who is refused has one too, but not as many as he likes; nobody can
 # write a line of his own into it. On stderr, to syslog, and to the journal.
 #
-# shellcheck shell=bash
+# SC2153: SOCKET is set by helper.bash.
+# shellcheck shell=bash disable=SC2153
 
 load helper
 
@@ -30,7 +31,7 @@ assert_why() {
 }
 
 # The CGI header, which a web server makes its own of: "bytes" counts it.
-header_bytes() { fcgi --get '' REQUEST_METHOD=HEAD "$@" | wc -c; }
+header_bytes() { fcgi --get '' REQUEST_METHOD=HEAD | wc -c; }
 
 # Compares the two lines of a stream with what its reader has: assert_told NUMBER NAME
 assert_told() {
@@ -220,7 +221,7 @@ talk() {
 	((lines >= 5 && lines <= 15)) || fail "$lines lines"
 	stop_rowcast
 	local suppressed
-	suppressed=$(sed -n 's/.* suppressed=//p' "$T/rowcast.err" | paste -sd+ | bc)
+	suppressed=$(sed -n 's/.* suppressed=//p' "$T/rowcast.err" | awk '{ n += $1 } END { print n + 0 }')
 	assert_equal $((lines + suppressed)) 400
 	assert_no_report
 }
@@ -294,7 +295,32 @@ collected() { grep -aqE -- "$1" "$T/collected"; }
 	wait_for collected '^<30>.*rowcast\[[0-9]+\]: open stream=1 user="ann\\x0ab" '
 	wait_for collected 'rowcast\[[0-9]+\]: close stream=1 .* why=answered '
 	wait_for collected 'rowcast\[[0-9]+\]: refused status=400 '
+	# Confined by now, and the file in its place.
+	kill -HUP "$ROWCAST_PID"
+	wait_for collected '^<30>.*rowcast\[[0-9]+\]: SIGHUP: reopening'
+	fcgi --get /health
+	note_rest # SQLite keeps the old descriptor for the next time
+	fcgi --get '?last=x' REMOTE_ADDR=192.0.2.7
+	wait_for collected 'refused status=400 .* address=192.0.2.7 '
 	assert_equal "$(cat "$T/rowcast.err")" ''
+	assert_healthy
+}
+
+@test "syslog: a daemon that is started anew gets the lines again" {
+	local inside=(nsenter -m)
+	[[ $EUID -eq 0 ]] || inside=(nsenter -U --preserve-credentials -m)
+	init_db
+	start_beside /dev/log --log-to syslog
+	wait_for collected 'listens on'
+	# The old one goes, and its socket with it, as rsyslog's does.
+	kill "$(pgrep -P "$ROWCAST_PID" socat)"
+	"${inside[@]}" -t "$ROWCAST_PID" rm -f /dev/log
+	fcgi --get '?last=x' REMOTE_ADDR=192.0.2.1
+	background "${inside[@]}" -t "$ROWCAST_PID" \
+		socat -u UNIX-RECVFROM:/dev/log,fork "OPEN:$T/collected,creat,append"
+	wait_for "${inside[@]}" -t "$ROWCAST_PID" test -S /dev/log
+	fcgi --get '?last=x' REMOTE_ADDR=192.0.2.7
+	wait_for collected 'refused status=400 .* address=192.0.2.7 '
 	assert_healthy
 }
 
@@ -319,6 +345,10 @@ collected() { grep -aqE -- "$1" "$T/collected"; }
 	wait_for collected '^MESSAGE=close stream=1 .* why=answered '
 	collected '^PRIORITY=6$'
 	collected '^SYSLOG_IDENTIFIER=rowcast$'
+	kill -HUP "$ROWCAST_PID"
+	wait_for collected '^MESSAGE=SIGHUP: reopening'
+	fcgi --get /health
+	note_rest
 	assert_equal "$(cat "$T/rowcast.err")" ''
 	assert_healthy
 }

@@ -253,22 +253,34 @@ cgi_post() {
 
 # --- who, and from where ------------------------------------------------------------------------
 
+# preflight METHOD [NAME=VALUE...]: the answer in $T/answer
+preflight() {
+	fcgi --get / REQUEST_METHOD=OPTIONS HTTP_ORIGIN=https://shop.example \
+		HTTP_ACCESS_CONTROL_REQUEST_METHOD="$1" "${@:2}" >"$T/answer"
+}
+
 @test "off by default: POST is no method, and no right changes that" {
 	init_db
 	start_rowcast --cors-origin https://shop.example
 	assert_equal "$(direct 'data=x')" 405
 	grep -q '^Allow: GET, HEAD, OPTIONS.$' "$T/answer"
-	fcgi --get / REQUEST_METHOD=OPTIONS HTTP_ORIGIN=https://shop.example >"$T/answer"
+	preflight GET
 	grep -q '^Access-Control-Allow-Methods: GET, HEAD, OPTIONS.$' "$T/answer"
+	preflight POST
+	refute grep -q '^Access-Control' "$T/answer"
 	count_is 0
 	assert_healthy
 }
 
 @test "allowed: Allow and the preflight name POST, other resources do not take it" {
 	begin_direct --cors-origin https://shop.example
-	fcgi --get / REQUEST_METHOD=OPTIONS HTTP_ORIGIN=https://shop.example >"$T/answer"
+	preflight POST HTTP_ACCESS_CONTROL_REQUEST_HEADERS=content-type
 	grep -q '^Allow: GET, HEAD, OPTIONS, POST.$' "$T/answer"
 	grep -q '^Access-Control-Allow-Methods: GET, HEAD, OPTIONS, POST.$' "$T/answer"
+	grep -q '^Access-Control-Allow-Credentials: true.$' "$T/answer"
+	preflight POST PATH_INFO=/health
+	grep -q '^Allow: GET, HEAD, OPTIONS.$' "$T/answer"
+	refute grep -q '^Access-Control' "$T/answer"
 	fcgi --get / REQUEST_METHOD=PUT >"$T/answer"
 	grep -q '^Allow: GET, HEAD, OPTIONS, POST.$' "$T/answer"
 	assert_equal "$(direct 'data=x' PATH_INFO=/health)" 405
@@ -468,29 +480,21 @@ default|-|-|-|null'
 }
 
 @test "atomic: one that is refused spoils nothing for those that waited with it" {
-	local i pids=()
 	begin_direct
 	sql "CREATE TRIGGER no_seven BEFORE INSERT ON notification WHEN NEW.data = '7'
 	     BEGIN SELECT RAISE(ABORT, 'seven is not allowed'); END"
 	lock_db
-	for i in 1 2 3 7 5 6; do
-		printf 'data=%s' "$i" >"$T/body$i"
-		background python3 "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" --get / \
-			--body "$T/body$i" CONTENT_TYPE=application/x-www-form-urlencoded \
-			'ROWCAST_PUBLISH=*' >"$T/reply$i" 2>&1
-		pids+=("$PID")
-	done
-	wait_for all_connected 6
+	background python3 "$CLIENTS/posts.py" "unix:$SOCKET" 10 "$T/answers" >"$T/posts.log" 2>&1
+	local pid=$PID
+	wait_for streams_are 10
 	unlock_db
-	wait "${pids[@]}"
-	for i in 1 2 3 5 6; do
-		grep -q '^Status: 201' "$T/reply$i" || fail "$(cat "$T/reply$i")"
-	done
-	grep -q '^Status: 400' "$T/reply7"
-	assert_equal "$(sql 'SELECT data FROM notification ORDER BY data')" $'1\n2\n3\n5\n6\nunlocked'
+	wait "$pid" || fail "$(cat "$T/posts.log")"
+	assert_equal "$(grep -c '^201 ' "$T/answers")" 9
+	assert_equal "$(grep -c '^400 the table refuses the row: seven is not allowed$' "$T/answers")" 1
+	assert_equal "$(sql 'SELECT data FROM notification ORDER BY data')" \
+		$'0\n1\n2\n3\n4\n5\n6\n8\n9\nunlocked'
 	assert_healthy
 }
-all_connected() { streams_are "$1"; }
 
 # --- the loop goes on -------------------------------------------------------------------------------
 
@@ -526,25 +530,22 @@ all_connected() { streams_are "$1"; }
 	assert_healthy
 }
 
-@test "more than 64 that wait: 503 at once" {
-	local i
+@test "more than 64 that wait: 503 at once for the rest, the others are stored together" {
 	begin_direct
 	lock_db
-	printf 'data=x' >"$T/body"
-	for i in {1..64}; do
-		background python3 "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" --get / \
-			--body "$T/body" CONTENT_TYPE=application/x-www-form-urlencoded \
-			'ROWCAST_PUBLISH=*' >"$T/reply$i" 2>&1
-	done
-	# The 65th is answered while the others still wait (or the oldest have been told 503).
-	wait_for is_told_too_many
+	background python3 "$CLIENTS/posts.py" "unix:$SOCKET" 70 "$T/answers" >"$T/posts.log" 2>&1
+	local pid=$PID
+	# These are answered while the lock is held and the first 64 wait.
+	wait_for answers_are 6
 	unlock_db
+	wait "$pid" || fail "$(cat "$T/posts.log")"
+	assert_equal "$(grep -c '^503 too many requests' "$T/answers")" 6
+	assert_equal "$(grep -c '^201 ' "$T/answers")" 64
+	count_is 65 # and the lock's own
+	assert_equal "$(sed -n 's/^201 //p' "$T/answers" | jq -r '.ids[]' | sort -u | wc -l)" 64
 	assert_healthy
 }
-is_told_too_many() {
-	direct 'data=x' >/dev/null
-	grep -q '^Status: 503' "$T/answer" && grep -q 'too many requests' "$T/answer"
-}
+answers_are() { [[ $(wc -l <"$T/answers") -eq $1 ]]; }
 
 @test "gone: a client that leaves while its row waits changes nothing for the row" {
 	begin nginx
@@ -610,12 +611,15 @@ is_told_too_many() {
 
 @test "database replaced: what comes after goes into the new file" {
 	begin_direct
+	listen_direct a
 	assert_equal "$(direct 'data=old')" 201
+	expect_data a old
 	mkdir "$T/away"
 	mv "$DB"* "$T/away"
 	"$ROWCAST" init --db "$DB" >"$T/init.log" 2>&1
 	assert_equal "$(direct 'data=new')" 201
 	assert_equal "$(sql 'SELECT data FROM notification')" new
+	expect_data a new
 	assert_healthy
 }
 

@@ -293,7 +293,8 @@ has_last_id() { [[ $(last_id "$1") == "$2" ]]; }
 @test "--cors-origin: what no browser sends is a usage error" {
 	local origin
 	init_db
-	for origin in https://a.example/ a.example 'https://a b' https://a.example/x HTTPS://A.example; do
+	for origin in https://a.example/ a.example 'https://a b' https://a.example/x HTTPS://A.example \
+		https://a.example:443 http://a.example:80 'https://*.a.example' https://ann@a.example; do
 		run -2 "$ROWCAST" serve --db "$DB" --listen "unix:$SOCKET" --cors-origin "$origin"
 		assert_output --partial 'is not an origin'
 	done

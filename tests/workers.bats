@@ -74,7 +74,7 @@ all_gone() {
 		assert_equal "$(status_of '[.streams, .opened, .events]')" '[60,60,600]'
 	done
 	run fcgi --get /metrics ROWCAST_ADMIN=1
-	assert_line 'rowcast_streams 60'
+	assert_line 'rowcast_streams{format="sse"} 60'
 	assert_line 'rowcast_events_total 600'
 	end_group KILL "${READER[a]}"
 	wait_for status_is .streams 0
@@ -126,6 +126,25 @@ all_gone() {
 	assert_workers_healthy
 }
 ended_or_has() { stream_ended "$1" || has_data "$1" "$2"; }
+
+@test "workers: retention leaves what a worker that lags has not read yet" {
+	local victim
+	begin --keep-rows 5
+	crowd a 60
+	rows 1 20
+	wait_for crowd_said a rows=1200
+	victim=$(workers_of | sort -n | tail -n 1) # the first one does the deleting
+	kill -STOP "$victim"
+	rows 21 70
+	# All that it has read goes, all that it has not stays.
+	wait_for count_is 50
+	assert_equal "$(sql 'SELECT min(CAST(data AS INTEGER)) FROM notification')" 21
+	kill -CONT "$victim"
+	wait_for crowd_said a rows=4200 # a gap would be some less
+	wait_for count_is 5
+	assert_workers_healthy
+}
+count_is() { [[ $(sql 'SELECT count(*) FROM notification') -eq $1 ]]; }
 
 @test "workers: a killed one's streams are no longer counted" {
 	local victim

@@ -19,22 +19,27 @@ const NGINX = process.env.NGINX ?? '/usr/sbin/nginx';
 
 // --- sites ----------------------------------------------------------------------------------
 
+// Nobody is an administrator here, unlike in the harness.
+class PlainSite extends Site {
+  env = { ROWCAST_ADMIN: '' };
+}
+
 // lighttpd's own login: the shipped lines, uncommented.
-class BasicSite extends Site {
+class BasicSite extends PlainSite {
   writeLighttpdConf() {
-    const written = super.writeLighttpdConf();
+    const command = super.writeLighttpdConf();
     const conf = path.join(this.dir, 'rowcast.conf');
     const password = execFileSync('openssl', ['passwd', '-6', 'pass-ann'], { encoding: 'utf8' });
     fs.writeFileSync(path.join(this.dir, 'htpasswd'), `ann:${password}`);
     fs.writeFileSync(conf, fs.readFileSync(conf, 'utf8')
       .replace(/^(\t*)#(?! )(?=.*(mod_auth|auth\.))/gm, '$1')
       .replaceAll('/etc/lighttpd/rowcast.htpasswd', `${this.dir}/htpasswd`));
-    return written;
+    return command;
   }
 }
 
 // nginx, which asks the application (tests/clients/login.py) whose session a cookie is.
-class CookieSite extends Site {
+class CookieSite extends PlainSite {
   async startServer() {
     if (this.login === undefined) {
       const portFile = path.join(this.dir, 'login.port');
@@ -47,10 +52,11 @@ class CookieSite extends Site {
   }
 
   serverCommand() {
-    return [NGINX, ['-p', this.dir, '-e', 'stderr', '-c', path.join(this.dir, 'nginx.conf')]];
+    this.writeNginxConf();
+    return [NGINX, '-p', this.dir, '-e', 'stderr', '-c', path.join(this.dir, 'nginx.conf')];
   }
 
-  writeLighttpdConf() {
+  writeNginxConf() {
     const shipped = fs.readFileSync(path.join(top, 'nginx/rowcast.conf'), 'utf8');
     fs.writeFileSync(path.join(this.dir, 'rowcast.conf'), shipped
       .replaceAll('/run/rowcast/rowcast.sock', this.socket)
@@ -83,16 +89,16 @@ let browser;
 let context;
 
 before(async () => {
-  here = await Site.start();
-  elsewhere = await Site.start();
+  here = await PlainSite.start();
+  elsewhere = await PlainSite.start();
   const quick = ['--heartbeat', '1', '--retry', '100'];
   there = {
-    nobody: await Site.start(...quick),
-    anybody: await Site.start(...quick, '--cors-origin', '*'),
+    nobody: await PlainSite.start(...quick),
+    anybody: await PlainSite.start(...quick, '--cors-origin', '*'),
     basic: await BasicSite.start(...quick, '--cors-origin', here.url, '--cors-origin', 'https://example.org'),
     cookie: await CookieSite.start(...quick, '--cors-origin', here.url),
-    aging: await Site.start('--retry', '100', '--max-age', '1', '--cors-origin', '*'),
-    both: await Site.start(...quick, '--cors-origin', '*', '--cors-origin', here.url),
+    aging: await PlainSite.start('--retry', '100', '--max-age', '1', '--cors-origin', '*'),
+    both: await PlainSite.start(...quick, '--cors-origin', '*', '--cors-origin', here.url),
   };
   for (const site of Object.values(there)) {
     site.sql(`INSERT INTO notification(recipient, data) VALUES

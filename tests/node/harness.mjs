@@ -200,7 +200,7 @@ export class Site {
     const known = this.port !== undefined;
     for (let tries = 1; ; tries++) {
       this.port ??= await freePort();
-      const [program, args] = this.serverCommand();
+      const [program, ...args] = this.serverCommand();
       this.web = new Daemon(program, args, path.join(this.dir, `${this.server}.log`));
       try {
         await this.web.ready({ port: this.port, host: '127.0.0.1' });
@@ -213,11 +213,9 @@ export class Site {
     }
   }
 
-  // Writes the configuration too.
+  // Writes the server's configuration; returns the command that starts it.
   serverCommand() {
-    if (this.server === 'apache')
-      return [APACHE, ['-D', 'FOREGROUND', '-f', this.writeApacheConf()]];
-    return [LIGHTTPD, ['-D', '-f', this.writeLighttpdConf()]];
+    return this.server === 'apache' ? this.writeApacheConf() : this.writeLighttpdConf();
   }
 
   stopServer() {
@@ -254,7 +252,7 @@ mimetype.assign = ( ".html" => "text/html; charset=utf-8", ".css" => "text/css",
                     ".js" => "text/javascript", ".json" => "application/json" )
 include "${this.shipped('lighttpd/rowcast.conf')}"
 `);
-    return conf;
+    return [LIGHTTPD, '-D', '-f', conf];
   }
 
   writeApacheConf() {
@@ -279,7 +277,7 @@ AddType text/javascript .js
 </Directory>
 Include ${this.shipped('apache/rowcast.conf')}
 `);
-    return conf;
+    return [APACHE, '-D', 'FOREGROUND', '-f', conf];
   }
 
   // How many streams rowcast has open, by its own account.

@@ -2,15 +2,17 @@
 """soak.py - rowcast for a while under everything that befalls it, and then the books are compared.
 
     soak.py --rowcast PROGRAM [--minutes 10] [--streams 2000] [--rate 20] [--waves 4]
-            [--seed N] [--keep] [-- OPTION OF SERVE...]
+            [--keep-rows 1000] [--workers 1] [--seed N] [--keep] [-- OPTION OF SERVE...]
 
 Behind a real lighttpd: readers that come and go (crowd.py) with private rows and patterns, one that
-is stuck; a writer (writer.py) that is killed with -9 now and then; rowcast, ended by SIGKILL and
-SIGTERM in turn and started again; lighttpd, killed as well; pruning, by serve and by command;
-and once another database in the place of the old one. Then all come back, are let catch up, and
-each one's record is compared with what was committed (truth.py): nothing lost but what a gap
-told, nothing doubled, nothing of another user. At last they leave and come again in waves: rowcast's
-descriptors must be back where they were, and its memory must have stopped growing.
+is stuck; a writer (writer.py) that is killed with -9 now and then, and one that posts (poster.py);
+rowcast, ended by SIGKILL and SIGTERM in turn and started again, told by SIGHUP to open anew, and
+its workers, if it has several, killed one at a time; lighttpd, killed as well; pruning, by serve
+(--keep-rows) and by command; and once another database in the place of the old one. Then all come
+back, are let catch up, and each one's record is compared with what was committed (truth.py):
+nothing lost but what a gap told, nothing doubled, nothing of another user; and all that a POST was
+told was taken is there. At last they leave and come again in waves: rowcast's descriptors must be
+back where they were, and its memory must have stopped growing.
 
 Exit 0 when all of that held; prints what did not."""
 
@@ -38,10 +40,12 @@ FAULTS_SHOWN = 20
 CATCH_UP_S = 120
 WAVE_S = 8
 SETTLE_S = 15
-GROWTH_KIB = 4096       # of the resident set from one wave to the next, after the first
+GROWTH_KIB = 4096       # of a worker's resident set from one wave to the next, after the first
+PUBLISHER_FILES = 4     # that a worker keeps open after its first POST: database, WAL, -shm
 
 CONF = """
-server.modules += ( "mod_auth", "mod_authn_file", "mod_fastcgi" )
+server.modules += ( "mod_auth", "mod_authn_file", "mod_setenv", "mod_fastcgi" )
+setenv.set-environment = ( "ROWCAST_PUBLISH" => "*" )
 server.document-root = "{folder}"
 server.bind = "127.0.0.1"
 server.port = {port}
@@ -91,9 +95,14 @@ class Site:
             return [LIGHTTPD, "-D", "-f", f"{self.folder}/lighttpd.conf"]
         if name == "writer":
             return [sys.executable, f"{HERE}/writer.py", self.db, str(self.options.rate)]
+        if name == "poster":
+            return [sys.executable, f"{HERE}/poster.py", str(self.port), str(self.options.rate / 10),
+                    f"{self.folder}/acknowledged"]
         return [self.options.rowcast, "serve", "--db", self.db, "--listen",
                 f"unix:{self.folder}/rowcast.sock", "--heartbeat", "5", "--stall-timeout", "20",
-                "--retry", "500", "--drain", "3", *self.options.serve_options]
+                "--retry", "500", "--drain", "3", "--allow-publish",
+                "--keep-rows", str(self.options.keep_rows), "--workers", str(self.options.workers),
+                *self.options.serve_options]
 
     def start(self, name):
         self.processes[name] = subprocess.Popen(self.command(name), stdin=subprocess.DEVNULL,
@@ -113,13 +122,22 @@ class Site:
     def died(self):
         return [name for name, process in self.processes.items() if process.poll() is not None]
 
+    def acknowledged(self):
+        """The ids of what POST was told was taken."""
+        try:
+            with open(f"{self.folder}/acknowledged", encoding="ascii") as lines:
+                return [int(line) for line in lines]
+        except FileNotFoundError:
+            return []
+
     def prune(self, keep):
         subprocess.run([self.options.rowcast, "prune", "--db", self.db, "--keep-rows", str(keep)],
                        stdout=self.log, stderr=self.log, check=False)
 
     def replace_database(self):
-        """A new database takes the place of the old one, while streams are open. The writer is away:
-        what it wrote into a file that has lost its name would be gone."""
+        """A new database takes the place of the old one, while streams are open. The writers are away:
+        what they wrote into a file that has lost its name would be gone."""
+        self.end("poster", signal.SIGTERM)
         self.end("writer", signal.SIGKILL)
         self.make_database(f"{self.folder}/new.db")
         for suffix in ("", "-wal", "-shm"):
@@ -130,13 +148,34 @@ class Site:
                 os.rename(f"{self.folder}/new.db{suffix}", self.db + suffix)
         self.truth.load(f"{self.folder}/old.db")
         self.start("writer")
+        self.start("poster")
+
+
+def workers_of(pid):
+    with open(f"/proc/{pid}/task/{pid}/children") as children:
+        return [int(child) for child in children.read().split()]
 
 
 def rowcast_figures(pid):
-    """Open descriptors and KiB of resident memory."""
-    with open(f"/proc/{pid}/status") as status:
-        resident = next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
-    return len(os.listdir(f"/proc/{pid}/fd")), resident
+    """Open descriptors and KiB of resident memory, of the workers too."""
+    descriptors = resident = 0
+    for process in [pid, *workers_of(pid)]:
+        with open(f"/proc/{process}/status") as status:
+            resident += next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
+        descriptors += len(os.listdir(f"/proc/{process}/fd"))
+    return descriptors, resident
+
+
+async def takes_signals(process):
+    """It has come so far that SIGHUP and SIGTERM do not just end it: it catches them, or has workers,
+    before which it began to wait for them."""
+    wanted = 1 << signal.SIGHUP - 1 | 1 << signal.SIGTERM - 1
+    while process.poll() is None:
+        with open(f"/proc/{process.pid}/status") as status:
+            caught = next(int(line.split()[1], 16) for line in status if line.startswith("SigCgt"))
+        if caught & wanted == wanted or workers_of(process.pid):
+            return
+        await asyncio.sleep(0.01)
 
 
 async def chaos(site, chance, seconds):
@@ -155,12 +194,12 @@ async def chaos(site, chance, seconds):
         if dead:
             break
         if replace_at is not None and time.monotonic() > replace_at:
-            site.replace_database()
+            await asyncio.to_thread(site.replace_database)
             replace_at = None
             tally("database replaced")
             continue
-        event = chance.choices(["prune", "writer", "kill", "term", "lighttpd"],
-                               weights=[6, 4, 3, 2, 1])[0]
+        event = chance.choices(["prune", "writer", "kill", "term", "lighttpd", "hangup", "worker"],
+                               weights=[6, 4, 3, 2, 1, 3, 3 if site.options.workers > 1 else 0])[0]
         if event == "prune":
             await asyncio.to_thread(site.prune, chance.choice([100, 500, 2000]))
         elif event == "writer":
@@ -172,16 +211,25 @@ async def chaos(site, chance, seconds):
             site.start("rowcast")
         elif event == "term":
             process = site.processes["rowcast"]
+            await takes_signals(process)
             process.send_signal(signal.SIGTERM)
             code = await asyncio.to_thread(process.wait)
             if code != 0:
                 dead.append(f"rowcast (exit code {code} after SIGTERM)")
             site.start("rowcast")
+        elif event == "hangup":
+            await takes_signals(site.processes["rowcast"])
+            site.processes["rowcast"].send_signal(signal.SIGHUP)
+        elif event == "worker":
+            workers = workers_of(site.processes["rowcast"].pid)
+            if not workers:
+                continue
+            os.kill(chance.choice(workers), signal.SIGKILL)
         else:
             site.end("lighttpd", signal.SIGKILL)
             site.start("lighttpd")
         tally(event)
-    print("befell them:", ", ".join(f"{n} x {what}" for what, n in sorted(counts.items())))
+    print("befell them:", ", ".join(f"{n} x {what}" for what, n in sorted(counts.items())), flush=True)
     return dead
 
 
@@ -204,8 +252,9 @@ async def all_caught_up(site, crowd):
 
 async def waves(site, options, rest):
     """Everybody comes, gets rows, and leaves; again and again. rest: descriptors of a rowcast that
-    has nothing to do. Returns faults."""
+    has nothing to do, and has published nothing. Returns faults."""
     pid = site.processes["rowcast"].pid
+    rest = range(rest, rest + PUBLISHER_FILES * options.workers + 1)
     await settled(pid, rest)
     sizes = []
     for wave in range(options.waves):
@@ -216,20 +265,20 @@ async def waves(site, options, rest):
         await crowd.stop()
         descriptors, resident = await settled(pid, rest)
         sizes.append(resident)
-        if descriptors != rest:
+        if descriptors not in rest:
             return [f"rowcast has {descriptors} descriptors open, {rest} before the wave"]
-    print(f"after each of {options.waves} waves: {rest} descriptors,", "KiB resident:", sizes)
-    if sizes[-1] > sizes[len(sizes) // 2 - 1] + GROWTH_KIB:
+    print(f"after each of {options.waves} waves: {descriptors} descriptors,", "KiB resident:", sizes)
+    if sizes[-1] > sizes[len(sizes) // 2 - 1] + GROWTH_KIB * options.workers:
         return [f"rowcast's memory grows from wave to wave: {sizes} KiB"]
     return []
 
 
 async def settled(pid, descriptors):
-    """The figures once so many descriptors are open, or at the end of patience."""
+    """The figures once so many descriptors, a range, are open, or at the end of patience."""
     deadline = time.monotonic() + SETTLE_S
     while True:
         figures = rowcast_figures(pid)
-        if figures[0] == descriptors or time.monotonic() > deadline:
+        if figures[0] in descriptors or time.monotonic() > deadline:
             return figures
         await asyncio.sleep(0.1)
 
@@ -251,11 +300,13 @@ async def run(site, options):
     rest = await at_rest(site)
     site.start("lighttpd")
     site.start("writer")
+    site.start("poster")
     crowd.start()
     faults = [f"{name} died" for name in await chaos(site, chance, options.minutes * 60)]
     if not faults:
         crowd.staying.set()
         await asyncio.sleep(5)
+        await asyncio.to_thread(site.end, "poster", signal.SIGTERM)
         site.end("writer", signal.SIGKILL)
         tail, behind = await all_caught_up(site, crowd)
         if behind:
@@ -264,6 +315,12 @@ async def run(site, options):
             is_here = session in crowd.current
             for fault in session.faults + truth.compare(site.truth, session, tail if is_here else None):
                 faults.append(f"{session.user} on {session.patterns}: {fault}")
+        taken = site.acknowledged()
+        lost = [row_id for row_id in taken if row_id not in site.truth.rows]
+        if lost:
+            faults.append(f"{len(lost)} of {len(taken)} rows that POST was told were taken are not there,"
+                          f" the first {lost[0]}")
+        print(f"{len(taken)} rows by POST")
     await crowd.stop()
     print(f"{len(site.truth.rows)} rows, {crowd.deliveries} deliveries in {crowd.connects} connections of"
           f" {len(crowd.sessions)} visitors, {crowd.gaps} gaps told, refused: {crowd.refused}")
@@ -272,9 +329,11 @@ async def run(site, options):
             faults.append(f"row {row_id} came with other data than was committed")
     if not faults:
         site.start("writer")
+        site.start("poster")
         faults = await waves(site, options, rest)
+    await asyncio.to_thread(site.end, "poster", signal.SIGTERM)
     site.end("writer", signal.SIGKILL)
-    if not site.died() == ["writer"]:
+    if not site.died() == ["writer", "poster"]:
         faults.append(f"dead at the end: {site.died()}")
     elif site.end("rowcast", signal.SIGTERM) != 0:
         faults.append("rowcast did not end well")
@@ -288,6 +347,8 @@ def main():
     parser.add_argument("--streams", type=int, default=2000)
     parser.add_argument("--rate", type=float, default=20, help="rows a second")
     parser.add_argument("--waves", type=int, default=4)
+    parser.add_argument("--keep-rows", type=int, default=1000, help="what serve keeps; 0: all")
+    parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     parser.add_argument("--keep", action="store_true", help="keep the folder")
     parser.add_argument("serve_options", nargs="*", help="after --: more options of rowcast serve")
@@ -300,8 +361,9 @@ def main():
     try:
         faults = asyncio.run(run(site, options))
         with open(f"{folder}/soak.log", "rb") as log:
-            reports = [line for line in log if b"Sanitizer" in line or b"runtime error" in line]
-        faults += [f"a sanitizer reports: {line.decode(errors='replace').strip()}" for line in reports]
+            reports = [line for line in log
+                       if b"Sanitizer" in line or b"runtime error" in line or b"FAULT" in line]
+        faults += [f"the log has: {line.decode(errors='replace').strip()}" for line in reports]
     finally:
         site.stop()
     for fault in faults[:FAULTS_SHOWN]:

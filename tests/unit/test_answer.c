@@ -115,7 +115,8 @@ static const struct {
     {{"*", SHOP}, SHOP, SHOP, "true", "Origin"}, /* the exact one gets credentials */
     {{SHOP, "*"}, SHOP, SHOP, "true", "Origin"},
     {{"*", SHOP}, EVIL, "*", NULL, "Origin"},
-    {{"null"}, "null", "null", "true", "Origin"}, /* who configures that gets it */
+    {{"null"}, "null", "null", NULL, "Origin"}, /* any site's sandboxed frame: no cookies */
+    {{"null", SHOP}, SHOP, SHOP, "true", "Origin"},
 };
 
 static struct option_list

@@ -184,9 +184,9 @@ play_with_fault(unsigned long nth, unsigned long more)
     struct stage stage;
     struct reader *readers[VISITS];
 
-    struct limits *limits;
-    const struct limits_config config = {.per_user = 10, .per_address = 10, .workers = 1};
-    assert_int_equal(limits_new(&limits, &config, NULL), 0);
+    struct quota *limits;
+    const struct quota_config config = {.per_user = 10, .per_address = 10, .workers = 1};
+    assert_int_equal(quota_new(&limits, &config, NULL), 0);
     stage_open(&stage,
                &(struct stage_config){.hub = {.window_bytes = 60000, .limits = limits}});
     insert_rows(&stage, 1, 20);
@@ -197,7 +197,7 @@ play_with_fault(unsigned long nth, unsigned long more)
     unsigned long count = fault_disarm();
     check_survivors(&stage, readers);
     stage_close(&stage);
-    limits_free(limits);
+    quota_free(limits);
     return count;
 }
 

@@ -60,6 +60,9 @@ count_of(const char *text, const char *what)
     return count;
 }
 
+#define SIGNATURE "0123456789012345678901234567890123456789abc"
+#define TICKET "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ." SIGNATURE
+
 /* --- quoting ------------------------------------------------------------------------------------------- */
 
 static void
@@ -78,6 +81,16 @@ test_values_are_quoted(void **state)
         {"a=b", "\"a=b\""},
         {"a\"b", "\"a\\x22b\""},
         {"a\\b", "\"a\\x5cb\""},
+        {TICKET, "[ticket]"},
+        {"a " TICKET " b", "\"a [ticket] b\""},
+        {"/x/" TICKET, "/x/[ticket]"},
+        {"x." TICKET "." TICKET, "x.[ticket].[ticket]"},
+        {"ewogImFsZyI6IkhTMjU2In0.e30." SIGNATURE, "[ticket]"},
+        /* No tickets, and hidden from nobody. */
+        {"eyes.doc.left", "eyes.doc.left"},
+        {"ey." SIGNATURE, "ey." SIGNATURE},
+        {"they.doc." SIGNATURE, "they.doc." SIGNATURE},
+        {"events.doc." SIGNATURE, "events.doc." SIGNATURE},
         {"a\nb", "\"a\\x0ab\""},
         {"\r\n", "\"\\x0d\\x0a\""},
         {"\x1b[31mred", "\"\\x1b[31mred\""},
@@ -133,9 +146,12 @@ random_text(char *text, size_t len)
 {
     static const char harmful[] = "\n\r\t\x1b\"\\= ,\x7f\x80\xff\x01%s";
 
-    for (size_t i = 0; i < len; i++)
-        text[i] = random() % 2 == 0 ? harmful[(size_t)random() % (sizeof harmful - 1)]
-                                    : (char)(1 + random() % 255);
+    for (size_t i = 0; i < len; i++) {
+        size_t any = (size_t)random() % 255;
+        bool harms = random() % 2 == 0;
+        text[i] =
+            harms ? harmful[any % (sizeof harmful - 1)] : (char)(unsigned char)(any + 1);
+    }
     text[len] = '\0';
 }
 

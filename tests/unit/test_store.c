@@ -1133,6 +1133,143 @@ test_init_twice_is_harmless(void **state)
     assert_int_equal(ask_sql(bench, "SELECT base FROM rowcast_meta"), base);
 }
 
+/* Runs the made-up steps of a later rowcast on the bench's database, table "Feed". */
+static enum store_result
+migrate_to(struct bench *bench, int version, struct store_init_result *outcome)
+{
+    static const char *const steps[] = {
+        NULL,
+        "ALTER TABLE \"notification\" ADD COLUMN priority INTEGER NOT NULL DEFAULT 0;"
+        "CREATE INDEX \"notification_by_priority\" ON \"notification\"(priority, id);"
+        "UPDATE \"rowcast_meta\" SET base = base - 1 WHERE table_name = 'notification'",
+        "UPDATE \"notification\" SET priority = length(data)",
+        "CREATE TABLE half_way(a); INSERT INTO half_way VALUES (1); SELECT "
+        "no_such_function()",
+        NULL,
+    };
+    struct store_config config = config_of(bench, STORE_WRITE);
+    struct store_schema schema = {.table = "feed", .version = version, .steps = steps};
+    struct store *store = malloc(sizeof *store);
+
+    *outcome = (struct store_init_result){0};
+    assert_non_null(store);
+    assert_int_equal(store_open_file(store, &config, STORE_CREATE_NEVER, &bench->error),
+                     STORE_OK);
+    enum store_result result = store_make_table(store, &schema, outcome, &bench->error);
+    store_close(store);
+    return result;
+}
+
+/* Feed, version 1, with one row; and another table, of which no step may know. */
+static void
+make_version_1(struct bench *bench)
+{
+    struct store_init_result result;
+
+    assert_int_equal(try_init(bench, "Feed", &result), 0);
+    assert_int_equal(try_init(bench, NULL, &result), 0);
+    run_sql(bench, "UPDATE rowcast_meta SET schema_version = 1;"
+                   "INSERT INTO Feed(data) VALUES ('seven b')");
+}
+
+static void
+test_migration_takes_each_step(void **state)
+{
+    struct bench *bench = *state;
+    struct store_init_result outcome;
+
+    make_version_1(bench);
+    int64_t base =
+        ask_sql(bench, "SELECT base FROM rowcast_meta WHERE table_name = 'Feed'");
+    assert_int_equal(migrate_to(bench, 1, &outcome), STORE_OK);
+    assert_int_equal(outcome.migrated_from, 0);
+
+    assert_int_equal(migrate_to(bench, 3, &outcome), STORE_OK);
+    assert_int_equal(outcome.migrated_from, 1);
+    assert_false(outcome.created);
+    assert_int_equal(ask_sql(bench, "SELECT priority FROM Feed"), 7);
+    assert_int_equal(
+        ask_sql(bench, "SELECT count(*) FROM sqlite_master WHERE name = 'feed_by_priority'"
+                       " COLLATE NOCASE AND tbl_name = 'Feed'"),
+        1);
+    assert_int_equal(
+        ask_sql(bench, "SELECT base FROM rowcast_meta WHERE table_name = 'Feed'"),
+        base - 1);
+    assert_int_equal(
+        ask_sql(bench, "SELECT schema_version FROM rowcast_meta WHERE table_name = 'Feed'"),
+        3);
+    assert_int_equal(ask_sql(bench, "SELECT schema_version FROM rowcast_meta"
+                                    " WHERE table_name = 'notification'"),
+                     1);
+    assert_int_equal(ask_sql(bench, "SELECT count(*) FROM pragma_table_info('notification')"
+                                    " WHERE name = 'priority'"),
+                     0);
+
+    assert_int_equal(migrate_to(bench, 3, &outcome), STORE_OK);
+    assert_int_equal(outcome.migrated_from, 0);
+    assert_int_equal(migrate_to(bench, 2, &outcome), STORE_FAILED);
+    assert_non_null(strstr(bench->error.text, "upgrade rowcast"));
+}
+
+/* From half-way, too: the second step begins where the first one left it. */
+static void
+test_migration_begins_anywhere(void **state)
+{
+    struct bench *bench = *state;
+    struct store_init_result outcome;
+
+    make_version_1(bench);
+    assert_int_equal(migrate_to(bench, 2, &outcome), STORE_OK);
+    assert_int_equal(ask_sql(bench, "SELECT priority FROM Feed"), 0);
+    assert_int_equal(migrate_to(bench, 3, &outcome), STORE_OK);
+    assert_int_equal(outcome.migrated_from, 2);
+    assert_int_equal(ask_sql(bench, "SELECT priority FROM Feed"), 7);
+}
+
+static void
+test_migration_fails_as_a_whole(void **state)
+{
+    struct bench *bench = *state;
+    struct store_init_result outcome;
+    static const int too_far[] = {4, 5};
+
+    make_version_1(bench);
+    int64_t schema = ask_sql(bench, "PRAGMA schema_version");
+    for (size_t i = 0; i < COUNT(too_far); i++) {
+        assert_int_equal(migrate_to(bench, too_far[i], &outcome), STORE_FAILED);
+        assert_non_null(strstr(bench->error.text, "no_such_function"));
+        assert_int_equal(ask_sql(bench, "PRAGMA schema_version"), schema);
+        assert_int_equal(ask_sql(bench, "SELECT max(schema_version) FROM rowcast_meta"), 1);
+    }
+    run_sql(bench, "INSERT INTO Feed(data) VALUES ('goes on')");
+
+    /* Versions of which nobody knows. */
+    run_sql(bench, "UPDATE rowcast_meta SET schema_version = -3");
+    assert_int_equal(migrate_to(bench, 3, &outcome), STORE_FAILED);
+    assert_non_null(strstr(bench->error.text, "unknown schema version -3"));
+    run_sql(bench, "UPDATE rowcast_meta SET schema_version = 4");
+    assert_int_equal(migrate_to(bench, 5, &outcome), STORE_FAILED);
+    assert_non_null(strstr(bench->error.text, "unknown schema version 4"));
+}
+
+/* A writer that holds the lock makes it busy; readers see the table of before until it is done. */
+static void
+test_migration_waits_for_the_writer(void **state)
+{
+    struct bench *bench = *state;
+    struct store_init_result outcome;
+
+    make_version_1(bench);
+    run_sql(bench, "BEGIN IMMEDIATE; INSERT INTO Feed(data) VALUES ('in the way')");
+    assert_int_equal(migrate_to(bench, 2, &outcome), STORE_BUSY);
+    run_sql(bench, "COMMIT");
+    run_sql(bench, "BEGIN; SELECT count(*) FROM Feed");
+    assert_int_equal(migrate_to(bench, 2, &outcome), STORE_OK);
+    assert_int_equal(ask_sql(bench, "SELECT max(schema_version) FROM rowcast_meta"), 1);
+    run_sql(bench, "COMMIT");
+    assert_int_equal(ask_sql(bench, "SELECT max(schema_version) FROM rowcast_meta"), 2);
+}
+
 static void
 test_table_names(void **state)
 {
@@ -1262,6 +1399,10 @@ main(void)
         TEST(test_prune),
         TEST(test_prune_takes_no_lock_for_nothing),
         TEST(test_init_twice_is_harmless),
+        TEST(test_migration_takes_each_step),
+        TEST(test_migration_begins_anywhere),
+        TEST(test_migration_fails_as_a_whole),
+        TEST(test_migration_waits_for_the_writer),
         TEST(test_table_names),
         TEST(test_init_refuses),
         TEST(test_dropped_table_goes_on_above),

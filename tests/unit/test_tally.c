@@ -96,59 +96,59 @@ test_a_name_without_room_is_not_counted(void **state)
 
 /* --- limits -------------------------------------------------------------------------------------------- */
 
-static struct limits *
-limits_make(const struct limits_config *config)
+static struct quota *
+quota_make(const struct quota_config *config)
 {
-    struct limits *limits;
+    struct quota *limits;
 
-    assert_int_equal(limits_new(&limits, config, NULL), 0);
+    assert_int_equal(quota_new(&limits, config, NULL), 0);
     return limits;
 }
 
 static bool
-admits(const struct limits *limits, const struct limits_reader *reader)
+admits(const struct quota *limits, const struct quota_reader *reader)
 {
-    struct limits_hold hold;
+    struct quota_hold hold;
     uint64_t wait_ms;
 
-    return limits_admit(limits, reader, &hold, &wait_ms) == NULL;
+    return quota_admit(limits, reader, &hold, &wait_ms) == NULL;
 }
 
 static void
 test_without_limits_all_are_let_in(void **state)
 {
-    struct limits *limits = limits_make(&(struct limits_config){.workers = 1});
-    struct limits_hold hold;
+    struct quota *limits = quota_make(&(struct quota_config){.workers = 1});
+    struct quota_hold hold;
     uint64_t wait_ms;
 
     (void)state;
     assert_null(limits);
     for (int i = 0; i < 100; i++)
-        assert_null(limits_admit(
-            limits, &(struct limits_reader){.user = "ann", .address = "192.0.2.7"}, &hold,
+        assert_null(quota_admit(
+            limits, &(struct quota_reader){.user = "ann", .address = "192.0.2.7"}, &hold,
             &wait_ms));
-    limits_release(limits, &hold);
-    limits_forget(limits, 0);
-    limits_free(limits);
+    quota_release(limits, &hold);
+    quota_forget(limits, 0);
+    quota_free(limits);
 }
 
 static void
 test_users_and_addresses_are_counted_apart(void **state)
 {
-    struct limits *limits = limits_make(
-        &(struct limits_config){.per_user = 2, .per_address = 3, .workers = WORKERS});
-    struct limits_reader ann = {.user = "ann", .address = "192.0.2.7"};
-    struct limits_reader same_text = {.user = "192.0.2.7", .address = "192.0.2.8"};
-    struct limits_reader nobody = {.worker = 1, .address = "192.0.2.7"};
-    struct limits_reader nowhere = {.user = NULL, .address = NULL};
-    struct limits_hold hold;
+    struct quota *limits = quota_make(
+        &(struct quota_config){.per_user = 2, .per_address = 3, .workers = WORKERS});
+    struct quota_reader ann = {.user = "ann", .address = "192.0.2.7"};
+    struct quota_reader same_text = {.user = "192.0.2.7", .address = "192.0.2.8"};
+    struct quota_reader nobody = {.worker = 1, .address = "192.0.2.7"};
+    struct quota_reader nowhere = {.user = NULL, .address = NULL};
+    struct quota_hold hold;
     uint64_t wait_ms;
 
     (void)state;
-    assert_null(limits_admit(limits, &ann, &hold, &wait_ms));
+    assert_null(quota_admit(limits, &ann, &hold, &wait_ms));
     assert_true(admits(limits, &ann));
     ann.worker = 2;
-    assert_string_equal(limits_admit(limits, &ann, &hold, &wait_ms),
+    assert_string_equal(quota_admit(limits, &ann, &hold, &wait_ms),
                         "too many streams of this user");
     assert_int_equal(wait_ms, 0);
     assert_true(admits(limits, &nobody)); /* so that refusal has left nothing behind */
@@ -156,28 +156,28 @@ test_users_and_addresses_are_counted_apart(void **state)
     assert_true(admits(limits, &same_text));
     for (int i = 0; i < 10; i++)
         assert_true(admits(limits, &nowhere));
-    limits_forget(limits, 0);
+    quota_forget(limits, 0);
     assert_true(admits(limits, &nobody));
-    limits_free(limits);
+    quota_free(limits);
 }
 
 static void
 test_a_place_that_is_given_back_is_free(void **state)
 {
-    struct limits *limits =
-        limits_make(&(struct limits_config){.per_user = 1, .per_address = 1, .workers = 2});
-    struct limits_reader reader = {.worker = 1, .user = "ann", .address = "::1"};
-    struct limits_hold hold;
+    struct quota *limits =
+        quota_make(&(struct quota_config){.per_user = 1, .per_address = 1, .workers = 2});
+    struct quota_reader reader = {.worker = 1, .user = "ann", .address = "::1"};
+    struct quota_hold hold;
     uint64_t wait_ms;
 
     (void)state;
     for (int i = 0; i < 1000; i++) {
-        assert_null(limits_admit(limits, &reader, &hold, &wait_ms));
+        assert_null(quota_admit(limits, &reader, &hold, &wait_ms));
         assert_false(admits(limits, &reader));
-        limits_release(limits, &hold);
-        limits_release(limits, &hold); /* once is enough */
+        quota_release(limits, &hold);
+        quota_release(limits, &hold); /* once is enough */
     }
-    limits_free(limits);
+    quota_free(limits);
 }
 
 static void
@@ -198,13 +198,13 @@ test_addresses_are_what_one_subscriber_has(void **state)
         {"unix:", "unix:", true},
         {"some text", "some text ", false},
     };
-    struct limits_key key;
+    struct quota_key key;
 
     (void)state;
-    assert_int_equal(limits_key_make(&key, NULL), 0);
+    assert_int_equal(quota_key_make(&key, NULL), 0);
     for (size_t i = 0; i < COUNT(cases); i++)
-        CHECK((limits_hash_address(&key, cases[i].one) ==
-               limits_hash_address(&key, cases[i].other)) == cases[i].same,
+        CHECK((quota_hash_address(&key, cases[i].one) ==
+               quota_hash_address(&key, cases[i].other)) == cases[i].same,
               "%s %s\n", cases[i].one, cases[i].other);
 }
 
@@ -212,31 +212,31 @@ test_addresses_are_what_one_subscriber_has(void **state)
 static void
 test_the_hash_depends_on_all_of_key_and_text(void **state)
 {
-    struct limits_key key = {{1, 2}};
+    struct quota_key key = {{1, 2}};
     char text[40] = {0};
-    uint64_t first = limits_hash(&key, text, sizeof text);
+    uint64_t first = quota_hash(&key, text, sizeof text);
 
     (void)state;
     for (size_t i = 0; i < sizeof text; i++) {
         text[i] = 1;
-        assert_true(limits_hash(&key, text, sizeof text) != first);
+        assert_true(quota_hash(&key, text, sizeof text) != first);
         text[i] = 0;
-        assert_true(limits_hash(&key, text, i) != first);
+        assert_true(quota_hash(&key, text, i) != first);
     }
     for (int i = 0; i < 64; i++) {
-        struct limits_key other = key;
+        struct quota_key other = key;
         other.halves[i % 2] ^= UINT64_C(1) << i;
-        assert_true(limits_hash(&other, text, sizeof text) != first);
+        assert_true(quota_hash(&other, text, sizeof text) != first);
     }
 }
 
 static void
 test_connects_are_bounded_in_time(void **state)
 {
-    struct limits *limits =
-        limits_make(&(struct limits_config){.connects_per_address = 6, .workers = 2});
-    struct limits_reader reader = {.address = "192.0.2.7", .now_ms = 1000000};
-    struct limits_hold hold;
+    struct quota *limits =
+        quota_make(&(struct quota_config){.connects_per_address = 6, .workers = 2});
+    struct quota_reader reader = {.address = "192.0.2.7", .now_ms = 1000000};
+    struct quota_hold hold;
     uint64_t wait_ms;
 
     (void)state;
@@ -244,7 +244,7 @@ test_connects_are_bounded_in_time(void **state)
         reader.worker = (size_t)i % 2;
         assert_true(admits(limits, &reader));
     }
-    assert_string_equal(limits_admit(limits, &reader, &hold, &wait_ms),
+    assert_string_equal(quota_admit(limits, &reader, &hold, &wait_ms),
                         "too many connects from this address");
     assert_int_equal(wait_ms, 60000);
     reader.now_ms += 10000;
@@ -252,7 +252,7 @@ test_connects_are_bounded_in_time(void **state)
     assert_false(admits(limits, &reader));
     reader.address = NULL;
     assert_true(admits(limits, &reader));
-    limits_free(limits);
+    quota_free(limits);
 }
 
 /* Workers that ask at the same time never get more than there is, and when they have ended all of
@@ -261,24 +261,24 @@ static void
 test_workers_never_get_more_than_the_limit(void **state)
 {
     enum { PROCESSES = 4, TURNS = 20000, LIMIT = 3 };
-    struct limits *limits = limits_make(&(struct limits_config){
+    struct quota *limits = quota_make(&(struct quota_config){
         .per_user = LIMIT, .per_address = LIMIT, .workers = PROCESSES});
     void *shared =
         mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     _Atomic int *inside = shared; /* the streams that are open, and all that were */
-    struct limits_reader reader = {.user = "ann", .address = "192.0.2.7"};
+    struct quota_reader reader = {.user = "ann", .address = "192.0.2.7"};
 
     (void)state;
     assert_true(shared != MAP_FAILED);
     for (size_t worker = 0; worker < PROCESSES; worker++) {
         if (fork() != 0)
             continue;
-        struct limits_hold held[2];
+        struct quota_hold held[2];
         uint64_t wait_ms;
         reader.worker = worker;
         for (int turn = 0; turn < TURNS; turn++) {
             int got = 0;
-            while (got < 2 && limits_admit(limits, &reader, &held[got], &wait_ms) == NULL) {
+            while (got < 2 && quota_admit(limits, &reader, &held[got], &wait_ms) == NULL) {
                 got++;
                 if (atomic_fetch_add(&inside[0], 1) >= LIMIT)
                     _exit(1);
@@ -286,7 +286,7 @@ test_workers_never_get_more_than_the_limit(void **state)
             atomic_fetch_add(&inside[1], got);
             while (got > 0) {
                 atomic_fetch_sub(&inside[0], 1);
-                limits_release(limits, &held[--got]);
+                quota_release(limits, &held[--got]);
             }
         }
         _exit(0);
@@ -301,7 +301,7 @@ test_workers_never_get_more_than_the_limit(void **state)
         assert_true(admits(limits, &reader));
     assert_false(admits(limits, &reader));
     munmap(shared, 4096);
-    limits_free(limits);
+    quota_free(limits);
 }
 
 int

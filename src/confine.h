@@ -1,0 +1,31 @@
+/* confine.h - takes from the process what it will not need any more: where the kernel has Landlock,
+ * the file system but for some folders, TCP, and signals to others; everywhere on Linux the way to
+ * more rights (setuid programs).
+ *
+ * A second wall behind the permissions of a user of its own: whoever takes the process over cannot
+ * read the rest of the disk. Connecting to Unix sockets stays possible (syslog, NOTIFY_SOCKET). */
+#ifndef ROWCAST_CONFINE_H
+#define ROWCAST_CONFINE_H
+
+#include <stddef.h>
+
+#include "error.h"
+
+enum confine_access {
+    CONFINE_WRITE_BESIDE, /* everything with files in the path's folder, and behind links to it */
+    CONFINE_READ_BESIDE,   /* reading there */
+    CONFINE_REMOVE_BESIDE, /* removing files there */
+    CONFINE_READ           /* reading this file or folder */
+};
+
+struct confine_rule {
+    const char *path; /* NULL or not there: the rule is left out */
+    enum confine_access access;
+};
+
+/* Only the calling thread and those that it starts from now on are confined: call it before there
+ * are others, and after everything else is open. Returns the version of Landlock that is in force,
+ * 0 when the kernel has none, or -1 with *error; the process then goes on as it was. */
+int confine_enter(const struct confine_rule *rules, size_t count, struct error *error);
+
+#endif

@@ -1,0 +1,49 @@
+/* serve_internal.h - the program's state, for serve.c (its life) and respond.c (its requests). Nobody
+ * else includes it. */
+#ifndef ROWCAST_SERVE_INTERNAL_H
+#define ROWCAST_SERVE_INTERNAL_H
+
+#include <uv.h>
+
+#include "serve.h"
+
+#include "buf.h"
+#include "gateway.h"
+#include "log.h"
+#include "refusals.h"
+
+#define SERVE_SIGNALS 3
+
+struct serve {
+    const struct serve_settings *settings;
+    const struct serve_worker *worker;
+    uv_loop_t loop;
+    struct log log;
+    struct refusals refusals;
+    struct feed *feed;
+    struct hub *hub;
+    struct gateway *gateway;
+    struct cgi *cgi;
+    struct ticket_keys *keys;      /* NULL: no --ticket-key-file */
+    struct publishing *publishing; /* NULL: no --allow-publish, or a CGI's GET */
+    struct status_stream *status;
+    struct retention *retention; /* NULL: rows are not deleted here */
+    uv_signal_t signals[SERVE_SIGNALS];
+    uv_timer_t drain;
+    uv_timer_t beat;   /* the watchdog */
+    uv_prepare_t done; /* CGI: looks whether the answer is out */
+    uint64_t drain_began_ms;
+    struct buf answer;
+    struct buf environment; /* pointers: see serve_environment */
+};
+
+/* respond.c */
+
+/* For the gateway, or a CGI's wire; their arg is the struct serve. */
+extern const struct gateway_handlers respond_handlers;
+
+/* Answers a request, or hands its wire to the hub, to publishing or to the live status. */
+void respond(struct serve *serve, struct wire *wire, const char *const *envp,
+             const struct intake_body *body);
+
+#endif

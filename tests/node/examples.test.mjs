@@ -1,0 +1,127 @@
+// examples.test.mjs - each example, started by its one command, does in a real Chromium what it says.
+//
+// `examples/NAME/run` starts the real servers; the page is used as a person would. Afterwards
+// nothing is left of it: no process, no folder.
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { CHROMIUM, ROWCAST, need, until } from './harness.mjs';
+
+const { chromium } = need('playwright-core');
+const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
+
+let browser;
+let folder;
+
+before(async () => {
+  folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rowcast-examples-'));
+  fs.chmodSync(folder, 0o755);
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--headless', '--disable-gpu'] });
+});
+
+after(async () => {
+  await browser?.close();
+  fs.rmSync(folder, { recursive: true, force: true });
+});
+
+// Starts the example, gives its address, its words and a way to new pages to `use`, ends it.
+async function withExample(name, env, use) {
+  const child = spawn(path.join(top, 'examples', name, 'run'), [], {
+    env: { ...process.env, ROWCAST, TMPDIR: folder, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let words = '';
+  child.stdout.on('data', (data) => { words += data; });
+  child.stderr.on('data', (data) => { words += data; });
+  const ended = new Promise((resolve) => { child.once('exit', resolve); });
+  const context = await browser.newContext();
+  const faults = [];
+  try {
+    await until(() => `the example starts: ${words}`, () => words.includes('Ctrl-C') || child.exitCode !== null);
+    const url = /Open +(\S+)/.exec(words)?.[1];
+    assert.ok(url, words);
+    const open = async () => {
+      const page = await context.newPage();
+      page.on('pageerror', (error) => faults.push(error.message));
+      await page.goto(url);
+      return page;
+    };
+    await use({ url, words, open });
+    assert.deepEqual(faults, []);
+  } finally {
+    await context.close();
+    child.kill('SIGTERM');
+    await ended;
+  }
+  assert.deepEqual(fs.readdirSync(folder), [], 'nothing is left in the temporary folder');
+}
+
+const isOpen = (page) => page.waitForSelector('#state[data-state="open"]');
+
+test('php-orders: an order appears in the other page, once, and the page starts where it was rendered', async () => {
+  await withExample('php-orders', {}, async ({ words, open }) => {
+    const one = await open();
+    const two = await open();
+    await Promise.all([isOpen(one), isOpen(two)]);
+    for (const article of ['Tea', '<b>Cake</b>']) {
+      await one.fill('[name=article]', article);
+      await one.click('button');
+      await two.waitForFunction((text) => [...document.querySelectorAll('#orders tr')]
+        .some((row) => row.cells[1].textContent === text), article);
+    }
+    // The page that ordered was rendered anew each time; neither shows an order twice.
+    for (const page of [one, two]) {
+      await page.waitForFunction(() => document.querySelectorAll('#orders tr').length === 2);
+      assert.deepEqual(await page.$$eval('#orders tr', (rows) => rows.map((row) => row.cells[1].textContent)),
+        ['<b>Cake</b>', 'Tea']);
+    }
+    const sql = /"(INSERT INTO orders[^"]*)"/.exec(words)[1];
+    execFileSync('sqlite3', [/sqlite3 (\S+)/.exec(words)[1], sql]);
+    await two.waitForFunction(() => document.querySelectorAll('#orders tr').length === 3);
+  });
+});
+
+test('flask-jobs: the bar reaches its end, for each page its own', async () => {
+  await withExample('flask-jobs', { JOBS_STEPS: '10', JOBS_STEP_S: '0.02' }, async ({ open }) => {
+    const pages = [await open(), await open()];
+    await Promise.all(pages.map((page) => page.click('#start')));
+    for (const page of pages) {
+      await page.waitForFunction(() => document.getElementById('words').textContent === 'Finished: 55');
+      assert.deepEqual(await page.$eval('#bar', (bar) => [bar.value, bar.max]), [10, 10]);
+      assert.equal(await page.isEnabled('#start'), true);
+    }
+  });
+});
+
+test('log-stream: shows the lines that there are and those that come', async () => {
+  const log = path.join(folder, 'some.log');
+  fs.writeFileSync(log, 'first <line>\nsecond\n');
+  try {
+    await withExample('log-stream', { LOG: log }, async ({ open }) => {
+      const page = await open();
+      const shows = (text) => page.waitForFunction(
+        (wanted) => document.getElementById('log').textContent === wanted, text);
+      await shows('first <line>\nsecond\n');
+      fs.appendFileSync(log, 'third\n');
+      await shows('first <line>\nsecond\nthird\n');
+      fs.rmSync(log);     // the folder is looked at afterwards
+    });
+  } finally {
+    fs.rmSync(log, { force: true });
+  }
+});
+
+test('dashboard: three measures, with numbers that come in', async () => {
+  await withExample('dashboard', {}, async ({ open }) => {
+    const page = await open();
+    await page.waitForFunction(() => document.querySelectorAll('.card').length === 3);
+    await page.waitForFunction(() => [...document.querySelectorAll('polyline')]
+      .every((line) => line.getAttribute('points').split(' ').length >= 2));
+    assert.deepEqual(await page.$$eval('.card', (cards) => cards.map((card) => card.querySelector('h2').textContent).sort()),
+      ['load', 'memory', 'processes']);
+  });
+});
