@@ -9,18 +9,22 @@
 // How it works. The server's table is a log with growing ids, and whoever has every row up to an
 // id needs nothing but that id to go on. So everything here passes *feeds* along: "these are all
 // rows above `from` up to `to`". Each tab has a Cursor, takes of a feed what is above it, and sees
-// from `from` when something is missing; then it asks the server for the part between (JSON).
+// from `from` when something is missing; then it asks the server for the part between (JSON). It
+// begins with such a question as well: so a tab that may not read is refused by itself.
 //
-//   transports (EventSource, NDJSON, long poll, poll) → Link → Source ──feed──▶ Rowcast of this tab
-//                                            one tab leads │                    Cursor → listeners
-//                                                          └─BroadcastChannel─▶ Rowcast of the others
+//   transport → Link → Source ──feed──▶ Rowcast of this tab: Cursor → listeners
+//    one attempt │  one tab leads │
+//                │                └──BroadcastChannel──▶ Rowcast of the other tabs
 //
 // That is why two leaders at once (one was frozen, and wakes) do no harm: a feed that was had
 // already adds nothing. The Web Lock keeps connections few; the cursors keep rows right.
+//
+// Reading order: the pure parts, Cursor, requests, transports, Link (one attempt), Source (attempt
+// after attempt), Share (which tab leads), Rowcast (what a page sees, and what tabs say to each other).
 
 const TIMEOUTS = {   // milliseconds
   open: 8000,        // for the opening to arrive, else the next transport is tried
-  request: 20000,    // for a JSON answer
+  request: 20000,    // for a JSON answer, and for a ticket
   retry: 3000,       // first delay after a failure; doubles up to
   retryMax: 30000,
   refused: 300000,   // delay after a refusal (401, 403, 400 ...), which time seldom mends
@@ -32,74 +36,44 @@ const TIMEOUTS = {   // milliseconds
   life: 5000,        // a leading tab that was silent for so long is asked for a sign of life,
   answer: 2000,      // and replaced when none comes in this time
 };
-const TRANSPORTS = ['eventsource', 'fetch', 'longpoll', 'poll'];
 const CHANNELS_MAX = 64;      // the server's limit for one request
 const QUERY_MAX = 6000;       // characters; the server's is 8192, with the other parameters
 const QUEUE_MAX = 1000;       // feeds kept while a tab asks for what it missed
+const TALK = 1;               // version of what tabs say to each other; others are not listened to
 
-// --- pure parts (also for the unit tests) ---------------------------------------------------
+// --- pure parts -------------------------------------------------------------------------------
 
-const code = (character) => character.codePointAt(0);
+const literal = (character) => `\\u{${character.codePointAt(0).toString(16)}}`;
 
-// Reads the set behind `[` at want[at]. Returns where it ends, 0 if it does not hold `character`.
-function matchSet(want, at, character) {
-  const c = code(character);
-  let seen = false;
-  let prior = -1;
-  const inverted = want[at] === '^';
-  if (inverted)
-    at++;
-  if (want[at] === ']') {   // first in the set, it stands for itself
-    seen = c === code(']');
-    at++;
-  }
-  for (; at < want.length; at++) {
-    if (want[at] === ']')
-      return seen !== inverted ? at + 1 : 0;
-    if (want[at] === '-' && prior >= 0 && at + 1 < want.length && want[at + 1] !== ']') {
-      at++;
-      seen ||= prior <= c && c <= code(want[at]);
-      prior = -1;
-    } else {
-      prior = code(want[at]);
-      seen ||= c === prior;
-    }
-  }
-  return 0;                 // a set without its `]` holds nothing
+// A set of GLOB as one of regular expressions. A `]` at its beginning stands for itself, and a range
+// backwards holds its first end.
+function setOf(not, inside) {
+  const [, first, rest] = /^(\]?)([^]*)$/.exec(inside);
+  const items = Array.from(rest.matchAll(/([^])-([^])|[^]/gu), ([item, from, to]) => (from === undefined
+    ? literal(item) : literal(from) + (from.codePointAt(0) <= to.codePointAt(0) ? `-${literal(to)}` : '')));
+  return `[${not ? '^' : ''}${first && literal(first)}${items.join('')}]`;
 }
 
-// SQLite's GLOB, as the server does it (filter.c): only the last star is ever tried again.
-export function glob(pattern, text) {
-  const want = Array.from(pattern);
-  const have = Array.from(text);
-  let [w, h, starW, starH] = [0, 0, -1, 0];
-  for (;;) {
-    if (want[w] === '*') {
-      starW = ++w;
-      starH = h;
-      continue;
-    }
-    if (w === want.length && h === have.length)
-      return true;
-    if (w < want.length && h < have.length) {
-      const literal = want[w] === '?' || (want[w] !== '[' && want[w] === have[h]);
-      const next = want[w] === '[' ? matchSet(want, w + 1, have[h]) : literal && w + 1;
-      if (next) {
-        w = next;
-        h++;
-        continue;
-      }
-    }
-    if (starW < 0 || starH === have.length)
-      return false;
-    h = ++starH;
-    w = starW;
+// SQLite's GLOB as a regular expression. Only the last star is ever tried again, so a pattern of many
+// stars ends soon: what stands between two is taken where it is found first, by (?=(...))\1.
+export function glob(pattern) {
+  const parts = [''];
+  for (const [token, not, inside] of pattern.matchAll(/\[(?:(\^)|(?!\^))([^][^\]]*)\]|[^]/gu)) {
+    if (token === '*')
+      parts.push('');
+    else if (token === '?')
+      parts[parts.length - 1] += '[^]';
+    else   // a set without its `]` holds nothing
+      parts[parts.length - 1] += inside !== undefined ? setOf(not, inside) : token === '[' ? '[]' : literal(token);
   }
+  const [first, ...more] = parts;
+  const last = more.length > 0 ? `[^]*${more.pop()}` : '';
+  return new RegExp(`^${first}${more.map((part, n) => `(?=([^]*?${part}))\\${n + 1}`).join('')}${last}$`, 'u');
 }
 
 const isExact = (pattern) => !/[*?[]/.test(pattern);
 const includes = (patterns, one) => patterns.includes(one)
-  || (isExact(one) && patterns.some((pattern) => glob(pattern, one)));
+  || (isExact(one) && patterns.some((pattern) => !isExact(pattern) && glob(pattern).test(one)));
 
 // Whether a reader of the channels and types `have` gets all that one of `want` wants. No channel
 // is every channel; types null is every type.
@@ -124,51 +98,83 @@ export function union(wants) {
   return { channels, types };
 }
 
-// Cuts a stream of text pieces into lines.
-export class Lines {
-  #rest = '';
-
-  push(piece) {
-    const lines = (this.#rest + piece).split('\n');
-    this.#rest = lines.pop();
-    return lines;
-  }
-}
-
 // The nth delay in a row: doubles from first to max, and is spread by a quarter either way.
 export function backoff(n, first, max, random = Math.random) {
   return Math.min(first * 2 ** Math.max(0, n - 1), max) * (0.75 + random() / 2);
 }
 
+// The lines of a stream of bytes, as many at a time as have come.
+export async function* linesOf(stream) {
+  const reader = stream.getReader();
+  const decoder = new TextDecoder();
+  for (let rest = ''; ;) {
+    const { done, value } = await reader.read();
+    if (done)
+      return;
+    const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
+    rest = lines.pop();
+    yield lines;
+  }
+}
+
+function sleep(ms, signal) {
+  return new Promise((resolve) => {
+    const end = () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    };
+    const timer = setTimeout(end, ms);
+    signal.addEventListener('abort', end);
+    if (signal.aborted)
+      end();
+  });
+}
+
+// --- Cursor -----------------------------------------------------------------------------------
+
 const isReset = (gap) => gap !== null && gap.reason !== 'pruned';
 
-// What one tab has: every row up to `id` (null: not known yet). After a `reset` gap ids start
-// anew, perhaps lower; `era` counts those, so that a feed of the time before is known as such.
+// What a tab or a connection has: every row up to `id` (null: not known yet). After a `reset` gap
+// ids start anew, perhaps lower; `era` counts those, so that a feed of the time before is known as such.
 export class Cursor {
   constructor(id = null, era = 0) {
     this.id = id;
     this.era = era;
   }
 
+  // The feed that a page of the server's is for one who asked from here.
+  feed({ last_event_id: id = null, gap = null, events = [] }) {
+    const reset = isReset(gap);
+    const ends = [reset ? null : this.id, gap?.resumed_at, events.at(-1)?.id, id];
+    return {
+      era: this.era + (reset ? 1 : 0),
+      from: this.id ?? '0',
+      to: ends.reduce((most, end) => (Number(end ?? -1) > Number(most ?? -1) ? end : most)),
+      rows: events,
+      gap,
+    };
+  }
+
   // Moves over a feed. Returns { rows, gap } that are new; or, without moving, { missed } with
   // why not: 'rows' (some between here and its start), 'reset' (one), 'nothing' (the feed is old).
   take(feed) {
+    const reset = isReset(feed.gap) && feed.era > this.era;
     if (feed.era < this.era)
       return { missed: 'nothing' };
     if (this.id === null)
       this.id = feed.from;
-    else if (!isReset(feed.gap) && feed.era > this.era)
+    else if (!reset && feed.era > this.era)
       return { missed: 'reset' };
-    else if (!isReset(feed.gap) && Number(feed.from) > Number(this.id))
+    else if (!reset && Number(feed.from) > Number(this.id))
       return { missed: 'rows' };
-    const old = Number(this.id);
-    const reset = isReset(feed.gap);
+    const start = Number(reset ? feed.gap.resumed_at : this.id);
     this.era = feed.era;
-    if (reset || Number(feed.to) > old)
+    if (reset || Number(feed.to) > start)
       this.id = feed.to;
     return {
-      rows: feed.rows.filter((row) => reset || Number(row.id) > old),
-      gap: reset || (feed.gap !== null && Number(feed.to) > old) ? feed.gap : null,
+      rows: feed.rows.filter((row) => Number(row.id) > start),
+      gap: feed.gap !== null && (reset || Number(feed.gap.resumed_at) > start) ? feed.gap : null,
     };
   }
 }
@@ -189,6 +195,36 @@ class Failure extends Error {
 }
 
 const asFailure = (error) => (error instanceof Failure ? error : new Failure(String(error?.message ?? error)));
+
+// Runs fn(signal), for so long at most, and not when `outer` is aborted.
+async function within(ms, what, outer, fn) {
+  outer.throwIfAborted();
+  const abort = new AbortController();
+  const stop = () => abort.abort(outer.reason);
+  const timer = setTimeout(() => abort.abort(new Failure(`${what}: no answer in ${ms} ms`)), ms);
+  outer.addEventListener('abort', stop);
+  try {
+    const cut = new Promise((_, reject) => {
+      abort.signal.addEventListener('abort', () => reject(abort.signal.reason));
+    });
+    return await Promise.race([fn(abort.signal), cut]);
+  } finally {
+    clearTimeout(timer);
+    outer.removeEventListener('abort', stop);
+  }
+}
+
+// The parameter `ticket`, null for none. The function is the page's own: it may throw, or hang.
+async function ticketOf({ ticket, timeouts }, signal) {
+  if (typeof ticket !== 'function')
+    return ticket;
+  const got = await within(timeouts.request, 'ticket', signal, async () => ticket()).catch((error) => {
+    throw new Failure(`no ticket: ${error?.message ?? error}`);
+  });
+  if (got !== null && typeof got !== 'string')
+    throw new Failure(`no ticket: the function gave ${typeof got}, not a string`);
+  return got;
+}
 
 function address(settings, channels, params) {
   const url = new URL(settings.url);
@@ -219,217 +255,218 @@ async function request(settings, url, type, signal) {
   return response;
 }
 
-// One JSON document: { last_event_id, gap, events }.
-async function fetchPage(settings, channels, params, signal) {
-  const response = await request(settings, address(settings, channels, params), 'application/json', signal);
-  const page = await response.json();
-  if (typeof page?.last_event_id !== 'string' || !Array.isArray(page.events))
+const isId = (id) => typeof id === 'string' && /^[0-9]{1,16}$/.test(id);
+const isRow = (row) => isId(row?.id) && typeof row.event === 'string' && typeof row.data === 'string'
+  && (typeof row.channel === 'string' || (row.channel ?? null) === null);
+
+// All that comes from outside has the form of a JSON answer, or of a part of one:
+// { last_event_id, gap, events }. Returns it if it is what rowcast sends.
+export function checkPage(page) {
+  const { last_event_id: id = null, gap = null, events = [] } = page;
+  if (!(id === null || isId(id)) || !(gap === null || (isId(gap.resumed_at) && typeof gap.reason === 'string'))
+      || !Array.isArray(events) || !events.every(isRow))
+    throw new Failure('the answer is not what rowcast sends');
+  return page;
+}
+
+async function fetchPage(settings, url, signal) {
+  const page = checkPage(await (await request(settings, url, 'application/json', signal)).json());
+  if (!isId(page.last_event_id) || !Array.isArray(page.events))
     throw new Failure('the server has no room for this reader just now');
   return page;
 }
 
-// The same with a limit of time, for when nothing else watches it.
-async function fetchPageSoon(settings, channels, params, signal) {
-  const abort = new AbortController();
-  const stop = () => abort.abort();
-  const timer = setTimeout(stop, settings.timeouts.request);
-  signal.addEventListener('abort', stop);
-  try {
-    signal.throwIfAborted?.();
-    return await fetchPage(settings, channels, params, abort.signal);
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', stop);
-  }
-}
+const fetchPageSoon = (settings, url, signal) => within(settings.timeouts.request, new URL(url).pathname, signal,
+  (inner) => fetchPage(settings, url, inner));
 
-// --- transports: each opens its way for a Link, tells it what comes, and ends when aborted -----
+// --- transports: each opens its way for a Link and lets it hear pages, until the link is ended ------
 
-const sleep = (ms, signal) => new Promise((resolve) => {
-  const timer = setTimeout(resolve, ms);
-  signal.addEventListener('abort', () => { clearTimeout(timer); resolve(); });
-});
-
-const OPEN_WITH = {
+const TRANSPORTS = {
   // EventSource calls listeners by type and has none for all types: those that nobody wants pass
   // unheard. envelope=1 brings channel and time, ping=1 heartbeats that a page can see.
   eventsource(link) {
-    const source = new EventSource(link.address({ envelope: 1, ping: 1 }),
+    const source = new EventSource(link.url({ envelope: 1, ping: 1 }),
       { withCredentials: link.settings.withCredentials });
-    const hear = (type, fn) => source.addEventListener(type, (event) => {
-      if (typeof event.data === 'string')
-        link.parsed(() => fn(JSON.parse(event.data), event.data));
+    link.signal.addEventListener('abort', () => source.close());
+    const hear = (type, asPage) => source.addEventListener(type, (event) => {
+      if (event instanceof MessageEvent)
+        link.hear(() => asPage(JSON.parse(event.data), event.data));
     });
-    hear('rowcast:open', (data) => link.opened(data.last_event_id));
-    hear('rowcast:ping', (data) => link.beat(data.last_event_id));
-    hear('rowcast:gap', (data) => link.gap(data));
-    hear('rowcast:too-large', (data, text) => link.rows([{ id: data.id, channel: null,
-      event: 'rowcast:too-large', data: text, created_at: null }]));
+    // Another program's table may have rows of such types: those are envelopes, and no news.
+    const hearOwn = (type, asPage) => hear(`rowcast:${type}`, (item, text) => ('event' in item ? {} : asPage(item, text)));
+    hearOwn('open', (opening) => opening);
+    hearOwn('ping', (ping) => ({ ...ping, beat: true }));
+    hearOwn('gap', (gap) => ({ gap }));
+    hearOwn('too-large', ({ id }, data) => ({ events: [{ id, event: 'rowcast:too-large', data }] }));
     for (const type of link.covers.types)
-      hear(type, (row) => link.rows([row]));
-    source.addEventListener('error', () => {
-      // After a stream that was open the browser comes back by itself, at the time that the
-      // server asked for (retry:). Once; and not with a ticket, which would be the old one.
-      if (source.readyState === EventSource.CONNECTING && link.open && !link.params.ticket)
+      hear(type, (row) => ({ events: [row] }));
+    source.addEventListener('error', (event) => {
+      // A row may be of the type `error`. After a stream that was open the browser comes back by
+      // itself, at the time that the server asked for (retry:); once, and not with an old ticket.
+      if (event instanceof MessageEvent)
+        return;
+      if (source.readyState === EventSource.CONNECTING && link.open && link.ticket === null)
         link.dropped();
       else
-        link.ended(new Failure('the event stream failed'));
+        link.end(new Failure('the event stream failed'));
     });
-    link.signal.addEventListener('abort', () => source.close());
   },
 
   async fetch(link) {
-    const response = await request(link.settings, link.address({}), 'application/x-ndjson', link.signal);
-    const reader = response.body.getReader();
-    const decoder = new TextDecoder();
-    const lines = new Lines();
-    for (;;) {
-      const { done, value } = await reader.read();
-      if (done)
-        throw new Failure('the stream ended');
-      link.parsed(() => link.lines(lines.push(decoder.decode(value, { stream: true }))));
+    const response = await request(link.settings, link.url(), 'application/x-ndjson', link.signal);
+    for await (const lines of linesOf(response.body)) {
+      for (const line of lines) {
+        const item = line === '' ? { beat: true } : JSON.parse(line);
+        link.hear(() => ('id' in item ? { events: [item] } : item));
+      }
     }
+    throw new Failure('the stream ended');
   },
 
   longpoll: (link) => pollFor(link, { wait: Math.round(link.settings.timeouts.wait / 1000) }),
   poll: (link) => pollFor(link, null),
 };
 
+const isStream = (transport) => transport === 'eventsource' || transport === 'fetch';
+
 // The first request never waits: its answer shows that this way works. An answer is a page of
 // rows, and there may be more until one is empty.
 async function pollFor(link, waiting) {
   let params = {};
   while (!link.signal.aborted) {
-    const page = await fetchPage(link.settings, link.covers.channels,
-      { ...link.params, last_event_id: link.source.cursor, ...params }, link.signal);
-    link.page(page);
-    if (page.events.length === 0 && waiting === null)
+    const page = await fetchPage(link.settings, link.url(params), link.signal);
+    link.hear(() => page);
+    const idle = page.events.length === 0;
+    if (idle && waiting === null)
       await sleep(link.settings.timeouts.poll, link.signal);
-    params = page.events.length === 0 && waiting !== null ? waiting : {};
+    params = idle ? waiting : {};
   }
 }
 
-const isStream = (transport) => transport === 'eventsource' || transport === 'fetch';
+// --- Link: one attempt with one transport, from the ticket to its end ----------------------------------
 
-// One attempt with one transport. After close() it is deaf: a late event of an old connection
-// changes nothing.
+const AGAIN = new Failure('not a failure: what is wanted has changed');
+
+// `over` tells why it has ended. From then on it is deaf: a late event of an old connection changes nothing.
 class Link {
-  open = false;
+  open = false;           // its opening has come
+  pages = 0;              // heard
+  ticket;                 // undefined: the page has not given it yet
   heardAt = Date.now();
-  answers = 0;            // JSON documents
+  patience = Infinity;    // milliseconds from then on to its end
+  #timer = 0;
   #abort = new AbortController();
+  #tell;
 
-  constructor(source, transport, want, params) {
+  constructor(source, transport) {
+    const { channels, types } = source.host.want();
     this.source = source;
     this.settings = source.settings;
     this.transport = transport;
-    this.covers = { channels: want.channels, types: transport === 'eventsource' ? want.types : null };
-    this.params = params;
-    this.signal = this.#abort.signal;
+    this.covers = { channels, types: transport === 'eventsource' ? types : null };
+    this.over = new Promise((resolve) => { this.#tell = resolve; });
+    this.#run().catch((error) => this.end(error));
   }
 
-  start() {
-    this.parsed(async () => OPEN_WITH[this.transport](this));
+  get signal() { return this.#abort.signal; }
+
+  async #run() {
+    this.ticket = await ticketOf(this.settings, this.signal);
+    this.signal.throwIfAborted();
+    this.#expect(this.settings.timeouts.open);
+    await TRANSPORTS[this.transport](this);
   }
 
-  close() {
+  end(why) {
+    clearTimeout(this.#timer);
     this.#abort.abort();
+    this.#tell(asFailure(why));
   }
 
-  address(extra) {
-    return address(this.settings, this.covers.channels, { last_event_id: this.source.cursor,
-      throttle: this.settings.throttle, ...this.params, ...extra });
+  url(params) {
+    return address(this.settings, this.covers.channels, { last_event_id: this.source.cursor.id,
+      throttle: isStream(this.transport) ? this.settings.throttle : null, ticket: this.ticket, ...params });
   }
 
-  // Runs what reads from outside: whatever is wrong there ends this link.
-  parsed(fn) {
-    const fail = (error) => this.ended(error);
-    try {
-      Promise.resolve(fn()).catch(fail);
-    } catch (error) {
-      fail(error);
-    }
-  }
-
-  opened(id) { this.#hear(() => this.source.opened(this, id)); }
-  rows(rows) { this.#hear(() => this.source.rows(rows)); }
-  gap(gap) { this.#hear(() => this.source.gap(gap)); }
-  beat(id) { this.#hear((since) => this.source.beat(this, id, since)); }
-  dropped() { this.#hear(() => this.source.dropped(this)); }
-  ended(error) { this.#hear(() => this.source.ended(this, asFailure(error))); }
-
-  lines(lines) {
-    const rows = [];
-    const flush = () => rows.length && this.rows(rows.splice(0));
-    for (const line of lines) {
-      const item = line === '' ? null : JSON.parse(line);
-      if (item?.id !== undefined) {
-        rows.push(item);
-        continue;
-      }
-      flush();
-      if (item === null)
-        this.beat(null);
-      else if (item.gap)
-        this.gap(item.gap);
-      else if (item.last_event_id !== undefined)
-        this.opened(item.last_event_id);
-    }
-    flush();
-  }
-
-  page(page) {
-    this.answers++;
-    if (!this.open)
-      this.opened(page.last_event_id);
-    if (page.gap)
-      this.gap(page.gap);
-    this.rows(page.events);
-    this.beat(page.last_event_id);
-  }
-
-  #hear(fn) {
+  // What is wrong with a page ends the link.
+  hear(read) {
     if (this.signal.aborted)
       return;
-    const since = Date.now() - this.heardAt;
-    this.heardAt = Date.now();
-    fn(since);
+    try {
+      const page = checkPage(read());
+      if (!this.open && !isId(page.last_event_id))
+        throw new Failure('the stream does not begin as rowcast\'s do');
+      const since = Date.now() - this.heardAt;
+      this.heardAt = Date.now();
+      this.pages++;
+      this.source.heard(this, page, since);
+      if (!this.signal.aborted)
+        this.#expect(this.source.patience(this.transport));
+    } catch (error) {
+      this.end(error);
+    }
+  }
+
+  // The transport comes back by itself.
+  dropped() {
+    this.open = false;
+    this.source.dropped();
+  }
+
+  #expect(ms) {
+    clearTimeout(this.#timer);
+    this.patience = ms;
+    this.#timer = setTimeout(() => {
+      const failure = new Failure(this.pages > 0 ? 'the connection went silent' : `no answer in ${ms} ms by ${this.transport}`);
+      failure.late = this.pages === 0;
+      this.end(failure);
+    }, ms);
   }
 }
 
 // --- Source: a connection that lasts --------------------------------------------------------------
 
-// Keeps one Link going from a cursor: picks the transport, comes back after failures, watches for
-// silence. host.feed(part) gets what comes; host.want() says what to read; host.refused(failure)
-// returns true if it is worth another try at once.
+// Link after link from a cursor: picks the transport, comes back after failures. host.feed(part) gets
+// what comes; host.want() says what to read; host.refused() lets all tabs ask whether they may.
 class Source {
-  state = 'connecting';
-  #bad = new Set();       // transports that did not work here
+  #status = { state: 'connecting', error: null, delay: null };
+  #strikes = new Map();   // how often a transport did not do where another did; two, and it is left
   #failures = 0;
-  #oddities = 0;          // times that EventSource failed where JSON did not
-  #cuts = 0;              // times that a long poll's first request that waits was cut
   #upgrades = 0;
   #beatMs = 0;            // the server's heartbeat; 0: not known yet
-  #ticketRenewed = false;
   #link = null;
   #trial = null;          // beside a polling link, the stream that shall replace it
-  #timers = {};
+  #rest = new AbortController();   // ends the time between two links
   #stopped = false;
 
   constructor(host, cursor) {
     this.host = host;
     this.settings = host.settings;
-    this.cursor = cursor.id;
-    this.era = cursor.era;
-    this.#connect();
+    this.cursor = new Cursor(cursor.id, cursor.era);
   }
 
-  get transport() { return this.#link?.open ? this.#link.transport : null; }
   get covers() { return this.#link?.open ? this.#link.covers : null; }
+
+  async run() {
+    while (!this.#stopped) {
+      const link = this.#link ??= this.#start();
+      const failure = await link?.over;
+      if (link === null)
+        return;
+      if (link !== this.#link)
+        continue;         // the trial has taken its place
+      this.#trial?.end(AGAIN);
+      this.#link = this.#trial = null;
+      if (failure !== AGAIN && !this.#stopped)
+        await this.#recover(link, failure);
+    }
+  }
 
   stop() {
     this.#stopped = true;
-    this.#drop();
+    this.#link?.end(AGAIN);
+    this.#trial?.end(AGAIN);
+    this.#rest.abort();
   }
 
   // Perhaps more is wanted now. Rows of it may have passed unheard: start again from the cursor.
@@ -437,249 +474,144 @@ class Source {
   want() {
     if (this.covers === null || covers(this.covers, this.host.want()))
       return true;
-    this.#timer('retry', 20, () => this.#connect());
+    const link = this.#link;
+    setTimeout(() => link.end(AGAIN), 20);   // more may be wanted in this turn
     return false;
   }
 
   // Something happened that makes it likely that the connection is gone, or can be had now.
-  wake(sure = false) {
-    if (this.#stopped || (this.#link === null && !this.#timers.retry))
-      return;
+  wake(sure) {
     if (sure)
-      this.#bad.clear();
-    if (this.#link === null || sure || Date.now() - this.#link.heardAt > this.#silenceMs())
-      this.#connect();
+      this.#strikes.clear();
+    if (this.#link === null)
+      this.#rest.abort();
+    else if (sure || Date.now() - this.#link.heardAt > this.#link.patience)
+      this.#link.end(AGAIN);
   }
 
-  offline() {
-    this.#say('offline');
+  // The present state, for all tabs.
+  say(state, error = null, delay = null) {
+    const offline = state === 'retrying' && globalThis.navigator?.onLine === false;
+    this.#status = { state: offline ? 'offline' : state, error, delay };
+    this.tell();
+  }
+
+  tell() {
+    const { id, era } = this.cursor;
+    this.#feed({ era, from: id, to: id, rows: [], gap: null });
+  }
+
+  #feed(part) {
+    const transport = this.#link?.open ? this.#link.transport : null;
+    this.host.feed({ ...part, covers: this.covers, status: { ...this.#status, transport } });
   }
 
   // --- what links tell
 
-  opened(link, id) {
+  heard(link, page, since) {
+    // The server sends a heartbeat when nothing else was sent for an interval: that is how long it is.
+    if (page.beat)
+      this.#beatMs = Math.max(this.#beatMs, Math.min(since, 60000));
+    if (!link.open)
+      this.#opened(link);
+    this.#status = { state: isStream(link.transport) ? 'open' : 'fallback', error: null, delay: null };
+    const feed = this.cursor.feed(page);
+    this.#feed({ ...feed, ...this.cursor.take(feed) });
+  }
+
+  #opened(link) {
+    link.open = true;
     if (link === this.#trial) {
-      this.#link.close();
+      const polling = this.#link;
       this.#link = link;
       this.#trial = null;
-      this.#bad.delete(link.transport);
+      polling.end(AGAIN);
     }
-    link.open = true;
-    this.cursor ??= id;
-    this.#failures = this.#oddities = 0;
-    this.#ticketRenewed = false;
-    this.#timer('open');
-    this.#timer('upgrade');
-    if (isStream(link.transport))
+    this.#failures = 0;
+    if (isStream(link.transport)) {
       this.#upgrades = 0;
-    else
-      this.#planUpgrade();
-    this.#say(isStream(link.transport) ? 'open' : 'fallback');
-    this.#watch();
+      this.#strikes.delete(link.transport);
+    } else {
+      this.#upgrade(link);
+    }
     this.want();
   }
 
-  rows(rows) {
-    const fresh = rows.filter((row) => Number(row.id) > Number(this.cursor));
-    if (fresh.length > 0)
-      this.#feed({ rows: fresh, to: fresh.at(-1).id });
+  dropped() {
+    this.say('retrying');
   }
 
-  gap(gap) {
-    if (isReset(gap))
-      this.era++;
-    else if (Number(gap.resumed_at) <= Number(this.cursor))
-      return;
-    this.#feed({ gap, to: gap.resumed_at });
-  }
-
-  // A heartbeat, `since` milliseconds after whatever came before it. The server sends one when
-  // nothing else was sent for an interval, so that is the interval; never learn a short one fast.
-  beat(link, id, since) {
-    if (link.open && isStream(link.transport) && since > 100) {
-      this.#beatMs = Math.min(60000, since > this.#beatMs ? since : (this.#beatMs + since) / 2);
-      this.#watch();
-    }
-    const to = id !== null && Number(id) > Number(this.cursor) ? id : this.cursor;
-    this.#feed({ to });
-  }
-
-  dropped(link) {
-    link.open = false;
-    this.#say('retrying');
-  }
-
-  async ended(link, failure) {
-    if (link === this.#trial) {
-      this.#dropTrial();
-      return;
-    }
-    const wasOpen = link.open;
-    this.#drop();
-    if (link.transport === 'longpoll' && wasOpen) {
-      this.#cuts = link.answers === 1 ? this.#cuts + 1 : 0;
-      if (this.#cuts > 1)
-        this.#bad.add('longpoll');   // something between ends requests that wait
-    }
-    if (link.transport === 'eventsource' && !wasOpen)
-      failure = await this.#ask(link, failure);
-    if (!this.#stopped && this.#link === null)
-      this.#fail(failure);
-  }
-
-  // --- its own doings
-
-  // EventSource does not tell why it failed; a JSON request for the same does.
-  async #ask(link, failure) {
-    const abort = this.#timers.asking = new AbortController();
-    try {
-      await fetchPageSoon(this.settings, link.covers.channels,
-        { ...link.params, last_event_id: this.cursor }, abort.signal);
-      if (++this.#oddities > 1)
-        this.#bad.add('eventsource');
-      return failure;
-    } catch (error) {
-      return asFailure(error);
-    }
-  }
-
-  #fail(failure) {
-    if (failure.status === 401 && typeof this.settings.ticket === 'function' && !this.#ticketRenewed) {
-      this.#ticketRenewed = true;
-      this.#connect();
-      return;
-    }
-    if (failure.refused && this.host.refused(failure)) {
-      this.#connect();
-      return;
-    }
-    const { retry, retryMax, refused } = this.settings.timeouts;
-    const delay = failure.refused ? refused : backoff(++this.#failures, retry, retryMax);
-    this.#timer('retry', delay, () => this.#connect());
-    this.#say('retrying', failure.detail, Math.round(delay));
-  }
-
-  #usable() {
-    const all = this.host.want().types === null;
-    return this.settings.transports.filter((name) => (name === 'eventsource'
-      ? typeof EventSource === 'function' && !all : typeof fetch === 'function'));
-  }
-
-  async #connect() {
-    this.#drop();
-    const usable = this.#usable();
-    if (usable.every((name) => this.#bad.has(name)))
-      this.#bad.clear();
-    if (usable.length === 0) {
-      this.#say('retrying', new Failure('this browser has none of the transports', 0).detail);
-      return;
-    }
-    if (!['retrying', 'offline'].includes(this.state))
-      this.#say('connecting');
-    const link = await this.#open(usable.find((name) => !this.#bad.has(name)), (made) => { this.#link = made; });
-    // It may have failed at once, and another may be on its way.
-    if (link !== null && link === this.#link && !link.open)
-      this.#timer('open', this.settings.timeouts.open, () => this.#unanswered(link));
-  }
-
-  async #open(transport, keep) {
-    const link = new Link(this, transport, this.host.want(), {});
-    keep(link);
-    try {
-      const ticket = await this.settings.getTicket();
-      if (link.signal.aborted)
-        return null;
-      if (ticket !== null)
-        link.params.ticket = ticket;
-    } catch (error) {
-      link.ended(new Failure(`no ticket: ${error?.message ?? error}`));
-      return null;
-    }
-    link.start();
-    return link;
-  }
-
-  // Connected or not, no word has come: a proxy or a virus scanner holds it back, or the server is
-  // stuck. The next way down is tried at once; behind the last one it is the server.
-  #unanswered(link) {
-    this.#bad.add(link.transport);
-    const failure = new Failure(`no answer in ${this.settings.timeouts.open} ms by ${link.transport}`);
-    const more = this.#usable().some((name) => !this.#bad.has(name));
-    this.#drop();
-    if (more)
-      this.#connect();
-    else
-      this.#fail(failure);
-  }
-
-  #planUpgrade() {
-    const target = this.#usable().find(isStream);
-    if (target === undefined)
-      return;
-    const { upgrade, upgradeMax, open } = this.settings.timeouts;
-    this.#timer('upgrade', backoff(++this.#upgrades, upgrade, upgradeMax), async () => {
-      const trial = await this.#open(target, (made) => { this.#trial = made; });
-      if (trial !== null && trial === this.#trial)
-        this.#timer('upgrade', open, () => this.#dropTrial());
-    });
-  }
-
-  #dropTrial() {
-    this.#trial?.close();
-    this.#trial = null;
-    this.#planUpgrade();
-  }
-
-  // By the clock, as timers stand still while a laptop sleeps.
-  #watch() {
-    const link = this.#link;
-    const left = link.heardAt + this.#silenceMs() - Date.now();
-    this.#timer('silence', Math.max(left, 50), () => {
-      if (Date.now() - link.heardAt >= this.#silenceMs()) {
-        this.#say('retrying', new Failure('the connection went silent').detail);
-        this.#connect();
-      } else {
-        this.#watch();
-      }
-    });
-  }
-
-  #silenceMs() {
+  // How long a link may be silent.
+  patience(transport) {
     const { silence, wait, poll, request: limit } = this.settings.timeouts;
-    if (!isStream(this.#link?.transport))
+    if (!isStream(transport))
       return limit + Math.max(wait, poll);
     return this.#beatMs > 0 ? Math.max(2.5 * this.#beatMs, 1000) : silence;
   }
 
-  #feed(part) {
-    // Whatever the browser thinks of the network: it works.
-    const state = this.#link?.open ? (isStream(this.#link.transport) ? 'open' : 'fallback') : this.state;
-    if (state !== this.state)
-      this.#say(state);
-    const from = this.cursor;
-    this.cursor = part.to;
-    this.host.feed({ era: this.era, from, rows: [], gap: null, ...part });
+  // --- from link to link
+
+  #usable() {
+    const all = this.host.want().types === null;
+    return this.settings.transports.filter((name) => name !== 'eventsource' || (typeof EventSource === 'function' && !all));
   }
 
-  #say(state, error = null, delay = null) {
-    this.state = state === 'retrying' && globalThis.navigator?.onLine === false ? 'offline' : state;
-    this.error = error;
-    this.delay = delay;
-    this.host.feed({ era: this.era, from: this.cursor, to: this.cursor, rows: [], gap: null });
+  #good = (name) => (this.#strikes.get(name) ?? 0) < 2;
+
+  #start() {
+    const usable = this.#usable();
+    if (!usable.some(this.#good))
+      this.#strikes.clear();
+    if (usable.length === 0)
+      this.say('retrying', new Failure('this browser has none of the transports').detail);
+    else if (!['retrying', 'offline'].includes(this.#status.state))
+      this.say('connecting');
+    return usable.length === 0 || this.#stopped ? null : new Link(this, usable.find(this.#good));
   }
 
-  #drop() {
-    this.#link?.close();
-    this.#trial?.close();
-    this.#link = this.#trial = null;
-    this.#timers.asking?.abort();
-    for (const name of ['retry', 'open', 'silence', 'upgrade'])
-      this.#timer(name);
+  // Tries to stream, again and again, beside a link that polls.
+  async #upgrade(link) {
+    const { upgrade, upgradeMax } = this.settings.timeouts;
+    const target = this.#usable().find(isStream);
+    while (target !== undefined) {
+      await sleep(backoff(++this.#upgrades, upgrade, upgradeMax), link.signal);
+      if (link.signal.aborted)
+        return;
+      this.#trial = new Link(this, target);
+      await this.#trial.over;
+    }
   }
 
-  #timer(name, ms = null, fn = null) {
-    clearTimeout(this.#timers[name]);
-    this.#timers[name] = fn === null ? 0 : setTimeout(() => { this.#timers[name] = 0; fn(); }, ms);
+  // What a failed link teaches, and the time until the next.
+  async #recover(link, failure) {
+    const { signal } = this.#rest = new AbortController();
+    const why = failure.late ? null : await this.#why(link, failure, signal);
+    if (this.#stopped)
+      return;
+    const strikes = failure.late ? 2 : why === null ? 1 : 0;
+    this.#strikes.set(link.transport, strikes && strikes + (this.#strikes.get(link.transport) ?? 0));
+    // Connected or not, no word has come: a proxy or a virus scanner holds it back, or the server is
+    // stuck. The next way down is tried at once; behind the last one it is the server.
+    if (failure.late && this.#usable().some(this.#good))
+      return;
+    if (why?.status === 401 && link.open && typeof this.settings.ticket === 'function')
+      return;              // the ticket has expired while it was used
+    const { retry, retryMax } = this.settings.timeouts;
+    const delay = backoff(++this.#failures, retry, retryMax);
+    this.say('retrying', (why ?? failure).detail, Math.round(delay));
+    await sleep(delay, signal);
+    if (why?.refused && !this.#stopped)
+      this.host.refused();
+  }
+
+  // Why it failed; null: because of its transport.
+  async #why(link, failure, signal) {
+    if (link.transport === 'longpoll' && link.pages === 1)
+      return null;         // something between ends requests that wait
+    if (!isStream(link.transport) || link.open || link.ticket === undefined)
+      return failure;
+    // EventSource does not tell. A JSON request for the same does, and may do where a stream does not.
+    return fetchPageSoon(this.settings, link.url(), signal).then(() => null, asFailure);
   }
 }
 
@@ -688,15 +620,13 @@ class Source {
 // A Web Lock elects the leader, and goes to the next tab when the leader's is closed. A frozen tab
 // keeps its lock, so the others listen for signs of life on the channel, ask when they hear none,
 // and steal the lock when no answer comes. Answers are messages, which hidden tabs send at once;
-// their timers may run once a minute. host: lead(), stepDown(), heard(message), ask(), alone().
+// their timers may run once a minute. host: lead(), stepDown(), heard(message), ask().
 class Share {
   leading = false;
   #name;
   #channel = null;
   #lock = null;           // the AbortController of our request; also tells which one counts
   #release = null;
-  #heardAt = Date.now();
-  #askedAt = 0;
   #timer = 0;
 
   constructor(name, host) {
@@ -709,21 +639,23 @@ class Share {
   }
 
   join() {
-    this.#channel = new BroadcastChannel(this.#name);
+    try {
+      this.#channel = new BroadcastChannel(this.#name);
+    } catch {               // forbidden, as storage is
+      this.host.lead();
+      return;
+    }
     this.#channel.onmessage = ({ data }) => this.host.heard(data);
     this.#request(false);
-    this.#heardAt = 0;
-    this.#check();
+    this.look();
   }
 
   leave() {
-    this.#lock = (this.#lock?.abort(), null);
-    clearTimeout(this.#timer);
-    this.#release?.();
-    this.#release = null;
     this.leading = false;
-    this.#channel?.close();
-    this.#channel = null;
+    clearTimeout(this.#timer);
+    this.#lock = (this.#lock?.abort(), null);
+    this.#release = (this.#release?.(), null);
+    this.#channel = (this.#channel?.close(), null);
   }
 
   post(message) {
@@ -732,74 +664,64 @@ class Share {
 
   // The leader gave a sign of life.
   alive() {
-    this.#heardAt = Date.now();
-    this.#askedAt = 0;
+    this.#after('life', () => this.look());
   }
 
+  // Does anybody lead?
   look() {
-    if (this.#channel !== null)
-      this.#check();
+    if (this.leading || this.#channel === null)
+      return;
+    this.host.ask();
+    this.#after('answer', () => {
+      this.#request(true);
+      this.alive();
+    });
   }
 
-  #check() {
+  // Spread, so that one asks or steals, and the others hear of it.
+  #after(name, fn) {
     clearTimeout(this.#timer);
-    const { life, answer } = this.host.settings.timeouts;
-    const spread = 1 + Math.random() / 2;   // one asks or steals, the others hear of it
-    let next = life * spread;
-    if (!this.leading && Date.now() - this.#heardAt >= life) {
-      if (this.#askedAt === 0) {
-        this.#askedAt = Date.now();
-        this.host.ask();
-        next = answer * spread;
-      } else if (Date.now() - this.#askedAt >= answer) {
-        this.#askedAt = 0;
-        this.#heardAt = Date.now();
-        this.#request(true);
-      }
-    }
-    this.#timer = setTimeout(() => this.#check(), next);
+    this.#timer = setTimeout(fn, this.host.settings.timeouts[name] * (1 + Math.random() / 2));
   }
 
   #request(steal) {
-    const lock = new AbortController();
-    const before = this.#lock;
-    this.#lock = lock;
-    before?.abort();
-    const options = steal ? { steal: true } : { signal: lock.signal };
-    navigator.locks.request(this.#name, options, () => {
-      if (this.#lock !== lock)
+    this.#lock?.abort();
+    const lock = this.#lock = new AbortController();
+    const counts = () => this.#lock === lock;
+    navigator.locks.request(this.#name, steal ? { steal } : { signal: lock.signal }, () => {
+      if (!counts())
         return undefined;
       this.leading = true;
+      clearTimeout(this.#timer);
       const held = new Promise((release) => { this.#release = release; });
       this.host.lead();
       return held;
     }).catch(() => {
-      if (this.#lock !== lock)
+      if (!counts())
         return;
       if (this.leading) {           // stolen while this tab was frozen
         this.leading = false;
         this.#release = null;
-        this.alive();
         this.host.stepDown();
         this.#request(false);
-        this.host.ask();
-      } else {
+        this.look();
+      } else {                      // a browser that has locks and does not give them
         this.leave();
-        this.host.alone();          // a browser that has locks and does not give them
+        this.host.lead();
       }
     });
   }
 }
 
-// --- what a page sees ------------------------------------------------------------------------------
+// --- Rowcast: what a page sees ------------------------------------------------------------------------
 
 export class RowEvent extends MessageEvent {
   constructor(row, type = row.event) {
     super(type, { data: row.data, lastEventId: row.id });
     // For listeners of '*' the type is the row's all the same.
     Object.defineProperty(this, 'type', { value: row.event, enumerable: true });
-    this.channel = row.channel;
-    this.createdAt = row.created_at;
+    this.channel = row.channel ?? null;
+    this.createdAt = row.created_at ?? null;
   }
 
   json() {
@@ -808,70 +730,75 @@ export class RowEvent extends MessageEvent {
 }
 
 function settingsOf(url, options) {
+  const { ticket = null, share = true, throttle = null, transports = Object.keys(TRANSPORTS) } = options;
   const channels = options.channels === undefined ? [] : [].concat(options.channels);
   if (channels.some((one) => typeof one !== 'string' || one === '') || channels.length > CHANNELS_MAX)
     throw new TypeError(`channels: up to ${CHANNELS_MAX} strings that are not empty`);
-  const transports = options.transports ?? TRANSPORTS;
-  const unknown = transports.find((name) => !TRANSPORTS.includes(name));
+  const unknown = transports.find((name) => !Object.hasOwn(TRANSPORTS, name));
   if (unknown !== undefined || transports.length === 0)
-    throw new TypeError(`transports: ${unknown ?? 'an empty list'} is none of ${TRANSPORTS.join(', ')}`);
-  if (options.lastEventId !== undefined && !/^[0-9]+$/.test(options.lastEventId))
+    throw new TypeError(`transports: ${unknown ?? 'an empty list'} is none of ${Object.keys(TRANSPORTS).join(', ')}`);
+  if (options.lastEventId !== undefined && !isId(String(options.lastEventId)))
     throw new TypeError('lastEventId: not a decimal number');
   if (options.since !== undefined && options.last !== undefined)
     throw new TypeError('since and last exclude each other');
-  const { ticket = null, share = true } = options;
+  if (ticket !== null && typeof ticket !== 'string' && typeof ticket !== 'function')
+    throw new TypeError('ticket: neither a string nor a function');
   return {
     url: new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href,
     channels: [...new Set(channels)].sort(),
     transports,
     ticket,
-    getTicket: async () => (typeof ticket === 'function' ? await ticket() : ticket),
     // A function's tickets cannot be compared: such tabs share only under a name they agree on.
     share: typeof ticket === 'function' && share === true ? false : share,
     withCredentials: Boolean(options.withCredentials),
-    throttle: options.throttle ?? null,
+    throttle,
     timeouts: { ...TIMEOUTS, ...options.timeouts },
   };
 }
 
-function defaultStorage() {
+function storageOf({ storage }) {
   try {
-    return globalThis.sessionStorage ?? null;
+    return storage === undefined ? globalThis.sessionStorage : storage;
   } catch {
     return null;   // the browser forbids it
   }
 }
 
 export class Rowcast extends EventTarget {
+  static #keys = new Set();     // in storage: each object in a page has its own
   #settings;
   #id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
   #types = new Set(['message']);
-  #cursor;
-  #first;                  // where a first connection starts: { since } or { last }, once
+  #matchers;                    // of the channels
+  #cursor;                      // what has come to this tab,
+  #delivered;                   // and up to where the listeners have had it
   #storage;
-  #storageKey;
+  #key;
+  #first;                       // where a first connection starts: { since, last }
   #share = null;
-  #source = null;
-  #wants = new Map();      // leading: what each other tab wants
-  #leader = null;          // following: who leads
-  #checked = false;        // the server has said that this tab may read its channels
-  #queue = null;           // feeds that wait while what was missed is being fetched; null: live
-  #catching = new AbortController();
-  #alarm = new AbortController();   // ends a pause between two attempts
+  #source = null;               // leading
+  #wants = new Map();           // leading: what each other tab wants
+  #leader = null;               // following: who leads
+  #queue = null;                // feeds that wait while what was missed is being fetched; null: live
   #active = false;
-  #status = { state: 'connecting', transport: null, error: null, delay: null };
+  #catching = new AbortController();
+  #alarm = new AbortController();    // ends pauses
+  #closed = new AbortController();
+  #status = { state: 'connecting', error: null, delay: null, transport: null };
   #handlers = {};
-  #listening = [];
 
   constructor(url, options = {}) {
     super();
-    this.#settings = settingsOf(url, options);
-    const { url: href, channels, share } = this.#settings;
-    this.#storage = options.storage === undefined ? defaultStorage() : options.storage;
-    this.#storageKey = `rowcast:${JSON.stringify([href, channels, typeof share === 'string' ? share : ''])}`;
-    this.#cursor = new Cursor(options.lastEventId === undefined ? this.#load() : String(options.lastEventId));
-    this.#first = options.since === undefined && options.last === undefined ? null
-      : { since: options.since, last: options.last };
+    const { url: href, channels, share } = this.#settings = settingsOf(url, options);
+    this.#matchers = channels.map(glob);
+    this.#storage = storageOf(options);
+    const key = JSON.stringify([href, channels, typeof share === 'string' ? share : '']);
+    for (let n = 1; Rowcast.#keys.has(this.#key = `rowcast:${key}#${n}`); n++)
+      ;
+    Rowcast.#keys.add(this.#key);
+    this.#delivered = options.lastEventId === undefined ? this.#load() : String(options.lastEventId);
+    this.#cursor = new Cursor(this.#delivered);
+    this.#first = { since: options.since, last: options.last };
     this.#hearBrowser();
     // A moment later, so that the listeners that come next count from the start.
     queueMicrotask(() => this.#resume());
@@ -879,7 +806,7 @@ export class Rowcast extends EventTarget {
 
   get state() { return this.#status.state; }
   get transport() { return this.#status.transport; }
-  get lastEventId() { return this.#cursor.id ?? ''; }
+  get lastEventId() { return this.#delivered ?? ''; }
   get onstate() { return this.#handlers['rowcast:state'] ?? null; }
   set onstate(fn) { this.#handle('rowcast:state', fn); }
   get ongap() { return this.#handlers['rowcast:gap'] ?? null; }
@@ -893,28 +820,28 @@ export class Rowcast extends EventTarget {
 
   addEventListener(type, ...rest) {
     super.addEventListener(type, ...rest);
-    if (this.#types.has(type) || String(type).startsWith('rowcast:'))
+    if (this.#types.has(String(type)) || String(type).startsWith('rowcast:'))
       return;
     this.#types.add(String(type));
-    if (this.#active)
-      this.#wantMore();
+    if (this.#source)
+      this.#source.want();
+    else
+      this.#ask();
   }
 
   close() {
     this.#suspend();
-    for (const [target, type, fn] of this.#listening.splice(0))
-      target.removeEventListener(type, fn);
-    this.#setStatus({ state: 'closed', transport: null, error: null, delay: null });
+    this.#closed.abort();
+    Rowcast.#keys.delete(this.#key);
+    this.#setStatus({ state: 'closed', error: null, delay: null, transport: null });
   }
 
-  // --- for the listeners
+  // --- for the listeners: each may close this Rowcast at any time; #active tells
 
   #handle(type, fn) {
-    if (this.#handlers[type])
-      this.removeEventListener(type, this.#handlers[type]);
+    this.removeEventListener(type, this.#handlers[type] ?? null);
     this.#handlers[type] = typeof fn === 'function' ? fn : null;
-    if (this.#handlers[type])
-      this.addEventListener(type, fn);
+    this.addEventListener(type, this.#handlers[type]);
   }
 
   #setStatus(status) {
@@ -924,33 +851,35 @@ export class Rowcast extends EventTarget {
     this.dispatchEvent(new CustomEvent('rowcast:state', { detail: status }));
   }
 
-  #isMine(row) {
-    const { channels } = this.#settings;
-    return channels.length === 0 || (row.channel !== null && channels.some((one) => glob(one, row.channel)));
-  }
-
   // What a cursor says is new.
   #deliver({ rows, gap }) {
     if (gap) {
+      this.#delivered = gap.resumed_at;
       this.dispatchEvent(Object.assign(new MessageEvent('rowcast:gap',
         { data: JSON.stringify(gap), lastEventId: gap.resumed_at }), { detail: gap }));
     }
-    for (const row of rows) {
+    for (const row of rows.filter((one) => this.#isMine(one))) {
       if (!this.#active)
-        return;   // a listener has closed it
+        break;
+      this.#delivered = row.id;
       this.dispatchEvent(new RowEvent(row));
       if (row.event !== '*')
         this.dispatchEvent(new RowEvent(row, '*'));
     }
+    if (this.#active)
+      this.#delivered = this.#cursor.id;
     this.#save();
   }
 
-  // --- the last id, over a reload
+  #isMine({ channel, event }) {
+    return (this.#matchers.length === 0 || this.#matchers.some((one) => typeof channel === 'string' && one.test(channel)))
+      && (event === 'rowcast:too-large' || !event.startsWith('rowcast:'));
+  }
 
   #load() {
     try {
-      const id = this.#storage?.getItem(this.#storageKey) ?? '';
-      return /^[0-9]{1,16}$/.test(id) ? id : null;
+      const id = this.#storage?.getItem(this.#key);
+      return isId(id) ? id : null;
     } catch {
       return null;
     }
@@ -958,7 +887,7 @@ export class Rowcast extends EventTarget {
 
   #save() {
     try {
-      this.#storage?.setItem(this.#storageKey, this.#cursor.id);
+      this.#storage?.setItem(this.#key, this.#delivered);
     } catch {
       // Full, or forbidden: then a reload starts with what is new.
     }
@@ -967,18 +896,15 @@ export class Rowcast extends EventTarget {
   // --- coming and going
 
   #hearBrowser() {
-    const hear = (target, type, fn) => {
-      target?.addEventListener?.(type, fn);
-      this.#listening.push([target ?? globalThis, type, fn]);
-    };
     const { window, document } = globalThis;
+    const hear = (target, type, fn) => target?.addEventListener(type, fn, { signal: this.#closed.signal });
     const wake = (sure) => {
-      this.#alarm.abort();
+      this.#wake();
       this.#source?.wake(sure);
       this.#share?.look();
     };
     hear(window, 'online', () => wake(true));
-    hear(window, 'offline', () => this.#source?.offline());
+    hear(window, 'offline', () => this.#source?.say('offline'));
     hear(document, 'visibilitychange', () => document.visibilityState === 'visible' && wake(false));
     // A page that is put aside (back/forward cache, frozen) lets go of everything, so that another
     // tab leads at once and the browser may keep the page.
@@ -992,22 +918,29 @@ export class Rowcast extends EventTarget {
     this.#active = false;
     this.#share?.post({ kind: 'bye', tab: this.#id });
     this.#stepDown();
-    this.#share?.leave();
-    this.#share = null;
+    this.#share = (this.#share?.leave(), null);
     this.#catching.abort();
-    this.#alarm.abort();
     this.#queue = null;
+    this.#wake();
   }
 
   #resume() {
     if (this.#active || this.#status.state === 'closed')
       return;
     this.#active = true;
-    this.#setStatus({ state: 'connecting', transport: null, error: null, delay: null });
-    if (this.#cursor.id === null && this.#first !== null)
-      this.#catchUp(null, () => this.#join());
-    else
-      this.#join();
+    this.#setStatus({ state: 'connecting', error: null, delay: null, transport: null });
+    if (this.#active)
+      this.#catchUp();
+  }
+
+  #restart() {
+    this.#suspend();
+    this.#resume();
+  }
+
+  #wake() {
+    this.#alarm.abort();
+    this.#alarm = new AbortController();
   }
 
   #join() {
@@ -1016,152 +949,94 @@ export class Rowcast extends EventTarget {
       this.#lead();
       return;
     }
-    const name = `rowcast:${JSON.stringify([url, withCredentials, throttle, transports,
-      typeof ticket === 'string' ? ticket : null, share])}`;
-    this.#share = new Share(name, this.#host());
-    try {
-      this.#share.join();
-    } catch {
-      this.#alone();
-    }
+    const name = JSON.stringify([TALK, url, withCredentials, throttle, ticket, transports, share]);
+    this.#share = new Share(`rowcast:${name}`, this.#host());
+    this.#share.join();
   }
-
-  // --- leading
 
   // What Source and Share call.
   #host() {
     return {
       settings: this.#settings,
-      want: () => union([this.#mine(), ...this.#wants.values()]),
+      want: () => union([this.#want(), ...this.#wants.values()]),
       feed: (part) => this.#feed(part),
-      refused: (failure) => this.#refused(failure),
+      refused: () => this.#refused(),
       lead: () => this.#lead(),
-      alone: () => this.#alone(),
       stepDown: () => this.#stepDown(),
       ask: () => this.#ask(),
       heard: (message) => this.#heard(message),
     };
   }
 
+  // --- leading
+
   #lead() {
-    this.#leader = this.#id;
     this.#wants.clear();
     this.#source = new Source(this.#host(), this.#cursor);
-  }
-
-  #alone() {
-    this.#share?.leave();
-    this.#share = null;
-    this.#lead();
+    this.#source.run();
   }
 
   #stepDown() {
     this.#source?.stop();
-    this.#source = null;
-    this.#leader = null;
+    this.#source = this.#leader = null;
   }
 
   #feed(part) {
-    const source = this.#source;
     const feed = { kind: 'feed', lead: this.#id, ...part };
-    // While Source's constructor runs there is no source yet: it is connecting.
-    feed.status = { state: source?.state ?? 'connecting', transport: source?.transport ?? null,
-      error: source?.error ?? null, delay: source?.delay ?? null };
-    feed.covers = source?.covers ?? null;
     this.#share?.post(feed);
     this.#receive(feed);
   }
 
-  // The server refuses what is asked for together. Perhaps another tab's channel is to blame: all
-  // others check theirs by themselves, and this one goes on with its own.
-  #refused(failure) {
-    if (this.#wants.size > 0) {
-      this.#wants.clear();
-      this.#share.post({ kind: 'recheck' });
-      return true;
-    }
-    if (this.#share !== null) {
-      queueMicrotask(() => this.#standAside(failure));
-    }
-    return false;
+  // The server refuses what is asked for together. Whoever may not read is told when it asks for itself.
+  #refused() {
+    this.#share?.post({ kind: 'recheck' });
+    this.#restart();
   }
 
-  // This tab may not read: another one may, so it does not keep the lock.
-  async #standAside(failure) {
-    if (!this.#active)
-      return;
-    const delay = this.#settings.timeouts.refused;
-    this.#stepDown();
-    this.#share?.leave();
-    this.#share = null;
-    this.#setStatus({ state: 'retrying', transport: null, error: failure.detail, delay });
-    await this.#pause(delay);
-    if (this.#active && this.#share === null)
-      this.#join();
-  }
+  // --- messages of other tabs
 
-  #pause(ms) {
-    this.#alarm = new AbortController();
-    return sleep(ms, this.#alarm.signal);
-  }
-
-  // --- following
-
-  #mine() {
+  #want() {
     const { channels, transports } = this.#settings;
     const all = this.#types.has('*') && transports.some((name) => name !== 'eventsource');
     return { channels, types: all ? null : [...this.#types] };
   }
 
-  // A listener for another type has come.
-  #wantMore() {
-    if (this.#source)
-      this.#source.want();
-    else if (this.#share && this.#checked)
-      this.#ask();
-  }
-
+  // For a sign of life, and for what this tab wants.
   #ask() {
-    this.#share?.post({ kind: 'hello', tab: this.#id, era: this.#cursor.era,
-      want: this.#checked ? this.#mine() : null });
+    this.#share?.post({ kind: 'hello', tab: this.#id, era: this.#cursor.era, want: this.#want() });
   }
 
   #heard(message) {
-    if (this.#source !== null)
-      this.#heardLeading(message);
-    else if (message.kind === 'feed')
-      this.#heardFollowing(message);
-    else if (message.kind === 'recheck')
-      this.#checked = false;
-  }
-
-  #heardLeading({ kind, tab, want, era }) {
-    if (kind === 'bye')
+    const { kind, tab } = message;
+    if (kind === 'recheck')
+      this.#restart();
+    else if (kind === 'bye')
       this.#wants.delete(tab);
-    if (kind !== 'hello')
-      return;
-    this.#source.era = Math.max(this.#source.era, era);
-    if (want !== null)
-      this.#wants.set(tab, want);
-    if (this.#source.want())
-      this.#feed({ era: this.#source.era, from: this.#source.cursor, to: this.#source.cursor, rows: [], gap: null });
+    else if (kind === 'hello' && this.#source)
+      this.#serve(message);
+    else if (kind === 'feed' && !this.#source)
+      this.#follow(message);
   }
 
-  #heardFollowing(feed) {
+  #serve({ tab, want, era }) {
+    const { cursor } = this.#source;
+    cursor.era = Math.max(cursor.era, era);
+    this.#wants.set(tab, want);
+    if (this.#source.want())
+      this.#source.tell();
+  }
+
+  #follow(feed) {
     this.#share.alive();
     const isNew = feed.lead !== this.#leader;
     this.#leader = feed.lead;
-    if (feed.covers !== null && covers(feed.covers, this.#mine())) {
-      this.#checked = true;
+    if (feed.covers !== null && covers(feed.covers, this.#want())) {
       this.#receive(feed);
       return;
     }
-    if (this.#queue === null && feed.covers === null)
-      this.#setStatus({ ...feed.status, transport: null });
+    this.#setStatus({ ...feed.status, state: feed.covers === null ? feed.status.state : 'connecting', transport: null });
     if (isNew)
       this.#ask();
-    if (feed.covers !== null && !this.#checked && this.#queue === null)
-      this.#catchUp(null, () => { this.#checked = true; this.#ask(); });
   }
 
   // --- taking feeds in
@@ -1173,78 +1048,66 @@ export class Rowcast extends EventTarget {
       return;
     }
     this.#setStatus(feed.status);
-    if (feed.from === null || !this.#active)
+    if (!this.#active)
       return;
     // What EventSource says of a row that is too large does not name its channel; JSON does.
-    const unclear = feed.rows.some((row) => row.event === 'rowcast:too-large' && row.channel === null)
-      && this.#settings.channels.length > 0 && (this.#source === null || this.#wants.size > 0)
+    const unclear = this.#matchers.length > 0 && feed.rows.some((row) => row.channel === undefined)
       && Number(feed.to) > Number(this.#cursor.id);
     const taken = unclear ? { missed: 'rows' } : this.#cursor.take(feed);
     if (taken.missed === 'nothing')
-      this.#ask();                 // tells the leader of the newer era
+      this.#ask();                // tells the leader of the newer era
     else if (taken.missed)
-      this.#catchUp(unclear ? { ...feed, from: feed.to } : feed, () => {});
+      this.#catchUp(unclear ? { ...feed, from: feed.to } : feed);
     else
-      this.#deliver({ gap: taken.gap, rows: taken.rows.filter((row) => row.channel === null || this.#isMine(row)) });
+      this.#deliver(taken);
   }
 
   // Asks the server for what lies between the cursor and a feed (null: and now), page by page, while
-  // feeds wait in the queue. Then `then`, and they are taken.
-  async #catchUp(feed, then) {
+  // feeds wait in the queue. Then they are taken.
+  async #catchUp(feed = null) {
     this.#queue = feed === null ? [] : [feed];
-    this.#catching.abort();
     const { signal } = this.#catching = new AbortController();
-    for (let failures = 0; ;) {
+    for (let failures = 0, done = false; !done; ) {
       try {
         await this.#pages(feed, signal);
-        break;
+        done = true;
       } catch (error) {
-        if (signal.aborted)
-          return;
-        const failure = asFailure(error);
-        const { retry, retryMax, refused } = this.#settings.timeouts;
-        const delay = failure.refused ? refused : backoff(++failures, retry, retryMax);
-        this.#setStatus({ state: 'retrying', transport: null, error: failure.detail, delay: Math.round(delay) });
-        await this.#pause(delay);
+        const { refused, detail } = asFailure(error);
+        const { retry, retryMax, refused: long } = this.#settings.timeouts;
+        const delay = refused ? long : backoff(++failures, retry, retryMax);
+        if (!signal.aborted)
+          this.#setStatus({ state: 'retrying', error: detail, delay: Math.round(delay), transport: null });
+        if (!signal.aborted)
+          await sleep(delay, this.#alarm.signal);
       }
       if (signal.aborted)
         return;
     }
     const queue = this.#queue;
     this.#queue = null;
-    then();
-    for (const [n, waiting] of queue.entries()) {
-      this.#receive(waiting);
-      if (this.#queue !== null) {   // another catch-up has begun
-        this.#queue.push(...queue.slice(n + 1));
-        return;
-      }
-    }
+    if (this.#share === null && this.#source === null)
+      this.#join();
+    queue.forEach((waiting) => this.#receive(waiting));   // into the next queue, if one begins
   }
 
   async #pages(feed, signal) {
     const cursor = this.#cursor;
-    let reset = false;
-    for (;;) {
-      const start = cursor.id === null ? this.#first : { last_event_id: cursor.id };
-      const page = await fetchPageSoon(this.#settings, this.#settings.channels,
-        { ...start, ticket: await this.#settings.getTicket() }, signal);
-      if (signal.aborted)
-        return;
-      const part = { era: cursor.era, from: cursor.id ?? '0', rows: [], gap: null };
-      if (page.gap) {
-        reset ||= isReset(page.gap);
-        this.#deliver(cursor.take({ ...part, gap: page.gap, to: page.gap.resumed_at }));
-      }
-      this.#deliver(cursor.take({ ...part, from: cursor.id ?? '0', rows: page.events, to: page.last_event_id }));
-      if (page.events.length === 0 || (feed !== null && Number(cursor.id) >= Number(feed.from)))
+    const { era } = cursor;
+    for (let page = null; page?.events.length !== 0; ) {
+      if (page !== null && feed !== null && Number(cursor.id) >= Number(feed.from))
         break;
+      const start = cursor.id === null ? this.#first : { last_event_id: cursor.id };
+      const params = { ...start, ticket: await ticketOf(this.#settings, signal) };
+      page = await fetchPageSoon(this.#settings, address(this.#settings, this.#settings.channels, params), signal);
+      signal.throwIfAborted();
+      this.#deliver(cursor.take(cursor.feed(page)));
+      signal.throwIfAborted();     // a listener may have closed
     }
     if (feed === null)
       return;
-    cursor.era = Math.max(cursor.era, feed.era);
-    if (!reset && Number(cursor.id) < Number(feed.from))
+    if (era === cursor.era && Number(cursor.id) < Number(feed.from))
       cursor.id = feed.from;
+    cursor.era = Math.max(cursor.era, feed.era);
   }
 }
 

@@ -101,7 +101,7 @@ async function hangChromium(page, site, latch) {
 // nothing else that blocks can be ended from outside.
 async function hangFirefox(page) {
   const asleep = page.evaluate(() => {
-    const end = Date.now() + 6000;
+    const end = Date.now() + 3500;
     while (Date.now() < end)
       ;
   });

@@ -1,0 +1,131 @@
+// rowcast-tickets.test.mjs - rowcast.js with signed tickets: each transport, as they expire; by
+// function, string and cookie.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import fs from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { after, test } from 'node:test';
+import { ROWCAST, until } from './harness.mjs';
+import { lastCase, stage } from './rowcast-cases.mjs';
+
+const dir = fs.mkdtempSync(path.join(os.tmpdir(), 'rowcast-key-'));
+const key = path.join(dir, 'key');
+fs.writeFileSync(key, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 });
+after(() => fs.rmSync(dir, { recursive: true }));
+
+const it = stage('chromium', 'lighttpd', '--ticket-key-file', key, '--require-ticket');
+
+const sign = (...args) => execFileSync(ROWCAST, ['ticket', '--key-file', key, ...args], { encoding: 'utf8' }).trim();
+// What the page's function gets, the next time that it asks.
+const offer = (text) => fs.writeFileSync(path.join(it.site.pages, 'ticket.txt'), text);
+const asked = (page) => page.evaluate(() => window.asked);
+const openWithFunction = (options) => it.open(options, ['message'], { prelude: { ticket: '/ticket.txt' } });
+const inCookie = (page, ticket) => page.evaluate((value) => { document.cookie = `rowcast_ticket=${value}`; }, ticket);
+const errors = (page) => page.evaluate(() => window.states.map((state) => state.error).filter(Boolean));
+
+// Rows for ann only: they show that the ticket has reached the server.
+const insertForAnn = (first, last) => it.site.sql(`WITH RECURSIVE n(i) AS (SELECT ${first} UNION ALL SELECT i + 1 FROM n
+  WHERE i < ${last}) INSERT INTO notification(channel, recipient, data) SELECT '${it.channel}', 'ann', 'number ' || i FROM n;`);
+
+test('tickets: when one expires the function is asked again, by each transport; nothing is missed or doubled', async () => {
+  offer(sign('--sub', 'ann', '--expires', '3s'));
+  for (const transport of ['eventsource', 'fetch', 'longpoll', 'poll'])
+    await openWithFunction({ transports: [transport], share: transport, since: 'all' });
+  for (const page of it.pages)
+    await it.state(page, 'open', 'fallback');
+  const before = await Promise.all(it.pages.map(asked));
+  offer(sign('--sub', 'ann'));
+  insertForAnn(1, 5);
+  await it.complete(it.pages);
+  for (const [n, page] of it.pages.entries())
+    await until('the function is asked again', async () => await asked(page) > before[n]);
+  insertForAnn(6, 9);
+  await it.complete(it.pages);
+  for (const page of it.pages) {
+    await it.state(page, 'open', 'fallback');
+    assert.deepEqual((await errors(page)).filter((error) => error.refused), []);
+  }
+});
+
+test('tickets: tabs with a function share under a name; the next leader asks its own', async () => {
+  offer(sign('--sub', 'ann'));
+  for (let n = 0; n < 3; n++)
+    await openWithFunction({ share: 'ann' });
+  for (const page of it.pages)
+    await it.state(page, 'open');
+  await it.streams(1);
+  insertForAnn(1, 5);
+  await it.complete(it.pages);
+  const leader = await it.leader(it.pages);
+  await leader.close();
+  it.pages.splice(it.pages.indexOf(leader), 1);
+  insertForAnn(6, 9);
+  await it.complete(it.pages);
+  // Without a name a function's tabs share nothing.
+  await it.state(await openWithFunction(), 'open');
+  await it.streams(2);
+});
+
+test('tickets: a function that throws, hangs or gives nothing is told, and asked again', async () => {
+  const page = await it.open({ storage: null }, ['message'], { prelude: { listen: '' } });
+  await page.evaluate(([channels, timeouts]) => {
+    const calls = [
+      () => { throw new Error('no session'); },
+      () => Promise.reject(new Error('not yet')),
+      () => new Promise(() => {}),
+      () => undefined,
+    ];
+    const ticket = () => (calls.length > 0 ? calls.shift()() : fetch('/ticket.txt').then((answer) => answer.text()));
+    window.listen({ channels, timeouts, ticket });
+  }, [[it.channel], { retry: 50, retryMax: 50, request: 1000 }]);
+  await it.state(page, 'open');
+  const texts = (await errors(page)).map((error) => error.message);
+  assert.deepEqual(texts, ['no ticket: no session', 'no ticket: not yet', 'no ticket: ticket: no answer in 1000 ms',
+    'no ticket: the function gave undefined, not a string']);
+  insertForAnn(1, 3);
+  await it.complete([page]);
+});
+
+test('tickets: tabs share with the same string only; one that expires is a refusal, told as such', async () => {
+  const [one, two] = [sign('--sub', 'ann', '--expires', '4s'), sign('--sub', 'ann')];
+  const brief = await Promise.all([it.opened({ ticket: one }), it.opened({ ticket: one })]);
+  const long = await it.opened({ ticket: two });
+  await it.streams(2);
+  insertForAnn(1, 3);
+  await it.complete(it.pages);
+  for (const page of brief) {
+    await until('it is refused', async () => (await errors(page)).at(-1)?.refused);
+    const error = (await errors(page)).at(-1);
+    assert.equal(error.status, 401);
+    assert.match(error.message, /expired/);
+  }
+  await it.complete([long]);
+  await it.streams(1);
+});
+
+test('tickets: in a cookie, with one stream for all tabs; renewed in time nobody notices, else 401', async () => {
+  const blank = await it.context.newPage(`${it.site.url}/blank.html`);
+  await inCookie(blank, sign('--sub', 'ann', '--expires', '3s'));
+  const pages = await Promise.all([it.opened({ share: 'ann' }), it.opened({ share: 'ann' })]);
+  insertForAnn(1, 3);
+  await it.complete(pages);
+  await inCookie(blank, sign('--sub', 'ann', '--expires', '6s'));
+  await until('the first stream has ended', async () => (await Promise.all(pages.map((page) => page.evaluate(
+    () => window.states.some((state) => state.state === 'retrying'))))).every(Boolean));
+  insertForAnn(4, 9);
+  await it.complete(pages);
+  await it.streams(1);
+  for (const page of pages)
+    await until('401 is told', async () => (await errors(page)).some((error) => error.refused && error.status === 401));
+  insertForAnn(10, 12);
+  // A person logs in anew and comes back to the tab.
+  await inCookie(blank, sign('--sub', 'ann'));
+  for (const page of pages)
+    await page.evaluate(() => document.dispatchEvent(new Event('visibilitychange')));
+  await it.complete(pages);
+  await it.streams(1);
+});
+
+lastCase('tickets', it);
