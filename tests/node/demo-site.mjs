@@ -20,7 +20,8 @@ export class DemoSite extends Site {
   }
 
   writeLighttpdConf() {
-    const conf = super.writeLighttpdConf();
+    const command = super.writeLighttpdConf();
+    const conf = command.at(-1);
     fs.writeFileSync(conf, `server.modules += ( "mod_auth", "mod_authn_file" )
 auth.backend = "plain"
 auth.backend.plain.userfile = "${this.dir}/users"
@@ -32,7 +33,7 @@ $HTTP["url"] =~ "^/private/events(?:/|$)" {
   server.stream-response-body = 2
 }
 `);
-    return conf;
+    return command;
   }
 }
 

@@ -17,8 +17,8 @@ if (window.Notification) {
   };
 }
 
-window.begin = async (options = {}, channels = ['a']) => {
-  window.rows = new Rowcast('/events', { channels, timeouts: { retry: 200, retryMax: 400 } });
+window.begin = async (options = {}, reading = {}) => {
+  window.rows = new Rowcast('/events', { channels: ['a'], timeouts: { retry: 200, retryMax: 400 }, ...reading });
   window.heard = [];
   window.rows.on('alert', (event) => window.heard.push(event.lastEventId));
   window.alerts = new Alerts(window.rows, { toasts: document.getElementById('toasts'), ...options });
