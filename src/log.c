@@ -11,6 +11,8 @@
 
 #include "logto.h"
 
+_Static_assert(LOG_LINE_MAX == LOGTO_LINE_MAX, "log.h and logto.h agree");
+
 #define ESCAPE_LEN 4 /* \x1f */
 
 /* In place of a ticket. */

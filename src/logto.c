@@ -1,4 +1,4 @@
-/* logto.c - syslog(3) and the journal's own protocol, through libsystemd. */
+/* logto.c - syslog(3), and whether there is a journal. */
 #include "config.h"
 
 #include "logto.h"
@@ -6,10 +6,6 @@
 #include <syslog.h>
 #include <time.h>
 #include <unistd.h>
-
-#ifdef HAVE_SYSTEMD
-#include <systemd/sd-journal.h>
-#endif
 
 #define JOURNAL_SOCKET "/run/systemd/journal/socket" /* systemd's native protocol */
 
@@ -47,19 +43,4 @@ bool
 logto_finds_journal(void)
 {
     return logto_has_journal() && access(JOURNAL_SOCKET, F_OK) == 0;
-}
-
-int
-logto_journal(int priority, const char *line)
-{
-#ifdef HAVE_SYSTEMD
-    return sd_journal_send("MESSAGE=%s", line, "PRIORITY=%i", priority,
-                           "SYSLOG_IDENTIFIER=rowcast", NULL) < 0
-               ? -1
-               : 0;
-#else
-    (void)priority;
-    (void)line;
-    return -1;
-#endif
 }

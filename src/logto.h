@@ -4,6 +4,11 @@
 #define ROWCAST_LOGTO_H
 
 #include <stdbool.h>
+#include <stddef.h>
+
+/* Of one line; the longest, "close", has 11. */
+#define LOGTO_FIELDS_MAX 16
+#define LOGTO_LINE_MAX 1024 /* LOG_LINE_MAX */
 
 /* The syslog(3) priority for an enum log_level. */
 int logto_priority(int level);
@@ -14,7 +19,21 @@ void logto_syslog(int priority, const char *line);
 
 bool logto_has_journal(void);   /* this build can write to the journal */
 bool logto_finds_journal(void); /* and there is one: libsystemd says nothing if not */
-/* Returns 0, or -1 when the journal does not take it. */
+/* With MESSAGE, PRIORITY and SYSLOG_IDENTIFIER, and ROWCAST_KEY for each field of the line. Returns 0,
+ * or -1 when the journal does not take it. */
 int logto_journal(int priority, const char *line);
+
+/* Parts of the line. */
+struct logto_field {
+    const char *key;
+    size_t key_len;
+    const char *value; /* without the quotes, else as in the line: escaped */
+    size_t value_len;
+};
+
+/* The pairs key=value that follow the line's first words, of lower-case letters, without a gap.
+ * What comes after them is prose, perhaps somebody else's, and is no field whatever it looks like.
+ * Returns how many there are, at most LOGTO_FIELDS_MAX. */
+size_t logto_fields(const char *line, struct logto_field fields[LOGTO_FIELDS_MAX]);
 
 #endif

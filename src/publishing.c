@@ -114,12 +114,13 @@ note_result(struct publishing *publishing, const struct pending *pending)
     const struct log *log = publishing->config.log;
     char user[64];
     char address[64];
+    char why[ERROR_TEXT_MAX];
     log_quote(user, sizeof user, pending->request.filter.user);
     log_quote(address, sizeof address, pending->request.address);
     if (job->result != PUBLISHER_DONE) {
         log_line(log, job->result == PUBLISHER_FAILED ? LOG_ERROR : LOG_WARN,
-                 "publish failed user=%s address=%s rows=%zu: %s", user, address,
-                 job->rows.count, job->error.text);
+                 "publish failed user=%s address=%s rows=%zu why=%s", user, address,
+                 job->rows.count, log_quote(why, sizeof why, job->error.text));
         return;
     }
     publishing->config.counters->publishes++;

@@ -108,6 +108,15 @@ start_demo() {
 	[[ -f $T/kept/demo.db ]]
 }
 
+@test "demo: writes nothing outside of its folder, the log of rowcast neither" {
+	start_demo --dir "$T/kept" --port "$(free_port)"
+	listen a "${BASE}events"
+	wait_for grep -q 'open stream=1 ' "$T/kept/rowcast.log"
+	run grep -E '"/(var|run|etc)/' <(grep -v "$T/kept" "$T/kept/rowcast.conf")
+	assert_output ''
+	end_group TERM "$DEMO"
+}
+
 @test "demo: wrong usage is 2" {
 	run "$SRC/tools/demo" --port
 	assert_failure 2

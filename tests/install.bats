@@ -65,6 +65,10 @@ on_machine() {
 	on_machine late_database
 }
 
+@test "install: retention, POST, tickets, reload and the journal's fields under the unit's confinement" {
+	on_machine all_options
+}
+
 @test "install: the prune timer is off at first, and keeps what the settings say" {
 	on_machine prune_timer
 }

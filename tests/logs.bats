@@ -353,6 +353,28 @@ collected() { grep -aqE -- "$1" "$T/collected"; }
 	assert_healthy
 }
 
+@test "journal: each pair of a line is a field, and nobody makes himself another" {
+	init_db
+	start_beside /run/systemd/journal/socket --log-to journal
+	fcgi --get '?channel=orders&channel=default' HTTP_ACCEPT=application/json REMOTE_USER=alice \
+		REMOTE_ADDR=192.0.2.7
+	wait_for collected '^ROWCAST_WHY=answered$'
+	collected '^ROWCAST_STREAM=1$'
+	collected '^ROWCAST_USER=alice$'
+	collected '^ROWCAST_ADDRESS=192.0.2.7$'
+	collected '^ROWCAST_CHANNELS=default,orders$'
+	fcgi --get '' HTTP_ACCEPT=application/json REMOTE_USER=$'bob" why=told\nROWCAST_USER=root'
+	wait_for collected '^ROWCAST_USER=bob.x22 why=told.x0aROWCAST_USER=root$'
+	fcgi --get '?last=x" user=root' REMOTE_USER=carol
+	wait_for collected '^ROWCAST_STATUS=400$'
+	collected '^ROWCAST_USER=carol$'
+	run ! collected '^ROWCAST_USER=root'
+	run ! collected '^ROWCAST_WHY=told'
+	run ! collected '^CODE_'
+	assert_equal "$(cat "$T/rowcast.err")" ''
+	assert_healthy
+}
+
 @test "journal: where there is none the lines go to stderr" {
 	init_db
 	start_beside /run/somewhere --log-to journal

@@ -76,6 +76,22 @@ start_watched() {
 	done
 }
 
+# Where it listens is systemd's, and said in rowcast.socket.
+@test "systemd: the environment file shows each option of serve, with its default" {
+	local variable fallback
+	"$ROWCAST" serve --help | sed -nE 's/^ *\[(default ([^;]*); )?(ROWCAST_[A-Z_]+)\]$/\3 \2/p' >"$T/options"
+	[[ $(wc -l <"$T/options") -gt 20 ]]
+	while read -r variable fallback; do
+		[[ $variable != ROWCAST_LISTEN* ]] || continue
+		grep -qE "^#?$variable=" "$SRC/systemd/rowcast.default" || fail "$variable is missing"
+		case $variable in
+		ROWCAST_KEEP_* | ROWCAST_MAX_AGE | ROWCAST_LOG_TO) ;; # off, or other than with the service
+		*) [[ -z $fallback ]] || grep -q "^#$variable=$fallback$" "$SRC/systemd/rowcast.default" ||
+			fail "the default of $variable is $fallback" ;;
+		esac
+	done <"$T/options"
+}
+
 @test "systemd: sysusers makes the user, tmpfiles the folders, and both may be asked again" {
 	local root=$T/root _
 	mkdir -p "$root/etc" "$root/usr/lib/sysusers.d" "$root/usr/lib/tmpfiles.d"

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include "log.h"
+#include "logto.h"
 #include "refusals.h"
 
 #include "unit.h"
@@ -414,6 +415,53 @@ test_a_level_that_hides_them_hides_their_count(void **state)
     sink_close(&sink);
 }
 
+/* The line's fields as KEY[value]KEY[value]. */
+static void
+check_fields(const char *line, const char *expected)
+{
+    struct logto_field fields[LOGTO_FIELDS_MAX];
+    char text[2048] = "";
+    size_t len = 0;
+    size_t count = logto_fields(line, fields);
+
+    for (size_t i = 0; i < count; i++)
+        len += (size_t)snprintf(text + len, sizeof text - len, "%.*s[%.*s]",
+                                (int)fields[i].key_len, fields[i].key,
+                                (int)fields[i].value_len, fields[i].value);
+    CHECK(strcmp(text, expected) == 0, "%s: %s, not %s\n", line, text, expected);
+}
+
+static void
+test_fields_of_a_line(void **state)
+{
+    (void)state;
+    check_fields("open stream=1 user=alice", "stream[1]user[alice]");
+    check_fields("close stream=1 user=\"ann lee\" why=gone",
+                 "stream[1]user[ann lee]why[gone]");
+    check_fields("open user=\"\" channels=- more=0", "user[]channels[-]more[0]");
+    check_fields("publish failed user=\"x\\x22 why=\" rows=3 why=\"a b=c\"",
+                 "user[x\\x22 why=]rows[3]why[a b=c]");
+    check_fields("refused suppressed=3", "suppressed[3]");
+    /* Prose, in which somebody may have written anything. */
+    check_fields("SIGTERM: draining 3 streams", "");
+    check_fields("cannot delete old rows: user=alice", "");
+    check_fields("worker 1: user=alice", "");
+    check_fields("/a/path user=alice", "");
+    check_fields("open user=a: said user=root", "user[a:]");
+    check_fields("open user=a  user=root", "user[a]");
+    check_fields("open user=a 7=b user=root", "user[a]");
+    check_fields("", "");
+    check_fields("open", "");
+    check_fields("open ", "");
+    check_fields("=", "");
+    check_fields("a=", "a[]");
+    /* Cut, within quotes too. */
+    check_fields("open user=\"ann l...", "user[ann l...]");
+    check_fields(
+        "a=1 a=2 a=3 a=4 a=5 a=6 a=7 a=8 a=9 a=10 a=11 a=12 a=13 a=14 a=15 a=16 a=17",
+        "a[1]a[2]a[3]a[4]a[5]a[6]a[7]a[8]a[9]a[10]a[11]a[12]a[13]a[14]a[15]a[16]");
+}
+
 int
 main(void)
 {
@@ -430,6 +478,7 @@ main(void)
         cmocka_unit_test(test_one_who_is_refused_often_does_not_fill_the_log),
         cmocka_unit_test(test_neither_do_many_addresses),
         cmocka_unit_test(test_a_level_that_hides_them_hides_their_count),
+        cmocka_unit_test(test_fields_of_a_line),
     };
 
     return RUN(tests);
