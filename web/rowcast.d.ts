@@ -30,7 +30,7 @@ export interface RowcastOptions {
   /** Milliseconds between two writes of the server to this stream, at least. */
   throttle?: number;
   /** A signed ticket, or a function that gets one; it is called for each connection. */
-  ticket?: string | (() => string | Promise<string>);
+  ticket?: string | null | (() => string | null | Promise<string | null>);
   withCredentials?: boolean;
   /** false: a connection of its own. A string: share only with tabs that give the same one. */
   share?: boolean | string;

@@ -257,7 +257,7 @@ async function request(settings, url, type, signal) {
 
 const isId = (id) => typeof id === 'string' && /^[0-9]{1,16}$/.test(id);
 const isRow = (row) => isId(row?.id) && typeof row.event === 'string' && typeof row.data === 'string'
-  && (typeof row.channel === 'string' || (row.channel ?? null) === null);
+  && (typeof row.channel === 'string' || row.channel === null);
 
 // All that comes from outside has the form of a JSON answer, or of a part of one:
 // { last_event_id, gap, events }. Returns it if it is what rowcast sends.
@@ -297,8 +297,7 @@ const TRANSPORTS = {
     hearOwn('open', (opening) => opening);
     hearOwn('ping', (ping) => ({ ...ping, beat: true }));
     hearOwn('gap', (gap) => ({ gap }));
-    hearOwn('too-large', ({ id }, data) => ({ events: [{ id, event: 'rowcast:too-large', data }] }));
-    for (const type of link.covers.types)
+    for (const type of [...link.covers.types, 'rowcast:too-large'])
       hear(type, (row) => ({ events: [row] }));
     source.addEventListener('error', (event) => {
       // A row may be of the type `error`. After a stream that was open the browser comes back by
@@ -306,7 +305,7 @@ const TRANSPORTS = {
       if (event instanceof MessageEvent)
         return;
       if (source.readyState === EventSource.CONNECTING && link.open && link.ticket === null)
-        link.dropped();
+        link.drop();
       else
         link.end(new Failure('the event stream failed'));
     });
@@ -408,16 +407,17 @@ class Link {
   }
 
   // The transport comes back by itself.
-  dropped() {
+  drop() {
     this.open = false;
-    this.source.dropped();
+    this.source.say('retrying');
   }
 
   #expect(ms) {
     clearTimeout(this.#timer);
     this.patience = ms;
     this.#timer = setTimeout(() => {
-      const failure = new Failure(this.pages > 0 ? 'the connection went silent' : `no answer in ${ms} ms by ${this.transport}`);
+      const failure = new Failure(this.pages > 0 ? 'the connection went silent'
+        : `no answer in ${ms} ms by ${this.transport}`);
       failure.late = this.pages === 0;
       this.end(failure);
     }, ms);
@@ -535,10 +535,6 @@ class Source {
       this.#upgrade(link);
     }
     this.want();
-  }
-
-  dropped() {
-    this.say('retrying');
   }
 
   // How long a link may be silent.
@@ -720,7 +716,7 @@ export class RowEvent extends MessageEvent {
     super(type, { data: row.data, lastEventId: row.id });
     // For listeners of '*' the type is the row's all the same.
     Object.defineProperty(this, 'type', { value: row.event, enumerable: true });
-    this.channel = row.channel ?? null;
+    this.channel = row.channel;
     this.createdAt = row.created_at ?? null;
   }
 
@@ -756,11 +752,12 @@ function settingsOf(url, options) {
   };
 }
 
-function storageOf({ storage }) {
+// Storage may be forbidden, or full: then a reload starts with what is new.
+function quietly(fn) {
   try {
-    return storage === undefined ? globalThis.sessionStorage : storage;
+    return fn();
   } catch {
-    return null;   // the browser forbids it
+    return null;
   }
 }
 
@@ -791,12 +788,13 @@ export class Rowcast extends EventTarget {
     super();
     const { url: href, channels, share } = this.#settings = settingsOf(url, options);
     this.#matchers = channels.map(glob);
-    this.#storage = storageOf(options);
+    this.#storage = options.storage === undefined ? quietly(() => globalThis.sessionStorage) : options.storage;
     const key = JSON.stringify([href, channels, typeof share === 'string' ? share : '']);
     for (let n = 1; Rowcast.#keys.has(this.#key = `rowcast:${key}#${n}`); n++)
       ;
     Rowcast.#keys.add(this.#key);
-    this.#delivered = options.lastEventId === undefined ? this.#load() : String(options.lastEventId);
+    const stored = quietly(() => this.#storage.getItem(this.#key));
+    this.#delivered = options.lastEventId?.toString() ?? (isId(stored) ? stored : null);
     this.#cursor = new Cursor(this.#delivered);
     this.#first = { since: options.since, last: options.last };
     this.#hearBrowser();
@@ -868,29 +866,12 @@ export class Rowcast extends EventTarget {
     }
     if (this.#active)
       this.#delivered = this.#cursor.id;
-    this.#save();
+    quietly(() => this.#storage?.setItem(this.#key, this.#delivered));
   }
 
   #isMine({ channel, event }) {
     return (this.#matchers.length === 0 || this.#matchers.some((one) => typeof channel === 'string' && one.test(channel)))
       && (event === 'rowcast:too-large' || !event.startsWith('rowcast:'));
-  }
-
-  #load() {
-    try {
-      const id = this.#storage?.getItem(this.#key);
-      return isId(id) ? id : null;
-    } catch {
-      return null;
-    }
-  }
-
-  #save() {
-    try {
-      this.#storage?.setItem(this.#key, this.#delivered);
-    } catch {
-      // Full, or forbidden: then a reload starts with what is new.
-    }
   }
 
   // --- coming and going
@@ -1050,14 +1031,11 @@ export class Rowcast extends EventTarget {
     this.#setStatus(feed.status);
     if (!this.#active)
       return;
-    // What EventSource says of a row that is too large does not name its channel; JSON does.
-    const unclear = this.#matchers.length > 0 && feed.rows.some((row) => row.channel === undefined)
-      && Number(feed.to) > Number(this.#cursor.id);
-    const taken = unclear ? { missed: 'rows' } : this.#cursor.take(feed);
+    const taken = this.#cursor.take(feed);
     if (taken.missed === 'nothing')
       this.#ask();                // tells the leader of the newer era
     else if (taken.missed)
-      this.#catchUp(unclear ? { ...feed, from: feed.to } : feed);
+      this.#catchUp(feed);
     else
       this.#deliver(taken);
   }
