@@ -19,7 +19,8 @@ site_begin() {
 	while [[ $# -gt 0 ]]; do
 		case $1 in
 		--port)
-			[[ ${2:-} =~ ^[0-9]{1,5}$ ]] || site_usage "$name"
+			# A web server takes another port for 0 or 70000.
+			[[ ${2:-} =~ ^[1-9][0-9]{0,4}$ && $2 -le 65535 ]] || site_usage "$name"
 			port=$2
 			shift 2
 			;;
@@ -36,6 +37,7 @@ site_begin() {
 	mkdir "$www"
 	"$ROWCAST" init --db "$db" >/dev/null 2>&1 || "$ROWCAST" init --db "$db"
 	cp "$top/web/rowcast.js" "$www/"
+	echo "$dir" >"$www/site.txt"
 }
 
 site_usage() {
@@ -107,13 +109,21 @@ site_start_lighttpd() {
 	site_spawn lighttpd -D -f "$dir/lighttpd.conf"
 }
 
-# Waits until the page and rowcast answer, says where and what to do, and stays.
+# Whether page and rowcast answer, and it is this site: somebody else may have the port.
+site_answers() {
+	[[ $(curl -sf "$1site.txt") == "$dir" ]] && curl -sf -o /dev/null "$1" &&
+		curl -sf -o /dev/null "${1}events/health"
+}
+
+# Waits until the site answers, says where and what to do, and stays.
 site_wait() {
 	local url=http://127.0.0.1:$port/ pid
-	until curl -sf -o /dev/null "$url" && curl -sf -o /dev/null "${url}events/health"; do
+	until site_answers "$url"; do
 		for pid in "${pids[@]}"; do
 			kill -0 "$pid" 2>/dev/null || {
 				cat "$dir/log" >&2
+				! grep -qi 'address already in use' "$dir/log" ||
+					echo "port $port is taken; --port takes another one" >&2
 				exit 1
 			}
 		done

@@ -122,6 +122,13 @@ start_demo() {
 	assert_failure 2
 	run "$SRC/tools/demo" --port eighty
 	assert_failure 2
+	run "$SRC/tools/demo" --port 0
+	assert_failure 2
+	run "$SRC/tools/demo" --port 70000
+	assert_failure 2
+	assert_output --partial 'from 1 to 65535'
 	run "$SRC/tools/demo" --nonsense
 	assert_failure 2
+	run "$SRC/tools/demo" --help
+	assert_success
 }

@@ -178,11 +178,15 @@ fcgi_is_silent() { ! fcgi --seconds 0.05 --get /health | grep -q ok; }
 two_workers() { [[ $(pgrep -P "$ROWCAST_PID" | wc -l) -eq 2 ]]; }
 is_dead() { ! kill -0 "$1"; }
 
-@test "systemd: make install puts everything where systemd looks" {
+build_folder() {
 	local build
 	build=$(dirname "$ROWCAST")
 	[[ -f $build/Makefile ]] || build=$PWD
-	make -s -C "$build" install DESTDIR="$T/dest" prefix=/usr \
+	echo "$build"
+}
+
+@test "systemd: make install puts everything where systemd looks" {
+	make -s -C "$(build_folder)" install DESTDIR="$T/dest" prefix=/usr \
 		systemdsystemunitdir=/usr/lib/systemd/system >"$T/install.log" 2>&1
 	local file
 	for file in lib/systemd/system/rowcast.service lib/systemd/system/rowcast.socket \
@@ -190,9 +194,37 @@ is_dead() { ! kill -0 "$1"; }
 		lib/sysusers.d/rowcast.conf lib/tmpfiles.d/rowcast.conf \
 		share/bash-completion/completions/rowcast share/zsh/site-functions/_rowcast \
 		share/rowcast/web/demo.html share/man/man8/rowcast-serve.8 \
-		share/doc/rowcast/systemd/rowcast.default share/doc/rowcast/OPERATIONS.md \
+		share/doc/rowcast/systemd/rowcast.default share/doc/rowcast/doc/OPERATIONS.md \
 		share/doc/rowcast/contrib/grafana/rowcast.json; do
 		[[ -s $T/dest/usr/$file ]] || fail "$file is missing"
 	done
+	(
+		cd "$T/dest/usr/share/doc/rowcast/doc"
+		for file in $(grep -ohE '\]\([^)#]+' ./*.md | sed -e 's/^](//' -e '/^http/d'); do
+			[[ -e $file ]] || fail "the installed documents link to $file, which is not there"
+		done
+	)
 	! grep -r '@[a-z]*@' "$T/dest/usr/lib" || fail "a name was not replaced"
+}
+
+# The files that belong into a tarball: those that git knows, or, in an unpacked one, those of the
+# folders that no build writes to.
+sources() {
+	cd "$SRC"
+	if [[ -e .git ]]; then
+		git ls-files | grep -v '\.gitignore$'
+	else
+		find doc man sql lighttpd nginx apache contrib completions web examples tools bench/*.md \
+			tests/*.bats tests/clients/*.* tests/soak/*.py tests/node/*.mjs -type f
+	fi
+}
+
+@test "dist: the tarball has every file that the documents and the tests speak of" {
+	make -s -C "$(build_folder)" distdir distdir="$T/rowcast" >"$T/dist.log" 2>&1
+	local file
+	for file in $(sources); do
+		[[ -e $T/rowcast/$file ]] || echo "$file" >>"$T/missing"
+	done
+	touch "$T/missing"
+	assert_equal "$(cat "$T/missing")" ''
 }

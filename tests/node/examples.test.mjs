@@ -3,8 +3,9 @@
 // `examples/NAME/run` starts the real servers; the page is used as a person would. Afterwards
 // nothing is left of it: no process, no folder.
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import fs from 'node:fs';
+import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -61,6 +62,31 @@ async function withExample(name, env, use) {
 }
 
 const isOpen = (page) => page.waitForSelector('#state[data-state="open"]');
+
+// What `examples/NAME/run --port PORT` leaves: its status and its words.
+function runOn(name, port) {
+  return spawnSync(path.join(top, 'examples', name, 'run'), ['--port', String(port)], {
+    env: { ...process.env, ROWCAST, TMPDIR: folder }, encoding: 'utf8', timeout: 30000,
+  });
+}
+
+test('a port that somebody else has, or that there is not, is refused with a word', async () => {
+  const server = http.createServer((request, response) => response.end('somebody else'));
+  await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
+  const { port } = server.address();
+  try {
+    for (const name of ['php-orders', 'flask-jobs', 'log-stream', 'dashboard']) {
+      const taken = runOn(name, port);
+      assert.equal(taken.status, 1, taken.stderr);
+      assert.match(taken.stderr, new RegExp(`port ${port} is taken; --port takes another one`));
+      assert.doesNotMatch(taken.stdout, /Open/);
+    }
+    for (const none of [0, 70000]) assert.equal(runOn('dashboard', none).status, 2);
+  } finally {
+    server.close();
+  }
+  assert.deepEqual(fs.readdirSync(folder), [], 'nothing is left in the temporary folder');
+});
 
 test('php-orders: an order appears in the other page, once, and the page starts where it was rendered', async () => {
   await withExample('php-orders', {}, async ({ words, open }) => {
