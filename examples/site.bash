@@ -111,8 +111,8 @@ site_start_lighttpd() {
 
 # Whether page and rowcast answer, and it is this site: somebody else may have the port.
 site_answers() {
-	[[ $(curl -sf "$1site.txt") == "$dir" ]] && curl -sf -o /dev/null "$1" &&
-		curl -sf -o /dev/null "${1}events/health"
+	[[ $(curl -sf -m 5 "$1site.txt") == "$dir" ]] && curl -sf -m 5 -o /dev/null "$1" &&
+		curl -sf -m 5 -o /dev/null "${1}events/health"
 }
 
 # Waits until the site answers, says where and what to do, and stays.

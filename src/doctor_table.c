@@ -236,18 +236,28 @@ judge_journal(const char *path, struct doctor_report *report)
 
 /* --- the table ---------------------------------------------------------------------------------- */
 
+/* Ids that readers have seen would be given once more. A low-water mark below the base is in
+ * order: so `rowcast rebase` leaves it. A foreign table, of base 0, has no marks of ours. */
+static bool
+ids_go_back(const struct store_marks *marks)
+{
+    return marks->base > 0 &&
+           (marks->sequence < marks->base || marks->sequence < marks->low_water);
+}
+
 static void
 judge_marks(const struct store_marks *marks, struct doctor_report *report)
 {
-    if (marks->low_water < marks->base || marks->tail < marks->low_water)
+    if (ids_go_back(marks))
         doctor_find(
             report,
             (struct doctor_head){
                 "marks", DOCTOR_PROBLEM,
                 "`rowcast rebase --db FILE` puts it right; readers are told of a reset."},
-            "base %lld, low-water mark %lld and highest id %lld contradict each other: "
+            "base %lld, low-water mark %lld and sequence %lld contradict each other: "
             "rowcast_meta or sqlite_sequence was changed by hand",
-            (long long)marks->base, (long long)marks->low_water, (long long)marks->tail);
+            (long long)marks->base, (long long)marks->low_water,
+            (long long)marks->sequence);
     else if (marks->tail > ROW_ID_MAX - IDS_LEFT_MIN)
         doctor_find(
             report,

@@ -46,6 +46,7 @@ struct store_marks {
     int64_t low_water; /* the highest id ever deleted, else base; foreign: lowest id - 1 */
     int64_t lowest;    /* the lowest id in the table; tail + 1 when the table is empty */
     int64_t tail; /* the highest id ever used (sequence, base, low_water, highest row) */
+    int64_t sequence; /* sqlite_sequence's, which gives the next id; 0 where it has none */
 };
 
 struct store;

@@ -56,7 +56,8 @@ take_marks(const struct store *store, sqlite3_stmt *statement, struct store_mark
     marks->low_water = sqlite3_column_int64(statement, MARK_LOW_WATER);
     tail = max_id(tail, marks->low_water);
     tail = max_id(tail, sqlite3_column_int64(statement, MARK_HIGHEST));
-    tail = max_id(tail, sqlite3_column_int64(statement, MARK_SEQUENCE));
+    marks->sequence = sqlite3_column_int64(statement, MARK_SEQUENCE);
+    tail = max_id(tail, marks->sequence);
     marks->tail = tail < ROW_ID_MAX ? tail : ROW_ID_MAX;
 
     if (sqlite3_column_type(statement, MARK_LOWEST) == SQLITE_NULL)

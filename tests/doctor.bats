@@ -307,10 +307,29 @@ many_pages() {
 	sql "DELETE FROM notification WHERE data = '2'"
 	examine 0 --db "$DB"
 	assert_equal "$(level_of marks)" note
-	sql 'UPDATE rowcast_meta SET low_water = base - 1'
+	sql "DELETE FROM sqlite_sequence WHERE name = 'notification'"
 	examine 1 --db "$DB"
 	assert_faults marks=problem
 	[[ $(seen_of marks) == *'contradict each other'* ]]
+	[[ $(remedy_of marks) == *'rowcast rebase'* ]]
+	"$ROWCAST" rebase --db "$DB"
+	examine 0 --db "$DB"
+	[[ $(level_of marks) != problem ]]
+}
+
+@test "marks: a database that was rebased is in order, with rows and without, pruned or not" {
+	init_db
+	"$ROWCAST" rebase --db "$DB"
+	examine 0 --db "$DB"
+	assert_faults ''
+	rows 1 3
+	"$ROWCAST" prune --db "$DB" --keep-rows 1
+	"$ROWCAST" rebase --db "$DB"
+	examine 0 --db "$DB"
+	assert_faults ''
+	rows 4 5
+	examine 0 --db "$DB"
+	assert_faults ''
 }
 
 @test "database: not there, or none" {
