@@ -63,6 +63,7 @@ site_need() { "$top/tools/deps" --install "$@"; }
 
 site_end() {
 	local pid
+	trap '' INT TERM # a second Ctrl-C must not leave half of it behind
 	for pid in "${pids[@]}"; do
 		kill "$pid" 2>/dev/null || true
 	done

@@ -56,6 +56,7 @@ async function withExample(name, env, use) {
   } finally {
     await context.close();
     child.kill('SIGTERM');
+    child.kill('SIGINT');       // an impatient person's second one disturbs nothing
     await ended;
   }
   assert.deepEqual(fs.readdirSync(folder), [], 'nothing is left in the temporary folder');
