@@ -1,4 +1,4 @@
-/* serve.c - the program's life: everything joined together, started, drained, ended.
+/* serve.c - the program's life: everything joined together, started, ended. Signals are in signals.c.
  *
  * cmd_serve.c has read the options and has the sockets; everything made here is ended here, in
  * the opposite order. */
@@ -24,44 +24,8 @@
 /* Descriptors that are not streams: the database, its WAL and -shm, sockets, timers, short
  * requests. */
 #define SERVE_SPARE_DESCRIPTORS 64
-#define DRAIN_LOOK_MS 10
 
 /* --- the end ----------------------------------------------------------------------------- */
-
-static void
-on_drain_look(uv_timer_t *timer)
-{
-    struct serve *serve = timer->data;
-    uint64_t waited = uv_now(&serve->loop) - serve->drain_began_ms;
-    if ((gateway_connections(serve->gateway) == 0 &&
-         publishing_pending(serve->publishing) == 0) ||
-        waited >= (uint64_t)serve->settings->drain_ms)
-        uv_stop(&serve->loop);
-}
-
-static void
-on_signal(uv_signal_t *handle, int signum)
-{
-    struct serve *serve = handle->data;
-    bool draining = serve->drain_began_ms != 0;
-    /* Ctrl-C and systemd tell all processes, and then our parent tells us too: that is no
-     * impatience. The parent ends what takes too long. */
-    if (draining && serve->worker->count > 1)
-        return;
-    if (serve->gateway == NULL || draining) {
-        uv_stop(&serve->loop); /* CGI, or told twice */
-        return;
-    }
-    log_line(&serve->log, LOG_INFO, "%s: draining %zu streams",
-             signum == SIGTERM ? "SIGTERM" : "SIGINT", hub_streams(serve->hub));
-    if (serve->worker->count == 1)
-        notify_stopping(hub_streams(serve->hub));
-    serve->drain_began_ms = uv_now(&serve->loop);
-    gateway_stop(serve->gateway);
-    hub_drain(serve->hub);
-    status_stream_end(serve->status);
-    uv_timer_start(&serve->drain, on_drain_look, 0, DRAIN_LOOK_MS);
-}
 
 /* A loop that hangs does not come here: the service manager, or the parent, starts anew. */
 static void
@@ -72,45 +36,6 @@ on_beat(uv_timer_t *timer)
         ++*serve->worker->beat;
     else
         notify_alive();
-}
-
-/* Reads the keys of tickets, at the start or anew. When the file is bad *error says why and the
- * keys at hand go on to be used. Streams that are open stay open till their tickets end. */
-static int
-serve_load_keys(struct serve *serve, struct error *error)
-{
-    const char *path = serve->settings->ticket_key_file;
-    if (path == NULL)
-        return 0;
-    struct ticket_keys *keys = ticket_keys_load(path, TICKET_VERIFIES, &serve->log, error);
-    if (keys == NULL)
-        return -1;
-    ticket_keys_free(serve->keys);
-    serve->keys = keys;
-    return 0;
-}
-
-/* What SIGHUP asks for: everything that was opened or read at the start and may have been put
- * in another place since. Streams stay open and lose nothing; what cannot be read anew stays
- * as it was. */
-static void
-serve_reload(struct serve *serve)
-{
-    struct error error = {""};
-    log_line(&serve->log, LOG_INFO, "SIGHUP: reopening");
-    if (feed_reload(serve->feed, &error) != 0)
-        log_line(&serve->log, LOG_WARN, "the database stays as it is: %s", error.text);
-    if (serve_load_keys(serve, &error) != 0)
-        log_line(&serve->log, LOG_WARN, "the tickets' keys stay as they are: %s",
-                 error.text);
-    retention_reload(serve->retention);
-}
-
-static void
-on_reload_signal(uv_signal_t *handle, int signum)
-{
-    (void)signum;
-    serve_reload(handle->data);
 }
 
 static void
@@ -322,18 +247,6 @@ serve_init_cgi(struct serve *serve, struct error *error)
     return serve->cgi != NULL ? 0 : -1;
 }
 
-/* After the gateway, since libfcgi's start replaces handlers (FCGX_Init). */
-static void
-serve_init_signals(struct serve *serve, enum serve_kind kind)
-{
-    if (kind == SERVE_FASTCGI)
-        uv_signal_start(&serve->signals[2], on_reload_signal, SIGHUP);
-    uv_signal_start(&serve->signals[0], on_signal, SIGTERM);
-    uv_signal_start(&serve->signals[1], on_signal, SIGINT);
-    signal(SIGPIPE, SIG_IGN);
-    signal(SIGUSR1, SIG_IGN);
-}
-
 /* Everything is open: what could be asked for from now on is a matter of some folders. Before there
  * are threads, which would keep their rights. */
 static void
@@ -366,7 +279,7 @@ serve_start_fastcgi(struct serve *serve, const struct listeners *listeners,
 {
     if (serve_init_gateway(serve, listeners, descriptors, error) != 0)
         return -1;
-    serve_init_signals(serve, SERVE_FASTCGI);
+    signals_start(serve, SERVE_FASTCGI);
     serve_confine(serve, listeners);
     if (serve_init_publishing(serve, error) != 0 || serve_init_retention(serve, error) != 0)
         return -1;
@@ -377,7 +290,7 @@ serve_start_fastcgi(struct serve *serve, const struct listeners *listeners,
 static int
 serve_start_cgi(struct serve *serve, struct error *error)
 {
-    serve_init_signals(serve, SERVE_CGI);
+    signals_start(serve, SERVE_CGI);
     serve_confine(serve, NULL);
     return serve_init_cgi(serve, error);
 }

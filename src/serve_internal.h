@@ -1,5 +1,5 @@
-/* serve_internal.h - the program's state, for serve.c (its life) and respond.c (its requests). Nobody
- * else includes it. */
+/* serve_internal.h - the program's state, for serve.c (its life), signals.c (what it is told) and
+ * respond.c (its requests). Nobody else includes it. */
 #ifndef ROWCAST_SERVE_INTERNAL_H
 #define ROWCAST_SERVE_INTERNAL_H
 
@@ -45,5 +45,16 @@ extern const struct gateway_handlers respond_handlers;
 /* Answers a request, or hands its wire to the hub, to publishing or to the live status. */
 void respond(struct serve *serve, struct wire *wire, const char *const *envp,
              const struct intake_body *body);
+
+/* signals.c */
+
+/* From now on signals are taken. After the gateway, since libfcgi's start replaces handlers
+ * (FCGX_Init). */
+void signals_start(struct serve *serve, enum serve_kind kind);
+
+/* Reads the keys of tickets, at the start or anew. Returns 0, or -1: *error says what is wrong
+ * with the file, and the keys at hand go on to be used. Streams that are open stay open till
+ * their tickets end. */
+int serve_load_keys(struct serve *serve, struct error *error);
 
 #endif
