@@ -18,9 +18,7 @@ static void
 tell(const struct stream *stream, hub_stream_fn fn, void *arg)
 {
     const struct hub *hub = stream->hub;
-    int64_t cursor = stream->cursor;
-    if (stream->state == STREAM_LIVE && cursor < hub->tail)
-        cursor = hub->tail;
+    int64_t cursor = stream_position(stream);
     struct hub_stream_info info = {.serial = stream->serial,
                                    .user = stream->audience->filter.user,
                                    .address = stream->address,

@@ -159,9 +159,7 @@ fanout_document(struct hub *hub, struct stream *stream, struct slice events)
 {
     struct stream_extra *extra = stream->extra;
     struct buf *text = &extra->opening; /* the headers */
-    int64_t cursor = stream->cursor;
-    if (stream->state == STREAM_LIVE && cursor < hub->tail)
-        cursor = hub->tail;
+    int64_t cursor = stream_position(stream);
     /* last=N, ended before its start was found: to go on from the tail would lose those rows. */
     if (extra->seek_left > 0)
         buf_append_text(text, "{\"last_event_id\":null,\"gap\":");

@@ -31,7 +31,18 @@ struct hub_config {
     size_t worker;                 /* which one is this hub's */
 };
 
-#define HUB_REFUSALS 8
+/* Why a reader is sent away. */
+enum hub_refusal {
+    HUB_DRAINING,
+    HUB_FULL,
+    HUB_USER_FULL,
+    HUB_ADDRESS_FULL,
+    HUB_NO_DATABASE,
+    HUB_NO_MEMORY,
+    HUB_TOO_OFTEN,
+    HUB_REFUSALS,
+    HUB_ADMITTED = HUB_REFUSALS
+};
 
 /* Written by one worker, read by all workers' reports: aligned 64-bit words in shared memory. */
 struct hub_counters {
@@ -47,7 +58,8 @@ struct hub_counters {
     uint64_t gaps;
     uint64_t publishes; /* requests that published something; see publishing.h */
     uint64_t published; /* rows of theirs */
-    uint64_t tail;      /* rows up to it were handed to this worker's streams; 0: it has none yet */
+    uint64_t
+        tail; /* rows up to it were handed to this worker's streams; 0: it has none yet */
     uint64_t
         pruned_rows; /* by --keep-age and --keep-rows; written by retention.c's thread */
     uint64_t prunes; /* its transactions */

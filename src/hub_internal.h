@@ -62,6 +62,15 @@ hub_set_tail(struct hub *hub, int64_t tail)
                      __ATOMIC_RELAXED);
 }
 
+/* Up to where the stream has everything: a live one's own cursor is not moved by each row. */
+static inline int64_t
+stream_position(const struct stream *stream)
+{
+    const struct hub *hub = stream->hub;
+    bool at_tail = stream->state == STREAM_LIVE && stream->cursor < hub->tail;
+    return at_tail ? hub->tail : stream->cursor;
+}
+
 /* Unix milliseconds, for expires_at. */
 static inline int64_t
 wall_clock_ms(void)

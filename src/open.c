@@ -30,7 +30,7 @@ audience_reserve(struct audience *audience)
 
 /* Why a request is sent away, and how long it had better stay there. */
 struct refusal {
-    const char *why; /* NULL: it is not */
+    enum hub_refusal why;
     uint64_t wait_ms;
 };
 
@@ -48,28 +48,20 @@ open_streams(const struct hub *hub)
 static const struct {
     const char *name;
     const char *words;
-} refusal_words[HUB_REFUSALS] = {{"draining", "restarting"},
-                                 {"streams", "too many streams"},
-                                 {"user", "too many streams of this user"},
-                                 {"address", "too many streams from this address"},
-                                 {"database", "the database cannot be read just now"},
-                                 {"memory", "out of memory"},
-                                 {"rate", "too many connects from this address"},
-                                 {"other", ""}};
+} refusals[HUB_REFUSALS] = {
+    [HUB_DRAINING] = {"draining", "restarting"},
+    [HUB_FULL] = {"streams", "too many streams"},
+    [HUB_USER_FULL] = {"user", "too many streams of this user"},
+    [HUB_ADDRESS_FULL] = {"address", "too many streams from this address"},
+    [HUB_NO_DATABASE] = {"database", "the database cannot be read just now"},
+    [HUB_NO_MEMORY] = {"memory", "out of memory"},
+    [HUB_TOO_OFTEN] = {"rate", "too many connects from this address"},
+};
 
 const char *
 hub_refusal_name(int which)
 {
-    return refusal_words[which].name;
-}
-
-static size_t
-refusal_of(const char *words)
-{
-    size_t i = 0;
-    while (i < HUB_REFUSALS - 1 && strcmp(refusal_words[i].words, words) != 0)
-        i++;
-    return i;
+    return refusals[which].name;
 }
 
 /* The newcomer is sent away, never an old stream. *hold: what it takes up when it is let in. */
@@ -81,15 +73,20 @@ open_admit(const struct hub *hub, const struct wire *wire, const struct request 
                                         .user = request->filter.user,
                                         .address = request->address,
                                         .now_ms = uv_now(hub->loop)};
-    struct refusal refusal = {NULL, 0};
+    static const enum hub_refusal verdicts[] = {[QUOTA_GRANTED] = HUB_ADMITTED,
+                                                [QUOTA_USER_FULL] = HUB_USER_FULL,
+                                                [QUOTA_ADDRESS_FULL] = HUB_ADDRESS_FULL,
+                                                [QUOTA_TOO_OFTEN] = HUB_TOO_OFTEN};
+    struct refusal refusal = {HUB_ADMITTED, 0};
     *hold = QUOTA_NO_HOLD;
     if (hub->draining)
-        refusal.why = "restarting";
+        refusal.why = HUB_DRAINING;
     else if (wire->over_limit || hub->counters->streams >= hub->config.max_here ||
              open_streams(hub) >= hub->config.max_streams)
-        refusal.why = "too many streams";
+        refusal.why = HUB_FULL;
     else
-        refusal.why = quota_admit(hub->config.limits, &reader, hold, &refusal.wait_ms);
+        refusal.why =
+            verdicts[quota_admit(hub->config.limits, &reader, hold, &refusal.wait_ms)];
     return refusal;
 }
 
@@ -279,19 +276,19 @@ static void
 hub_refuse(struct hub *hub, struct wire *wire, const struct request *request,
            struct slice headers, struct refusal refusal)
 {
-    const struct refused refused = {200, request->filter.user, request->address,
-                                    refusal.why};
+    const char *words = refusals[refusal.why].words;
+    const struct refused refused = {200, request->filter.user, request->address, words};
     hub->counters->refused++;
     if (hub->config.refusals != NULL)
         refusals_note(hub->config.refusals, &refused, uv_now(hub->loop));
-    hub->counters->refused_by[refusal_of(refusal.why)]++;
+    hub->counters->refused_by[refusal.why]++;
     buf_clear(&hub->scratch);
     buf_append(&hub->scratch, headers.p, headers.len);
     if (request->format == FORMAT_JSON)
         buf_printf(&hub->scratch, "{\"last_event_id\":null,\"gap\":null,\"events\":[]}\n");
     else
         sse_append_goodbye(&hub->scratch, request->format,
-                           refusal_retry(hub, refusal.wait_ms), refusal.why);
+                           refusal_retry(hub, refusal.wait_ms), words);
     if (hub->scratch.failed)
         wire->ops->drop(wire); /* an answer without its headers would be worse than none */
     else
@@ -305,10 +302,10 @@ open_stream(struct hub *hub, struct wire *wire, struct request *request,
 {
     /* What was committed before this request is old, what comes later is new. */
     feed_look(hub->feed);
-    *refusal = (struct refusal){"the database cannot be read just now", 0};
+    *refusal = (struct refusal){HUB_NO_DATABASE, 0};
     if (start_resolve(hub, request, start) != 0)
         return NULL;
-    refusal->why = "out of memory";
+    refusal->why = HUB_NO_MEMORY;
     return stream_new(hub, wire, request);
 }
 
@@ -319,7 +316,7 @@ hub_open(struct hub *hub, struct wire *wire, struct request *request, struct sli
     struct quota_hold hold;
     struct stream *stream = NULL;
     struct refusal refusal = open_admit(hub, wire, request, &hold);
-    if (refusal.why == NULL)
+    if (refusal.why == HUB_ADMITTED)
         stream = open_stream(hub, wire, request, &start, &refusal);
     if (stream == NULL) {
         quota_release(hub->config.limits, &hold);

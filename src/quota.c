@@ -133,29 +133,29 @@ user_has_too_many(const struct quota *quota, const struct quota_reader *reader,
     return !take_place(quota, reader->worker, key, most, &hold->user);
 }
 
-const char *
+enum quota_verdict
 quota_admit(const struct quota *quota, const struct quota_reader *reader,
             struct quota_hold *hold, uint64_t *wait_ms)
 {
     *hold = QUOTA_NO_HOLD;
     *wait_ms = 0;
     if (quota == NULL)
-        return NULL;
+        return QUOTA_GRANTED;
     bool has_address = reader->address != NULL;
     uint64_t key =
         has_address ? quota_hash_address(&quota->address_key, reader->address) : 0;
     if (has_address && quota->config.connects_per_address > 0)
         *wait_ms = rate_take(&quota->rate, key, reader->now_ms);
     if (*wait_ms > 0)
-        return "too many connects from this address";
+        return QUOTA_TOO_OFTEN;
     if (user_has_too_many(quota, reader, hold))
-        return "too many streams of this user";
+        return QUOTA_USER_FULL;
     uint64_t most = quota->config.per_address;
     if (!has_address || most == 0 ||
         take_place(quota, reader->worker, key, most, &hold->address))
-        return NULL;
+        return QUOTA_GRANTED;
     quota_release(quota, hold);
-    return "too many streams from this address";
+    return QUOTA_ADDRESS_FULL;
 }
 
 void

@@ -42,10 +42,17 @@ struct quota_hold {
 };
 #define QUOTA_NO_HOLD ((struct quota_hold){SIZE_MAX, SIZE_MAX})
 
-/* Asks for a stream. NULL: granted, *hold is to be given back; else why not (a few words), and in
- * *wait_ms how long the reader should stay away at least, which may be 0. */
-const char *quota_admit(const struct quota *quota, const struct quota_reader *reader,
-                        struct quota_hold *hold, uint64_t *wait_ms);
+enum quota_verdict {
+    QUOTA_GRANTED,
+    QUOTA_USER_FULL,
+    QUOTA_ADDRESS_FULL,
+    QUOTA_TOO_OFTEN /* the address has come too often of late */
+};
+
+/* Asks for a stream. Granted, *hold is to be given back; else *wait_ms is how long the reader
+ * should stay away at least, which may be 0. */
+enum quota_verdict quota_admit(const struct quota *quota, const struct quota_reader *reader,
+                               struct quota_hold *hold, uint64_t *wait_ms);
 void quota_release(const struct quota *quota, struct quota_hold *hold);
 
 /* A worker has died: what it held is free. */

@@ -47,13 +47,11 @@ stream_log_close(struct stream *stream, enum close_why why)
     const struct hub *hub = stream->hub;
     struct names_of names;
     uint64_t ms = uv_now(hub->loop) - stream->opened_ms;
-    int64_t cursor = stream->cursor;
+    int64_t cursor = stream_position(stream);
     if (hub->log->level < LOG_INFO)
         return;
     if (!stream->is_logged) /* it went before its start was found */
         stream_log_open(stream);
-    if (stream->state == STREAM_LIVE && cursor < hub->tail)
-        cursor = hub->tail;
     stream_quote(stream, &names);
     log_line(hub->log, LOG_INFO,
              "close stream=%llu user=%s address=%s channels=%s more=%zu why=%s from=%lld "

@@ -505,10 +505,10 @@ as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 
 @test "options: --help and --version are answered on stdout" {
 	local command
-	for command in init send tail prune rebase; do
+	for command in serve init send tail prune rebase ticket doctor; do
 		run --separate-stderr "$ROWCAST" "$command" --help
 		assert_success
-		assert_output --partial "--db FILE"
+		[[ $command == ticket ]] || assert_output --partial "--db FILE"
 		assert_equal "$stderr" ""
 		run "$ROWCAST" "$command" --version
 		assert_success

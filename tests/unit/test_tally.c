@@ -111,7 +111,7 @@ admits(const struct quota *limits, const struct quota_reader *reader)
     struct quota_hold hold;
     uint64_t wait_ms;
 
-    return quota_admit(limits, reader, &hold, &wait_ms) == NULL;
+    return quota_admit(limits, reader, &hold, &wait_ms) == QUOTA_GRANTED;
 }
 
 static void
@@ -124,9 +124,11 @@ test_without_limits_all_are_let_in(void **state)
     (void)state;
     assert_null(limits);
     for (int i = 0; i < 100; i++)
-        assert_null(quota_admit(
-            limits, &(struct quota_reader){.user = "ann", .address = "192.0.2.7"}, &hold,
-            &wait_ms));
+        assert_int_equal(
+            quota_admit(limits,
+                        &(struct quota_reader){.user = "ann", .address = "192.0.2.7"},
+                        &hold, &wait_ms),
+            QUOTA_GRANTED);
     quota_release(limits, &hold);
     quota_forget(limits, 0);
     quota_free(limits);
@@ -145,11 +147,10 @@ test_users_and_addresses_are_counted_apart(void **state)
     uint64_t wait_ms;
 
     (void)state;
-    assert_null(quota_admit(limits, &ann, &hold, &wait_ms));
+    assert_int_equal(quota_admit(limits, &ann, &hold, &wait_ms), QUOTA_GRANTED);
     assert_true(admits(limits, &ann));
     ann.worker = 2;
-    assert_string_equal(quota_admit(limits, &ann, &hold, &wait_ms),
-                        "too many streams of this user");
+    assert_int_equal(quota_admit(limits, &ann, &hold, &wait_ms), QUOTA_USER_FULL);
     assert_int_equal(wait_ms, 0);
     assert_true(admits(limits, &nobody)); /* so that refusal has left nothing behind */
     assert_false(admits(limits, &nobody));
@@ -172,7 +173,7 @@ test_a_place_that_is_given_back_is_free(void **state)
 
     (void)state;
     for (int i = 0; i < 1000; i++) {
-        assert_null(quota_admit(limits, &reader, &hold, &wait_ms));
+        assert_int_equal(quota_admit(limits, &reader, &hold, &wait_ms), QUOTA_GRANTED);
         assert_false(admits(limits, &reader));
         quota_release(limits, &hold);
         quota_release(limits, &hold); /* once is enough */
@@ -244,8 +245,7 @@ test_connects_are_bounded_in_time(void **state)
         reader.worker = (size_t)i % 2;
         assert_true(admits(limits, &reader));
     }
-    assert_string_equal(quota_admit(limits, &reader, &hold, &wait_ms),
-                        "too many connects from this address");
+    assert_int_equal(quota_admit(limits, &reader, &hold, &wait_ms), QUOTA_TOO_OFTEN);
     assert_int_equal(wait_ms, 60000);
     reader.now_ms += 10000;
     assert_true(admits(limits, &reader));
@@ -278,7 +278,8 @@ test_workers_never_get_more_than_the_limit(void **state)
         reader.worker = worker;
         for (int turn = 0; turn < TURNS; turn++) {
             int got = 0;
-            while (got < 2 && quota_admit(limits, &reader, &held[got], &wait_ms) == NULL) {
+            while (got < 2 &&
+                   quota_admit(limits, &reader, &held[got], &wait_ms) == QUOTA_GRANTED) {
                 got++;
                 if (atomic_fetch_add(&inside[0], 1) >= LIMIT)
                     _exit(1);
