@@ -1,4 +1,4 @@
-/* check_request.c - the promises of request.h, as assertions. */
+/* check_request.c - the promises of http/request.h, as assertions. */
 #include "config.h"
 
 #include "check_request.h"
@@ -6,7 +6,7 @@
 #include <unistr.h>
 
 #include "fuzz.h"
-#include "request.h"
+#include "http/request.h"
 
 static bool
 has_variable(const char *const *envp, const char *prefix)

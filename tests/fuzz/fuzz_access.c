@@ -13,11 +13,11 @@
 #include <string.h>
 #include <unistr.h>
 
-#include "access.h"
+#include "access/access.h"
 #include "fuzz.h"
 #include "naive_glob.h"
-#include "publish.h"
-#include "request.h"
+#include "publish/check.h"
+#include "http/request.h"
 #include "ticket_oracle.h"
 
 #define PARAMS_MAX 64
@@ -282,7 +282,7 @@ check_parsed(struct request *request, const struct scene *scene)
     struct error error = {""};
     bool is_stream = request->resource == RESOURCE_STREAM;
     if (request->method ==
-        METHOD_OPTIONS) /* opens nothing, and is not judged (respond.c) */
+        METHOD_OPTIONS) /* opens nothing, and is not judged (serve/dispatch.c) */
         return;
     read_granted(&granted, request, scene->envp);
     int status = access_check(request, &scene->rules, ORACLE_NOW_MS, &error);

@@ -9,7 +9,7 @@
 #include <unistr.h>
 
 #include "fuzz.h"
-#include "sse.h"
+#include "event/sse.h"
 #include "sse_parser.h"
 
 #define LIMIT 1000

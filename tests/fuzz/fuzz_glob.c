@@ -5,7 +5,7 @@
 #include <sqlite3.h>
 #include <unistr.h>
 
-#include "filter.h"
+#include "event/filter.h"
 #include "fuzz.h"
 
 /* SQLite's matcher is quadratic, or worse; ours is measured elsewhere. */

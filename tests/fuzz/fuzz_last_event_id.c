@@ -6,8 +6,8 @@
 
 #include "check_request.h"
 #include "fuzz.h"
-#include "request.h"
-#include "sse.h"
+#include "http/request.h"
+#include "event/sse.h"
 #include "sse_parser.h"
 
 static void

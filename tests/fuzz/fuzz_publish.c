@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "fuzz.h"
-#include "json.h"
-#include "publish_rows.h"
-#include "store.h"
+#include "base/json.h"
+#include "publish/rows.h"
+#include "store/store.h"
 
 #define NOW_MS INT64_C(1763769600000)
 

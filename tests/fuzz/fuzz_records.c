@@ -1,7 +1,7 @@
 /* fuzz_records.c - any bytes as a FastCGI conversation, in pieces of any size. Input: one byte of
  * flags, one byte N, N bytes of piece sizes (used in turn), then the conversation.
  *
- * intake_feed never eats beyond a piece, stops only where there is something to act on, hands on
+ * fcgi_parser_feed never eats beyond a piece, stops only where there is something to act on, hands on
  * only params that are name-value pairs of C strings, and replies only with whole, well-formed
  * records; and what comes of a conversation does not depend on how it was cut. */
 #include "config.h"
@@ -9,12 +9,12 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "intake.h"
+#include "fastcgi/parser.h"
 
 enum { FLAG_AT_ONCE = 1 }; /* requests are answered at once, not never */
 enum { END_REQUEST = 3, GET_VALUES_RESULT = 10, UNKNOWN_TYPE = 11 };
 
-/* The specification's section 3.4, and nothing of intake.c. */
+/* The specification's section 3.4, and nothing of fastcgi/parser.c. */
 static size_t
 take_len(const unsigned char **p, const unsigned char *end)
 {
@@ -34,7 +34,7 @@ check_params(struct slice params)
     const unsigned char *p = (const unsigned char *)params.p;
     const unsigned char *end = p + params.len;
 
-    MUST(params.len <= INTAKE_PARAMS_MAX);
+    MUST(params.len <= FCGI_PARSER_PARAMS_MAX);
     while (p < end) {
         size_t name = take_len(&p, end);
         size_t value = take_len(&p, end);
@@ -53,7 +53,7 @@ check_reply(struct slice reply)
 {
     const unsigned char *p = (const unsigned char *)reply.p;
 
-    MUST(reply.len >= 8 && reply.len <= INTAKE_REPLY_MAX);
+    MUST(reply.len >= 8 && reply.len <= FCGI_PARSER_REPLY_MAX);
     size_t body = (size_t)p[4] << 8 | p[5];
     unsigned id = (unsigned)p[2] << 8 | p[3];
     MUST(p[0] == 1);
@@ -68,49 +68,49 @@ check_reply(struct slice reply)
 
 /* Writes down what happened, for the comparison. */
 static void
-note(struct buf *notes, enum intake_event event, const struct intake *intake,
+note(struct buf *notes, enum fcgi_parser_event event, const struct fcgi_parser *parser,
      struct slice bytes)
 {
-    buf_printf(notes, "%d %u %d %d %zu:", (int)event, intake->request_id, intake->keep_conn,
-               event == INTAKE_REPLY && intake->close_after, bytes.len);
+    buf_printf(notes, "%d %u %d %d %zu:", (int)event, parser->request_id, parser->keep_conn,
+               event == FCGI_PARSER_REPLY && parser->close_after, bytes.len);
     buf_append(notes, bytes.p, bytes.len);
 }
 
 /* False when the connection is to be closed. */
 static bool
-feed(struct intake *intake, struct slice piece, bool at_once, struct buf *notes)
+feed(struct fcgi_parser *parser, struct slice piece, bool at_once, struct buf *notes)
 {
     for (;;) {
         const char *end = piece.p + piece.len;
         size_t before = piece.len;
-        enum intake_event event = intake_feed(intake, &piece.p, &piece.len, 100);
+        enum fcgi_parser_event event = fcgi_parser_feed(parser, &piece.p, &piece.len, 100);
         MUST(piece.len <= before && piece.p + piece.len == end);
         switch (event) {
-        case INTAKE_MORE:
+        case FCGI_PARSER_MORE:
             MUST(piece.len == 0);
             return true;
-        case INTAKE_REQUEST:
-            MUST(piece.len < before && intake_is_midway(intake));
-            check_params(intake_params(intake));
-            note(notes, event, intake, intake_params(intake));
-            intake_set_busy(intake);
+        case FCGI_PARSER_REQUEST:
+            MUST(piece.len < before && fcgi_parser_is_midway(parser));
+            check_params(fcgi_parser_params(parser));
+            note(notes, event, parser, fcgi_parser_params(parser));
+            fcgi_parser_set_busy(parser);
             if (at_once)
-                intake_set_idle(intake);
-            MUST(!intake_is_midway(intake));
+                fcgi_parser_set_idle(parser);
+            MUST(!fcgi_parser_is_midway(parser));
             break;
-        case INTAKE_ABORT:
+        case FCGI_PARSER_ABORT:
             MUST(piece.len < before);
-            note(notes, event, intake, (struct slice){"", 0});
+            note(notes, event, parser, (struct slice){"", 0});
             break;
-        case INTAKE_REPLY:
+        case FCGI_PARSER_REPLY:
             MUST(piece.len < before);
-            check_reply(intake_reply(intake));
-            note(notes, event, intake, intake_reply(intake));
+            check_reply(fcgi_parser_reply(parser));
+            note(notes, event, parser, fcgi_parser_reply(parser));
             break;
-        case INTAKE_MALFORMED:
-            MUST(intake->fault != NULL);
-            note(notes, event, intake,
-                 (struct slice){intake->fault, strlen(intake->fault)});
+        case FCGI_PARSER_MALFORMED:
+            MUST(parser->fault != NULL);
+            note(notes, event, parser,
+                 (struct slice){parser->fault, strlen(parser->fault)});
             return false;
         }
     }
@@ -121,7 +121,7 @@ feed(struct intake *intake, struct slice piece, bool at_once, struct buf *notes)
 static void
 converse(struct slice conversation, struct slice sizes, bool at_once, struct buf *notes)
 {
-    struct intake intake = {0};
+    struct fcgi_parser parser = {0};
     bool goes_on = true;
 
     for (size_t i = 0; goes_on && conversation.len > 0; i++) {
@@ -131,10 +131,10 @@ converse(struct slice conversation, struct slice sizes, bool at_once, struct buf
         char *copy = malloc(piece.len);
         MUST(copy != NULL);
         memcpy(copy, piece.p, piece.len);
-        goes_on = feed(&intake, (struct slice){copy, piece.len}, at_once, notes);
+        goes_on = feed(&parser, (struct slice){copy, piece.len}, at_once, notes);
         free(copy);
     }
-    intake_fini(&intake);
+    fcgi_parser_fini(&parser);
 }
 
 int

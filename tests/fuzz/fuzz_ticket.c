@@ -7,8 +7,8 @@
 
 #include "fuzz.h"
 #include "hs256.h"
-#include "ticket.h"
-#include "ticket_find.h"
+#include "access/ticket.h"
+#include "access/find.h"
 
 #define SECRET "0123456789abcdef0123456789abcdef"
 #define NOW_MS INT64_C(1800000000000)

@@ -6,7 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-#include "buf.h"
+#include "base/buf.h"
 #include "fuzz.h"
 
 #define HASH_BYTES 32

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "slice.h"
+#include "base/slice.h"
 
 /* A token of these two parts, as they are, signed with the secret. To be freed. */
 char *hs256_token(struct slice header, struct slice claims, const char *secret);

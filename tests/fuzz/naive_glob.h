@@ -6,7 +6,7 @@
 
 #include <stdbool.h>
 
-#include "filter.h"
+#include "event/filter.h"
 
 #define NAIVE_GLOB_MAX 320 /* characters in a pattern or a text */
 

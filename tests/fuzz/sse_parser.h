@@ -5,8 +5,8 @@
 
 #include <stdint.h>
 
-#include "buf.h"
-#include "slice.h"
+#include "base/buf.h"
+#include "base/slice.h"
 
 struct sse_event {
     struct slice type; /* "message" where the stream names none */

@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "filter.h"
+#include "event/filter.h"
 
 #define ORACLE_SECRET "0123456789abcdef0123456789abcdef"
 #define ORACLE_NOW_MS INT64_C(1800000000000)

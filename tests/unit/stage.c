@@ -10,8 +10,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "answer.h"
-#include "request.h"
+#include "http/response.h"
+#include "http/request.h"
 #include "sse_parser.h"
 
 #include "unit.h"
@@ -119,7 +119,7 @@ stage_forget_readers(struct stage *stage)
         struct reader *reader = stage->readers[i];
         reader_hang_up(reader);
         if (!reader->closed)
-            reader->wire.ops->drop(&reader->wire);
+            reader->output.ops->drop(&reader->output);
     }
     stage_step(stage); /* runs the handles' close callbacks */
     for (size_t i = 0; i < stage->reader_count; i++)
@@ -249,9 +249,9 @@ stage_step(struct stage *stage)
 /* --- our end: a small gateway --------------------------------------------------------------------- */
 
 static struct reader *
-reader_of(struct wire *wire)
+reader_of(struct output *output)
 {
-    return (struct reader *)(void *)((char *)wire - offsetof(struct reader, wire));
+    return (struct reader *)(void *)((char *)output - offsetof(struct reader, output));
 }
 
 static void
@@ -259,7 +259,7 @@ on_poll_closed(uv_handle_t *handle)
 {
     struct reader *reader = handle->data;
 
-    wire_fini(&reader->wire);
+    output_fini(&reader->output);
 }
 
 static void
@@ -269,8 +269,8 @@ close_our_end(struct reader *reader)
         return;
     reader->closed = true;
     uv_poll_stop(&reader->poll);
-    close(reader->wire.fd);
-    reader->wire.fd = -1;
+    close(reader->output.fd);
+    reader->output.fd = -1;
     uv_close((uv_handle_t *)&reader->poll, on_poll_closed);
 }
 
@@ -285,9 +285,9 @@ watch(struct reader *reader)
 }
 
 static void
-on_want_write(struct wire *wire, bool on)
+on_want_write(struct output *output, bool on)
 {
-    struct reader *reader = reader_of(wire);
+    struct reader *reader = reader_of(output);
 
     assert_false(reader->closed);
     reader->wants_write = on;
@@ -295,26 +295,26 @@ on_want_write(struct wire *wire, bool on)
 }
 
 static void
-on_release(struct wire *wire)
+on_release(struct output *output)
 {
-    struct reader *reader = reader_of(wire);
+    struct reader *reader = reader_of(output);
 
     assert_false(reader->released || reader->dropped);
     reader->released = true;
-    wire->reader = NULL;
-    if (wire_is_clear(wire))
+    output->reader = NULL;
+    if (output_is_clear(output))
         close_our_end(reader);
     else
-        on_want_write(wire, true);
+        on_want_write(output, true);
 }
 
 static void
-on_drop(struct wire *wire)
+on_drop(struct output *output)
 {
-    struct reader *reader = reader_of(wire);
+    struct reader *reader = reader_of(output);
 
     reader->dropped = true;
-    wire->reader = NULL;
+    output->reader = NULL;
     close_our_end(reader);
 }
 
@@ -325,15 +325,15 @@ on_poll(uv_poll_t *poll, int status, int events)
     struct reader *reader = poll->data;
 
     if (status < 0 || (events & UV_READABLE)) {
-        if (reader->wire.reader != NULL)
-            hub_wire_gone(&reader->wire, CLOSE_READER_GONE);
-        reader->wire.reader = NULL;
+        if (reader->output.reader != NULL)
+            hub_output_gone(&reader->output, CLOSE_READER_GONE);
+        reader->output.reader = NULL;
         close_our_end(reader);
         return;
     }
-    if (reader->wire.reader != NULL)
-        hub_wire_writable(&reader->wire);
-    else if (wire_flush(&reader->wire) != WIRE_BLOCKED)
+    if (reader->output.reader != NULL)
+        hub_output_writable(&reader->output);
+    else if (output_flush(&reader->output) != OUTPUT_BLOCKED)
         close_our_end(reader);
 }
 
@@ -349,7 +349,7 @@ put_variable(char ***at, const char *name, const char *value)
     snprintf(*(*at)++, size, "%s=%s", name, value);
 }
 
-/* As serve.c does with a request. */
+/* As serve/serve.c does with a request. */
 static void
 serve_request(struct stage *stage, struct reader *reader, const char *const *envp)
 {
@@ -359,16 +359,16 @@ serve_request(struct stage *stage, struct reader *reader, const char *const *env
 
     reader->refused = request_parse(&request, envp, &stage->error);
     if (reader->refused != 0)
-        answer_append_text(&headers, reader->refused, stage->error.text, &request,
-                           &no_origins);
+        response_append_text(&headers, reader->refused, stage->error.text, &request,
+                             &no_origins);
     else
-        answer_append_stream_headers(&headers, &request, &no_origins);
+        response_append_stream_headers(&headers, &request, &no_origins);
     if (headers.failed)
-        reader->wire.ops->drop(&reader->wire);
+        reader->output.ops->drop(&reader->output);
     else if (reader->refused != 0)
-        wire_answer(&reader->wire, buf_slice(&headers));
+        output_answer(&reader->output, buf_slice(&headers));
     else
-        hub_open(stage->hub, &reader->wire, &request, buf_slice(&headers));
+        hub_open(stage->hub, &reader->output, &request, buf_slice(&headers));
     request_fini(&request);
     buf_fini(&headers);
 }
@@ -399,7 +399,7 @@ send_request(struct stage *stage, struct reader *reader, const struct visit *vis
 struct reader *
 stage_visit(struct stage *stage, const struct visit *visit)
 {
-    static const struct wire_ops ops = {on_want_write, on_release, on_drop};
+    static const struct output_ops ops = {on_want_write, on_release, on_drop};
     struct reader *reader = calloc(1, sizeof *reader);
     int pair[2];
 
@@ -408,7 +408,7 @@ stage_visit(struct stage *stage, const struct visit *visit)
     reader->stage = stage;
     reader->fd = pair[1];
     reader->idle = visit->idle;
-    reader->wire = (struct wire){
+    reader->output = (struct output){
         .ops = &ops,
         .fd = pair[0],
         .request_id = visit->request_id == 0 ? 1 : visit->request_id,
@@ -436,8 +436,8 @@ reader_stuff(struct reader *reader)
 {
     char record[] = {1,
                      6,
-                     (char)(reader->wire.request_id >> 8),
-                     (char)reader->wire.request_id,
+                     (char)(reader->output.request_id >> 8),
+                     (char)reader->output.request_id,
                      0,
                      3,
                      0,
@@ -446,8 +446,8 @@ reader_stuff(struct reader *reader)
                      '\n',
                      '\n'};
 
-    assert_true(wire_is_clear(&reader->wire));
-    peer_fill(reader->wire.fd, (struct slice){record, sizeof record});
+    assert_true(output_is_clear(&reader->output));
+    peer_fill(reader->output.fd, (struct slice){record, sizeof record});
 }
 
 static void
@@ -514,7 +514,7 @@ parse(struct reader *reader)
         return;
     reader->parsed = reader->raw.len;
     peer_answer_fini(&reader->answer);
-    peer_parse(&reader->answer, buf_slice(&reader->raw), reader->wire.request_id);
+    peer_parse(&reader->answer, buf_slice(&reader->raw), reader->output.request_id);
     CHECK(reader->answer.fault == NULL, "%s\n", reader->answer.fault);
     split_headers(reader);
     forget_events(reader);

@@ -1,7 +1,7 @@
 /* stage.h - a hub on a real database, with readers at its sockets, all on one loop: for tests.
  *
  * A stage has a folder of its own, the application's connection to the database, a feed and a
- * hub. A reader is both ends of a connection: the wire that the hub writes to, kept by a small
+ * hub. A reader is both ends of a connection: the output that the hub writes to, kept by a small
  * stand-in for the gateway, and the web server's end, where what has come is taken apart. */
 #ifndef ROWCAST_TESTS_STAGE_H
 #define ROWCAST_TESTS_STAGE_H
@@ -9,12 +9,12 @@
 #include <sqlite3.h>
 #include <uv.h>
 
-#include "feed.h"
-#include "hub.h"
-#include "log.h"
+#include "feed/feed.h"
+#include "hub/hub.h"
+#include "base/log.h"
 #include "peer.h"
-#include "store.h"
-#include "wire.h"
+#include "store/store.h"
+#include "fastcgi/output.h"
 
 #define STAGE_READERS_MAX 64
 
@@ -65,7 +65,7 @@ struct told {
 
 struct reader {
     struct stage *stage;
-    struct wire wire; /* our end */
+    struct output output; /* our end */
     uv_poll_t poll;
     bool wants_write;
     bool released; /* wire->ops->release was called */

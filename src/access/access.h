@@ -1,0 +1,25 @@
+/* access.h - may this requester read what it asks for? DESIGN.md section 5. */
+#ifndef ROWCAST_ACCESS_ACCESS_H
+#define ROWCAST_ACCESS_ACCESS_H
+
+#include "base/error.h"
+#include "http/request.h"
+#include "access/keys.h"
+
+struct access_rules {
+    const struct ticket_keys *keys; /* of tickets; NULL: there are no tickets here */
+    const char *ticket_audience;    /* NULL: none */
+    bool require_ticket;
+};
+
+/* Returns 0, or the HTTP status of the refusal (400, 401, 403; 500 when out of memory) with its
+ * line in *error. now_ms is Unix time.
+ *
+ * For the stream resource, whatever the method, the ticket is looked for and judged, and what it
+ * says is written into *request: the bound FILTER_BOUND_TICKET, the user, expires_at_ms,
+ * ticket_publish. What is left of patterns is then judged row by row: filter_matches asks every
+ * bound. Health needs nothing, status and metrics ROWCAST_ADMIN, and no ticket is looked at. */
+int access_check(struct request *request, const struct access_rules *rules, int64_t now_ms,
+                 struct error *error);
+
+#endif

@@ -1,0 +1,31 @@
+/* slice.h - a view of bytes that somebody else owns. */
+#ifndef ROWCAST_BASE_SLICE_H
+#define ROWCAST_BASE_SLICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <string.h>
+
+/* p == NULL is SQL's NULL (absent), which is not the same as an empty text (p != NULL, len 0).
+ * The bytes need not end in NUL and may hold any value, NUL included. */
+struct slice {
+    const char *p;
+    size_t len;
+};
+
+static inline struct slice
+slice_of(const char *text)
+{
+    return (struct slice){text, text == NULL ? 0 : strlen(text)};
+}
+
+/* NULL equals NULL only, as SQL's IS has it. */
+static inline bool
+slice_equal(struct slice a, struct slice b)
+{
+    if (a.p == NULL || b.p == NULL)
+        return a.p == b.p;
+    return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
+}
+
+#endif

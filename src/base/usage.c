@@ -1,0 +1,76 @@
+/* usage.c - what --help prints; base/options.c asks for it before it judges anything. */
+#include "config.h"
+
+#include "base/usage.h"
+
+#include <assert.h>
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+
+#define HELP_COLUMN 30 /* where the help texts begin */
+
+const char *
+option_env_name(char out[OPTION_NAME_MAX], const struct option *option)
+{
+    size_t len = (size_t)snprintf(out, OPTION_NAME_MAX, "ROWCAST_%s", option->name);
+
+    assert(len < OPTION_NAME_MAX);
+    for (char *p = out; *p != '\0'; p++)
+        *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+    return out;
+}
+
+static void
+print_option(const struct option *option)
+{
+    char left[128], name[OPTION_NAME_MAX];
+    int len;
+
+    if (option->letter != '\0')
+        len = snprintf(left, sizeof left, "-%c, --%s", option->letter, option->name);
+    else
+        len = snprintf(left, sizeof left, "--%s", option->name);
+    if (option->kind != OPTION_FLAG)
+        snprintf(left + len, sizeof left - (size_t)len, " %s", option->value_name);
+
+    if (strlen(left) + 2 < HELP_COLUMN)
+        printf("  %-*s%s\n", HELP_COLUMN - 2, left, option->help);
+    else
+        printf("  %s\n%*s%s\n", left, HELP_COLUMN, "", option->help);
+    printf("%*s[", HELP_COLUMN, "");
+    if (option->fallback != NULL)
+        printf("default %s; ", option->fallback);
+    printf("%s]\n", option_env_name(name, option));
+}
+
+static void
+print_help(const struct command *command)
+{
+    const char *gap = command->operands[0] != '\0' ? " " : "";
+
+    printf("Usage: rowcast %s [OPTION...]%s%s\n\n%s\n\nOptions [default; environment "
+           "variable that also sets it]:\n",
+           command->name, gap, command->operands, command->summary);
+    for (const struct option *option = command->options; option->name != NULL; option++)
+        print_option(option);
+    printf("  %-*s%s\n", HELP_COLUMN - 2, "-h, --help", "print this and exit");
+    printf("  %-*s%s\n", HELP_COLUMN - 2, "--version", "print the version and exit");
+}
+
+/* Done before anything else is judged: help must come out whatever else is wrong. */
+bool
+usage_print_if_asked(const struct command *command, char **argv)
+{
+    for (char **next = argv + 1; *next != NULL && strcmp(*next, "--") != 0; next++) {
+        if (strcmp(*next, "--help") == 0 || strcmp(*next, "-h") == 0) {
+            print_help(command);
+            return true;
+        }
+        if (strcmp(*next, "--version") == 0) {
+            puts("rowcast " PACKAGE_VERSION);
+            return true;
+        }
+    }
+    return false;
+}

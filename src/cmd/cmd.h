@@ -1,0 +1,60 @@
+/* cmd.h - the subcommands, one file each, and what they share.
+ *
+ * Each takes its own arguments (argv[0] is its name) and returns the exit code: 0; 1 after one
+ * line on stderr that says what to do; 2 for wrong usage. */
+#ifndef ROWCAST_CMD_CMD_H
+#define ROWCAST_CMD_CMD_H
+
+#include <stdint.h>
+
+#include "base/error.h"
+#include "base/options.h"
+#include "store/store.h"
+
+enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
+
+int cmd_doctor(int argc, char **argv);
+int cmd_init(int argc, char **argv);
+int cmd_prune(int argc, char **argv);
+int cmd_rebase(int argc, char **argv);
+int cmd_send(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
+int cmd_tail(int argc, char **argv);
+int cmd_ticket(int argc, char **argv);
+
+/* How long a subcommand waits for another writer. */
+#define CMD_BUSY_MS 10000
+
+/* The options that every subcommand on a database has; first in its settings and its table. */
+struct cmd_database {
+    const char *db;
+    const char *table;
+};
+#define CMD_DATABASE_OPTIONS(settings)                                                     \
+    {.name = "db",                                                                         \
+     .kind = OPTION_TEXT,                                                                  \
+     .offset = offsetof(settings, database.db),                                            \
+     .value_name = "FILE",                                                                 \
+     .help = "the database"},                                                              \
+    {                                                                                      \
+        .name = "table", .kind = OPTION_TEXT,                                              \
+        .offset = offsetof(settings, database.table), .fallback = STORE_DEFAULT_TABLE,     \
+        .value_name = "NAME", .help = "the table"                                          \
+    }
+
+/* Prints "rowcast NAME: text" to stderr; return CMD_FAILED and CMD_USAGE. */
+int cmd_fail(const char *name, const struct error *error);
+int cmd_usage(const char *name, const struct error *error);
+
+/* Parses as options_parse does and asks for --db. *done: return with the value that is
+ * returned; it is false when there is work to do. */
+int cmd_parse(const struct command *command, int argc, char **argv,
+              struct cmd_database *settings, const char **operands, bool *done);
+
+/* Prints a number and a line end to stdout and flushes it: CMD_FAILED, with a word on
+ * stderr, when it cannot be written. */
+int cmd_print_number(const char *name, int64_t number);
+
+int64_t cmd_now_ms(void);
+
+#endif

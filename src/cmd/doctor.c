@@ -1,0 +1,194 @@
+/* doctor.c - `rowcast doctor`: checks a deployment, the database and the way through the web
+ * server, and says what to do. Reads only, unless --send-probe asks for a row. */
+#include "config.h"
+
+#include "cmd/cmd.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "doctor/doctor.h"
+#include "doctor/db.h"
+#include "doctor/http.h"
+#include "doctor/judge.h"
+#include "doctor/lighttpd.h"
+
+#define PROBE_LIFE_MS 60000
+
+struct settings {
+    struct cmd_database database;
+    const char *user;
+    const char *channel;
+    const char *ticket;
+    const char *ca_file;
+    const char *lighttpd_config;
+    int64_t wait_ms;
+    int64_t streams;
+    bool json;
+};
+
+static const struct option options[] = {
+    CMD_DATABASE_OPTIONS(struct settings),
+    {.name = "user",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct settings, user),
+     .value_name = "NAME",
+     .help = "judge rights for this user; as root else for who serves it"},
+    {.name = "wait",
+     .kind = OPTION_SECONDS,
+     .offset = offsetof(struct settings, wait_ms),
+     .min = 500,
+     .max = 600000,
+     .fallback = "20",
+     .value_name = "SECONDS",
+     .help = "how long to wait for a heartbeat"},
+    {.name = "send-probe",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct settings, channel),
+     .value_name = "CHANNEL",
+     .help = "insert a row into this channel and see it arrive"},
+    {.name = "ticket",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct settings, ticket),
+     .value_name = "TOKEN",
+     .help = "send it in the Authorization header"},
+    {.name = "cacert",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct settings, ca_file),
+     .value_name = "FILE",
+     .help = "certificates (PEM) to trust instead of the system's"},
+    {.name = "lighttpd-config",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct settings, lighttpd_config),
+     .value_name = "FILE",
+     .help = "have lighttpd read its configuration, and judge that"},
+    {.name = "streams",
+     .kind = OPTION_COUNT,
+     .offset = offsetof(struct settings, streams),
+     .min = 1,
+     .max = 10000000,
+     .fallback = "900",
+     .value_name = "N",
+     .help = "how many pages are to be open at once"},
+    {.name = "json",
+     .kind = OPTION_FLAG,
+     .offset = offsetof(struct settings, json),
+     .help = "print an array of JSON objects"},
+    {.name = NULL},
+};
+
+static const struct command command = {
+    .name = "doctor",
+    .operands = "[URL]",
+    .summary =
+        "Checks a deployment: the database (--db), and the way through the web server to "
+        "the URL of the events, for instance http://localhost/events. Exits with 1 when "
+        "something is to be done.",
+    .options = options,
+    .max_operands = 1,
+};
+
+/* http_probe_fn. The row is for nobody: it has a type of its own and expires. */
+static int
+insert_probe(void *arg, char id[EVENTS_WORD_MAX], struct error *error)
+{
+    const struct settings *settings = arg;
+    struct store_config config = {.path = settings->database.db,
+                                  .table = settings->database.table,
+                                  .mode = STORE_WRITE,
+                                  .busy_ms = CMD_BUSY_MS};
+    struct row row = {.channel = slice_of(settings->channel),
+                      .event = slice_of("rowcast-doctor"),
+                      .data = slice_of("a probe of rowcast doctor"),
+                      .expires_at = cmd_now_ms() + PROBE_LIFE_MS};
+    int64_t number;
+
+    struct store *store = store_open(&config, NULL, error);
+    if (store == NULL)
+        return -1;
+    enum store_result result = store_insert(store, &row, &number, error);
+    store_close(store);
+    if (result != STORE_OK)
+        return -1;
+    snprintf(id, EVENTS_WORD_MAX, "%" PRId64, number);
+    return 0;
+}
+
+static int
+check_settings(const struct settings *settings, const char *url, struct error *error)
+{
+    if (settings->database.db == NULL && url == NULL && settings->lighttpd_config == NULL)
+        return error_set(error, "what is to be checked? Give --db FILE, the URL of the "
+                                "events, or both");
+    if (settings->channel != NULL && (settings->database.db == NULL || url == NULL))
+        return error_set(error, "--send-probe needs both --db FILE and the URL");
+    if (url != NULL && !doctor_http_is_built())
+        return error_set(error,
+                         "this build has no HTTP client: build rowcast with libcurl, or "
+                         "leave the URL out");
+    return 0;
+}
+
+static int
+check_url(struct settings *settings, const char *url, struct doctor_report *report,
+          struct error *error)
+{
+    struct http_evidence evidence;
+    struct http_target target = {.url = url,
+                                 .ticket = settings->ticket,
+                                 .ca_file = settings->ca_file,
+                                 .channel = settings->channel,
+                                 .wait_ms = settings->wait_ms,
+                                 .probe = settings->channel != NULL ? insert_probe : NULL,
+                                 .probe_arg = settings};
+
+    if (doctor_http_gather(&target, &evidence, error) != 0)
+        return -1;
+    doctor_judge(&evidence, report);
+    return 0;
+}
+
+static int
+check_all(struct settings *settings, const char *url, struct doctor_report *report,
+          struct error *error)
+{
+    struct doctor_database database = {.path = settings->database.db,
+                                       .table = settings->database.table,
+                                       .user = settings->user,
+                                       .streams = settings->streams};
+
+    if (database.path != NULL && doctor_check_database(&database, report, error) != 0)
+        return -1;
+    if (settings->lighttpd_config != NULL)
+        doctor_judge_lighttpd(settings->lighttpd_config, settings->streams, report);
+    return url != NULL ? check_url(settings, url, report, error) : 0;
+}
+
+int
+cmd_doctor(int argc, char **argv)
+{
+    struct settings settings = {0};
+    struct doctor_report report = {.count = 0};
+    const char *operands[2];
+    struct error error;
+
+    switch (options_parse(&command, argc, argv, &settings, operands, &error)) {
+    case OPTIONS_EXIT:
+        return CMD_OK;
+    case OPTIONS_USAGE:
+        return cmd_usage(command.name, &error);
+    case OPTIONS_OK:
+        break;
+    }
+    if (check_settings(&settings, operands[0], &error) != 0 ||
+        check_all(&settings, operands[0], &report, &error) != 0)
+        return cmd_usage(command.name, &error);
+    int printed = settings.json ? doctor_print_json(&report) : doctor_print_text(&report);
+    if (printed != 0) {
+        error_set(&error, "the findings could not be printed: %s", strerror(errno));
+        return cmd_fail(command.name, &error);
+    }
+    return doctor_worst(&report) >= DOCTOR_WARNING ? CMD_FAILED : CMD_OK;
+}

@@ -1,0 +1,248 @@
+/* serve.c - `rowcast serve`: its options, and in which of its ways it was started.
+ *
+ * With --listen it makes its own socket. Without, it takes what its parent left: sockets of
+ * systemd, the listening socket on fd 0 of a web server or spawn-fcgi, or the environment of a
+ * plain CGI request. */
+#include "config.h"
+
+#include "cmd/cmd.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fastcgi/libfcgi.h"
+#include "hub/hub.h"
+#include "limits/limits.h"
+#include "fastcgi/listen.h"
+#include "base/log.h"
+#include "base/log_sink.h"
+#include "serve/serve.h"
+#include "serve/workers.h"
+
+#define DAY_MS INT64_C(86400000)
+
+#define OPTION(field, option_name, option_kind, ...)                                       \
+    {                                                                                      \
+        .name = option_name, .kind = option_kind,                                          \
+        .offset = offsetof(struct serve_settings, field), __VA_ARGS__                      \
+    }
+
+static const struct option options[] = {
+    OPTION(db, "db", OPTION_TEXT, .value_name = "FILE", .help = "the database"),
+    OPTION(table, "table", OPTION_TEXT, .value_name = "NAME",
+           .fallback = STORE_DEFAULT_TABLE, .help = "the table or view to tail"),
+    OPTION(listen, "listen", OPTION_TEXT, .value_name = "ADDRESS",
+           .help = "unix:PATH, HOST:PORT or [V6]:PORT; without: what the parent left"),
+    OPTION(listen_mode, "listen-mode", OPTION_MODE, .value_name = "MODE",
+           .fallback = "0660", .max = 0777, .help = "permissions of the Unix socket"),
+    OPTION(heartbeat_ms, "heartbeat", OPTION_SECONDS, .value_name = "SECONDS",
+           .fallback = "15", .max = DAY_MS,
+           .help = "a sign of life after that silence; 0: off"),
+    OPTION(retry_ms, "retry", OPTION_COUNT, .value_name = "MS", .fallback = "3000",
+           .min = 1, .max = 3600000,
+           .help = "what browsers are told to wait before they reconnect"),
+    OPTION(max_streams, "max-streams", OPTION_COUNT, .value_name = "N", .fallback = "0",
+           .max = 1000000, .help = "0: as many as descriptors allow"),
+    OPTION(max_per_user, "max-streams-per-user", OPTION_COUNT, .value_name = "N",
+           .fallback = "0", .max = 1000000, .help = "0: no limit"),
+    OPTION(max_per_address, "max-streams-per-address", OPTION_COUNT, .value_name = "N",
+           .fallback = "0", .max = 1000000, .help = "0: no limit"),
+    OPTION(connect_rate, "connect-rate", OPTION_COUNT, .value_name = "N", .fallback = "0",
+           .max = LIMITS_CONNECTS_MAX,
+           .help = "new streams and polls of one address in a minute; 0: no limit"),
+    OPTION(max_age_ms, "max-age", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "0",
+           .max = 365 * DAY_MS,
+           .help = "end each stream at that age, within 10 %; 0: never"),
+    OPTION(stall_ms, "stall-timeout", OPTION_SECONDS, .value_name = "SECONDS",
+           .fallback = "60", .max = DAY_MS,
+           .help = "close a stream that takes nothing for so long; 0: never"),
+    OPTION(window_bytes, "window-bytes", OPTION_SIZE, .value_name = "SIZE",
+           .fallback = "4M", .max = INT64_C(1) << 32,
+           .help = "memory for the newest events"),
+    OPTION(max_event_bytes, "max-event-bytes", OPTION_SIZE, .value_name = "SIZE",
+           .fallback = "1M", .min = 1, .max = INT64_C(1) << 28,
+           .help = "larger data is announced, not sent"),
+    OPTION(keep_age_ms, "keep-age", OPTION_AGE, .value_name = "AGE", .fallback = "0",
+           .help = "delete older rows in the background: 90s, 10m, 2h, 7d; 0: never"),
+    OPTION(keep_rows, "keep-rows", OPTION_COUNT, .value_name = "N", .fallback = "0",
+           .max = ROW_ID_MAX,
+           .help = "delete all but the newest N rows in the background; 0: never"),
+    OPTION(workers, "workers", OPTION_COUNT, .value_name = "N", .fallback = "1", .min = 1,
+           .max = WORKERS_MAX, .help = "processes that share the listening socket"),
+    OPTION(cors_origins, "cors-origin", OPTION_LIST, .value_name = "ORIGIN",
+           .help = "origin whose pages may read, or *; repeatable"),
+    OPTION(ticket_key_file, "ticket-key-file", OPTION_TEXT, .value_name = "FILE",
+           .help = "secret or public keys of tickets; without: there are no tickets"),
+    OPTION(require_ticket, "require-ticket", OPTION_FLAG,
+           .help = "refuse streams without a ticket"),
+    OPTION(ticket_audience, "ticket-audience", OPTION_TEXT, .value_name = "NAME",
+           .help = "take only tickets with that aud"),
+    OPTION(allow_publish, "allow-publish", OPTION_FLAG,
+           .help = "POST inserts rows, where ROWCAST_PUBLISH or a ticket allows it"),
+    OPTION(drain_ms, "drain", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "5",
+           .max = 3600000, .help = "how long the end may take"),
+    OPTION(request_timeout_ms, "request-timeout", OPTION_SECONDS, .value_name = "SECONDS",
+           .fallback = "10", .min = 100, .max = 3600000,
+           .help = "for a request to arrive whole"),
+    OPTION(log_level, "log-level", OPTION_CHOICE, .value_name = "error|warn|info|debug",
+           .fallback = "info", .help = "what is logged"),
+    OPTION(log_to, "log-to", OPTION_CHOICE, .value_name = "stderr|syslog|journal",
+           .fallback = "stderr", .help = "where it is logged"),
+    OPTION(no_confine, "no-confine", OPTION_FLAG,
+           .help = "leave the process its rights to the rest of the file system"),
+    {.name = NULL},
+};
+
+static const struct command command = {
+    .name = "serve",
+    .operands = "",
+    .summary = "Streams new rows of a table to browsers, as a FastCGI responder or a CGI "
+               "program behind a web server.",
+    .options = options,
+};
+
+static int
+serve_fastcgi(const struct serve_settings *settings, struct listeners *listeners)
+{
+    struct error error = {""};
+    int result = workers_run(settings, listeners, &error);
+    listeners_close(listeners);
+    return result == 0 ? CMD_OK : cmd_fail(command.name, &error);
+}
+
+static bool
+is_cgi(void)
+{
+    return getenv("GATEWAY_INTERFACE") != NULL && getenv("REQUEST_METHOD") != NULL;
+}
+
+/* A CGI program that fails says so to the browser too, or the web server says less. */
+static int
+fail_cgi(int code)
+{
+    printf(
+        "Status: 500 Internal Server Error\r\nContent-Type: text/plain\r\n"
+        "Cache-Control: no-store\r\n\r\nrowcast cannot serve: see the web server's log\n");
+    return code;
+}
+
+static int
+serve_cgi(const struct serve_settings *settings)
+{
+    struct error error = {""};
+    struct hub_counters counters = {0};
+    struct serve_worker worker = {.counters = &counters, .count = 1};
+    if (serve_run(settings, SERVE_CGI, NULL, &worker, &error) == 0)
+        return CMD_OK;
+    return fail_cgi(cmd_fail(command.name, &error));
+}
+
+static bool
+ends_with(const char *text, const char *end)
+{
+    size_t len = strlen(text), end_len = strlen(end);
+    return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+/* An origin as browsers send it (RFC 6454 section 6.2): anything else would never match. */
+static bool
+is_origin(const char *text)
+{
+    if (strcmp(text, "*") == 0 || strcmp(text, "null") == 0)
+        return true;
+    const char *host = strstr(text, "://");
+    if (host == NULL || host == text || host[3] == '\0')
+        return false;
+    for (const char *p = text; *p != '\0'; p++)
+        if ((*p >= 'A' && *p <= 'Z') || *p <= ' ' || *p >= 0x7f)
+            return false;
+    if ((strncmp(text, "https:", 6) == 0 && ends_with(text, ":443")) ||
+        (strncmp(text, "http:", 5) == 0 && ends_with(text, ":80")))
+        return false;
+    return strpbrk(host + 3, "/?#*@") == NULL;
+}
+
+static int
+check_origins(const struct option_list *origins, struct error *error)
+{
+    for (size_t i = 0; i < origins->count; i++) {
+        char quoted[128];
+        if (!is_origin(origins->items[i]))
+            return error_set(error,
+                             "--cors-origin: %s is not an origin such as "
+                             "https://www.example.org:8443 (lower case, no port where it "
+                             "is the usual one, nothing behind it, no pattern), nor *",
+                             log_quote(quoted, sizeof quoted, origins->items[i]));
+    }
+    return 0;
+}
+
+static int
+check_tickets(const struct serve_settings *settings, struct error *error)
+{
+    if (settings->ticket_key_file != NULL)
+        return 0;
+    if (settings->require_ticket)
+        return error_set(error, "--require-ticket needs --ticket-key-file FILE");
+    if (settings->ticket_audience != NULL)
+        return error_set(error, "--ticket-audience needs --ticket-key-file FILE");
+    return 0;
+}
+
+/* With the sockets that are there: our own, or what the parent left. */
+static int
+serve_sockets(const struct serve_settings *settings)
+{
+    struct listeners listeners;
+    struct error error = {""};
+    if (settings->listen != NULL) {
+        int result = listeners_open(&listeners, settings->listen,
+                                    (mode_t)settings->listen_mode, &error);
+        if (result != 0)
+            return result == LISTEN_USAGE ? cmd_usage(command.name, &error)
+                                          : cmd_fail(command.name, &error);
+        return serve_fastcgi(settings, &listeners);
+    }
+    int inherited = listeners_inherit(&listeners, &error);
+    if (inherited < 0)
+        return cmd_fail(command.name, &error);
+    if (inherited > 0)
+        return serve_fastcgi(settings, &listeners);
+    if (getenv("REQUEST_METHOD") != NULL && libfcgi_is_cgi())
+        return serve_cgi(settings);
+    error_set(&error,
+              "where to listen? Give --listen unix:PATH or HOST:PORT; without it a web "
+              "server, spawn-fcgi or systemd must start rowcast and pass the socket");
+    return cmd_usage(command.name, &error);
+}
+
+int
+cmd_serve(int argc, char **argv)
+{
+    struct serve_settings settings;
+    struct error error = {""};
+    const char *operands[1];
+    enum options_result parsed =
+        options_parse(&command, argc, argv, &settings, operands, &error);
+    if (parsed == OPTIONS_EXIT)
+        return CMD_OK;
+    if (parsed == OPTIONS_OK && settings.db == NULL) {
+        error_set(&error, "which database? Give --db FILE or set ROWCAST_DB");
+        parsed = OPTIONS_USAGE;
+    }
+    if (parsed == OPTIONS_OK && (check_origins(&settings.cors_origins, &error) != 0 ||
+                                 check_tickets(&settings, &error) != 0))
+        parsed = OPTIONS_USAGE;
+    if (parsed == OPTIONS_OK && settings.log_to == LOG_SINK_JOURNAL &&
+        !log_sink_has_journal()) {
+        error_set(&error, "--log-to journal: this build has no libsystemd: take syslog");
+        parsed = OPTIONS_USAGE;
+    }
+    if (parsed == OPTIONS_USAGE) {
+        int code = cmd_usage(command.name, &error);
+        return is_cgi() ? fail_cgi(code) : code;
+    }
+    return is_cgi() ? serve_cgi(&settings) : serve_sockets(&settings);
+}

@@ -1,0 +1,25 @@
+/* share_with_group.h - `rowcast init --group`: the rights with which the members of a group share a database.
+ *
+ * SQLite gives -wal and -shm the mode of the database; their group is the folder's where that has the
+ * setgid bit. So: the file g+rw, the folder g+rwxs, both of the group. */
+#ifndef ROWCAST_CMD_SHARE_WITH_GROUP_H
+#define ROWCAST_CMD_SHARE_WITH_GROUP_H
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+/* The group of that name, or -1 with *error. */
+int group_find(const char *name, gid_t *gid, struct error *error);
+
+/* Whether the database, what stands beside it and its folder can be the group's without taking
+ * anything away from those who have it now; nothing is changed. The database need not be there yet.
+ * Returns 0, or -1 with *error. */
+int group_check(const char *db, gid_t gid, struct error *error);
+
+/* Makes it so, and prints a line for each file that was changed. is_new: the file was made just now,
+ * so others get no right to it. Returns 0, or -1 with *error. */
+int group_share(const char *db, gid_t gid, bool is_new, struct error *error);
+
+#endif

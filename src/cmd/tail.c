@@ -1,0 +1,409 @@
+/* tail.c - `rowcast tail`: rows as events in the terminal, as a page would get them.
+ *
+ * One cursor, as everywhere: where it starts is the question of --since and --last, and each
+ * turn reads from it to the tail of the table, page by page, each page written out before the
+ * next one is read. Unlike a page it shows private rows too: who can read the file can see them
+ * anyway. With -f it goes on until it is interrupted or nobody reads its output. */
+#include "config.h"
+
+#include "cmd/cmd.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "event/filter.h"
+#include "store/gap.h"
+#include "base/parse_number.h"
+#include "event/sse.h"
+
+#define TAIL_DEFAULT_LAST 10 /* as tail(1) */
+#define TAIL_PAGE_ROWS 1000
+#define TAIL_PAGE_BYTES 65536 /* enough for one write */
+#define TAIL_POLL_MS 50
+#define TAIL_MOVED_TICKS 20 /* how many polls between two looks for a replaced file */
+
+struct settings {
+    struct cmd_database database;
+    struct option_list channels;
+    const char *since;
+    int64_t last;
+    bool follow;
+    bool json;
+};
+
+static const struct option options[] = {
+    CMD_DATABASE_OPTIONS(struct settings),
+    {.name = "follow",
+     .letter = 'f',
+     .kind = OPTION_FLAG,
+     .offset = offsetof(struct settings, follow),
+     .help = "go on with new rows as they come"},
+    {.name = "channel",
+     .kind = OPTION_LIST,
+     .offset = offsetof(struct settings, channels),
+     .value_name = "GLOB",
+     .help = "only channels that match; repeatable"},
+    {.name = "since",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct settings, since),
+     .value_name = "all|ID|AGE",
+     .help = "start at the first row, behind an id, or that long ago (90s, 2h)"},
+    {.name = "last",
+     .kind = OPTION_COUNT,
+     .offset = offsetof(struct settings, last),
+     .min = 1,
+     .max = 1000000000,
+     .value_name = "N",
+     .help = "start with the newest N rows (without --since: 10)"},
+    {.name = "json",
+     .kind = OPTION_FLAG,
+     .offset = offsetof(struct settings, json),
+     .help = "one JSON object a line"},
+    {.name = NULL},
+};
+
+static const struct command command = {
+    .name = "tail",
+    .operands = "",
+    .summary =
+        "Prints rows as events, without --since or --last the newest ten. Private rows "
+        "are shown too, expired ones are not.",
+    .options = options,
+};
+
+enum turn {
+    TURN_DONE,
+    TURN_AGAIN /* locked: later */,
+    TURN_QUIT /* nobody reads */,
+    TURN_FAILED
+};
+
+struct tail {
+    const struct settings *settings;
+    struct store_config config;
+    struct store *store;
+    enum format format;
+    int64_t cursor;
+    bool resumes; /* the cursor is an id that the reader had: a gap behind it is told */
+    int64_t now_ms;
+    struct buf out;
+    struct error error;
+};
+
+static volatile sig_atomic_t interrupted;
+
+static void
+on_signal(int number)
+{
+    (void)number;
+    interrupted = 1;
+}
+
+/* --- output ----------------------------------------------------------------------------------- */
+
+/* Writes the buffer out and empties it. */
+static enum turn
+flush(struct tail *tail)
+{
+    size_t done = 0;
+
+    if (tail->out.failed) {
+        error_set(&tail->error, "out of memory");
+        return TURN_FAILED;
+    }
+    while (done < tail->out.len && !interrupted) {
+        ssize_t len = write(STDOUT_FILENO, tail->out.p + done, tail->out.len - done);
+        if (len >= 0) {
+            done += (size_t)len;
+        } else if (errno ==
+                   EAGAIN) { /* a terminal that another program made non-blocking */
+            struct pollfd output = {.fd = STDOUT_FILENO, .events = POLLOUT};
+            poll(&output, 1, -1);
+        } else if (errno == EPIPE) {
+            return TURN_QUIT;
+        } else if (errno != EINTR) {
+            error_set(&tail->error, "cannot write: %s", strerror(errno));
+            return TURN_FAILED;
+        }
+    }
+    buf_clear(&tail->out);
+    return TURN_DONE;
+}
+
+static bool
+is_wanted(const struct tail *tail, const struct row *row)
+{
+    const struct option_list *channels = &tail->settings->channels;
+
+    if (row->expires_at != 0 && row->expires_at <= tail->now_ms)
+        return false;
+    for (size_t i = 0; i < channels->count; i++) {
+        if (row->channel.p != NULL && glob_matches(channels->items[i], row->channel))
+            return true;
+    }
+    return channels->count == 0;
+}
+
+static enum store_step
+print_row(void *arg, const struct row *row)
+{
+    struct tail *tail = arg;
+
+    if (!is_wanted(tail, row))
+        return STORE_MORE;
+    sse_append_row(&tail->out, tail->format, row, tail->config.max_event_bytes);
+    return tail->out.failed || tail->out.len >= TAIL_PAGE_BYTES ? STORE_STOP : STORE_MORE;
+}
+
+/* --- reading ---------------------------------------------------------------------------------- */
+
+static enum turn
+turn_of(enum store_result result)
+{
+    return result == STORE_OK ? TURN_DONE : result == STORE_BUSY ? TURN_AGAIN : TURN_FAILED;
+}
+
+/* Says what the reader has missed, by the rules for streams, and moves the cursor. */
+static void
+check_gap(struct tail *tail, const struct store_marks *marks)
+{
+    char after[24];
+    struct gap gap = {.after = after};
+
+    if (!gap_find(marks, tail->cursor, &gap.reason, &gap.resumed_at))
+        return;
+    snprintf(after, sizeof after, "%" PRId64, tail->cursor);
+    sse_append_gap(&tail->out, tail->format, &gap);
+    tail->cursor = gap.resumed_at;
+}
+
+/* From the cursor to `up_to`, a page at a time. */
+static enum turn
+print_up_to(struct tail *tail, int64_t up_to)
+{
+    struct store_progress progress = {0};
+
+    while (!progress.complete && !interrupted) {
+        struct store_range range = {
+            .after = tail->cursor, .up_to = up_to, .max_rows = TAIL_PAGE_ROWS};
+        enum store_result result =
+            store_read_range(tail->store, &range, print_row, tail, &progress, &tail->error);
+        tail->cursor = progress.last;
+        enum turn turn = flush(tail);
+        if (turn != TURN_DONE)
+            return turn;
+        if (result != STORE_OK)
+            return turn_of(result);
+    }
+    return TURN_DONE;
+}
+
+/* Everything that is there by now. */
+static enum turn
+print_new(struct tail *tail)
+{
+    struct store_marks marks;
+    enum store_result result = store_read_marks(tail->store, &marks, &tail->error);
+
+    if (result != STORE_OK)
+        return turn_of(result);
+    tail->now_ms = cmd_now_ms();
+    if (tail->resumes)
+        check_gap(tail, &marks);
+    enum turn turn = print_up_to(tail, marks.tail);
+    if (turn == TURN_DONE)
+        tail->resumes = true;
+    return turn;
+}
+
+/* --- where to start --------------------------------------------------------------------------- */
+
+struct last {
+    const struct tail *tail;
+    int64_t wanted;
+};
+
+static enum store_step
+count_row(void *arg, const struct row *row)
+{
+    struct last *last = arg;
+
+    if (is_wanted(last->tail, row))
+        last->wanted--;
+    return last->wanted > 0 ? STORE_MORE : STORE_STOP;
+}
+
+/* The cursor before the newest `wanted` rows. */
+static enum store_result
+start_at_last(struct tail *tail, const struct store_marks *marks, int64_t wanted)
+{
+    struct last last = {.tail = tail, .wanted = wanted};
+    struct store_progress progress = {.last = marks->tail + 1};
+    enum store_result result = STORE_OK;
+
+    while (result == STORE_OK && !progress.complete && last.wanted > 0) {
+        struct store_range range = {.after = marks->lowest - 1,
+                                    .up_to = progress.last - 1,
+                                    .max_rows = TAIL_PAGE_ROWS};
+        result =
+            store_read_back(tail->store, &range, count_row, &last, &progress, &tail->error);
+    }
+    tail->cursor = progress.last - 1;
+    return result;
+}
+
+/* Sets the cursor from --since and --last. */
+static enum store_result
+find_start(struct tail *tail)
+{
+    const struct settings *settings = tail->settings;
+    struct store_marks marks;
+    int64_t age_ms;
+
+    enum store_result result = store_read_marks(tail->store, &marks, &tail->error);
+    if (result != STORE_OK)
+        return result;
+    tail->now_ms = cmd_now_ms();
+    if (settings->since == NULL)
+        return start_at_last(tail, &marks,
+                             settings->last > 0 ? settings->last : TAIL_DEFAULT_LAST);
+    if (strcmp(settings->since, "all") == 0) {
+        tail->cursor = marks.lowest - 1;
+        return STORE_OK;
+    }
+    if (parse_id(settings->since, &tail->cursor) == 0) {
+        tail->resumes = true;
+        return STORE_OK;
+    }
+    if (parse_age(settings->since, &age_ms) != 0)
+        age_ms = 0; /* cmd_tail has checked it */
+    return store_find_time(tail->store, tail->now_ms - age_ms, &tail->cursor, &tail->error);
+}
+
+/* --- following -------------------------------------------------------------------------------- */
+
+/* Opens the file that is now at the path. Until there is one, the old file stays. */
+static void
+reopen(struct tail *tail)
+{
+    struct store *store = store_open(&tail->config, NULL, NULL);
+
+    if (store == NULL)
+        return;
+    store_close(tail->store);
+    tail->store = store;
+}
+
+/* Waits for a moment; false when there is no use in going on. */
+static bool
+wait_a_moment(void)
+{
+    struct pollfd output = {.fd = STDOUT_FILENO, .events = 0};
+
+    /* A pipe whose reader has gone reports POLLERR, also while there is nothing to print. */
+    poll(&output, 1, TAIL_POLL_MS);
+    return !interrupted && (output.revents & (POLLERR | POLLHUP | POLLNVAL)) == 0;
+}
+
+static enum turn
+follow(struct tail *tail)
+{
+    enum turn turn = TURN_DONE;
+    bool changed;
+
+    for (unsigned tick = 1; wait_a_moment(); tick++) {
+        if (tick % TAIL_MOVED_TICKS == 0 && store_has_moved(tail->store))
+            reopen(tail);
+        enum turn asked = turn_of(store_changed(tail->store, &changed, &tail->error));
+        if (asked == TURN_FAILED)
+            return asked;
+        if (asked == TURN_AGAIN || (!changed && turn == TURN_DONE))
+            continue;
+        turn = print_new(tail);
+        if (turn == TURN_QUIT || turn == TURN_FAILED)
+            return turn;
+    }
+    return TURN_QUIT;
+}
+
+static enum turn
+run(struct tail *tail)
+{
+    enum turn turn = turn_of(find_start(tail));
+
+    if (turn == TURN_DONE)
+        turn = print_new(tail);
+    if (tail->settings->follow && turn == TURN_DONE)
+        turn = follow(tail);
+    return turn;
+}
+
+/* --- the subcommand --------------------------------------------------------------------------- */
+
+/* SIGINT ends the loop, so that the database is closed in order; a closed pipe is seen as EPIPE. */
+static void
+catch_signals(void)
+{
+    struct sigaction action = {.sa_handler = on_signal};
+
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+    action.sa_handler = SIG_IGN;
+    sigaction(SIGPIPE, &action, NULL);
+}
+
+static int
+check_settings(const struct settings *settings, struct error *error)
+{
+    char quoted[PARSE_QUOTED_MAX];
+    int64_t value;
+
+    if (settings->since == NULL)
+        return 0;
+    if (settings->last > 0)
+        return error_set(error, "--since and --last exclude each other");
+    if (strcmp(settings->since, "all") != 0 && parse_id(settings->since, &value) != 0 &&
+        parse_age(settings->since, &value) != 0)
+        return error_set(error,
+                         "--since %s: give all, an id, or an age such as 90s, 10m, 2h, 7d",
+                         parse_quote(quoted, settings->since));
+    return 0;
+}
+
+int
+cmd_tail(int argc, char **argv)
+{
+    struct settings settings = {0};
+    const char *operands[1];
+    struct tail tail = {.settings = &settings};
+    bool done;
+
+    int code = cmd_parse(&command, argc, argv, &settings.database, operands, &done);
+    if (done)
+        return code;
+    if (check_settings(&settings, &tail.error) != 0)
+        return cmd_usage(command.name, &tail.error);
+
+    tail.format = settings.json ? FORMAT_NDJSON : FORMAT_SSE;
+    tail.config = (struct store_config){.path = settings.database.db,
+                                        .table = settings.database.table,
+                                        .mode = STORE_READ,
+                                        .busy_ms = CMD_BUSY_MS};
+    tail.store = store_open(&tail.config, NULL, &tail.error);
+    if (tail.store == NULL)
+        return cmd_fail(command.name, &tail.error);
+    catch_signals();
+    enum turn turn = run(&tail);
+    store_close(tail.store);
+    buf_fini(&tail.out);
+    if (turn == TURN_DONE || turn == TURN_QUIT)
+        return CMD_OK;
+    return cmd_fail(command.name, &tail.error);
+}

@@ -1,0 +1,64 @@
+/* sse.h - a row, or a word of our own to the reader, as the bytes of an event. Pure.
+ *
+ * Each function appends one whole block to a buffer (buf->failed says if memory ran out) in
+ * the given format. HTML standard 9.2.5 and 9.2.6 (Server-sent events: parsing, interpreting)
+ * are the rules; nothing that a row holds can start a new field or a new event, and all that
+ * is written is valid UTF-8 (a bad sequence becomes U+FFFD; so does NUL, CR or LF in an event
+ * name, which only a foreign table can hold). One space follows each colon, so that leading
+ * spaces of a value survive; an empty line of data is a bare `data:`. For FORMAT_JSON a row is the bare object, without a line end: the caller joins them. */
+#ifndef ROWCAST_EVENT_SSE_H
+#define ROWCAST_EVENT_SSE_H
+
+#include <stdint.h>
+
+#include "base/buf.h"
+#include "http/request.h"
+#include "event/row.h"
+
+enum gap_reason { GAP_PRUNED, GAP_RESET, GAP_BAD_ID };
+
+/* DESIGN.md section 4: what the client is told when events that it may have wanted are gone. */
+struct gap {
+    enum gap_reason reason;
+    const char *after;  /* what the client had: its id as text, any bytes */
+    int64_t resumed_at; /* the cursor from which the stream goes on */
+};
+
+/* id:, event: (none where NULL or empty), one data: line for each line of data (CRLF, CR and
+ * LF each end a line); a row whose data was too large to be read becomes
+ * `event: rowcast:too-large` with data {"id":"N","bytes":SIZE,"limit":max_event_bytes}. With
+ * FORMAT_ENVELOPE the data is the row as a JSON object, NDJSON is that object and LF:
+ * {"id":"7","channel":"orders","event":"paid","data":"...","created_at":1763769600058}
+ * with event "message" where NULL, channel null where NULL, created_at null where not known
+ * (0). A row that was too large is there {"id":"7","channel":"orders",
+ * "event":"rowcast:too-large","data":"{\"id\":\"7\",\"bytes\":SIZE,\"limit\":LIMIT}",...}. */
+void sse_append_row(struct buf *buf, enum format format, const struct row *row,
+                    size_t max_event_bytes);
+
+/* The opening block: `: connected`, retry:, event: rowcast:open, id:, data:
+ * {"last_event_id":"N"}. NDJSON: {"last_event_id":"N"} and LF. JSON: nothing. N is a decimal
+ * number as text. */
+void sse_append_open(struct buf *buf, enum format format, unsigned retry_ms,
+                     const char *last_event_id);
+
+/* `event: rowcast:gap`; NDJSON {"gap":{...}} and LF; JSON the bare inner object. */
+void sse_append_gap(struct buf *buf, enum format format, const struct gap *gap);
+
+/* A heartbeat: the comment line `:` (NDJSON: an empty line). has_moved: the cursor moved on over
+ * rows that were not for this stream, so an id: line goes with it. ping: as an event
+ * `rowcast:ping` without an id, data {"last_event_id":"N"}; where has_moved, a block with the
+ * id: line alone goes before it. */
+struct heartbeat {
+    int64_t cursor;
+    bool has_moved;
+    bool ping;
+};
+void sse_append_heartbeat(struct buf *buf, enum format format,
+                          const struct heartbeat *beat);
+
+/* The last words of a stream that is sent away: a comment with the reason (ASCII, no line
+ * ends) and retry: in milliseconds. NDJSON: an empty line. JSON: nothing. */
+void sse_append_goodbye(struct buf *buf, enum format format, unsigned retry_ms,
+                        const char *reason);
+
+#endif

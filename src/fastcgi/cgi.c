@@ -1,0 +1,221 @@
+/* cgi.c - the gateway's little brother for web servers that start a process for each request.
+ *
+ * Everything behind the output is the same as under FastCGI; the process ends with its request.
+ * Standard output is a pipe or a socket, or a file when somebody tries it by hand. */
+#include "config.h"
+
+#include "fastcgi/cgi.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/parse_number.h"
+
+struct cgi {
+    uv_poll_t poll;
+    struct output output;
+    struct gateway_handlers handlers;
+    void *arg;
+    bool has_poll; /* a regular file is always writable, and cannot be polled */
+    bool wants_write;
+    bool flushing; /* answered; what is left waits for the pipe */
+    bool done;
+};
+
+static void on_event(uv_poll_t *poll, int status, int events);
+
+static struct cgi *
+cgi_of(struct output *output)
+{
+    return (struct cgi *)(void *)((char *)output - offsetof(struct cgi, output));
+}
+
+static void
+cgi_finish(struct cgi *cgi)
+{
+    cgi->done = true;
+    if (cgi->has_poll)
+        uv_poll_stop(&cgi->poll);
+}
+
+static void
+cgi_watch(struct cgi *cgi)
+{
+    /* Asks for nothing that comes by itself: a hang-up or an error is told in any case. Not for
+     * UV_DISCONNECT: Apache's mod_cgid half-closes the socket once the request is written. */
+    int events = UV_PRIORITIZED | (cgi->wants_write ? UV_WRITABLE : 0);
+    if (cgi->has_poll && !cgi->done)
+        uv_poll_start(&cgi->poll, events, on_event);
+}
+
+static void
+cgi_want_write(struct output *output, bool on)
+{
+    cgi_of(output)->wants_write = on;
+    cgi_watch(cgi_of(output));
+}
+
+static void
+cgi_release(struct output *output)
+{
+    struct cgi *cgi = cgi_of(output);
+    output->reader = NULL;
+    if (output_is_clear(output)) {
+        cgi_finish(cgi);
+        return;
+    }
+    cgi->flushing = true;
+    cgi_want_write(output, true);
+}
+
+static void
+cgi_drop(struct output *output)
+{
+    output->reader = NULL;
+    cgi_finish(cgi_of(output));
+}
+
+static void
+on_event(uv_poll_t *poll, int status, int events)
+{
+    struct cgi *cgi = poll->data;
+    /* A pipe whose reader is gone reports an error, a socket a hang-up, which libuv turns into
+     * what was asked for. */
+    if (status < 0 || (events & UV_PRIORITIZED)) {
+        if (cgi->output.reader != NULL)
+            cgi->handlers.gone(cgi->arg, &cgi->output, GONE_CLOSED);
+        cgi_finish(cgi);
+        return;
+    }
+    if (!(events & UV_WRITABLE))
+        return;
+    if (!cgi->flushing)
+        cgi->handlers.writable(cgi->arg, &cgi->output);
+    else if (output_flush(&cgi->output) != OUTPUT_BLOCKED)
+        cgi_finish(cgi);
+}
+
+struct cgi *
+cgi_new(uv_loop_t *loop, const struct gateway_handlers *handlers, void *arg,
+        struct error *error)
+{
+    static const struct output_ops ops = {cgi_want_write, cgi_release, cgi_drop};
+    struct stat st;
+    struct cgi *cgi = calloc(1, sizeof *cgi);
+    if (cgi == NULL || fstat(STDOUT_FILENO, &st) != 0) {
+        error_set(error, "standard output cannot be used: %s", strerror(errno));
+        free(cgi);
+        return NULL;
+    }
+    cgi->handlers = *handlers;
+    cgi->arg = arg;
+    cgi->output =
+        (struct output){.ops = &ops, .fd = STDOUT_FILENO, .request_id = 1, .plain = true};
+    cgi->poll.data = cgi;
+    if (S_ISREG(st.st_mode) || uv_poll_init(loop, &cgi->poll, STDOUT_FILENO) != 0)
+        return cgi;
+    fcntl(STDOUT_FILENO, F_SETFL, fcntl(STDOUT_FILENO, F_GETFL) | O_NONBLOCK);
+    cgi->has_poll = true;
+    cgi_watch(cgi);
+    return cgi;
+}
+
+struct output *
+cgi_output(struct cgi *cgi)
+{
+    return &cgi->output;
+}
+
+/* --- the body ---------------------------------------------------------------------------- */
+
+/* True when standard input has something to read, or its end, before the time is over. */
+static bool
+input_waits(uint64_t until_ms)
+{
+    struct pollfd input = {.fd = STDIN_FILENO, .events = POLLIN};
+    int ready;
+    do {
+        uint64_t now = uv_hrtime() / 1000000;
+        ready = poll(&input, 1, now < until_ms ? (int)(until_ms - now) : 0);
+    } while (ready < 0 && errno == EINTR);
+    return ready > 0;
+}
+
+/* Reads up to `len` bytes to `to`. 0: the end, an error, or the time is over. */
+static size_t
+read_input(char *to, size_t len, uint64_t until_ms)
+{
+    while (input_waits(until_ms)) {
+        ssize_t n = read(STDIN_FILENO, to, len);
+        if (n >= 0)
+            return (size_t)n;
+        if (errno != EINTR && errno != EAGAIN)
+            break;
+    }
+    return 0;
+}
+
+/* A body that is too long: an end while Apache still writes it would reset the connection. */
+static void
+skip_input(uint64_t until_ms)
+{
+    char scratch[4096];
+    while (read_input(scratch, sizeof scratch, until_ms) > 0)
+        continue;
+}
+
+void
+cgi_read_body(struct fcgi_parser_body *body, uint64_t timeout_ms)
+{
+    const char *length = getenv("CONTENT_LENGTH");
+    uint64_t until_ms = uv_hrtime() / 1000000 + timeout_ms;
+    int64_t len = 0;
+    *body = (struct fcgi_parser_body){.came = 0};
+    if (length == NULL || *length == '\0')
+        return;
+    if (parse_count(length, 0, FCGI_PARSER_BODY_MAX, &len) != 0) {
+        skip_input(until_ms);
+        return;
+    }
+    char *to = buf_reserve(&body->bytes, (size_t)len + 1);
+    size_t n = 1;
+    while (to != NULL && body->bytes.len < (size_t)len && n > 0) {
+        n = read_input(to + body->bytes.len, (size_t)len - body->bytes.len, until_ms);
+        body->bytes.len += n;
+    }
+    body->came = body->bytes.len;
+}
+
+/* --- life -------------------------------------------------------------------------------- */
+
+bool
+cgi_is_done(const struct cgi *cgi)
+{
+    return cgi->done;
+}
+
+static void
+on_closed(uv_handle_t *handle)
+{
+    struct cgi *cgi = handle->data;
+    output_fini(&cgi->output);
+    free(cgi);
+}
+
+void
+cgi_free(struct cgi *cgi)
+{
+    if (cgi == NULL)
+        return;
+    if (cgi->has_poll) {
+        uv_close((uv_handle_t *)&cgi->poll, on_closed);
+        return;
+    }
+    output_fini(&cgi->output);
+    free(cgi);
+}

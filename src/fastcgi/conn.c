@@ -1,0 +1,328 @@
+/* conn.c - one connection from the web server: reading a request, being answered, flushing.
+ *
+ * fastcgi/gateway.c opens it; fastcgi/parser.c parses what it sends, fastcgi/libfcgi.c turns params into an environment. A
+ * connection is freed only from uv_close's callback, at the end of a turn of the loop, so no
+ * caller finds its output gone under its feet. */
+#include "config.h"
+
+#include "fastcgi/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static void
+on_conn_closed(uv_handle_t *handle)
+{
+    struct conn *conn = handle->data;
+    struct gateway *gateway = conn->gateway;
+    output_fini(&conn->output);
+    fcgi_parser_fini(&conn->parser);
+    free(conn);
+    gateway_handle_closed(gateway);
+}
+
+void
+conn_close(struct conn *conn)
+{
+    if (conn->state == CONN_CLOSED)
+        return;
+    struct gateway *gateway = conn->gateway;
+    bool was_over_limit = conn->output.over_limit;
+
+    conn->state = CONN_CLOSED;
+    conn->output.reader = NULL;
+    queue_remove(&conn->deadline);
+    gateway->conns--;
+    uv_poll_stop(&conn->poll);
+    close(conn->output.fd);
+    conn->output.fd = -1;
+    uv_close((uv_handle_t *)&conn->poll, on_conn_closed);
+    if (was_over_limit || gateway->reserve_fd < 0)
+        gateway_resume_accept(gateway);
+}
+
+/* Closes and tells the reader, if there is one. */
+static void
+conn_lose(struct conn *conn)
+{
+    struct gateway *gateway = conn->gateway;
+    if (conn->state == CONN_BUSY && conn->output.reader != NULL && !gateway->freed)
+        gateway->handlers.gone(gateway->arg, &conn->output, GONE_CLOSED);
+    conn_close(conn);
+}
+
+/* --- states ------------------------------------------------------------------------------ */
+
+static void on_conn_event(uv_poll_t *poll, int status, int events);
+
+/* The one place that says what the loop watches for. */
+static void
+conn_watch(struct conn *conn)
+{
+    int events = UV_READABLE;
+    if (conn->wants_write)
+        events |= UV_WRITABLE;
+    if (uv_poll_start(&conn->poll, events, on_conn_event) != 0)
+        conn_lose(conn);
+}
+
+static void
+conn_await_request(struct conn *conn, bool fresh)
+{
+    struct gateway *gateway = conn->gateway;
+    conn->state = CONN_READING;
+    conn->fresh = fresh;
+    conn->since_ms = uv_now(gateway->loop);
+    queue_remove(&conn->deadline);
+    bool owes = fresh || fcgi_parser_is_midway(&conn->parser);
+    queue_push(owes ? &gateway->partial : &gateway->idle, &conn->deadline);
+    if (owes)
+        gateway_arm_deadline(gateway);
+}
+
+static void
+conn_set_want_write(struct conn *conn, bool on)
+{
+    if (conn->wants_write == on)
+        return;
+    conn->wants_write = on;
+    conn_watch(conn);
+}
+
+static void
+output_want_write(struct output *output, bool on)
+{
+    conn_set_want_write(
+        (struct conn *)(void *)((char *)output - offsetof(struct conn, output)), on);
+}
+
+/* The answer is out to the last byte. */
+static void
+conn_answered(struct conn *conn)
+{
+    struct gateway *gateway = conn->gateway;
+    if (!conn->parser.keep_conn || gateway->stopping || conn->output.over_limit) {
+        conn_close(conn);
+        return;
+    }
+    fcgi_parser_set_idle(&conn->parser);
+    conn_await_request(conn, false);
+    conn_set_want_write(conn, false);
+}
+
+static void
+output_release(struct output *output)
+{
+    struct conn *conn =
+        (struct conn *)(void *)((char *)output - offsetof(struct conn, output));
+    output->reader = NULL;
+    if (output_is_clear(output)) {
+        conn_answered(conn);
+        return;
+    }
+    conn->state = CONN_FLUSHING;
+    conn_set_want_write(conn, true);
+}
+
+static void
+output_drop(struct output *output)
+{
+    conn_close((struct conn *)(void *)((char *)output - offsetof(struct conn, output)));
+}
+
+static const struct output_ops gateway_wire_ops = {output_want_write, output_release,
+                                                   output_drop};
+
+/* --- requests in ------------------------------------------------------------------------- */
+
+static void
+conn_start_request(struct conn *conn)
+{
+    struct gateway *gateway = conn->gateway;
+    const char *const *envp =
+        libfcgi_params(gateway->fcgi, fcgi_parser_params(&conn->parser));
+    if (envp == NULL) {
+        log_line(gateway->config.log, LOG_WARN,
+                 "libfcgi refused a request; connection closed");
+        conn_close(conn);
+        return;
+    }
+    struct fcgi_parser_body body = fcgi_parser_take_body(&conn->parser);
+    fcgi_parser_set_busy(&conn->parser);
+    queue_remove(&conn->deadline);
+    conn->state = CONN_BUSY;
+    conn->fresh = false;
+    conn->output.request_id = conn->parser.request_id;
+    gateway->handlers.request(gateway->arg, &conn->output, envp, &body);
+    buf_fini(&body.bytes);
+}
+
+static void
+conn_abort(struct conn *conn)
+{
+    struct gateway *gateway = conn->gateway;
+    if (conn->state == CONN_BUSY && conn->output.reader != NULL)
+        gateway->handlers.gone(gateway->arg, &conn->output, GONE_ABORTED);
+}
+
+/* A short answer of the protocol itself. */
+static void
+conn_reply(struct conn *conn)
+{
+    enum output_result result =
+        output_push(&conn->output, fcgi_parser_reply(&conn->parser));
+    if (result == OUTPUT_GONE || (result == OUTPUT_SENT && conn->parser.close_after)) {
+        conn_lose(conn);
+        return;
+    }
+    if (conn->parser.close_after) {
+        conn->parser.keep_conn = false;
+        conn->state = CONN_FLUSHING;
+        queue_remove(&conn->deadline);
+    }
+    if (result == OUTPUT_BLOCKED)
+        conn_set_want_write(conn, true);
+}
+
+static void
+conn_malformed(struct conn *conn)
+{
+    log_line(
+        conn->gateway->config.log, LOG_WARN,
+        "connection closed: %s (is it a FastCGI web server that talks to this socket?)",
+        conn->parser.fault);
+    conn_lose(conn);
+}
+
+static void
+conn_feed(struct conn *conn, const char *p, size_t len)
+{
+    unsigned max_conns = conn->gateway->config.max_conns;
+    while (conn->state != CONN_CLOSED) {
+        switch (fcgi_parser_feed(&conn->parser, &p, &len, max_conns)) {
+        case FCGI_PARSER_MORE:
+            return;
+        case FCGI_PARSER_REQUEST:
+            conn_start_request(conn);
+            break;
+        case FCGI_PARSER_ABORT:
+            conn_abort(conn);
+            break;
+        case FCGI_PARSER_REPLY:
+            conn_reply(conn);
+            break;
+        case FCGI_PARSER_MALFORMED:
+            conn_malformed(conn);
+            return;
+        }
+    }
+}
+
+/* End of file while a request is being answered means that the reader is gone: no web server
+ * half-closes for another reason (lighttpd's tcp-fin-propagate does so for this). Where the
+ * other half is open the answer is ended properly, or lighttpd logs an error for each page
+ * that is closed. */
+static void
+conn_hung_up(struct conn *conn, bool failed)
+{
+    if (conn->state == CONN_FLUSHING && !failed) {
+        uv_poll_start(&conn->poll, UV_WRITABLE, on_conn_event);
+        return;
+    }
+    if (conn->state == CONN_BUSY && conn->output.reader != NULL) {
+        conn->gateway->handlers.gone(conn->gateway->arg, &conn->output, GONE_CLOSED);
+        if (!failed)
+            output_end(&conn->output);
+    }
+    conn_close(conn);
+}
+
+static void
+conn_read(struct conn *conn)
+{
+    struct gateway *gateway = conn->gateway;
+    bool was_midway = fcgi_parser_is_midway(&conn->parser);
+    ssize_t n =
+        recv(conn->output.fd, gateway->scratch, sizeof gateway->scratch, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        conn_hung_up(conn, n < 0);
+        return;
+    }
+    conn_feed(conn, gateway->scratch, (size_t)n);
+    if (conn->state == CONN_READING && !conn->fresh && !was_midway &&
+        fcgi_parser_is_midway(&conn->parser))
+        conn_await_request(conn,
+                           false); /* the deadline runs from this request's first byte */
+}
+
+static void
+conn_write(struct conn *conn)
+{
+    struct gateway *gateway = conn->gateway;
+    if (conn->state == CONN_BUSY && conn->output.reader != NULL) {
+        gateway->handlers.writable(gateway->arg, &conn->output);
+        return;
+    }
+    switch (output_flush(&conn->output)) {
+    case OUTPUT_SENT:
+        if (conn->state == CONN_FLUSHING)
+            conn_answered(conn);
+        else
+            conn_set_want_write(conn, false);
+        break;
+    case OUTPUT_BLOCKED:
+        break;
+    case OUTPUT_GONE:
+        conn_lose(conn);
+        break;
+    }
+}
+
+static void
+on_conn_event(uv_poll_t *poll, int status, int events)
+{
+    struct conn *conn = poll->data;
+    if (status < 0) {
+        conn_lose(conn);
+        return;
+    }
+    if (events & UV_READABLE)
+        conn_read(conn);
+    if ((events & UV_WRITABLE) && conn->state != CONN_CLOSED)
+        conn_write(conn);
+}
+
+/* --- from fastcgi/gateway.c ------------------------------------------------------------------------ */
+
+void
+conn_open(struct gateway *gateway, int fd, bool over_limit)
+{
+    struct conn *conn = calloc(1, sizeof *conn);
+    if (conn == NULL || uv_poll_init(gateway->loop, &conn->poll, fd) != 0) {
+        free(conn);
+        close(fd);
+        return;
+    }
+    conn->poll.data = conn;
+    conn->gateway = gateway;
+    conn->output =
+        (struct output){.ops = &gateway_wire_ops, .fd = fd, .over_limit = over_limit};
+    conn->parser.takes_body = gateway->config.takes_body;
+    queue_link_init(&conn->deadline);
+    gateway->handles++;
+    gateway->conns++;
+    conn_await_request(conn, true);
+    conn_watch(conn);
+}
+
+bool
+conn_owns_handle(const uv_handle_t *handle, const struct gateway *gateway)
+{
+    const uv_poll_t *poll = (const uv_poll_t *)handle;
+    return handle->type == UV_POLL && poll->poll_cb == on_conn_event &&
+           ((const struct conn *)handle->data)->gateway == gateway;
+}

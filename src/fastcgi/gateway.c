@@ -1,0 +1,275 @@
+/* gateway.c - accepts connections and bounds how long they may take to say what they want.
+ *
+ * serve/serve.c starts it and gives the handlers; what happens on a connection is in
+ * fastcgi/conn.c. Running out of descriptors is an ordinary outcome here: accepting rests, it never
+ * spins. */
+#include "config.h"
+
+#include "fastcgi/internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Accepted in one turn, so that a flood of connects leaves time for rows, and so that of several
+ * workers not the one that wakes first takes them all. */
+#define ACCEPTS_PER_TURN 256
+#define ACCEPTS_PER_TURN_SHARED 4
+#define ACCEPT_PAUSE_MS 100
+
+/* --- lifetime ---------------------------------------------------------------------------- */
+
+void
+gateway_handle_closed(struct gateway *gateway)
+{
+    gateway->handles--;
+    if (!gateway->freed || gateway->handles > 0)
+        return;
+    if (gateway->reserve_fd >= 0)
+        close(gateway->reserve_fd);
+    libfcgi_free(gateway->fcgi);
+    free(gateway);
+}
+
+/* --- deadlines --------------------------------------------------------------------------- */
+
+static void
+on_deadline(uv_timer_t *timer)
+{
+    struct gateway *gateway = timer->data;
+    uint64_t now = uv_now(gateway->loop);
+    struct queue_link *link;
+    while ((link = queue_head(&gateway->partial)) != NULL) {
+        struct conn *conn = queue_item(link, struct conn, deadline);
+        if (now - conn->since_ms < gateway->config.request_timeout_ms)
+            break;
+        log_line(gateway->config.log, LOG_WARN,
+                 "connection closed: no complete request within %llu ms",
+                 (unsigned long long)gateway->config.request_timeout_ms);
+        conn_close(conn);
+    }
+    gateway_arm_deadline(gateway);
+}
+
+void
+gateway_arm_deadline(struct gateway *gateway)
+{
+    struct queue_link *link = queue_head(&gateway->partial);
+    if (link == NULL || gateway->freed)
+        return;
+    if (uv_is_active((uv_handle_t *)&gateway->deadline_timer))
+        return;
+    struct conn *conn = queue_item(link, struct conn, deadline);
+    uint64_t due = conn->since_ms + gateway->config.request_timeout_ms;
+    uint64_t now = uv_now(gateway->loop);
+    uv_timer_start(&gateway->deadline_timer, on_deadline, due > now ? due - now : 0, 0);
+}
+
+/* --- accept ------------------------------------------------------------------------------ */
+
+static int
+accept_nonblocking(int fd)
+{
+#ifdef HAVE_ACCEPT4
+    return accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+#else
+    int conn = accept(fd, NULL, NULL);
+    if (conn >= 0) {
+        fcntl(conn, F_SETFL, O_NONBLOCK);
+        fcntl(conn, F_SETFD, FD_CLOEXEC);
+    }
+    return conn;
+#endif
+}
+
+static void
+gateway_pause_accept(struct gateway *gateway)
+{
+    for (int i = 0; i < gateway->acceptor_count; i++)
+        uv_poll_stop(&gateway->acceptors[i]->poll);
+}
+
+static void
+on_pause_over(uv_timer_t *timer)
+{
+    gateway_resume_accept(timer->data);
+}
+
+/* No descriptor is left. Spinning on a readable listening socket helps nobody; refusing the
+ * connection makes the web server answer 502, after which an EventSource gives up. So the
+ * reserve lets one in, which is told politely to come back, and accepting rests until a
+ * connection has closed. */
+static void
+gateway_out_of_descriptors(struct gateway *gateway, int listen_fd)
+{
+    log_line(gateway->config.log, LOG_WARN,
+             "out of file descriptors with %u connections: raise LimitNOFILE or ulimit -n",
+             gateway->conns);
+    if (gateway->reserve_fd >= 0) {
+        close(gateway->reserve_fd);
+        gateway->reserve_fd = -1;
+        int fd = accept_nonblocking(listen_fd);
+        if (fd >= 0)
+            conn_open(gateway, fd, true);
+    }
+    gateway_pause_accept(gateway);
+    uv_timer_start(&gateway->pause_timer, on_pause_over, ACCEPT_PAUSE_MS, 0);
+}
+
+static void
+on_acceptable(uv_poll_t *poll, int status, int events)
+{
+    struct acceptor *acceptor = poll->data;
+    struct gateway *gateway = acceptor->gateway;
+    (void)events;
+    if (status < 0)
+        return;
+    int most = gateway->config.is_shared ? ACCEPTS_PER_TURN_SHARED : ACCEPTS_PER_TURN;
+    for (int i = 0; i < most; i++) {
+        int fd = accept_nonblocking(acceptor->fd);
+        if (fd >= 0) {
+            conn_open(gateway, fd, false);
+            continue;
+        }
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
+            gateway_out_of_descriptors(gateway, acceptor->fd);
+            return;
+        }
+        if (errno != ECONNABORTED && errno != EINTR)
+            return;
+    }
+}
+
+void
+gateway_resume_accept(struct gateway *gateway)
+{
+    if (gateway->stopping)
+        return;
+    if (gateway->reserve_fd < 0)
+        gateway->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    if (gateway->reserve_fd < 0) {
+        uv_timer_start(&gateway->pause_timer, on_pause_over, ACCEPT_PAUSE_MS, 0);
+        return;
+    }
+    uv_timer_stop(&gateway->pause_timer);
+    for (int i = 0; i < gateway->acceptor_count; i++)
+        uv_poll_start(&gateway->acceptors[i]->poll, UV_READABLE, on_acceptable);
+}
+
+/* --- start and end ----------------------------------------------------------------------- */
+
+struct gateway *
+gateway_new(uv_loop_t *loop, const struct gateway_config *config,
+            const struct gateway_handlers *handlers, void *arg, struct error *error)
+{
+    struct gateway *gateway = calloc(1, sizeof *gateway);
+    if (gateway == NULL) {
+        error_set(error, "out of memory");
+        return NULL;
+    }
+    gateway->fcgi = libfcgi_new(error);
+    if (gateway->fcgi == NULL) {
+        free(gateway);
+        return NULL;
+    }
+    gateway->loop = loop;
+    gateway->config = *config;
+    gateway->handlers = *handlers;
+    gateway->arg = arg;
+    gateway->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+    queue_init(&gateway->partial);
+    queue_init(&gateway->idle);
+    uv_timer_init(loop, &gateway->deadline_timer);
+    uv_timer_init(loop, &gateway->pause_timer);
+    gateway->deadline_timer.data = gateway;
+    gateway->pause_timer.data = gateway;
+    gateway->handles = 2;
+    return gateway;
+}
+
+int
+gateway_listen(struct gateway *gateway, const struct listeners *listeners,
+               struct error *error)
+{
+    for (int i = 0; i < listeners->count; i++) {
+        struct acceptor *acceptor = calloc(1, sizeof *acceptor);
+        if (acceptor == NULL ||
+            uv_poll_init(gateway->loop, &acceptor->poll, listeners->fds[i]) != 0) {
+            free(acceptor);
+            return error_set(error, "cannot watch listening socket %d", listeners->fds[i]);
+        }
+        acceptor->poll.data = acceptor;
+        acceptor->gateway = gateway;
+        acceptor->fd = listeners->fds[i];
+        gateway->acceptors[gateway->acceptor_count++] = acceptor;
+        gateway->handles++;
+    }
+    gateway_resume_accept(gateway);
+    return 0;
+}
+
+static void
+on_acceptor_closed(uv_handle_t *handle)
+{
+    struct acceptor *acceptor = handle->data;
+    struct gateway *gateway = acceptor->gateway;
+    free(acceptor);
+    gateway_handle_closed(gateway);
+}
+
+static void
+close_all(struct queue *queue)
+{
+    struct queue_link *link;
+    while ((link = queue_head(queue)) != NULL)
+        conn_close(queue_item(link, struct conn, deadline));
+}
+
+void
+gateway_stop(struct gateway *gateway)
+{
+    if (gateway->stopping)
+        return;
+    gateway->stopping = true;
+    uv_timer_stop(&gateway->pause_timer);
+    for (int i = 0; i < gateway->acceptor_count; i++) {
+        uv_poll_stop(&gateway->acceptors[i]->poll);
+        uv_close((uv_handle_t *)&gateway->acceptors[i]->poll, on_acceptor_closed);
+    }
+    gateway->acceptor_count = 0;
+    close_all(&gateway->idle);
+}
+
+unsigned
+gateway_connections(const struct gateway *gateway)
+{
+    return gateway->conns;
+}
+
+static void
+on_timer_closed(uv_handle_t *handle)
+{
+    gateway_handle_closed(handle->data);
+}
+
+/* Connections that are being answered stand in no queue of ours: libuv knows them all. */
+static void
+close_if_ours(uv_handle_t *handle, void *arg)
+{
+    if (!uv_is_closing(handle) && conn_owns_handle(handle, arg))
+        conn_close(handle->data);
+}
+
+void
+gateway_free(struct gateway *gateway)
+{
+    if (gateway == NULL)
+        return;
+    gateway_stop(gateway);
+    gateway->freed = true;
+    uv_walk(gateway->loop, close_if_ours, gateway);
+    uv_close((uv_handle_t *)&gateway->deadline_timer, on_timer_closed);
+    uv_close((uv_handle_t *)&gateway->pause_timer, on_timer_closed);
+}

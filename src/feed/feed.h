@@ -1,0 +1,78 @@
+/* feed.h - each committed row once, in id order.
+ *
+ * Joins watch and store: looks when the watch says so, reads what is new in pages, notices a
+ * database that was replaced or restored, and keeps going while it is locked or broken. Also
+ * the door for everything else that reads the table (catch-up, look-ups of a start). */
+#ifndef ROWCAST_FEED_FEED_H
+#define ROWCAST_FEED_FEED_H
+
+#include <uv.h>
+
+#include "base/log.h"
+#include "store/store.h"
+
+/* A look reads at most this much before the rows are sent on; the next follows at once. A socket
+ * takes hardly more in one write. */
+#define FEED_PAGE_ROWS 1000
+#define FEED_PAGE_BYTES (128 * 1024)
+
+/* Writers lock the database for moments; one that does so for longer is trouble. */
+#define FEED_BUSY_PATIENCE_MS 5000
+
+struct feed;
+
+struct feed_handlers {
+    /* A new row; its bytes are valid until it returns. */
+    void (*row)(void *arg, const struct row *row);
+    /* The rows given since the last batch are all up to `tail`. marks are of the same snapshot.
+     * lost_up_to > 0: rows up to that id were deleted before they were seen. */
+    void (*batch)(void *arg, const struct store_marks *marks, int64_t tail,
+                  int64_t lost_up_to);
+    /* Another database, or an older state of it, is at the path: ids from before do not hold. */
+    void (*reset)(void *arg, const struct store_marks *marks);
+};
+
+/* Opens the store (config->mode STORE_READ, busy_ms 0) and starts at its tail. Returns NULL with
+ * *error saying what to do. */
+struct feed *feed_new(uv_loop_t *loop, const struct store_config *config,
+                      const struct log *log, struct error *error);
+
+/* From now on rows are handed out. */
+int feed_start(struct feed *feed, const struct feed_handlers *handlers, void *arg,
+               struct error *error);
+
+/* Opens the database anew (SIGHUP): what is at the path now is read from then on, and streams stay
+ * open. When it cannot be opened the old connection is kept. Returns 0, or -1 with *error. */
+int feed_reload(struct feed *feed, struct error *error);
+
+/* Looks now: what was committed before this call is handed out when it returns, unless the
+ * database is locked (or there is more than a page of it). True when something was new. */
+bool feed_look(struct feed *feed);
+
+/* The store for reads, or NULL while it cannot be opened. */
+struct store *feed_store(const struct feed *feed);
+const struct store_marks *feed_marks(const struct feed *feed);
+int64_t feed_tail(const struct feed *feed);
+
+/* NULL while all is well, else what is wrong with the database. */
+const char *feed_trouble(const struct feed *feed);
+
+/* As feed_trouble, but a lock counts only once it has lasted for a while: for health checks. */
+const char *feed_lasting_trouble(const struct feed *feed);
+
+/* Reads the table in any case, after a look; what it comes to is told by the two above. */
+void feed_probe(struct feed *feed);
+
+/* For how long there have been rows that were not handed out yet, or the database could not be
+ * read; 0: neither is so. */
+uint64_t feed_lag_ms(const struct feed *feed);
+
+/* From now on failed reads (a lock is none) are counted in *errors. */
+void feed_count_errors(struct feed *feed, uint64_t *errors);
+
+/* Tell it that a read of the caller's has failed, so that it reopens when need be. */
+void feed_report(struct feed *feed, enum store_result result, const struct error *error);
+
+void feed_free(struct feed *feed);
+
+#endif

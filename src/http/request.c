@@ -1,0 +1,334 @@
+/* request.c - one request's meta-variables, judged from the outside in.
+ *
+ * Called by the gateway's user once for each request. The flow of request_parse: collect the
+ * meta-variables we know; path, method; what the web server grants (user, channels, admin);
+ * then, for a stream, what http/stream_params.c makes of query, Accept and Last-Event-ID. Whether the
+ * requester may read what is asked for is not decided here but in access. */
+#include "config.h"
+
+#include "http/request.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "http/accept.h"
+#include "http/stream_params.h"
+#include "base/parse_number.h"
+
+/* --- the variables ------------------------------------------------------------------------------ */
+
+enum variable {
+    VAR_METHOD,
+    VAR_PATH,
+    VAR_QUERY,
+    VAR_ACCEPT,
+    VAR_LAST_EVENT_ID,
+    VAR_ORIGIN,
+    VAR_AUTHORIZATION,
+    VAR_COOKIE,
+    VAR_CORS_METHOD,
+    VAR_CORS_HEADERS,
+    VAR_ADDRESS,
+    VAR_CONTENT_TYPE,
+    VAR_CONTENT_LENGTH,
+    VAR_HOST,
+    VAR_HTTPS,
+    VAR_FETCH_SITE,
+    VAR_USER, /* from here on: set by the web server, and rights depend on them */
+    VAR_CHANNELS,
+    VAR_ADMIN,
+    VAR_PUBLISH,
+    VARS
+};
+
+/* Nothing that begins with HTTP_ may stand from VAR_USER on: the client writes those. */
+static const char *const variable_names[VARS] = {
+    [VAR_METHOD] = "REQUEST_METHOD",
+    [VAR_PATH] = "PATH_INFO",
+    [VAR_QUERY] = "QUERY_STRING",
+    [VAR_ACCEPT] = "HTTP_ACCEPT",
+    [VAR_LAST_EVENT_ID] = "HTTP_LAST_EVENT_ID",
+    [VAR_ORIGIN] = "HTTP_ORIGIN",
+    [VAR_AUTHORIZATION] = "HTTP_AUTHORIZATION",
+    [VAR_COOKIE] = "HTTP_COOKIE",
+    [VAR_CORS_METHOD] = "HTTP_ACCESS_CONTROL_REQUEST_METHOD",
+    [VAR_CORS_HEADERS] = "HTTP_ACCESS_CONTROL_REQUEST_HEADERS",
+    [VAR_ADDRESS] = "REMOTE_ADDR",
+    [VAR_CONTENT_TYPE] = "CONTENT_TYPE",
+    [VAR_CONTENT_LENGTH] = "CONTENT_LENGTH",
+    [VAR_HOST] = "HTTP_HOST",
+    [VAR_HTTPS] = "HTTPS",
+    [VAR_FETCH_SITE] = "HTTP_SEC_FETCH_SITE",
+    [VAR_USER] = "REMOTE_USER",
+    [VAR_CHANNELS] = "ROWCAST_CHANNELS",
+    [VAR_ADMIN] = "ROWCAST_ADMIN",
+    [VAR_PUBLISH] = "ROWCAST_PUBLISH",
+};
+
+struct parser {
+    struct request *request;
+    const char *vars[VARS]; /* NULL: not there */
+    const char *conflict;   /* a granting variable with two values, or NULL */
+    struct error *error;
+};
+
+static const char *
+value_of(const struct parser *parser, enum variable variable)
+{
+    const char *value = parser->vars[variable];
+    return value != NULL ? value : "";
+}
+
+static void
+collect_variable(struct parser *parser, int variable, const char *value)
+{
+    const char **var = &parser->vars[variable];
+
+    if (*var == NULL)
+        *var = value;
+    else if (variable >= VAR_USER && strcmp(*var, value) != 0)
+        parser->conflict = variable_names[variable];
+}
+
+static void
+collect_variables(struct parser *parser, const char *const *envp)
+{
+    for (; *envp != NULL; envp++) {
+        for (int i = 0; i < VARS; i++) {
+            size_t len = strlen(variable_names[i]);
+            if (strncmp(*envp, variable_names[i], len) == 0 && (*envp)[len] == '=') {
+                collect_variable(parser, i, *envp + len + 1);
+                break;
+            }
+        }
+    }
+}
+
+/* --- refusals --------------------------------------------------------------------------------------- */
+
+static int
+out_of_memory(const struct parser *parser)
+{
+    error_set(parser->error, "out of memory");
+    return 500;
+}
+
+/* Copies a variable; an empty one is NULL. */
+static int
+copy_variable(const struct parser *parser, enum variable variable, char **copy)
+{
+    const char *value = value_of(parser, variable);
+
+    if (*value == '\0')
+        return 0;
+    *copy = strdup(value);
+    return *copy != NULL ? 0 : out_of_memory(parser);
+}
+
+static int
+copy_origin_and_address(const struct parser *parser)
+{
+    struct request *request = parser->request;
+    int status = copy_variable(parser, VAR_ORIGIN, &request->origin);
+    if (status == 0)
+        status = copy_variable(parser, VAR_CORS_METHOD, &request->cors_method);
+    if (status == 0)
+        status = copy_variable(parser, VAR_CORS_HEADERS, &request->cors_headers);
+    if (status == 0)
+        status = copy_variable(parser, VAR_ADDRESS, &request->address);
+    return status;
+}
+
+/* Where tickets are looked for; what they grant is decided in access. */
+static int
+copy_credentials(const struct parser *parser)
+{
+    int status = copy_variable(parser, VAR_AUTHORIZATION, &parser->request->authorization);
+    if (status != 0)
+        return status;
+    return copy_variable(parser, VAR_COOKIE, &parser->request->cookie);
+}
+
+/* --- path and method ----------------------------------------------------------------------------- */
+
+static int
+parse_path(const struct parser *parser)
+{
+    static const struct {
+        const char *path;
+        enum request_resource resource;
+    } resources[] = {{"/", RESOURCE_STREAM},
+                     {"/health", RESOURCE_HEALTH},
+                     {"/metrics", RESOURCE_METRICS},
+                     {"/status", RESOURCE_STATUS}};
+    const char *path = value_of(parser, VAR_PATH);
+    char quoted[PARSE_QUOTED_MAX];
+
+    if (*path == '\0')
+        path = "/";
+    size_t len = strlen(path);
+    if (len > 1 && path[len - 1] == '/')
+        len--;
+    for (size_t i = 0; i < sizeof resources / sizeof *resources; i++) {
+        if (strlen(resources[i].path) == len && memcmp(resources[i].path, path, len) == 0) {
+            parser->request->resource = resources[i].resource;
+            return 0;
+        }
+    }
+    error_set(parser->error, "unknown resource %s: only /health, /metrics and /status",
+              parse_quote(quoted, path));
+    return 404;
+}
+
+static int
+parse_method(const struct parser *parser)
+{
+    static const char *const names[] = {[METHOD_GET] = "GET",
+                                        [METHOD_HEAD] = "HEAD",
+                                        [METHOD_OPTIONS] = "OPTIONS",
+                                        [METHOD_POST] = "POST"};
+    const char *method = value_of(parser, VAR_METHOD);
+    char quoted[PARSE_QUOTED_MAX];
+
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(method, names[i]) != 0)
+            continue;
+        if (i == METHOD_POST && parser->request->resource != RESOURCE_STREAM)
+            break;
+        parser->request->method = (enum request_method)i;
+        return 0;
+    }
+    error_set(parser->error, "method %s is not allowed here: GET, HEAD and OPTIONS are",
+              parse_quote(quoted, method));
+    return 405;
+}
+
+/* --- what the web server grants ----------------------------------------------------------------- */
+
+static int
+refuse_pattern(const struct parser *parser, enum variable variable, struct slice pattern,
+               enum patterns_result result)
+{
+    if (result == PATTERNS_NO_MEMORY)
+        return out_of_memory(parser);
+    /* The client is told little: the pattern is the administrator's. */
+    error_set(parser->error, "%s: a pattern of %zu bytes %s", variable_names[variable],
+              pattern.len, patterns_strerror(result));
+    return 500;
+}
+
+/* A list of patterns, if the variable is there at all: *there. */
+static int
+parse_patterns(const struct parser *parser, enum variable variable,
+               struct patterns *patterns, bool *there)
+{
+    const char *rest = parser->vars[variable];
+
+    *there = rest != NULL;
+    if (rest == NULL)
+        return 0;
+    for (;;) {
+        rest += strspn(rest, " \t");
+        if (*rest == '\0')
+            return 0;
+        struct slice pattern = {rest, strcspn(rest, " \t")};
+        enum patterns_result result = patterns_add(patterns, pattern);
+        if (result != PATTERNS_OK)
+            return refuse_pattern(parser, variable, pattern, result);
+        rest += pattern.len;
+    }
+}
+
+static int
+parse_grants(const struct parser *parser)
+{
+    if (parser->conflict != NULL) {
+        error_set(parser->error, "the web server sets %s twice, with different values",
+                  parser->conflict);
+        return 500;
+    }
+    parser->request->admin = strcmp(value_of(parser, VAR_ADMIN), "1") == 0;
+    struct request *request = parser->request;
+    int status = copy_variable(parser, VAR_USER, &request->filter.user);
+    if (status == 0)
+        status = parse_patterns(parser, VAR_CHANNELS,
+                                &request->filter.bounds[FILTER_BOUND_LOCATION],
+                                &request->filter.bounded[FILTER_BOUND_LOCATION]);
+    if (status == 0 && request->method == METHOD_POST)
+        status =
+            parse_patterns(parser, VAR_PUBLISH, &request->publish, &request->has_publish);
+    return status;
+}
+
+static int
+parse_post(const struct parser *parser)
+{
+    parser->request->post =
+        (struct request_post){.content_type = parser->vars[VAR_CONTENT_TYPE],
+                              .content_length = parser->vars[VAR_CONTENT_LENGTH],
+                              .host = parser->vars[VAR_HOST],
+                              .https = parser->vars[VAR_HTTPS],
+                              .fetch_site = parser->vars[VAR_FETCH_SITE]};
+    return stream_params_parse_post(parser->request, value_of(parser, VAR_QUERY),
+                                    parser->error);
+}
+
+static int
+parse_resource(const struct parser *parser)
+{
+    static const char *const status_types[] = {"application/json", "text/html",
+                                               "text/event-stream", NULL};
+
+    if (parser->request->method == METHOD_OPTIONS)
+        return 0;
+    if (parser->request->method == METHOD_POST)
+        return parse_post(parser);
+    if (parser->request->resource == RESOURCE_STREAM)
+        return stream_params_parse(
+            parser->request,
+            &(struct stream_params_text){value_of(parser, VAR_QUERY),
+                                         value_of(parser, VAR_ACCEPT),
+                                         value_of(parser, VAR_LAST_EVENT_ID)},
+            parser->error);
+    int type = accept_choose(parser->vars[VAR_ACCEPT], status_types);
+    parser->request->wants_html = type == 1;
+    parser->request->wants_events = type == 2;
+    return 0;
+}
+
+int
+request_parse(struct request *request, const char *const *envp, struct error *error)
+{
+    static int (*const steps[])(const struct parser *) = {
+        copy_origin_and_address, copy_credentials, parse_path, parse_method, parse_grants,
+        parse_resource};
+    struct parser parser = {.request = request, .error = error};
+
+    *request = (struct request){.start = START_TAIL};
+    collect_variables(&parser, envp);
+    /* Known before anything is refused: the answer to HEAD has no body, whatever it says. */
+    if (strcmp(value_of(&parser, VAR_METHOD), "HEAD") == 0)
+        request->method = METHOD_HEAD;
+    for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {
+        int status = steps[i](&parser);
+        if (status != 0)
+            return status;
+    }
+    return 0;
+}
+
+void
+request_fini(struct request *request)
+{
+    filter_fini(&request->filter);
+    patterns_fini(&request->publish);
+    patterns_fini(&request->ticket_publish);
+    free(request->ticket);
+    free(request->authorization);
+    free(request->cookie);
+    free(request->origin);
+    free(request->cors_method);
+    free(request->cors_headers);
+    free(request->address);
+    *request = (struct request){0};
+}

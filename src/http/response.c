@@ -1,0 +1,242 @@
+/* response.c - every response header that rowcast sends is written here. */
+#include "config.h"
+
+#include "http/response.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <strings.h>
+
+/* For a browser's fetch or a script that tries again; the lock's own wait is in publish/writer.c. */
+#define RETRY_AFTER_S 2
+
+/* What a page's script may set (Fetch standard 4.9: by name, as "*" counts neither with
+ * credentials nor ever for Authorization). The first ones need no leave as long as they are short
+ * and tame (2.2.2, "CORS-safelisted request-header"), but an Accept of 130 bytes does. */
+#define ALLOWED_HEADERS                                                                    \
+    "Accept, Accept-Language, Content-Language, Content-Type, Last-Event-ID, "             \
+    "Authorization, Cache-Control, Pragma"
+#define PREFLIGHT_AGE_S "600"
+
+static const char *
+status_name(int status)
+{
+    switch (status) {
+    case 200:
+        return "OK";
+    case 201:
+        return "Created";
+    case 204:
+        return "No Content";
+    case 400:
+        return "Bad Request";
+    case 401:
+        return "Unauthorized";
+    case 403:
+        return "Forbidden";
+    case 404:
+        return "Not Found";
+    case 405:
+        return "Method Not Allowed";
+    case 406:
+        return "Not Acceptable";
+    case 411:
+        return "Length Required";
+    case 413:
+        return "Content Too Large";
+    case 415:
+        return "Unsupported Media Type";
+    case 503:
+        return "Service Unavailable";
+    default:
+        return "Internal Server Error";
+    }
+}
+
+/* Whatever the answer: a cache must not give one origin's to another (Fetch standard 3.2.7). */
+static void
+append_vary(struct buf *buf, const struct option_list *origins)
+{
+    if (origins->count > 0)
+        buf_append_text(buf, "Vary: Origin\r\n");
+}
+
+static const char *
+allowed_methods(const struct request *request)
+{
+    bool post = request->takes_post && request->resource == RESOURCE_STREAM;
+    return post ? "GET, HEAD, OPTIONS, POST" : "GET, HEAD, OPTIONS";
+}
+
+/* "null" is every sandboxed frame and local file, and any site can make itself one: it may read
+ * what everybody may, without the reader's cookies. */
+bool
+response_append_cors(struct buf *buf, const struct option_list *origins, const char *origin)
+{
+    bool exact = false;
+    bool any = false;
+    for (size_t i = 0; i < origins->count; i++) {
+        if (strcmp(origins->items[i], "*") == 0)
+            any = true;
+        else if (origin != NULL && strcmp(origins->items[i], origin) == 0)
+            exact = true;
+    }
+    append_vary(buf, origins);
+    if (exact) {
+        buf_append_text(buf, "Access-Control-Allow-Origin: ");
+        buf_append_text(buf, origin);
+        buf_append_text(buf, strcmp(origin, "null") == 0
+                                 ? "\r\n"
+                                 : "\r\nAccess-Control-Allow-Credentials: true\r\n");
+    } else if (any) {
+        buf_append_text(buf, "Access-Control-Allow-Origin: *\r\n");
+    }
+    return exact || any;
+}
+
+void
+response_append_stream_headers(struct buf *buf, const struct request *request,
+                               const struct option_list *origins)
+{
+    static const char *const types[FORMATS] = {[FORMAT_SSE] = "text/event-stream",
+                                               [FORMAT_ENVELOPE] = "text/event-stream",
+                                               [FORMAT_NDJSON] = "application/x-ndjson",
+                                               [FORMAT_JSON] = "application/json"};
+    buf_append_text(buf, "Content-Type: ");
+    buf_append_text(buf, types[request->format]);
+    /* X-Accel-Buffering is nginx's: it would hold events back until a buffer is full. */
+    buf_append_text(buf, "\r\nCache-Control: no-cache, no-transform\r\n"
+                         "X-Accel-Buffering: no\r\n"
+                         "X-Content-Type-Options: nosniff\r\n");
+    response_append_cors(buf, origins, request->origin);
+    buf_append_text(buf, "\r\n");
+}
+
+static void
+append_answer(struct buf *buf, int status, const char *content_type, const char *headers,
+              struct slice body, const struct request *request,
+              const struct option_list *origins)
+{
+    buf_printf(buf, "Status: %d %s\r\n", status, status_name(status));
+    buf_printf(buf, "Content-Type: %s\r\n%s", content_type, headers);
+    buf_append_text(buf, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
+    if (status == 405)
+        buf_printf(buf, "Allow: %s\r\n", allowed_methods(request));
+    /* RFC 6750 section 3: invalid_token only for a ticket that was there. */
+    if (status == 401)
+        buf_printf(buf, "WWW-Authenticate: Bearer realm=\"rowcast\"%s\r\n",
+                   request->has_ticket ? ", error=\"invalid_token\"" : "");
+    if (status == 503 && request->method == METHOD_POST)
+        buf_printf(buf, "Retry-After: %d\r\n", RETRY_AFTER_S);
+    response_append_cors(buf, origins, request->origin);
+    buf_append_text(buf, "\r\n");
+    if (request->method != METHOD_HEAD)
+        buf_append(buf, body.p, body.len);
+}
+
+void
+response_append_health(struct buf *buf, int status, const char *text, uint64_t lag_ms,
+                       const struct request *request, const struct option_list *origins)
+{
+    char header[64];
+    struct buf line = {0};
+    snprintf(header, sizeof header, "X-Rowcast-Lag-Ms: %" PRIu64 "\r\n", lag_ms);
+    buf_append_text(&line, text);
+    buf_append_text(&line, "\n");
+    append_answer(buf, status, "text/plain; charset=utf-8", header, buf_slice(&line),
+                  request, origins);
+    buf_fini(&line);
+}
+
+void
+response_append_page(struct buf *buf, struct slice page, const char *nonce,
+                     const struct request *request, const struct option_list *origins)
+{
+    char header[320];
+    snprintf(header, sizeof header,
+             "Content-Security-Policy: default-src 'none'; script-src 'nonce-%s'; "
+             "style-src 'nonce-%s'; connect-src 'self'; frame-ancestors 'none'\r\n"
+             "Referrer-Policy: no-referrer\r\n",
+             nonce, nonce);
+    append_answer(buf, 200, "text/html; charset=utf-8", header, page, request, origins);
+}
+
+void
+response_append_body(struct buf *buf, int status, const char *content_type,
+                     struct slice body, const struct request *request,
+                     const struct option_list *origins)
+{
+    append_answer(buf, status, content_type, "", body, request, origins);
+}
+
+void
+response_append_text(struct buf *buf, int status, const char *text,
+                     const struct request *request, const struct option_list *origins)
+{
+    struct buf line = {0};
+    buf_append_text(&line, text);
+    buf_append_text(&line, "\n");
+    response_append_body(buf, status, "text/plain; charset=utf-8", buf_slice(&line),
+                         request, origins);
+    buf_fini(&line);
+}
+
+/* --- preflights ---------------------------------------------------------------------------- */
+
+/* Takes the next name off a list such as "a, b"; empty when there is none. */
+static struct slice
+next_name(const char **list)
+{
+    *list += strspn(*list, ", \t");
+    struct slice name = {*list, strcspn(*list, ", \t")};
+    *list += name.len;
+    return name;
+}
+
+/* Whether each name of `asked` is in `allowed`. Header names know no case, methods do. */
+static bool
+list_covers(const char *allowed, const char *asked,
+            int (*compare)(const char *, const char *, size_t))
+{
+    struct slice name;
+    while ((name = next_name(&asked)).len > 0) {
+        const char *rest = allowed;
+        struct slice known;
+        do {
+            known = next_name(&rest);
+        } while (known.len > 0 &&
+                 (known.len != name.len || compare(known.p, name.p, name.len) != 0));
+        if (known.len == 0)
+            return false;
+    }
+    return true;
+}
+
+static bool
+is_allowed_preflight(const struct request *request)
+{
+    if (request->cors_headers != NULL &&
+        !list_covers(ALLOWED_HEADERS, request->cors_headers, strncasecmp))
+        return false;
+    return list_covers(allowed_methods(request), request->cors_method, strncmp);
+}
+
+void
+response_append_options(struct buf *buf, const struct request *request,
+                        const struct option_list *origins)
+{
+    buf_printf(buf, "Status: 204 No Content\r\nAllow: %s\r\n", allowed_methods(request));
+    if (request->cors_method == NULL) {
+        response_append_cors(buf, origins, request->origin);
+    } else if (!is_allowed_preflight(request)) {
+        append_vary(buf, origins); /* no leave at all */
+    } else if (response_append_cors(buf, origins, request->origin) &&
+               request->origin != NULL) {
+        buf_printf(buf,
+                   "Access-Control-Allow-Methods: %s\r\n"
+                   "Access-Control-Allow-Headers: " ALLOWED_HEADERS "\r\n"
+                   "Access-Control-Max-Age: " PREFLIGHT_AGE_S "\r\n",
+                   allowed_methods(request));
+    }
+    buf_append_text(buf, "\r\n");
+}

@@ -1,0 +1,346 @@
+/* stream_params.c - what a stream's URL and headers ask for.
+ *
+ * Called by http/request.c, once the path and the method are known. One table has the rules of the
+ * query parameters; what they say is gathered as wishes first, as some win over others. */
+#include "config.h"
+
+#include "http/stream_params.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "http/accept.h"
+#include "base/json.h"
+#include "http/urlencoded.h"
+#include "base/parse_number.h"
+
+struct parser {
+    struct request *request;
+    const struct stream_params_text *text;
+    struct error *error;
+};
+
+/* --- refusals --------------------------------------------------------------------------------------- */
+
+static int
+out_of_memory(const struct parser *parser)
+{
+    error_set(parser->error, "out of memory");
+    return 500;
+}
+
+/* "bad parameter last: "x" is not a number from 1 to 1000" */
+static int
+refuse_value(const struct parser *parser, const char *name, const char *value,
+             const char *problem)
+{
+    char quoted[PARSE_QUOTED_MAX];
+
+    error_set(parser->error, "bad parameter %s: %s %s", name, parse_quote(quoted, value),
+              problem);
+    return 400;
+}
+
+static int
+refuse_parameter(const struct parser *parser, const char *name, const char *problem)
+{
+    error_set(parser->error, "bad parameter %s: %s", name, problem);
+    return 400;
+}
+
+/* --- the query string --------------------------------------------------------------------------- */
+
+enum parameter {
+    PARAM_CHANNEL,
+    PARAM_LAST_EVENT_ID,
+    PARAM_SINCE,
+    PARAM_LAST,
+    PARAM_PING,
+    PARAM_THROTTLE,
+    PARAM_WAIT,
+    PARAM_TICKET,
+    PARAM_ENVELOPE,
+    PARAMS
+};
+
+/* Where a parameter or header would have the stream begin: start, start_value and start_text of
+ * struct request. */
+struct start {
+    enum start_kind kind; /* START_TAIL: it says nothing */
+    int64_t value;
+    char text[REQUEST_ID_TEXT_MAX + 1];
+};
+
+/* What the query string said, before it is known what comes of it. */
+struct wishes {
+    bool given[PARAMS];
+    int64_t numbers[PARAMS]; /* LAST, PING, THROTTLE, WAIT, ENVELOPE; 0: not given */
+    struct start last_event_id;
+    struct start since;
+};
+
+/* min, max and `wanted`, the end of the refusal, are for numbers only. */
+struct parameter_rule {
+    const char *name;
+    enum parameter parameter;
+    int64_t min, max;
+    const char *wanted;
+};
+
+static const struct parameter_rule rules[] = {
+    {"channel", PARAM_CHANNEL, 0, 0, NULL},
+    {"last_event_id", PARAM_LAST_EVENT_ID, 0, 0, NULL},
+    {"lastEventId", PARAM_LAST_EVENT_ID, 0, 0, NULL},
+    {"since", PARAM_SINCE, 0, 0, NULL},
+    {"last", PARAM_LAST, 1, REQUEST_LAST_MAX, "is not a number from 1 to 1000"},
+    {"ping", PARAM_PING, 0, 1, "is not 0 or 1"},
+    {"throttle", PARAM_THROTTLE, 0, REQUEST_THROTTLE_MAX_MS,
+     "is not a number of milliseconds from 0 to 3600000"},
+    {"wait", PARAM_WAIT, 0, REQUEST_WAIT_MAX_S, "is not a number of seconds from 0 to 60"},
+    {"ticket", PARAM_TICKET, 0, 0, NULL},
+    {"envelope", PARAM_ENVELOPE, 0, 1, "is not 0 or 1"},
+};
+
+static const struct parameter_rule *
+find_rule(const char *name)
+{
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++) {
+        if (strcmp(rules[i].name, name) == 0)
+            return &rules[i];
+    }
+    return NULL;
+}
+
+static int
+take_channel(const struct parser *parser, const char *value)
+{
+    struct slice channel = slice_of(value);
+
+    if (!utf8_is_valid(channel))
+        return refuse_value(parser, "channel", value, "is not UTF-8");
+    enum patterns_result result = patterns_add(&parser->request->filter.requested, channel);
+    if (result == PATTERNS_NO_MEMORY)
+        return out_of_memory(parser);
+    if (result != PATTERNS_OK)
+        return refuse_value(parser, "channel", value, patterns_strerror(result));
+    return 0;
+}
+
+/* A bad id is no refusal but a gap in the stream: a client that stored rubbish must learn
+ * of its loss in the same way as others do, not be turned away for ever. */
+static struct start
+start_from_id(const char *text)
+{
+    struct start start = {.kind = START_BAD_ID};
+
+    if (*text == '\0')
+        return (struct start){.kind = START_TAIL};
+    if (parse_id(text, &start.value) == 0)
+        start.kind = START_AFTER;
+    memcpy(start.text, text, strnlen(text, REQUEST_ID_TEXT_MAX));
+    return start;
+}
+
+static int
+take_since(const struct parser *parser, struct start *since, const char *value)
+{
+    int64_t number = 0;
+
+    if (strcmp(value, "all") == 0)
+        *since = (struct start){.kind = START_ALL};
+    else if (parse_id(value, &number) == 0)
+        *since = start_from_id(value);
+    else if (parse_age(value, &number) == 0 && number <= REQUEST_AGE_MAX_MS)
+        *since = (struct start){.kind = START_AGE, .value = number};
+    else
+        return refuse_value(parser, "since", value,
+                            "is not all, an id, or an age such as 90s, 10m, 2h, 7d");
+    return 0;
+}
+
+static int
+take_ticket(const struct parser *parser, const char *value)
+{
+    if (*value == '\0')
+        return refuse_parameter(parser, "ticket", "is empty");
+    parser->request->ticket = strdup(value);
+    return parser->request->ticket != NULL ? 0 : out_of_memory(parser);
+}
+
+static int
+take_number(const struct parser *parser, const struct parameter_rule *rule, int64_t *number,
+            const char *value)
+{
+    if (parse_count(value, rule->min, rule->max, number) != 0)
+        return refuse_value(parser, rule->name, value, rule->wanted);
+    return 0;
+}
+
+static int
+take_parameter(const struct parser *parser, struct wishes *wishes,
+               const struct parameter_rule *rule, const char *value)
+{
+    enum parameter parameter = rule->parameter;
+
+    if (wishes->given[parameter] && parameter != PARAM_CHANNEL)
+        return refuse_parameter(parser, rule->name, "is given twice");
+    wishes->given[parameter] = true;
+    switch (parameter) {
+    case PARAM_CHANNEL:
+        return take_channel(parser, value);
+    case PARAM_LAST_EVENT_ID:
+        wishes->last_event_id = start_from_id(value);
+        return 0;
+    case PARAM_SINCE:
+        return take_since(parser, &wishes->since, value);
+    case PARAM_TICKET:
+        return take_ticket(parser, value);
+    case PARAM_LAST:
+    case PARAM_PING:
+    case PARAM_THROTTLE:
+    case PARAM_WAIT:
+    case PARAM_ENVELOPE:
+    case PARAMS:
+        break;
+    }
+    return take_number(parser, rule, &wishes->numbers[parameter], value);
+}
+
+static int
+parse_pair(const struct parser *parser, struct wishes *wishes,
+           const struct urlencoded_pair *pair)
+{
+    char name[REQUEST_QUERY_MAX + 1], value[REQUEST_QUERY_MAX + 1];
+
+    if (urlencoded_decode(name, pair->name) != 0)
+        return 0; /* not one of ours, whatever it is */
+    const struct parameter_rule *rule = find_rule(name);
+    if (rule == NULL)
+        return 0;
+    if (urlencoded_decode(value, pair->value) != 0)
+        return refuse_parameter(parser, rule->name, "has a broken % escape or a NUL in it");
+    return take_parameter(parser, wishes, rule, value);
+}
+
+/* One pair of a POST's query. */
+static int
+parse_post_pair(const struct parser *parser, const struct urlencoded_pair *pair)
+{
+    static const char *const body_fields[] = {"channel", "event",        "data",
+                                              "to",      "collapse_key", "ttl"};
+    char name[REQUEST_QUERY_MAX + 1], value[REQUEST_QUERY_MAX + 1];
+
+    if (urlencoded_decode(name, pair->name) != 0)
+        return 0;
+    for (size_t i = 0; i < sizeof body_fields / sizeof *body_fields; i++) {
+        if (strcmp(name, body_fields[i]) == 0)
+            return refuse_parameter(parser, body_fields[i], "belongs into the body");
+    }
+    if (strcmp(name, "ticket") != 0)
+        return 0;
+    if (parser->request->ticket != NULL)
+        return refuse_parameter(parser, "ticket", "is given twice");
+    if (urlencoded_decode(value, pair->value) != 0)
+        return refuse_parameter(parser, "ticket", "has a broken % escape or a NUL in it");
+    return take_ticket(parser, value);
+}
+
+static int
+refuse_long_query(const struct parser *parser)
+{
+    error_set(parser->error, "the query string is longer than %d bytes", REQUEST_QUERY_MAX);
+    return 400;
+}
+
+int
+stream_params_parse_post(struct request *request, const char *query, struct error *error)
+{
+    const struct parser parser = {request, NULL, error};
+    struct slice rest = slice_of(query);
+    struct urlencoded_pair pair;
+    int status = 0;
+
+    if (rest.len > REQUEST_QUERY_MAX)
+        return refuse_long_query(&parser);
+    while (status == 0 && urlencoded_next(&rest, &pair))
+        status = parse_post_pair(&parser, &pair);
+    return status;
+}
+
+static int
+parse_query(const struct parser *parser, struct wishes *wishes)
+{
+    struct slice query = slice_of(parser->text->query);
+    struct urlencoded_pair pair;
+
+    if (query.len > REQUEST_QUERY_MAX)
+        return refuse_long_query(parser);
+    while (urlencoded_next(&query, &pair)) {
+        int status = parse_pair(parser, wishes, &pair);
+        if (status != 0)
+            return status;
+    }
+    if (wishes->given[PARAM_SINCE] && wishes->given[PARAM_LAST])
+        return refuse_parameter(parser, "since", "cannot be together with last");
+    return 0;
+}
+
+/* --- format and start ------------------------------------------------------------------------------ */
+
+static int
+choose_format(const struct parser *parser, const struct wishes *wishes)
+{
+    /* JSON before NDJSON, for a reader that accepts application with a star. */
+    static const char *const types[] = {"text/event-stream", "application/json",
+                                        "application/x-ndjson", NULL};
+    static const enum format formats[] = {FORMAT_SSE, FORMAT_JSON, FORMAT_NDJSON};
+    struct request *request = parser->request;
+
+    int choice = accept_choose(parser->text->accept, types);
+    if (choice < 0) {
+        error_set(parser->error, "not acceptable: there are text/event-stream, "
+                                 "application/x-ndjson and application/json");
+        return 406;
+    }
+    request->format = formats[choice];
+    if (request->format == FORMAT_SSE && wishes->numbers[PARAM_ENVELOPE] != 0)
+        request->format = FORMAT_ENVELOPE;
+    if (wishes->given[PARAM_WAIT] && request->format != FORMAT_JSON)
+        return refuse_parameter(parser, "wait", "needs Accept: application/json");
+    return 0;
+}
+
+/* The header wins over last_event_id=, that over since= and last=. */
+static struct start
+choose_start(const struct parser *parser, const struct wishes *wishes)
+{
+    struct start header = start_from_id(parser->text->last_event_id);
+
+    if (header.kind != START_TAIL)
+        return header;
+    if (wishes->last_event_id.kind != START_TAIL)
+        return wishes->last_event_id;
+    if (wishes->given[PARAM_LAST])
+        return (struct start){.kind = START_LAST, .value = wishes->numbers[PARAM_LAST]};
+    return wishes->since;
+}
+
+int
+stream_params_parse(struct request *request, const struct stream_params_text *text,
+                    struct error *error)
+{
+    const struct parser parser = {request, text, error};
+    struct wishes wishes = {0};
+
+    int status = parse_query(&parser, &wishes);
+    if (status != 0)
+        return status;
+    struct start start = choose_start(&parser, &wishes);
+    request->start = start.kind;
+    request->start_value = start.value;
+    memcpy(request->start_text, start.text, sizeof start.text);
+    request->ping = wishes.numbers[PARAM_PING] != 0;
+    request->throttle_ms = (uint32_t)wishes.numbers[PARAM_THROTTLE];
+    request->wait_s = (uint32_t)wishes.numbers[PARAM_WAIT];
+    return choose_format(&parser, &wishes);
+}

@@ -1,0 +1,56 @@
+/* audience.h - streams with an equal filter and format, and the way from a row to them.
+ *
+ * What an audience gets is packed once for all its streams. A row finds its audiences by exact
+ * channel and by recipient, so that five thousand streams with a channel or a user each cost a
+ * row no more than one; only audiences with GLOB patterns are tried one by one. */
+#ifndef ROWCAST_HUB_AUDIENCE_H
+#define ROWCAST_HUB_AUDIENCE_H
+
+#include <stdint.h>
+
+#include "event/filter.h"
+#include "http/request.h"
+
+struct stream;
+
+struct audience {
+    struct filter filter;
+    enum format format;
+    uint64_t hash;
+    size_t refs; /* streams, whatever their state */
+
+    struct stream *
+        *live; /* those whose cursor is at the tail; stream.live_index is the place */
+    uint32_t live_count, live_cap;
+
+    /* The rows of the batch at hand that it gets: indexes into the batch. */
+    uint32_t *batch;
+    uint32_t batch_count, batch_cap;
+
+    struct audience *next_same_hash;
+};
+
+struct audiences; /* all of them, with the index */
+
+struct audiences *audiences_new(void);
+void audiences_free(struct audiences *audiences);
+
+/* The audience with this filter and format, made if need be, with one more reference. *filter is
+ * taken over in any case. NULL when out of memory. */
+struct audience *audiences_join(struct audiences *audiences, struct filter *filter,
+                                enum format format);
+
+/* One reference less; the last one frees it. It must not be in `live` any more. */
+void audiences_leave(struct audiences *audiences, struct audience *audience);
+
+/* Calls fn for each audience whose filter lets the row through, each once. */
+typedef void (*audience_fn)(void *arg, struct audience *audience);
+void audiences_match(const struct audiences *audiences, const struct row *row,
+                     audience_fn fn, void *arg);
+
+/* Calls fn for each audience; fn may not add or remove any. */
+void audiences_each(const struct audiences *audiences, audience_fn fn, void *arg);
+
+size_t audiences_count(const struct audiences *audiences);
+
+#endif

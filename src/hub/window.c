@@ -1,0 +1,296 @@
+/* window.c - a ring of rows, oldest evicted first; see hub/window.h.
+ *
+ * hub/hub.c adds what the feed finds and reads it back by index. An entry and its raw bytes are
+ * one allocation; encodings are added as somebody needs them, FORMAT_JSON sharing NDJSON's
+ * bytes less the line end. A small hash finds the entry that a collapse key replaces. */
+#include "config.h"
+
+#include "hub/window.h"
+
+#include <stdlib.h>
+
+#include "base/buf.h"
+#include "event/sse.h"
+
+#define WINDOW_FIRST_CAP 256 /* a power of two, as every later one */
+#define MALLOC_OVERHEAD 16   /* what an allocation costs beside its bytes, about */
+
+struct window {
+    struct entry **ring; /* cap of them */
+    size_t cap;
+    size_t start; /* index in the ring of the oldest */
+    size_t count;
+    size_t bytes;
+    size_t max_bytes;
+    size_t max_event_bytes;
+    int64_t floor;
+    struct entry *
+        *newest;       /* by hash of (channel, recipient, key): the newest row with it */
+    size_t newest_cap; /* a power of two; a bucket holds one entry, the latest to come */
+    struct buf scratch;
+};
+
+struct window *
+window_new(size_t max_bytes, size_t max_event_bytes)
+{
+    struct window *window = calloc(1, sizeof *window);
+    if (window == NULL)
+        return NULL;
+    window->max_bytes = max_bytes;
+    window->max_event_bytes = max_event_bytes;
+    window->cap = WINDOW_FIRST_CAP;
+    window->newest_cap = WINDOW_FIRST_CAP;
+    window->ring = calloc(window->cap, sizeof(struct entry *));
+    window->newest = calloc(window->newest_cap, sizeof(struct entry *));
+    if (window->ring == NULL || window->newest == NULL) {
+        window_free(window);
+        return NULL;
+    }
+    return window;
+}
+
+struct entry *
+window_at(const struct window *window, size_t index)
+{
+    return window->ring[(window->start + index) & (window->cap - 1)];
+}
+
+static uint64_t
+hash_slice(uint64_t hash, struct slice bytes)
+{
+    if (bytes.p == NULL)
+        return hash ^ 1;
+    hash ^= 2;
+    for (size_t i = 0; i < bytes.len; i++)
+        hash = (hash ^ (unsigned char)bytes.p[i]) * UINT64_C(1099511628211);
+    return hash;
+}
+
+static struct entry **
+window_key_bucket(const struct window *window, const struct row *row)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    hash = hash_slice(hash, row->channel);
+    hash = hash_slice(hash, row->recipient);
+    hash = hash_slice(hash, row->collapse_key);
+    return &window->newest[(hash ^ hash >> 32) & (window->newest_cap - 1)];
+}
+
+static bool
+same_key(const struct row *a, const struct row *b)
+{
+    return slice_equal(a->collapse_key, b->collapse_key) &&
+           slice_equal(a->channel, b->channel) && slice_equal(a->recipient, b->recipient);
+}
+
+/* The place in its chain of the newest row with this row's key; of NULL when there is none. */
+static struct entry **
+window_find_newest(const struct window *window, const struct row *row)
+{
+    struct entry **at = window_key_bucket(window, row);
+    while (*at != NULL && !same_key(&(*at)->row, row))
+        at = &(*at)->next_newest;
+    return at;
+}
+
+/* Takes the place of the row that this one replaces, and marks that. */
+static void
+window_supersede(struct window *window, struct entry *entry)
+{
+    if (entry->row.collapse_key.p == NULL)
+        return;
+    struct entry **at = window_find_newest(window, &entry->row);
+    struct entry *older = *at;
+    entry->next_newest = NULL;
+    if (older != NULL) {
+        older->superseded = true;
+        entry->next_newest = older->next_newest;
+    }
+    *at = entry;
+}
+
+static void
+entry_free(struct entry *entry)
+{
+    for (int i = 0; i < FORMATS; i++)
+        free(entry->encoded[i]);
+    free(entry);
+}
+
+static void
+window_evict(struct window *window)
+{
+    struct entry *entry = window_at(window, 0);
+    if (entry->row.collapse_key.p != NULL && !entry->superseded)
+        *window_find_newest(window, &entry->row) = entry->next_newest;
+    window->floor = entry->row.id;
+    window->bytes -= entry->bytes;
+    window->start = (window->start + 1) & (window->cap - 1);
+    window->count--;
+    entry_free(entry);
+}
+
+/* Copies a slice to *to and moves that on. */
+static struct slice
+copy_slice(char **to, struct slice from)
+{
+    if (from.p == NULL)
+        return from;
+    struct slice copy = {*to, from.len};
+    if (from.len > 0)
+        memcpy(*to, from.p, from.len);
+    (*to)[from.len] = '\0';
+    *to += from.len + 1;
+    return copy;
+}
+
+static struct entry *
+entry_new(const struct row *row)
+{
+    size_t text = row->channel.len + row->recipient.len + row->event.len + row->data.len +
+                  row->collapse_key.len + 5;
+    struct entry *entry = malloc(sizeof *entry + text);
+    if (entry == NULL)
+        return NULL;
+    *entry = (struct entry){.row = *row, .bytes = sizeof *entry + text + MALLOC_OVERHEAD};
+    char *to = (char *)(entry + 1);
+    entry->row.channel = copy_slice(&to, row->channel);
+    entry->row.recipient = copy_slice(&to, row->recipient);
+    entry->row.event = copy_slice(&to, row->event);
+    entry->row.data = copy_slice(&to, row->data);
+    entry->row.collapse_key = copy_slice(&to, row->collapse_key);
+    return entry;
+}
+
+static int
+window_grow(struct window *window)
+{
+    size_t cap = window->cap * 2;
+    struct entry **ring = calloc(cap, sizeof(struct entry *));
+    struct entry **newest = calloc(cap, sizeof(struct entry *));
+    if (ring == NULL || newest == NULL) {
+        free(ring);
+        free(newest);
+        return -1;
+    }
+    for (size_t i = 0; i < window->count; i++)
+        ring[i] = window_at(window, i);
+    free(window->ring);
+    free(window->newest);
+    window->bytes += (cap - window->cap) * 2 * sizeof(struct entry *);
+    window->ring = ring;
+    window->newest = newest;
+    window->cap = cap;
+    window->newest_cap = cap;
+    window->start = 0;
+    for (size_t i = 0; i < window->count; i++)
+        if (!ring[i]->superseded)
+            window_supersede(window, ring[i]);
+    return 0;
+}
+
+int
+window_add(struct window *window, const struct row *row)
+{
+    struct entry *entry = entry_new(row);
+    if (entry == NULL || (window->count == window->cap && window_grow(window) != 0)) {
+        free(entry);
+        window_reset(window, row->id);
+        return -1;
+    }
+    window->ring[(window->start + window->count) & (window->cap - 1)] = entry;
+    window->count++;
+    window->bytes += entry->bytes;
+    window_supersede(window, entry);
+    return 0;
+}
+
+void
+window_trim(struct window *window, int64_t keep_after)
+{
+    while (window->count > 0 && window->bytes > window->max_bytes &&
+           window_at(window, 0)->row.id <= keep_after)
+        window_evict(window);
+}
+
+void
+window_drop_up_to(struct window *window, int64_t id)
+{
+    while (window->count > 0 && window_at(window, 0)->row.id <= id)
+        window_evict(window);
+    if (window->floor < id)
+        window->floor = id;
+}
+
+void
+window_reset(struct window *window, int64_t floor)
+{
+    while (window->count > 0)
+        window_evict(window);
+    window->floor = floor;
+}
+
+int64_t
+window_floor(const struct window *window)
+{
+    return window->floor;
+}
+
+size_t
+window_find(const struct window *window, int64_t after)
+{
+    size_t low = 0;
+    size_t high = window->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (window_at(window, middle)->row.id <= after)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+size_t
+window_count(const struct window *window)
+{
+    return window->count;
+}
+
+struct slice
+window_encoded(struct window *window, struct entry *entry, enum format format)
+{
+    if (entry->encoded[format] == NULL) {
+        struct buf *buf = &window->scratch;
+        buf_clear(buf);
+        sse_append_row(buf, format, &entry->row, window->max_event_bytes);
+        char *copy = buf->failed ? NULL : malloc(buf->len);
+        if (copy == NULL)
+            return (struct slice){NULL, 0};
+        memcpy(copy, buf->p, buf->len);
+        entry->encoded[format] = copy;
+        entry->encoded_len[format] = buf->len;
+        entry->bytes += buf->len + MALLOC_OVERHEAD;
+        window->bytes += buf->len + MALLOC_OVERHEAD;
+    }
+    return (struct slice){entry->encoded[format], entry->encoded_len[format]};
+}
+
+size_t
+window_bytes(const struct window *window)
+{
+    return window->bytes;
+}
+
+void
+window_free(struct window *window)
+{
+    if (window == NULL)
+        return;
+    if (window->ring != NULL && window->newest != NULL)
+        window_reset(window, 0);
+    buf_fini(&window->scratch);
+    free(window->ring);
+    free(window->newest);
+    free(window);
+}

@@ -1,0 +1,57 @@
+/* window.h - the newest rows in memory, bounded in bytes, each encoded once for each format.
+ *
+ * Live fan-out takes its bytes from here, and so does every stream that is not further behind
+ * than the window reaches; others read the table. It never stands between a row and its
+ * reader: a row too big for it is in it until the next one comes. */
+#ifndef ROWCAST_HUB_WINDOW_H
+#define ROWCAST_HUB_WINDOW_H
+
+#include <stdint.h>
+
+#include "http/request.h"
+#include "event/row.h"
+
+struct window;
+
+/* A row kept. row's slices point into the entry's own memory. */
+struct entry {
+    struct row row;
+    bool superseded; /* a newer row in the window has the same channel, recipient, key */
+    struct entry *next_newest; /* the chain of its bucket, see hub/window.c */
+    char *encoded[FORMATS];
+    size_t encoded_len[FORMATS];
+    size_t bytes; /* all memory that it holds */
+};
+
+/* max_bytes: 0 keeps only the latest batch. max_event_bytes is what a too-large row quotes. */
+struct window *window_new(size_t max_bytes, size_t max_event_bytes);
+void window_free(struct window *window);
+
+/* Adds a copy of a row with an id above all in the window. Returns 0, or -1 when out of memory:
+ * the window then begins anew behind that row, so that nobody is served with a hole in it. */
+int window_add(struct window *window, const struct row *row);
+
+/* Evicts the oldest rows until the bytes are within bounds, but none with an id above
+ * keep_after. Only here (and in reset, drop) do entries go away. */
+void window_trim(struct window *window, int64_t keep_after);
+
+/* Forgets rows up to the id: they are gone from the table. */
+void window_drop_up_to(struct window *window, int64_t id);
+
+/* Empties it; it then reaches back to `floor`, exclusively. */
+void window_reset(struct window *window, int64_t floor);
+
+/* Holds every row with id > floor that the table had. */
+int64_t window_floor(const struct window *window);
+
+/* The index of the first entry with an id above `after`; window_count when there is none. */
+size_t window_find(const struct window *window, int64_t after);
+size_t window_count(const struct window *window);
+struct entry *window_at(const struct window *window, size_t index);
+
+/* The entry's bytes in the format, made on first use. p is NULL when out of memory. */
+struct slice window_encoded(struct window *window, struct entry *entry, enum format format);
+
+size_t window_bytes(const struct window *window);
+
+#endif

@@ -1,0 +1,72 @@
+/* limits.h - how many streams a user and an address may have, and how often an address may come:
+ * over all workers, in memory that they share.
+ *
+ * Addresses are counted as what one subscriber has: an IPv4 address, the first 64 bits of an IPv6
+ * address (a host has all the addresses behind them to choose from), or any other text as it
+ * is. Nobody's user and no address at all are not counted. */
+#ifndef ROWCAST_LIMITS_LIMITS_H
+#define ROWCAST_LIMITS_LIMITS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+#define LIMITS_CONNECTS_MAX 60000 /* a minute: one in a millisecond */
+
+struct limits; /* NULL: there are none */
+
+/* 0: no limit. */
+struct limits_config {
+    uint64_t per_user;             /* streams */
+    uint64_t per_address;          /* streams */
+    uint64_t connects_per_address; /* a minute, and as many at once */
+    size_t workers;
+};
+
+/* Before the workers are forked. Returns 0 and *quota (NULL when nothing is limited), or -1
+ * with *error. */
+int limits_new(struct limits **limits, const struct limits_config *config,
+               struct error *error);
+void limits_free(struct limits *limits);
+
+struct limits_reader {
+    size_t worker;       /* the caller's number */
+    const char *user;    /* NULL: nobody */
+    const char *address; /* NULL: none */
+    uint64_t now_ms;     /* as for token_bucket_take */
+};
+
+/* What an open stream takes up. */
+struct limits_hold {
+    size_t user, address; /* places, see limits/counts.h */
+};
+#define LIMITS_NO_HOLD ((struct limits_hold){SIZE_MAX, SIZE_MAX})
+
+enum limits_verdict {
+    LIMITS_GRANTED,
+    LIMITS_USER_FULL,
+    LIMITS_ADDRESS_FULL,
+    LIMITS_TOO_OFTEN /* the address has come too often of late */
+};
+
+/* Asks for a stream. Granted, *hold is to be given back; else *wait_ms is how long the reader
+ * should stay away at least, which may be 0. */
+enum limits_verdict limits_admit(const struct limits *limits,
+                                 const struct limits_reader *reader,
+                                 struct limits_hold *hold, uint64_t *wait_ms);
+void limits_release(const struct limits *limits, struct limits_hold *hold);
+
+/* A worker has died: what it held is free. */
+void limits_forget(const struct limits *limits, size_t worker);
+
+/* A keyed hash of some texts, for tables that strangers must not aim at (SipHash-1-3). */
+struct limits_key {
+    uint64_t halves[2];
+};
+int limits_key_make(struct limits_key *key, struct error *error); /* random; 0, or -1 */
+uint64_t limits_hash(const struct limits_key *key, const void *bytes, size_t len);
+/* Of an address, as it is counted; kind parts those of different tables. */
+uint64_t limits_hash_address(const struct limits_key *key, const char *address);
+
+#endif

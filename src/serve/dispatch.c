@@ -1,0 +1,237 @@
+/* dispatch.c - one request's way from the gateway to an answer, or into the hands of those who go on
+ * with it: the hub, publishing, the live status.
+ *
+ * The gateway calls it, through the handlers that serve/serve.c passes. */
+#include "config.h"
+
+#include "serve/internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "access/access.h"
+#include "http/response.h"
+#include "feed/feed.h"
+#include "hub/hub.h"
+#include "publish/endpoint.h"
+#include "serve/report.h"
+#include "serve/status_stream.h"
+
+extern char **environ;
+
+/* --- reports ----------------------------------------------------------------------------- */
+
+#define NONCE_TEXT 33
+
+static void
+make_nonce(char nonce[NONCE_TEXT])
+{
+    unsigned char bytes[NONCE_TEXT / 2] = {0};
+    uv_random(NULL, NULL, bytes, sizeof bytes, 0, NULL);
+    for (size_t i = 0; i < sizeof bytes; i++)
+        snprintf(nonce + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static void
+answer_report(struct serve *serve, const struct request *request)
+{
+    const struct option_list *origins = &serve->settings->cors_origins;
+    struct buf body = {0};
+    const char *text;
+    char nonce[NONCE_TEXT];
+    int status;
+    switch (request->resource) {
+    case RESOURCE_METRICS:
+        report_append_metrics(&body, serve->hub, serve->feed);
+        response_append_body(&serve->answer, 200,
+                             "text/plain; version=0.0.4; charset=utf-8", buf_slice(&body),
+                             request, origins);
+        break;
+    case RESOURCE_STATUS:
+        if (request->wants_html) {
+            make_nonce(nonce);
+            report_append_page(&body, serve->hub, serve->feed, nonce);
+            response_append_page(&serve->answer, buf_slice(&body), nonce, request, origins);
+            break;
+        }
+        report_append_status(&body, serve->hub, serve->feed, REPORT_STREAMS_MAX);
+        buf_append_text(&body, "\n");
+        response_append_body(&serve->answer, 200, "application/json", buf_slice(&body),
+                             request, origins);
+        break;
+    case RESOURCE_HEALTH:
+    case RESOURCE_STREAM:
+        status = report_health(serve->feed, &text);
+        response_append_health(&serve->answer, status, text, feed_lag_ms(serve->feed),
+                               request, origins);
+        break;
+    }
+    if (body.failed)
+        serve->answer.failed = true;
+    buf_fini(&body);
+}
+
+/* --- requests ---------------------------------------------------------------------------- */
+
+static bool
+env_has(const char *const *envp, const char *name, size_t len)
+{
+    for (; *envp != NULL; envp++)
+        if (strncmp(*envp, name, len) == 0 && (*envp)[len] == '=')
+            return true;
+    return false;
+}
+
+/* The request's params, and what the web server has set for the whole process instead (lighttpd's
+ * bin-environment, Environment= of systemd), which a request's own param overrides. Valid until
+ * the next call; NULL when out of memory. */
+static const char *const *
+serve_environment(struct serve *serve, const char *const *params)
+{
+    static const char *const names[] = {"ROWCAST_CHANNELS", "ROWCAST_ADMIN",
+                                        "ROWCAST_PUBLISH"};
+    const char *const none = NULL;
+    struct buf *list = &serve->environment;
+    buf_clear(list);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        size_t len = strlen(names[i]);
+        for (char *const *own = environ; *own != NULL; own++)
+            if (strncmp(*own, names[i], len) == 0 && (*own)[len] == '=' &&
+                !env_has(params, names[i], len))
+                buf_append(list, own, sizeof *own);
+    }
+    if (list->len == 0)
+        return params;
+    for (; *params != NULL; params++)
+        buf_append(list, params, sizeof *params);
+    buf_append(list, &none, sizeof none);
+    return list->failed ? NULL : (const char *const *)(void *)list->p;
+}
+
+/* Unix time, which tickets go by. */
+static int64_t
+serve_now_ms(void)
+{
+    uv_timeval64_t now = {0};
+    uv_gettimeofday(&now);
+    return now.tv_sec * 1000 + now.tv_usec / 1000;
+}
+
+/* Without --allow-publish POST is a method like any other that is not there. */
+static int
+check_post(const struct serve *serve, const struct request *request, struct error *error)
+{
+    if (request->method != METHOD_POST || serve->endpoint != NULL)
+        return 0;
+    error_set(error, "method POST is not allowed here: GET, HEAD and OPTIONS are");
+    return 405;
+}
+
+/* What the request is and whether it may be. Returns 0, or the status of the refusal. */
+static int
+dispatch_judge(const struct serve *serve, struct request *request, const char *const *envp,
+               struct error *error)
+{
+    const struct access_rules rules = {serve->keys, serve->settings->ticket_audience,
+                                       serve->settings->require_ticket};
+    int status = request_parse(request, envp, error);
+    request->takes_post = serve->settings->allow_publish;
+    if (status == 0)
+        status = check_post(serve, request, error);
+    if (status == 0 && request->method != METHOD_OPTIONS)
+        status = access_check(request, &rules, serve_now_ms(), error);
+    return status;
+}
+
+static void
+dispatch_refuse(struct serve *serve, const struct request *request, int status,
+                const struct error *error)
+{
+    const struct refusal_note refused = {status, request->filter.user, request->address,
+                                         error->text};
+    refusal_log_note(&serve->refusal_log, &refused, uv_now(&serve->loop));
+    response_append_text(&serve->answer, status, error->text, request,
+                         &serve->settings->cors_origins);
+}
+
+/* Hands the output to whoever goes on with it. False: to nobody, the answer is in serve->answer. */
+static bool
+dispatch_hand_over(struct serve *serve, struct output *output, struct request *request,
+                   const struct fcgi_parser_body *body)
+{
+    bool live_status = request->resource == RESOURCE_STATUS && request->wants_events;
+    if (request->method == METHOD_POST) {
+        publish_endpoint_request(serve->endpoint, output, request, body);
+        return true;
+    }
+    if (request->resource != RESOURCE_STREAM && !live_status) {
+        answer_report(serve, request);
+        return false;
+    }
+    if (live_status)
+        request->format = FORMAT_SSE;
+    response_append_stream_headers(&serve->answer, request, &serve->settings->cors_origins);
+    if (request->method != METHOD_GET || serve->answer.failed)
+        return false;
+    if (live_status)
+        status_stream_open(serve->status, output, buf_slice(&serve->answer));
+    else
+        hub_open(serve->hub, output, request, buf_slice(&serve->answer));
+    return true;
+}
+
+void
+dispatch(struct serve *serve, struct output *output, const char *const *envp,
+         const struct fcgi_parser_body *body)
+{
+    struct request request;
+    struct error error = {""};
+    bool handed_over = false;
+
+    buf_clear(&serve->answer);
+    int status = dispatch_judge(serve, &request, envp, &error);
+    if (status != 0)
+        dispatch_refuse(serve, &request, status, &error);
+    else if (request.method == METHOD_OPTIONS)
+        response_append_options(&serve->answer, &request, &serve->settings->cors_origins);
+    else
+        handed_over = dispatch_hand_over(serve, output, &request, body);
+    if (!handed_over && serve->answer.failed)
+        output->ops->drop(output);
+    else if (!handed_over)
+        output_answer(output, buf_slice(&serve->answer));
+    request_fini(&request);
+}
+
+static void
+on_request(void *arg, struct output *output, const char *const *envp,
+           const struct fcgi_parser_body *body)
+{
+    const char *const *environment = serve_environment(arg, envp);
+    if (environment == NULL)
+        output->ops->drop(output);
+    else
+        dispatch(arg, output, environment, body);
+}
+
+static void
+on_writable(void *arg, struct output *output)
+{
+    struct serve *serve = arg;
+    if (output->publishes)
+        publish_endpoint_output_writable(output);
+    else if (!status_stream_writable(serve->status, output))
+        hub_output_writable(output);
+}
+
+static void
+on_gone(void *arg, struct output *output, enum gone_reason why)
+{
+    struct serve *serve = arg;
+    if (output->publishes)
+        publish_endpoint_output_gone(output, why);
+    else if (!status_stream_gone(serve->status, output, why == GONE_ABORTED))
+        hub_output_gone(output, why == GONE_ABORTED ? CLOSE_ABORTED : CLOSE_READER_GONE);
+}
+
+const struct gateway_handlers dispatch_handlers = {on_request, on_writable, on_gone};

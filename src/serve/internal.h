@@ -1,0 +1,60 @@
+/* internal.h - the program's state, for serve/serve.c (its life), serve/signals.c (what it is told) and
+ * serve/dispatch.c (its requests). Nobody else includes it. */
+#ifndef ROWCAST_SERVE_INTERNAL_H
+#define ROWCAST_SERVE_INTERNAL_H
+
+#include <uv.h>
+
+#include "serve/serve.h"
+
+#include "base/buf.h"
+#include "fastcgi/gateway.h"
+#include "base/log.h"
+#include "limits/refusal_log.h"
+
+#define SERVE_SIGNALS 3
+
+struct serve {
+    const struct serve_settings *settings;
+    const struct serve_worker *worker;
+    uv_loop_t loop;
+    struct log log;
+    struct refusal_log refusal_log;
+    struct feed *feed;
+    struct hub *hub;
+    struct gateway *gateway;
+    struct cgi *cgi;
+    struct ticket_keys *keys;          /* NULL: no --ticket-key-file */
+    struct publish_endpoint *endpoint; /* NULL: no --allow-publish, or a CGI's GET */
+    struct status_stream *status;
+    struct retention *retention; /* NULL: rows are not deleted here */
+    uv_signal_t signals[SERVE_SIGNALS];
+    uv_timer_t drain;
+    uv_timer_t beat;   /* the watchdog */
+    uv_prepare_t done; /* CGI: looks whether the answer is out */
+    uint64_t drain_began_ms;
+    struct buf answer;
+    struct buf environment; /* pointers: see serve_environment */
+};
+
+/* serve/dispatch.c */
+
+/* For the gateway, or a CGI's wire; their arg is the struct serve. */
+extern const struct gateway_handlers dispatch_handlers;
+
+/* Answers a request, or hands its output to the hub, to publishing or to the live status. */
+void dispatch(struct serve *serve, struct output *output, const char *const *envp,
+              const struct fcgi_parser_body *body);
+
+/* serve/signals.c */
+
+/* From now on signals are taken. After the gateway, since libfcgi's start replaces handlers
+ * (FCGX_Init). */
+void signals_start(struct serve *serve, enum serve_kind kind);
+
+/* Reads the keys of tickets, at the start or anew. Returns 0, or -1: *error says what is wrong
+ * with the file, and the keys at hand go on to be used. Streams that are open stay open till
+ * their tickets end. */
+int serve_load_keys(struct serve *serve, struct error *error);
+
+#endif

@@ -1,0 +1,32 @@
+/* report.h - health, metrics and status as text. */
+#ifndef ROWCAST_SERVE_REPORT_H
+#define ROWCAST_SERVE_REPORT_H
+
+#include "feed/feed.h"
+#include "hub/hub.h"
+
+/* Open streams that are listed: in the JSON document, and in each event of the live status. */
+#define REPORT_STREAMS_MAX 1000
+#define REPORT_STREAMS_LIVE 100
+
+/* Names of the representations, as labels: "sse", ... */
+extern const char *const report_format_names[FORMATS];
+
+/* Returns 200 and "ok", or 503 and the reason, in *text (valid until the next look). Reads the
+ * database first. */
+int report_health(struct feed *feed, const char **text);
+
+/* Prometheus text exposition format, version 0.0.4. */
+void report_append_metrics(struct buf *buf, const struct hub *hub, const struct feed *feed);
+
+/* One JSON object on one line, without a line end. Counters are those of all workers; streams are
+ * listed of this one, at most `most`. */
+void report_append_status(struct buf *buf, const struct hub *hub, const struct feed *feed,
+                          size_t most);
+
+/* The same for a person: an HTML page that renews itself. nonce is that of its
+ * Content-Security-Policy. */
+void report_append_page(struct buf *buf, const struct hub *hub, const struct feed *feed,
+                        const char *nonce);
+
+#endif

@@ -1,0 +1,331 @@
+/* serve.c - the program's life: everything joined together, started, ended. Signals are in serve/signals.c.
+ *
+ * cmd/serve.c has read the options and has the sockets; everything made here is ended here, in
+ * the opposite order. */
+#include "config.h"
+
+#include "serve/internal.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <uv.h>
+
+#include "fastcgi/cgi.h"
+#include "serve/sandbox.h"
+#include "feed/feed.h"
+#include "hub/hub.h"
+#include "serve/sd_notify.h"
+#include "publish/endpoint.h"
+#include "serve/retention.h"
+#include "serve/status_stream.h"
+#include "access/keys.h"
+
+/* Descriptors that are not streams: the database, its WAL and -shm, sockets, timers, short
+ * requests. */
+#define SERVE_SPARE_DESCRIPTORS 64
+
+/* --- the end ----------------------------------------------------------------------------- */
+
+/* A loop that hangs does not come here: the service manager, or the parent, starts anew. */
+static void
+on_beat(uv_timer_t *timer)
+{
+    const struct serve *serve = timer->data;
+    if (serve->worker->count > 1)
+        ++*serve->worker->beat;
+    else
+        notify_alive();
+}
+
+static void
+on_cgi_turn(uv_prepare_t *prepare)
+{
+    struct serve *serve = prepare->data;
+    if (cgi_is_done(serve->cgi) && publish_endpoint_pending(serve->endpoint) == 0)
+        uv_stop(&serve->loop);
+}
+
+static void
+close_leftover(uv_handle_t *handle, void *arg)
+{
+    (void)arg;
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void
+serve_fini(struct serve *serve)
+{
+    publish_endpoint_free(serve->endpoint);
+    retention_free(serve->retention);
+    status_stream_free(serve->status);
+    gateway_free(serve->gateway);
+    hub_free(serve->hub);
+    feed_free(serve->feed);
+    cgi_free(serve->cgi);
+    uv_close((uv_handle_t *)&serve->drain, NULL);
+    uv_close((uv_handle_t *)&serve->beat, NULL);
+    for (size_t i = 0; i < SERVE_SIGNALS; i++)
+        uv_close((uv_handle_t *)&serve->signals[i], NULL);
+    uv_close((uv_handle_t *)&serve->done, NULL);
+    uv_run(&serve->loop, UV_RUN_DEFAULT);
+    uv_walk(&serve->loop, close_leftover, NULL);
+    uv_run(&serve->loop, UV_RUN_DEFAULT);
+    uv_loop_close(&serve->loop);
+    buf_fini(&serve->answer);
+    buf_fini(&serve->environment);
+    ticket_keys_free(serve->keys);
+    refusal_log_fini(&serve->refusal_log);
+}
+
+/* --- the start --------------------------------------------------------------------------- */
+
+static int
+serve_init_loop(struct serve *serve, struct error *error)
+{
+    if (uv_loop_init(&serve->loop) != 0)
+        return error_set(error, "cannot start the event loop");
+    uv_timer_init(&serve->loop, &serve->drain);
+    uv_timer_init(&serve->loop, &serve->beat);
+    uv_prepare_init(&serve->loop, &serve->done);
+    for (size_t i = 0; i < SERVE_SIGNALS; i++) {
+        uv_signal_init(&serve->loop, &serve->signals[i]);
+        serve->signals[i].data = serve;
+    }
+    serve->drain.data = serve;
+    serve->beat.data = serve;
+    serve->done.data = serve;
+    return 0;
+}
+
+static int
+serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
+{
+    const struct serve_settings *settings = serve->settings;
+    struct store_config store = {.path = settings->db,
+                                 .table = settings->table,
+                                 .mode = STORE_READ,
+                                 .max_event_bytes = (size_t)settings->max_event_bytes};
+    struct hub_config hub = {.heartbeat_ms = (uint64_t)settings->heartbeat_ms,
+                             .stall_ms = (uint64_t)settings->stall_ms,
+                             .max_age_ms = (uint64_t)settings->max_age_ms,
+                             .retry_ms = (unsigned)settings->retry_ms,
+                             .max_streams = (uint64_t)settings->max_streams,
+                             .max_here = descriptors > 2 * SERVE_SPARE_DESCRIPTORS
+                                             ? descriptors - SERVE_SPARE_DESCRIPTORS
+                                             : descriptors / 2,
+                             .limits = serve->worker->limits,
+                             .refusal_log = &serve->refusal_log,
+                             .window_bytes = (size_t)settings->window_bytes,
+                             .max_event_bytes = (size_t)settings->max_event_bytes,
+                             .counters = serve->worker->counters,
+                             .workers = serve->worker->count,
+                             .worker = serve->worker->number};
+    serve->feed = feed_new(&serve->loop, &store, &serve->log, error);
+    if (serve->feed == NULL)
+        return -1;
+    if (hub.max_streams == 0)
+        hub.max_streams = UINT64_MAX;
+    serve->hub = hub_new(&serve->loop, serve->feed, &hub, &serve->log, error);
+    if (serve->hub == NULL)
+        return -1;
+    feed_count_errors(serve->feed, &hub.counters[hub.worker].database_errors);
+    serve->status = status_stream_new(&serve->loop, serve->hub, serve->feed);
+    if (serve->status == NULL)
+        return error_set(error, "out of memory");
+    return feed_start(serve->feed, hub_feed_handlers(), serve->hub, error);
+}
+
+static int
+serve_init_publishing(struct serve *serve, struct error *error)
+{
+    struct publish_endpoint_config config = {
+        .db = serve->settings->db,
+        .table = serve->settings->table,
+        .origins = &serve->settings->cors_origins,
+        .counters = &serve->worker->counters[serve->worker->number],
+        .refusal_log = &serve->refusal_log,
+        .log = &serve->log};
+    if (!serve->settings->allow_publish)
+        return 0;
+    serve->endpoint = publish_endpoint_new(&serve->loop, &config, error);
+    if (serve->endpoint != NULL)
+        return 0;
+    struct error cause = *error;
+    return error_set(error, "--allow-publish: %s", cause.text);
+}
+
+static uint64_t
+serve_lowest_tail(const void *arg)
+{
+    const struct serve_worker *worker = arg;
+    return hub_lowest_tail(worker->counters, worker->count);
+}
+
+struct retention_config
+serve_retention(const struct serve_settings *settings, const struct serve_worker *worker)
+{
+    struct hub_counters *counters = &worker->counters[worker->number];
+    return (struct retention_config){.path = settings->db,
+                                     .table = settings->table,
+                                     .keep_age_ms = settings->keep_age_ms,
+                                     .keep_rows = settings->keep_rows,
+                                     .tail = &counters->tail,
+                                     .lowest_tail = serve_lowest_tail,
+                                     .arg = worker,
+                                     .pruned_rows = &counters->pruned_rows,
+                                     .prunes = &counters->prunes};
+}
+
+/* Of several workers the first one does it for all; a CGI process is gone too soon. */
+static int
+serve_init_retention(struct serve *serve, struct error *error)
+{
+    const struct serve_worker *worker = serve->worker;
+    struct retention_config config = serve_retention(serve->settings, worker);
+    if (retention_check(&config, feed_marks(serve->feed), error) != 0)
+        return -1;
+    if ((config.keep_age_ms == 0 && config.keep_rows == 0) || worker->number != 0)
+        return 0;
+    serve->retention = retention_new(&config, &serve->log, error);
+    return serve->retention == NULL ? -1 : 0;
+}
+
+static void
+serve_log_start(const struct serve *serve, const struct listeners *listeners)
+{
+    char name[160];
+    for (int i = 0; i < listeners->count; i++)
+        log_line(&serve->log, LOG_INFO, "rowcast %s listens on %s, table %s of %s",
+                 PACKAGE_VERSION, listeners_name(listeners, i, name, sizeof name),
+                 serve->settings->table, serve->settings->db);
+}
+
+static int
+serve_init_gateway(struct serve *serve, const struct listeners *listeners,
+                   unsigned descriptors, struct error *error)
+{
+    struct gateway_config config = {.request_timeout_ms =
+                                        (uint64_t)serve->settings->request_timeout_ms,
+                                    .max_conns = descriptors,
+                                    .is_shared = serve->worker->count > 1,
+                                    .takes_body = serve->settings->allow_publish,
+                                    .log = &serve->log};
+    serve->gateway = gateway_new(&serve->loop, &config, &dispatch_handlers, serve, error);
+    return serve->gateway == NULL ? -1 : gateway_listen(serve->gateway, listeners, error);
+}
+
+/* Whoever has been waiting may come now. */
+static void
+serve_announce(struct serve *serve, const struct listeners *listeners)
+{
+    uint64_t beat_ms = serve->worker->beat_ms;
+    serve_log_start(serve, listeners);
+    if (beat_ms > 0)
+        uv_timer_start(&serve->beat, on_beat, 0, beat_ms);
+    if (serve->worker->count == 1)
+        notify_ready(serve->settings->table, serve->settings->db);
+}
+
+static int
+serve_init_cgi(struct serve *serve, struct error *error)
+{
+    const char *method = getenv("REQUEST_METHOD");
+    struct fcgi_parser_body body = {.came = 0};
+    if (method != NULL && strcmp(method, "POST") == 0) {
+        if (serve_init_publishing(serve, error) != 0)
+            return -1;
+        cgi_read_body(&body, (uint64_t)serve->settings->request_timeout_ms);
+    }
+    serve->cgi = cgi_new(&serve->loop, &dispatch_handlers, serve, error);
+    if (serve->cgi != NULL) {
+        uv_prepare_start(&serve->done, on_cgi_turn);
+        dispatch(serve, cgi_output(serve->cgi), (const char *const *)environ, &body);
+    }
+    buf_fini(&body.bytes);
+    return serve->cgi != NULL ? 0 : -1;
+}
+
+/* Everything is open: what could be asked for from now on is a matter of some folders. Before there
+ * are threads, which would keep their rights. */
+static void
+serve_enter_sandbox(const struct serve *serve, const struct listeners *listeners)
+{
+    const struct sandbox_rule rules[] = {
+        {serve->settings->db,
+         SANDBOX_WRITE_BESIDE}, /* -wal, -shm; the file when replaced */
+        {listeners == NULL ? NULL : listeners->unlink_path, SANDBOX_REMOVE_BESIDE},
+        {serve->settings->ticket_key_file, SANDBOX_READ_BESIDE}, /* it may be replaced */
+        {"/dev/null", SANDBOX_READ},    /* the gateway's reserve of a descriptor */
+        {"/dev/urandom", SANDBOX_READ}, /* SQLite's random numbers */
+    };
+    struct error error = {""};
+    if (serve->settings->no_confine)
+        return;
+    int version = sandbox_enter(rules, sizeof rules / sizeof *rules, &error);
+    if (version < 0)
+        log_line(&serve->log, LOG_WARN, "cannot confine the process: %s", error.text);
+    else
+        log_line(&serve->log, LOG_DEBUG,
+                 version > 0 ? "confined by Landlock %d"
+                             : "not confined: the kernel has no Landlock (%d)",
+                 version);
+}
+
+static int
+serve_start_fastcgi(struct serve *serve, const struct listeners *listeners,
+                    unsigned descriptors, struct error *error)
+{
+    if (serve_init_gateway(serve, listeners, descriptors, error) != 0)
+        return -1;
+    signals_start(serve, SERVE_FASTCGI);
+    serve_enter_sandbox(serve, listeners);
+    if (serve_init_publishing(serve, error) != 0 || serve_init_retention(serve, error) != 0)
+        return -1;
+    serve_announce(serve, listeners);
+    return 0;
+}
+
+static int
+serve_start_cgi(struct serve *serve, struct error *error)
+{
+    signals_start(serve, SERVE_CGI);
+    serve_enter_sandbox(serve, NULL);
+    return serve_init_cgi(serve, error);
+}
+
+int
+serve_run(const struct serve_settings *settings, enum serve_kind kind,
+          const struct listeners *listeners, const struct serve_worker *worker,
+          struct error *error)
+{
+    struct serve serve = {.settings = settings, .worker = worker};
+    unsigned descriptors = listen_raise_descriptors();
+    log_open(&serve.log, (enum log_level)settings->log_level,
+             (enum log_sink)settings->log_to);
+    if (refusal_log_init(&serve.refusal_log, &serve.log, error) != 0)
+        return -1;
+    if (settings->max_streams > (int64_t)(descriptors * worker->count))
+        log_line(
+            &serve.log, LOG_WARN,
+            "--max-streams %lld: only %u descriptors are allowed; raise LimitNOFILE or "
+            "ulimit -n",
+            (long long)settings->max_streams, descriptors);
+    if (serve_init_loop(&serve, error) != 0)
+        return -1;
+    signal(SIGPIPE, SIG_IGN);
+    if (kind == SERVE_FASTCGI)
+        signal(SIGHUP, SIG_IGN); /* until there is somebody to take it */
+    int result = serve_load_keys(&serve, error);
+    if (result == 0)
+        result = serve_init_hub(&serve, descriptors, error);
+    if (result == 0)
+        result = kind == SERVE_CGI
+                     ? serve_start_cgi(&serve, error)
+                     : serve_start_fastcgi(&serve, listeners, descriptors, error);
+    if (result == 0)
+        uv_run(&serve.loop, UV_RUN_DEFAULT);
+    serve_fini(&serve);
+    return result;
+}

@@ -1,0 +1,108 @@
+/* signals.c - what SIGTERM, SIGINT and SIGHUP ask of a running responder: to drain, to reload.
+ *
+ * libuv turns signals into calls on the loop, so nothing here runs in a signal handler. With
+ * several workers the parent (serve/workers.c) takes them and passes them on. */
+#include "config.h"
+
+#include "serve/internal.h"
+
+#include <signal.h>
+
+#include "feed/feed.h"
+#include "hub/hub.h"
+#include "serve/sd_notify.h"
+#include "publish/endpoint.h"
+#include "serve/retention.h"
+#include "serve/status_stream.h"
+#include "access/keys.h"
+
+#define DRAIN_LOOK_MS 10
+
+/* --- the end ----------------------------------------------------------------------------- */
+
+static void
+on_drain_look(uv_timer_t *timer)
+{
+    struct serve *serve = timer->data;
+    uint64_t waited = uv_now(&serve->loop) - serve->drain_began_ms;
+    if ((gateway_connections(serve->gateway) == 0 &&
+         publish_endpoint_pending(serve->endpoint) == 0) ||
+        waited >= (uint64_t)serve->settings->drain_ms)
+        uv_stop(&serve->loop);
+}
+
+static void
+on_signal(uv_signal_t *handle, int signum)
+{
+    struct serve *serve = handle->data;
+    bool draining = serve->drain_began_ms != 0;
+    /* Ctrl-C and systemd tell all processes, and then our parent tells us too: that is no
+     * impatience. The parent ends what takes too long. */
+    if (draining && serve->worker->count > 1)
+        return;
+    if (serve->gateway == NULL || draining) {
+        uv_stop(&serve->loop); /* CGI, or told twice */
+        return;
+    }
+    log_line(&serve->log, LOG_INFO, "%s: draining %zu streams",
+             signum == SIGTERM ? "SIGTERM" : "SIGINT", hub_streams(serve->hub));
+    if (serve->worker->count == 1)
+        notify_stopping(hub_streams(serve->hub));
+    serve->drain_began_ms = uv_now(&serve->loop);
+    gateway_stop(serve->gateway);
+    hub_drain(serve->hub);
+    status_stream_end(serve->status);
+    uv_timer_start(&serve->drain, on_drain_look, 0, DRAIN_LOOK_MS);
+}
+
+/* --- reload ------------------------------------------------------------------------------ */
+
+int
+serve_load_keys(struct serve *serve, struct error *error)
+{
+    const char *path = serve->settings->ticket_key_file;
+    if (path == NULL)
+        return 0;
+    struct ticket_keys *keys = ticket_keys_load(path, TICKET_VERIFIES, &serve->log, error);
+    if (keys == NULL)
+        return -1;
+    ticket_keys_free(serve->keys);
+    serve->keys = keys;
+    return 0;
+}
+
+/* What SIGHUP asks for: everything that was opened or read at the start and may have been put
+ * in another place since. Streams stay open and lose nothing; what cannot be read anew stays
+ * as it was. */
+static void
+serve_reload(struct serve *serve)
+{
+    struct error error = {""};
+    log_line(&serve->log, LOG_INFO, "SIGHUP: reopening");
+    if (feed_reload(serve->feed, &error) != 0)
+        log_line(&serve->log, LOG_WARN, "the database stays as it is: %s", error.text);
+    if (serve_load_keys(serve, &error) != 0)
+        log_line(&serve->log, LOG_WARN, "the tickets' keys stay as they are: %s",
+                 error.text);
+    retention_reload(serve->retention);
+}
+
+static void
+on_reload_signal(uv_signal_t *handle, int signum)
+{
+    (void)signum;
+    serve_reload(handle->data);
+}
+
+/* --- the start --------------------------------------------------------------------------- */
+
+void
+signals_start(struct serve *serve, enum serve_kind kind)
+{
+    if (kind == SERVE_FASTCGI)
+        uv_signal_start(&serve->signals[2], on_reload_signal, SIGHUP);
+    uv_signal_start(&serve->signals[0], on_signal, SIGTERM);
+    uv_signal_start(&serve->signals[1], on_signal, SIGINT);
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGUSR1, SIG_IGN);
+}

@@ -1,0 +1,153 @@
+/* internal.h - what the store's own files share; nobody else includes it.
+ *
+ * store/store.c opens and closes, store/sql.c has the text of every statement that is prepared,
+ * store/rows.c reads, store/write.c writes, store/upkeep.c tidies up, store/schema.c makes and moves the schema, and
+ * store/error.c turns SQLite's codes into one line that says what to do. */
+#ifndef ROWCAST_STORE_INTERNAL_H
+#define ROWCAST_STORE_INTERNAL_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "store/store.h"
+
+/* Pairs of channel and recipient in one statement on the index; with more, a scan over the
+ * ids costs no more than the merging. */
+#define STORE_ARMS_MAX 16
+
+/* The table's columns, in the order in which every read statement gives them. */
+enum store_column {
+    COLUMN_ID,
+    COLUMN_CHANNEL,
+    COLUMN_RECIPIENT,
+    COLUMN_EVENT,
+    COLUMN_COLLAPSE_KEY,
+    COLUMN_CREATED_AT,
+    COLUMN_EXPIRES_AT,
+    COLUMN_DATA,
+    STORE_COLUMNS,
+    COLUMN_SUPERSEDED = STORE_COLUMNS /* computed: a newer row replaces this one */
+};
+
+extern const char *const store_column_names[STORE_COLUMNS];
+
+/* Statements that are prepared once, when they are first needed. */
+enum store_statement {
+    STATEMENT_DATA_VERSION,
+    STATEMENT_BEGIN_READ,
+    STATEMENT_BEGIN_WRITE,
+    STATEMENT_COMMIT,
+    STATEMENT_ROLLBACK,
+    STATEMENT_MARKS,
+    STATEMENT_FIRST_SINCE, /* id of the first row created at or after ?1 */
+    STATEMENT_FIRST_ABOVE, /* id, created_at of the first row above ?1 */
+    STATEMENT_INSERT,
+    STATEMENT_OLDEST, /* id, created_at, expires_at of the first ?1 rows */
+    STATEMENT_COUNT,
+    STATEMENT_NTH, /* id of the row with ?1 rows before it */
+    STATEMENT_ANY_EXPIRED,
+    STATEMENT_DELETE_UP_TO,
+    STATEMENT_DELETE_EXPIRED,
+    STORE_STATEMENTS
+};
+
+enum store_direction { STORE_FORWARD, STORE_BACKWARD, STORE_DIRECTIONS };
+
+/* The parameters of a read statement; those of the arms follow, channel and recipient of
+ * each. */
+enum { READ_AFTER = 1, READ_UP_TO, READ_LIMIT, READ_COLLAPSE, READ_FIRST_ARM };
+
+struct store {
+    sqlite3 *db;
+    char *path;
+    char *table; /* as the schema spells it */
+    enum store_mode mode;
+    size_t max_event_bytes;
+    bool foreign;      /* not made by rowcast: no marks, no index of ours */
+    bool has_sequence; /* sqlite_sequence has, or may get, a row for it */
+    bool has[STORE_COLUMNS];
+    dev_t device; /* of the file at the path when it was opened */
+    ino_t inode;
+    ino_t wal_inode;         /* of the WAL beside it; 0: there was none */
+    int data_version;        /* at the last store_changed; -1: not asked yet */
+    int64_t prune_cut;       /* rows up to it are known to be too many; see store/write.c */
+    int64_t prune_keep;      /* ... for this keep_rows */
+    int64_t prune_tail;      /* the tail when the rows were last counted; 0: never */
+    int64_t prune_room;      /* so many rows fewer than prune_keep there were then */
+    int64_t prune_locked_us; /* how long the last batch held the write lock */
+    char refusal[192];       /* a constraint's or trigger's own words; see store_refusal */
+    sqlite3_stmt *statements[STORE_STATEMENTS];
+    sqlite3_stmt
+        *reads[STORE_DIRECTIONS][STORE_ARMS_MAX + 1]; /* [0]: a scan over the ids */
+};
+
+/* --- store/store.c --- */
+
+enum store_create { STORE_CREATE_NEVER, STORE_CREATE_FILE };
+
+/* Opens the file alone, without a look at its tables; for store_open and the schema. The
+ * handle must be given to store_close whatever the result. */
+enum store_result store_open_file(struct store *store, const struct store_config *config,
+                                  enum store_create create, struct error *error);
+
+enum store_table {
+    STORE_TABLE_OURS,
+    STORE_TABLE_FOREIGN,
+    STORE_TABLE_MISSING,
+    STORE_TABLE_STALE /* it was dropped, rowcast_meta still has its row */
+};
+
+/* Whose the table (config->table) is, and *version, its schema's, where it is ours. Sets
+ * store->table. */
+enum store_result store_identify(struct store *store, const char *table,
+                                 enum store_table *kind, int *version, struct error *error);
+
+/* Runs statements that give no rows. `doing` is for the error, as in store_fail. */
+enum store_result store_execute(struct store *store, const char *sql, const char *doing,
+                                struct error *error);
+
+/* --- store/schema.c --- */
+
+struct store_schema {
+    const char *table; /* as the user spells it */
+    int version;       /* of the present schema; at least 1 */
+    /* steps[N]: SQL from version N to N + 1, in the manner of sql/schema.sql (its name for the table
+     * is replaced); [0] is not used. */
+    const char *const *steps;
+};
+
+/* Makes the table by sql/schema.sql, or migrates it: in one transaction, which begins and ends
+ * here, so that a step that fails leaves the version that was there. The store is open by
+ * store_open_file, to write. */
+enum store_result store_make_table(struct store *store, const struct store_schema *schema,
+                                   struct store_init_result *outcome, struct error *error);
+
+/* --- store_inspect.c --- */
+
+/* As sqlite3_open_v2 to store->db, for STORE_INSPECT; returns its code. */
+int store_open_to_look(struct store *store);
+
+/* --- store/sql.c --- */
+
+/* The prepared statement, NULL with *error (and *result) when it cannot be had. It is reset;
+ * the caller resets it again as soon as it has what it wants. */
+sqlite3_stmt *store_statement(struct store *store, enum store_statement which,
+                              enum store_result *result, struct error *error);
+sqlite3_stmt *store_read_statement(struct store *store, enum store_direction direction,
+                                   unsigned arms, enum store_result *result,
+                                   struct error *error);
+
+/* Prepares a statement that is used once; the caller finalizes it. */
+sqlite3_stmt *store_prepare_once(struct store *store, const char *sql,
+                                 enum store_result *result, struct error *error);
+void store_finalize_all(struct store *store);
+
+/* --- store/error.c --- */
+
+/* The result for SQLite's code, with one line that says what to do. `doing` is as in "cannot
+ * read the rows". Asks SQLite for its message: call it before the statement is reset. */
+enum store_result store_fail(struct store *store, int code, const char *doing,
+                             struct error *error);
+
+#endif

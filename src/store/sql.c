@@ -1,0 +1,255 @@
+/* sql.c - the text of every statement that is prepared, and the preparing.
+ *
+ * All SQL but the schema stands here, so that what the program asks of the database can be read
+ * in one place. Each statement is prepared when it is first needed and kept; SQLite prepares it
+ * anew by itself when the schema changes. The texts are built once, as the table's name and
+ * the columns that it has vary. Names go in with "%w", which doubles double quotes. */
+#include "config.h"
+
+#include "store/internal.h"
+
+const char *const store_column_names[STORE_COLUMNS] = {
+    "id",           "channel",    "recipient",  "event",
+    "collapse_key", "created_at", "expires_at", "data",
+};
+
+/* Ids that a reader may get: of a foreign table the texts, reals and what is too large are left
+ * out (SQLite sorts texts after every number). */
+static void
+append_id_bounds(sqlite3_str *sql, const struct store *store)
+{
+    sqlite3_str_appendf(sql, "\"id\" <= %lld", (long long)ROW_ID_MAX);
+    if (store->foreign)
+        sqlite3_str_appendall(sql, " AND typeof(\"id\") = 'integer'");
+}
+
+/* Whether a newer row replaces this one. Looked at row by row, rather than in the WHERE, so
+ * that LIMIT bounds the rows that are looked at and not those that are left. */
+static void
+append_superseded(sqlite3_str *sql, const struct store *store)
+{
+    if (!store->has[COLUMN_COLLAPSE_KEY]) {
+        sqlite3_str_appendall(sql, ", 0");
+        return;
+    }
+    sqlite3_str_appendf(sql,
+                        ", CASE WHEN ?%d AND t.\"collapse_key\" IS NOT NULL THEN EXISTS("
+                        "SELECT 1 FROM \"%w\" AS n WHERE n.\"collapse_key\" = "
+                        "t.\"collapse_key\" AND n.\"id\" > t.\"id\" AND n.\"id\" <= ?%d",
+                        READ_COLLAPSE, store->table, READ_UP_TO);
+    if (store->has[COLUMN_CHANNEL])
+        sqlite3_str_appendall(sql, " AND n.\"channel\" IS t.\"channel\"");
+    if (store->has[COLUMN_RECIPIENT])
+        sqlite3_str_appendall(sql, " AND n.\"recipient\" IS t.\"recipient\"");
+    sqlite3_str_appendall(sql, ") ELSE 0 END");
+}
+
+static void
+append_select(sqlite3_str *sql, const struct store *store, enum store_direction direction)
+{
+    sqlite3_str_appendall(sql, "SELECT ");
+    for (int i = 0; i < STORE_COLUMNS; i++) {
+        bool given = store->has[i] && !(i == COLUMN_DATA && direction == STORE_BACKWARD);
+        sqlite3_str_appendall(sql, i == 0 ? "" : ", ");
+        if (given)
+            sqlite3_str_appendf(sql, "t.\"%w\"", store_column_names[i]);
+        else
+            sqlite3_str_appendall(sql, "NULL");
+    }
+    append_superseded(sql, store);
+    sqlite3_str_appendf(sql, " FROM \"%w\" AS t WHERE t.\"id\" > ?%d AND t.\"id\" <= ?%d",
+                        store->table, READ_AFTER, READ_UP_TO);
+    if (store->foreign) /* up_to is a number, so text ids are out; real ones are not */
+        sqlite3_str_appendall(sql, " AND typeof(t.\"id\") = 'integer'");
+}
+
+/* Rows of a range in id order; with arms one SELECT for each pair of channel and recipient, each
+ * on the index, which SQLite merges without sorting. */
+static char *
+read_text(const struct store *store, enum store_direction direction, unsigned arms)
+{
+    sqlite3_str *sql = sqlite3_str_new(store->db);
+
+    append_select(sql, store, direction);
+    for (unsigned arm = 0; arm < arms; arm++) {
+        if (arm > 0) {
+            sqlite3_str_appendall(sql, " UNION ALL ");
+            append_select(sql, store, direction);
+        }
+        sqlite3_str_appendf(sql, " AND t.\"channel\" = ?%u AND t.\"recipient\" IS ?%u",
+                            READ_FIRST_ARM + 2 * arm, READ_FIRST_ARM + 2 * arm + 1);
+    }
+    sqlite3_str_appendf(sql, " ORDER BY 1 %s LIMIT ?%d",
+                        direction == STORE_FORWARD ? "ASC" : "DESC", READ_LIMIT);
+    return sqlite3_str_finish(sql);
+}
+
+/* base, low_water, lowest, highest, sequence */
+static char *
+marks_text(const struct store *store)
+{
+    sqlite3_str *sql = sqlite3_str_new(store->db);
+
+    if (store->foreign)
+        sqlite3_str_appendall(sql, "SELECT NULL, NULL");
+    else
+        sqlite3_str_appendall(sql, "SELECT m.base, m.low_water");
+    sqlite3_str_appendf(sql, ", (SELECT min(\"id\") FROM \"%w\" WHERE ", store->table);
+    append_id_bounds(sql, store);
+    sqlite3_str_appendf(sql, "), (SELECT max(\"id\") FROM \"%w\" WHERE ", store->table);
+    append_id_bounds(sql, store);
+    sqlite3_str_appendall(sql, "), ");
+    if (store->has_sequence)
+        sqlite3_str_appendf(sql, "(SELECT max(seq) FROM sqlite_sequence WHERE name = %Q)",
+                            store->table);
+    else
+        sqlite3_str_appendall(sql, "NULL");
+    if (!store->foreign)
+        sqlite3_str_appendf(sql, " FROM rowcast_meta AS m WHERE m.table_name = %Q",
+                            store->table);
+    return sqlite3_str_finish(sql);
+}
+
+/* Not for a table without created_at. */
+static char *
+first_since_text(const struct store *store)
+{
+    sqlite3_str *sql = sqlite3_str_new(store->db);
+
+    sqlite3_str_appendf(sql, "SELECT \"id\" FROM \"%w\" WHERE \"created_at\" >= ?1 AND ",
+                        store->table);
+    append_id_bounds(sql, store);
+    sqlite3_str_appendall(sql, " ORDER BY \"id\" LIMIT 1");
+    return sqlite3_str_finish(sql);
+}
+
+static char *
+first_above_text(const struct store *store)
+{
+    sqlite3_str *sql = sqlite3_str_new(store->db);
+
+    sqlite3_str_appendf(sql, "SELECT \"id\", %s FROM \"%w\" WHERE \"id\" > ?1 AND ",
+                        store->has[COLUMN_CREATED_AT] ? "\"created_at\"" : "NULL",
+                        store->table);
+    append_id_bounds(sql, store);
+    sqlite3_str_appendall(sql, " ORDER BY \"id\" LIMIT 1");
+    return sqlite3_str_finish(sql);
+}
+
+static char *
+statement_text(const struct store *store, enum store_statement which)
+{
+    const char *table = store->table;
+
+    switch (which) {
+    case STATEMENT_DATA_VERSION:
+        return sqlite3_mprintf("PRAGMA data_version");
+    case STATEMENT_BEGIN_READ:
+        return sqlite3_mprintf("BEGIN");
+    case STATEMENT_BEGIN_WRITE:
+        return sqlite3_mprintf("BEGIN IMMEDIATE");
+    case STATEMENT_COMMIT:
+        return sqlite3_mprintf("COMMIT");
+    case STATEMENT_ROLLBACK:
+        return sqlite3_mprintf("ROLLBACK");
+    case STATEMENT_MARKS:
+        return marks_text(store);
+    case STATEMENT_FIRST_SINCE:
+        return first_since_text(store);
+    case STATEMENT_FIRST_ABOVE:
+        return first_above_text(store);
+    case STATEMENT_INSERT:
+        return sqlite3_mprintf("INSERT INTO \"%w\"(channel, recipient, event, data, "
+                               "collapse_key, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                               table);
+    case STATEMENT_OLDEST:
+        return sqlite3_mprintf("SELECT id, created_at, expires_at FROM \"%w\" "
+                               "ORDER BY id LIMIT ?1",
+                               table);
+    case STATEMENT_COUNT:
+        return sqlite3_mprintf("SELECT count(*) FROM \"%w\"", table);
+    case STATEMENT_NTH:
+        return sqlite3_mprintf("SELECT id FROM \"%w\" ORDER BY id LIMIT 1 OFFSET ?1",
+                               table);
+    case STATEMENT_ANY_EXPIRED:
+        return sqlite3_mprintf("SELECT 1 FROM \"%w\" WHERE expires_at > 0 AND "
+                               "expires_at < ?1 LIMIT 1",
+                               table);
+    case STATEMENT_DELETE_UP_TO:
+        return sqlite3_mprintf(
+            "DELETE FROM \"%w\" WHERE id IN (SELECT id FROM \"%w\" WHERE "
+            "id <= ?1 ORDER BY id LIMIT ?2)",
+            table, table);
+    case STATEMENT_DELETE_EXPIRED:
+        return sqlite3_mprintf(
+            "DELETE FROM \"%w\" WHERE id IN (SELECT id FROM \"%w\" WHERE "
+            "expires_at > 0 AND expires_at < ?1 ORDER BY expires_at "
+            "LIMIT ?2)",
+            table, table);
+    case STORE_STATEMENTS:
+        break;
+    }
+    return NULL;
+}
+
+/* Takes over `sql`, which may be NULL (out of memory). */
+static sqlite3_stmt *
+prepare_take(struct store *store, char *sql, enum store_result *result, struct error *error)
+{
+    sqlite3_stmt *statement = NULL;
+    int code = SQLITE_NOMEM;
+
+    if (sql != NULL)
+        code = sqlite3_prepare_v3(store->db, sql, -1, SQLITE_PREPARE_PERSISTENT, &statement,
+                                  NULL);
+    *result = STORE_OK;
+    if (code != SQLITE_OK)
+        *result = store_fail(store, code, "read the schema", error);
+    sqlite3_free(sql);
+    return statement;
+}
+
+sqlite3_stmt *
+store_statement(struct store *store, enum store_statement which, enum store_result *result,
+                struct error *error)
+{
+    *result = STORE_OK;
+    if (store->statements[which] == NULL)
+        store->statements[which] =
+            prepare_take(store, statement_text(store, which), result, error);
+    return store->statements[which];
+}
+
+sqlite3_stmt *
+store_read_statement(struct store *store, enum store_direction direction, unsigned arms,
+                     enum store_result *result, struct error *error)
+{
+    sqlite3_stmt **slot = &store->reads[direction][arms];
+
+    *result = STORE_OK;
+    if (*slot == NULL)
+        *slot = prepare_take(store, read_text(store, direction, arms), result, error);
+    return *slot;
+}
+
+sqlite3_stmt *
+store_prepare_once(struct store *store, const char *sql, enum store_result *result,
+                   struct error *error)
+{
+    return prepare_take(store, sqlite3_mprintf("%s", sql), result, error);
+}
+
+void
+store_finalize_all(struct store *store)
+{
+    for (int i = 0; i < STORE_STATEMENTS; i++) {
+        sqlite3_finalize(store->statements[i]);
+        store->statements[i] = NULL;
+    }
+    for (int direction = 0; direction < STORE_DIRECTIONS; direction++) {
+        for (int arms = 0; arms <= STORE_ARMS_MAX; arms++) {
+            sqlite3_finalize(store->reads[direction][arms]);
+            store->reads[direction][arms] = NULL;
+        }
+    }
+}

@@ -1,0 +1,393 @@
+/* store.c - opens the database, tells whose the table is, and sees when it changed.
+ *
+ * Called by every subcommand; serve calls it from its loop with busy_ms 0, so nothing here may
+ * wait. A reader opens the file for writing too where it may, because a reader of a WAL database
+ * has to make -wal and -shm when it comes first, but can then change nothing (PRAGMA
+ * query_only). What the columns of a foreign table are is asked once, at open. */
+#include "config.h"
+
+#include "store/internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static enum store_result
+fail_missing(const char *path, enum store_mode mode, struct error *error)
+{
+    int cause = errno;
+
+    if (cause == ENOENT)
+        error_set(error, "%s does not exist: create it with `rowcast init --db %s`", path,
+                  path);
+    else if (cause != EACCES || !store_diagnose_rights(path, mode, error))
+        error_set(error, "%s: %s: check --db", path, strerror(cause));
+    return STORE_FAILED;
+}
+
+/* A new file needs its folder. */
+static enum store_result
+check_folder(const struct store *store, struct error *error)
+{
+    const char *slash = strrchr(store->path, '/');
+    struct stat st;
+
+    if (slash == NULL || slash == store->path)
+        return STORE_OK;
+    char *folder = strndup(store->path, (size_t)(slash - store->path));
+    bool missing = folder != NULL && stat(folder, &st) != 0 && errno == ENOENT;
+    if (missing)
+        error_set(error, "%s: its folder %s does not exist: create that first", store->path,
+                  folder);
+    free(folder);
+    return missing ? STORE_FAILED : STORE_OK;
+}
+
+/* Looks at the path before SQLite does, for what SQLite would call "unable to open". */
+static enum store_result
+check_path(struct store *store, enum store_create create, struct error *error)
+{
+    struct stat st;
+
+    if (stat(store->path, &st) != 0) {
+        if (errno == ENOENT && create == STORE_CREATE_FILE)
+            return check_folder(store, error);
+        return fail_missing(store->path, store->mode, error);
+    }
+    if (!S_ISREG(st.st_mode)) {
+        error_set(error, "%s is not a regular file: give the database file with --db",
+                  store->path);
+        return STORE_FAILED;
+    }
+    store->device = st.st_dev;
+    store->inode = st.st_ino;
+    return STORE_OK;
+}
+
+enum store_result
+store_execute(struct store *store, const char *sql, const char *doing, struct error *error)
+{
+    int code = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
+
+    return code == SQLITE_OK ? STORE_OK : store_fail(store, code, doing, error);
+}
+
+static int
+open_to_use(struct store *store, enum store_create create)
+{
+    int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX;
+
+    if (create == STORE_CREATE_FILE)
+        flags |= SQLITE_OPEN_CREATE;
+    int code = sqlite3_open_v2(store->path, &store->db, flags, NULL);
+    if (code == SQLITE_CANTOPEN && store->mode == STORE_READ) {
+        sqlite3_close(store->db);
+        code = sqlite3_open_v2(store->path, &store->db,
+                               SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
+    }
+    return code;
+}
+
+enum store_result
+store_open_file(struct store *store, const struct store_config *config,
+                enum store_create create, struct error *error)
+{
+    *store = (struct store){.mode = config->mode,
+                            .max_event_bytes = config->max_event_bytes,
+                            .data_version = -1};
+    store->path = strdup(config->path);
+    if (store->path == NULL) {
+        error_set(error, "%s: out of memory", config->path);
+        return STORE_FAILED;
+    }
+    enum store_result result = check_path(store, create, error);
+    if (result != STORE_OK)
+        return result;
+
+    int code = store->mode == STORE_INSPECT ? store_open_to_look(store)
+                                            : open_to_use(store, create);
+    if (code != SQLITE_OK)
+        return store_fail(store, code, "open it", error);
+    sqlite3_extended_result_codes(store->db, 1);
+    sqlite3_busy_timeout(store->db, config->busy_ms);
+    /* The last connection to close checkpoints the WAL and removes it, by its path. A reader has no
+     * business to; and were the files moved about, it would be somebody else's WAL. */
+    if (store->mode != STORE_WRITE || config->keep_wal)
+        sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+    if (store->mode != STORE_WRITE)
+        /* A small cache: every commit of another connection empties it, and a replay reads each
+         * page once. No temporary files: a confined process cannot make any. */
+        return store_execute(store,
+                             "PRAGMA query_only = 1; PRAGMA cache_size = -512; "
+                             "PRAGMA temp_store = MEMORY",
+                             "open it", error);
+    if (create == STORE_CREATE_NEVER)
+        return store_execute(store, "PRAGMA temp_store = MEMORY", "open it", error);
+    return STORE_OK;
+}
+
+/* --- whose table is it ------------------------------------------------------------------------ */
+
+/* The first column of the first row; *number stays when there is none. `text` goes to ?1. */
+static enum store_result
+ask_number(struct store *store, const char *sql, const char *text, int64_t *number,
+           struct error *error)
+{
+    enum store_result result;
+    sqlite3_stmt *statement = store_prepare_once(store, sql, &result, error);
+
+    if (result != STORE_OK)
+        return result;
+    if (text != NULL)
+        sqlite3_bind_text(statement, 1, text, -1, SQLITE_STATIC);
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+        *number = sqlite3_column_int64(statement, 0);
+    else if (code != SQLITE_DONE)
+        result = store_fail(store, code, "read the schema", error);
+    sqlite3_finalize(statement);
+    return result;
+}
+
+/* Sets store->table to the name as the schema spells it, or as given when there is none. */
+static enum store_result
+find_table(struct store *store, const char *table, bool *found, struct error *error)
+{
+    static const char sql[] =
+        "SELECT name FROM sqlite_master WHERE name = ?1 COLLATE NOCASE "
+        "AND type IN ('table', 'view')";
+    enum store_result result;
+    sqlite3_stmt *statement = store_prepare_once(store, sql, &result, error);
+
+    if (result != STORE_OK)
+        return result;
+    sqlite3_bind_text(statement, 1, table, -1, SQLITE_STATIC);
+    int code = sqlite3_step(statement);
+    *found = code == SQLITE_ROW;
+    if (code != SQLITE_ROW && code != SQLITE_DONE) {
+        result = store_fail(store, code, "read the schema", error);
+    } else {
+        const unsigned char *name = *found ? sqlite3_column_text(statement, 0) : NULL;
+        free(store->table);
+        store->table = strdup(name != NULL ? (const char *)name : table);
+        if (store->table == NULL)
+            result = store_fail(store, SQLITE_NOMEM, "read the schema", error);
+    }
+    sqlite3_finalize(statement);
+    return result;
+}
+
+enum store_result
+store_identify(struct store *store, const char *table, enum store_table *kind, int *version,
+               struct error *error)
+{
+    bool found = false;
+    int64_t has_meta = 0;
+    int64_t meta_version = 0;
+
+    enum store_result result = find_table(store, table, &found, error);
+    if (result == STORE_OK)
+        result = ask_number(store,
+                            "SELECT 1 FROM sqlite_master WHERE name = 'rowcast_meta' "
+                            "AND type = 'table'",
+                            NULL, &has_meta, error);
+    if (result == STORE_OK && has_meta != 0)
+        result = ask_number(store,
+                            "SELECT schema_version FROM rowcast_meta WHERE table_name = ?1",
+                            table, &meta_version, error);
+    if (result != STORE_OK)
+        return result;
+
+    *version = (int)meta_version;
+    if (found)
+        *kind = meta_version != 0 ? STORE_TABLE_OURS : STORE_TABLE_FOREIGN;
+    else
+        *kind = meta_version != 0 ? STORE_TABLE_STALE : STORE_TABLE_MISSING;
+    return STORE_OK;
+}
+
+/* --- open ------------------------------------------------------------------------------------- */
+
+/* Which of the columns that we know the table has. */
+static enum store_result
+find_columns(struct store *store, struct error *error)
+{
+    enum store_result result;
+    sqlite3_stmt *statement = store_prepare_once(
+        store, "SELECT name FROM pragma_table_xinfo(?1)", &result, error);
+    int code;
+
+    if (result != STORE_OK)
+        return result;
+    sqlite3_bind_text(statement, 1, store->table, -1, SQLITE_STATIC);
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(statement, 0);
+        for (int i = 0; i < STORE_COLUMNS; i++) {
+            if (name != NULL && sqlite3_stricmp(name, store_column_names[i]) == 0)
+                store->has[i] = true;
+        }
+    }
+    if (code != SQLITE_DONE)
+        result = store_fail(store, code, "read its columns", error);
+    sqlite3_finalize(statement);
+    if (result == STORE_OK && (!store->has[COLUMN_ID] || !store->has[COLUMN_DATA])) {
+        error_set(error,
+                  "%s: table %s has no column %s: give a table or view with at least id "
+                  "and data by --table",
+                  store->path, store->table, store->has[COLUMN_ID] ? "data" : "id");
+        return STORE_FAILED;
+    }
+    return result;
+}
+
+static enum store_result
+check_table(struct store *store, enum store_table kind, int version, struct error *error)
+{
+    const char *option = strcmp(store->table, STORE_DEFAULT_TABLE) == 0 ? "" : " --table ";
+    const char *name = option[0] == '\0' ? "" : store->table;
+
+    if (kind == STORE_TABLE_MISSING || kind == STORE_TABLE_STALE) {
+        error_set(error, "%s has no table %s: create it with `rowcast init --db %s%s%s`",
+                  store->path, store->table, store->path, option, name);
+        return STORE_FAILED;
+    }
+    if (kind == STORE_TABLE_OURS && version > STORE_SCHEMA_VERSION) {
+        error_set(error,
+                  "%s: table %s has schema version %d, made by a newer rowcast, and this "
+                  "one knows up to %d: upgrade rowcast",
+                  store->path, store->table, version, STORE_SCHEMA_VERSION);
+        return STORE_FAILED;
+    }
+    if (kind == STORE_TABLE_OURS && version < STORE_SCHEMA_VERSION) {
+        error_set(error,
+                  "%s: table %s has the old schema version %d: migrate it with `rowcast "
+                  "init --db %s%s%s`",
+                  store->path, store->table, version, store->path, option, name);
+        return STORE_FAILED;
+    }
+    if (kind == STORE_TABLE_FOREIGN && store->mode == STORE_WRITE) {
+        error_set(error,
+                  "%s: table %s was not made by rowcast, which only reads such a table: "
+                  "write to it as its application does",
+                  store->path, store->table);
+        return STORE_FAILED;
+    }
+    return STORE_OK;
+}
+
+static enum store_result
+open_table(struct store *store, const char *table, struct error *error)
+{
+    enum store_table kind;
+    int version = 0;
+    int64_t has_sequence = 0;
+
+    enum store_result result = store_identify(store, table, &kind, &version, error);
+    if (result == STORE_OK)
+        result = check_table(store, kind, version, error);
+    if (result != STORE_OK)
+        return result;
+
+    store->foreign = kind == STORE_TABLE_FOREIGN;
+    result = ask_number(store, "SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'",
+                        NULL, &has_sequence, error);
+    store->has_sequence = has_sequence != 0;
+    if (result == STORE_OK)
+        result = find_columns(store, error);
+    if (result == STORE_OK) /* a view may name columns that are not there */
+        store_read_statement(store, STORE_FORWARD, 0, &result, error);
+    return result;
+}
+
+/* Of the file that is at the WAL's path now, 0 when there is none. */
+static ino_t
+wal_inode(const struct store *store)
+{
+    struct stat st;
+    const char *path = sqlite3_filename_wal(sqlite3_db_filename(store->db, "main"));
+
+    return stat(path, &st) == 0 ? st.st_ino : 0;
+}
+
+struct store *
+store_open(const struct store_config *config, bool *busy, struct error *error)
+{
+    struct store *store = malloc(sizeof *store);
+    const char *table = config->table != NULL ? config->table : STORE_DEFAULT_TABLE;
+
+    if (busy != NULL)
+        *busy = false;
+    if (store == NULL) {
+        error_set(error, "%s: out of memory", config->path);
+        return NULL;
+    }
+    enum store_result result = store_open_file(store, config, STORE_CREATE_NEVER, error);
+    if (result == STORE_OK)
+        result = open_table(store, table, error);
+    if (result == STORE_OK) {
+        store->wal_inode = wal_inode(store);
+        return store;
+    }
+    if (busy != NULL)
+        *busy = result == STORE_BUSY;
+    store_close(store);
+    return NULL;
+}
+
+void
+store_close(struct store *store)
+{
+    if (store == NULL)
+        return;
+    store_finalize_all(store);
+    sqlite3_close(store->db);
+    free(store->table);
+    free(store->path);
+    free(store);
+}
+
+/* --- changes ---------------------------------------------------------------------------------- */
+
+enum store_result
+store_changed(struct store *store, bool *changed, struct error *error)
+{
+    enum store_result result;
+    sqlite3_stmt *statement =
+        store_statement(store, STATEMENT_DATA_VERSION, &result, error);
+
+    *changed = false;
+    if (result != STORE_OK)
+        return result;
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW) {
+        int version = sqlite3_column_int(statement, 0);
+        *changed = version != store->data_version;
+        store->data_version = version;
+    } else {
+        result = store_fail(store, code, "see whether it has changed", error);
+    }
+    sqlite3_reset(statement);
+    return result;
+}
+
+bool
+store_has_moved(struct store *store)
+{
+    int moved = 0;
+    struct stat st;
+
+    /* SQLite looks at the file behind symbolic links, by inode alone; the stat sees a link that
+     * was turned elsewhere and an equal inode on another device. */
+    sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    if (moved != 0 || stat(store->path, &st) != 0 || st.st_dev != store->device ||
+        st.st_ino != store->inode)
+        return true;
+
+    /* While we have it open nobody removes the WAL but a person who moves files: new commits then
+     * go to another one than ours. */
+    ino_t wal = wal_inode(store);
+    bool is_same = store->wal_inode == 0 || wal == store->wal_inode;
+    store->wal_inode = wal;
+    return !is_same;
+}

@@ -1,0 +1,208 @@
+/* store.h - the table: opening, reading rows after a cursor, writing, pruning.
+ *
+ * The only door to SQLite: nothing but store*.c includes sqlite3.h. Statements are prepared once.
+ * No call waits for a lock longer than busy_ms; a locked database is an ordinary outcome
+ * (STORE_BUSY) after which the caller tries again later. DESIGN.md sections 3 and 7. */
+#ifndef ROWCAST_STORE_STORE_H
+#define ROWCAST_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "event/filter.h"
+#include "event/row.h"
+
+#define STORE_SCHEMA_VERSION 1
+#define STORE_DEFAULT_TABLE "notification"
+
+enum store_result {
+    STORE_OK,
+    STORE_BUSY,  /* locked by another process: try again */
+    STORE_FAILED /* anything else (I/O, corrupt, full, constraint): *error says what to do */
+};
+
+enum store_mode {
+    STORE_READ,
+    STORE_WRITE,
+    STORE_INSPECT /* as STORE_READ, but makes no file and changes none: for doctor */
+};
+
+struct store_config {
+    const char *path;
+    const char *table; /* NULL: STORE_DEFAULT_TABLE */
+    enum store_mode mode;
+    int busy_ms;            /* 0 for the loop, which must never wait */
+    size_t max_event_bytes; /* data above it is not read: row.too_large; 0: no limit */
+    /* For a writer that stays open: it leaves the WAL alone when it closes, as readers do. By then
+     * another file may stand at the path, whose WAL it would remove. */
+    bool keep_wal;
+};
+
+/* What the table remembers of its whole history, all in ids. */
+struct store_marks {
+    int64_t base;      /* where the sequence started; 0 for a foreign table */
+    int64_t low_water; /* the highest id ever deleted, else base; foreign: lowest id - 1 */
+    int64_t lowest;    /* the lowest id in the table; tail + 1 when the table is empty */
+    int64_t tail; /* the highest id ever used (sequence, base, low_water, highest row) */
+    int64_t sequence; /* sqlite_sequence's, which gives the next id; 0 where it has none */
+};
+
+struct store;
+
+/* Opens the database, checks that the table is there and of a version that this program
+ * knows. Returns NULL with *error saying what to do: run `rowcast init`, grant which right
+ * on which of file, -wal, -shm and folder, upgrade. Never creates a file. `STORE_WRITE` on a
+ * foreign table or view is refused, as it may not take our columns. *busy (may be NULL) is
+ * set when the cause is a lock, so that trying again makes sense. */
+struct store *store_open(const struct store_config *config, bool *busy,
+                         struct error *error);
+void store_close(struct store *store);
+
+/* True when another connection has committed since the last call, or on the first call
+ * (PRAGMA data_version, sqlite.org/pragma.html#pragma_data_version; under 1 µs). */
+enum store_result store_changed(struct store *store, bool *changed, struct error *error);
+
+/* One read transaction over several of the calls below, so that they speak of the same
+ * snapshot. Keep it short: a reader holds checkpoints back. end is always safe to call. */
+enum store_result store_begin_read(struct store *store, struct error *error);
+void store_end_read(struct store *store);
+
+enum store_result store_read_marks(struct store *store, struct store_marks *marks,
+                                   struct error *error);
+
+/* Reads the marks from the file, past SQLite's cache: whether it can be read at all. */
+enum store_result store_probe(struct store *store, struct error *error);
+
+enum store_step { STORE_MORE, STORE_STOP };
+
+/* Called for each row; the row's bytes are valid until it returns. */
+typedef enum store_step (*store_row_fn)(void *arg, const struct row *row);
+
+struct store_range {
+    int64_t after;   /* rows with after < id */
+    int64_t up_to;   /* and id <= up_to */
+    size_t max_rows; /* looked at, at the most */
+    /* NULL, or a filter that store may use to look at fewer rows (it need not: the caller
+     * filters again). With it, rows come through the (channel, recipient) index where the
+     * filter is exact. */
+    const struct filter *narrow;
+    bool collapse; /* leave out rows that a newer row (<= up_to) replaces */
+};
+
+struct store_progress {
+    int64_t last;  /* every row up to this id has been seen (or is not for the filter) */
+    bool complete; /* nothing is left up to range.up_to; last == up_to then */
+};
+
+/* Rows in id order. On STORE_BUSY or STORE_FAILED *progress says how far it came: the rows
+ * given to fn so far count. STORE_STOP from fn means "that row was taken, no more". */
+enum store_result store_read_range(struct store *store, const struct store_range *range,
+                                   store_row_fn fn, void *arg,
+                                   struct store_progress *progress, struct error *error);
+
+/* As store_read_range, but downwards from up_to; rows come without data (data.p NULL,
+ * too_large false). progress->last: every row from this id up has been seen. Rows whose
+ * expires_at is past are passed too. For last=N. */
+enum store_result store_read_back(struct store *store, const struct store_range *range,
+                                  store_row_fn fn, void *arg,
+                                  struct store_progress *progress, struct error *error);
+
+/* *cursor: the id before the first row created at or after the time, tail if there is none.
+ * In a small table by looking at each row, in a larger one by bisection over ids, O(log n), as
+ * created_at grows with id but for clock steps and rows that were given another time. A table
+ * without created_at: tail. */
+enum store_result store_find_time(struct store *store, int64_t created_at_ms,
+                                  int64_t *cursor, struct error *error);
+
+/* True when the file at the path is no longer the one that is open (SQLITE_FCNTL_HAS_MOVED,
+ * another inode at the path, or another WAL beside it). Cheap; does not open or close the
+ * file, which would drop SQLite's locks (sqlite.org/howtocorrupt.html section 2.2). */
+bool store_has_moved(struct store *store);
+
+/* Looks for the right that the effective user lacks on folder, file, -wal or -shm to open the
+ * database in that mode, and names it. True when it found one and set *error. Opens none of
+ * them. store_open has done this already where it failed; it is here for doctor. */
+bool store_diagnose_rights(const char *path, enum store_mode mode, struct error *error);
+
+/* --- writing: only with STORE_WRITE ---------------------------------------------------- */
+
+/* BEGIN IMMEDIATE; waits for the writer's lock up to busy_ms. */
+enum store_result store_begin_write(struct store *store, struct error *error);
+enum store_result store_commit(struct store *store, struct error *error);
+void store_rollback(struct store *store); /* safe when there is no transaction */
+
+/* Inserts channel, recipient, event, data, collapse_key, expires_at (0: NULL) of the row; id
+ * is given by the table, created_at by its default. Channel NULL: the default. *id: the new
+ * one. Outside of a transaction it commits by itself. */
+enum store_result store_insert(struct store *store, const struct row *row, int64_t *id,
+                               struct error *error);
+
+/* Why a constraint or a trigger of the table refused the last insert; NULL when that failed for
+ * another reason. Valid until the next call. */
+const char *store_refusal(const struct store *store);
+
+struct store_prune {
+    int64_t older_than_ms;     /* delete rows with created_at below it; 0: not by age */
+    int64_t keep_rows;         /* keep the newest so many; 0: not by count */
+    int64_t expired_before_ms; /* delete rows with 0 < expires_at below it; 0: not */
+    /* The same, but from the lowest id up and no further than to the first row that is not: so
+     * that the low-water mark does not rise above rows that are still there; 0: not. */
+    int64_t expired_first_ms;
+    int64_t
+        slack_rows; /* by count: bear so many rows too many before they are counted again */
+    int64_t up_to; /* only rows up to this id go; 0: no limit (not for expired_before_ms) */
+    int max_rows;  /* in this one transaction */
+};
+
+/* Deletes one batch, oldest first, in one short transaction. *deleted: how many; 0: done. By
+ * age it goes up from the lowest id and stops at the first row that is young enough. */
+enum store_result store_prune(struct store *store, const struct store_prune *prune,
+                              int *deleted, struct error *error);
+
+/* For how long the last batch that deleted something held the write lock, in microseconds. */
+int64_t store_prune_locked_us(const struct store *store);
+
+/* --- upkeep, for a connection of its own beside an application's writer -------------------- */
+
+/* Sets the connection up for it: its commits are not synced one by one where that is safe (WAL:
+ * a power cut may bring pruned rows back), it caches little, and closing it does not checkpoint. */
+enum store_result store_begin_upkeep(struct store *store, struct error *error);
+
+/* Gives at most max_pages of the free pages back to the file system, where the database is one
+ * with auto_vacuum=INCREMENTAL, else none. A reserve is kept, since new rows want pages again.
+ * *freed: how many; 0: done. */
+enum store_result store_vacuum_step(struct store *store, int max_pages, int *freed,
+                                    struct error *error);
+
+/* Size of the WAL file; 0: none. */
+int64_t store_wal_bytes(struct store *store);
+
+/* Copies the WAL into the database while writers write, then, if nobody is in the way at that
+ * moment, empties it. STORE_BUSY: somebody was; try again later. */
+enum store_result store_checkpoint(struct store *store, struct error *error);
+
+/* --- the schema -------------------------------------------------------------------------- */
+
+enum store_journal { STORE_JOURNAL_WAL, STORE_JOURNAL_KEEP };
+
+struct store_init_result {
+    bool created;         /* the table is new */
+    int migrated_from;    /* the older version it had, 0: none */
+    bool switched_to_wal; /* the journal mode was changed */
+};
+
+/* Creates or migrates the table (config->table) in a new file or an existing database, all
+ * in one transaction; touches nothing else. A foreign table or view of that name is refused.
+ * Returns 0, or -1 with *error. */
+int store_init(const struct store_config *config, enum store_journal journal,
+               struct store_init_result *result, struct error *error);
+
+/* After a backup was restored: moves sequence and base past the Unix time in milliseconds, the
+ * sequence, and `above` (0: not known), so that no id handed out since the backup is given
+ * again. *base: the new base. Returns 0, or -1 with *error. */
+int store_rebase(const struct store_config *config, int64_t above, int64_t *base,
+                 struct error *error);
+
+#endif

@@ -1,0 +1,293 @@
+/* write.c - transactions, inserting, pruning.
+ *
+ * Pruning must never hold up an application's writer: what there is to delete is found before
+ * the write lock is taken, and one call deletes one small batch in one short transaction. With
+ * nothing to delete no lock is taken at all. */
+#include "config.h"
+
+#include "store/internal.h"
+
+#include <time.h>
+
+/* How many batches ahead the rows beyond keep_rows are looked for: counting all rows costs some
+ * milliseconds for each million, so it is not done for every batch. */
+#define PRUNE_BATCHES_AHEAD 16
+
+/* --- transactions ----------------------------------------------------------------------------- */
+
+/* Runs a statement to its end and resets it. */
+static enum store_result
+run(struct store *store, sqlite3_stmt *statement, const char *doing, struct error *error)
+{
+    enum store_result result = STORE_OK;
+    int code = sqlite3_step(statement);
+
+    if (code != SQLITE_DONE && code != SQLITE_ROW)
+        result = store_fail(store, code, doing, error);
+    sqlite3_reset(statement);
+    return result;
+}
+
+enum store_result
+store_begin_write(struct store *store, struct error *error)
+{
+    enum store_result result;
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_BEGIN_WRITE, &result, error);
+
+    return result != STORE_OK ? result : run(store, statement, "begin to write", error);
+}
+
+enum store_result
+store_commit(struct store *store, struct error *error)
+{
+    enum store_result result;
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_COMMIT, &result, error);
+
+    return result != STORE_OK ? result : run(store, statement, "commit", error);
+}
+
+void
+store_rollback(struct store *store)
+{
+    enum store_result result;
+
+    /* After some errors (a full disk) SQLite has rolled back already. */
+    if (store->db == NULL || sqlite3_get_autocommit(store->db) != 0)
+        return;
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_ROLLBACK, &result, NULL);
+    if (result == STORE_OK)
+        run(store, statement, "roll back", NULL);
+}
+
+/* --- insert ----------------------------------------------------------------------------------- */
+
+static void
+bind_slice(sqlite3_stmt *statement, int parameter, struct slice slice)
+{
+    if (slice.p == NULL)
+        sqlite3_bind_null(statement, parameter);
+    else
+        sqlite3_bind_text64(statement, parameter, slice.p, slice.len, SQLITE_STATIC,
+                            SQLITE_UTF8);
+}
+
+enum store_result
+store_insert(struct store *store, const struct row *row, int64_t *id, struct error *error)
+{
+    enum store_result result;
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_INSERT, &result, error);
+
+    store->refusal[0] = '\0';
+    if (result != STORE_OK)
+        return result;
+    /* The same word as the column's default, so that one statement does for both. */
+    bind_slice(statement, 1, row->channel.p != NULL ? row->channel : slice_of("default"));
+    bind_slice(statement, 2, row->recipient);
+    bind_slice(statement, 3, row->event);
+    bind_slice(statement, 4, row->data);
+    bind_slice(statement, 5, row->collapse_key);
+    if (row->expires_at != 0)
+        sqlite3_bind_int64(statement, 6, row->expires_at);
+    else
+        sqlite3_bind_null(statement, 6);
+
+    result = run(store, statement, "insert the row", error);
+    if (result == STORE_OK)
+        *id = sqlite3_last_insert_rowid(store->db);
+    sqlite3_clear_bindings(statement);
+    return result;
+}
+
+const char *
+store_refusal(const struct store *store)
+{
+    return store->refusal[0] != '\0' ? store->refusal : NULL;
+}
+
+/* --- prune ------------------------------------------------------------------------------------ */
+
+/* A statement that takes one number and gives one; *number stays when it gives no row. */
+static enum store_result
+ask(struct store *store, enum store_statement which, int64_t parameter, int64_t *number,
+    struct error *error)
+{
+    enum store_result result;
+    sqlite3_stmt *statement = store_statement(store, which, &result, error);
+
+    if (result != STORE_OK)
+        return result;
+    if (sqlite3_bind_parameter_count(statement) > 0)
+        sqlite3_bind_int64(statement, 1, parameter);
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+        *number = sqlite3_column_int64(statement, 0);
+    else if (code != SQLITE_DONE)
+        result = store_fail(store, code, "look for old rows", error);
+    sqlite3_reset(statement);
+    return result;
+}
+
+/* Whether the row at hand is too old, or has expired. */
+static bool
+is_outdated(sqlite3_stmt *statement, const struct store_prune *prune)
+{
+    int64_t expires_at = sqlite3_column_int64(statement, 2);
+
+    return (prune->older_than_ms > 0 &&
+            sqlite3_column_int64(statement, 1) < prune->older_than_ms) ||
+           (expires_at > 0 && expires_at < prune->expired_first_ms);
+}
+
+/* *cut: the last row of the oldest max_rows before which all are too old. */
+static enum store_result
+find_age_cut(struct store *store, const struct store_prune *prune, int64_t *cut,
+             struct error *error)
+{
+    enum store_result result;
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_OLDEST, &result, error);
+    int code;
+
+    if (result != STORE_OK)
+        return result;
+    sqlite3_bind_int(statement, 1, prune->max_rows);
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW && is_outdated(statement, prune))
+        *cut = sqlite3_column_int64(statement, 0);
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        result = store_fail(store, code, "look for old rows", error);
+    sqlite3_reset(statement);
+    return result;
+}
+
+/* True when, by the ids that were given out since the rows were last counted, there cannot be
+ * too many by more than the slack. */
+static bool
+are_few_new(const struct store *store, const struct store_prune *prune,
+            const struct store_marks *marks)
+{
+    return store->prune_tail > 0 && store->prune_keep == prune->keep_rows &&
+           marks->tail >= store->prune_tail &&
+           marks->tail - store->prune_tail <= store->prune_room + prune->slack_rows;
+}
+
+/* *cut: an id up to which the rows are more than the newest keep_rows; some batches' worth. */
+static enum store_result
+find_count_cut(struct store *store, const struct store_prune *prune, int64_t *cut,
+               struct error *error)
+{
+    struct store_marks marks;
+    int64_t count = 0;
+
+    enum store_result result = store_read_marks(store, &marks, error);
+    if (result != STORE_OK)
+        return result;
+    if (store->prune_keep == prune->keep_rows && marks.lowest <= store->prune_cut) {
+        *cut = store->prune_cut; /* rows are only added above it, so it still holds */
+        return STORE_OK;
+    }
+    if (marks.tail - marks.lowest < prune->keep_rows || are_few_new(store, prune, &marks))
+        return STORE_OK; /* without counting: there are no more rows than ids */
+
+    result = ask(store, STATEMENT_COUNT, 0, &count, error);
+    if (result != STORE_OK)
+        return result;
+    int64_t excess = count - prune->keep_rows;
+    int64_t ahead = (int64_t)prune->max_rows * PRUNE_BATCHES_AHEAD;
+    store->prune_keep = prune->keep_rows;
+    store->prune_cut = 0;
+    store->prune_tail = excess <= ahead ? marks.tail : 0;
+    store->prune_room = excess < 0 ? -excess : 0;
+    if (excess > 0)
+        result =
+            ask(store, STATEMENT_NTH, (excess < ahead ? excess : ahead) - 1, cut, error);
+    store->prune_cut = *cut;
+    return result;
+}
+
+static enum store_result
+delete_rows(struct store *store, enum store_statement which, int64_t limit, int max_rows,
+            int *deleted, struct error *error)
+{
+    enum store_result result;
+    sqlite3_stmt *statement = store_statement(store, which, &result, error);
+
+    if (result != STORE_OK)
+        return result;
+    sqlite3_bind_int64(statement, 1, limit);
+    sqlite3_bind_int(statement, 2, max_rows);
+    result = run(store, statement, "delete old rows", error);
+    if (result == STORE_OK)
+        *deleted += sqlite3_changes(store->db);
+    return result;
+}
+
+/* What one batch is to delete. */
+struct batch {
+    int64_t cut;         /* rows up to this id */
+    int64_t has_expired; /* not 0: and expired ones */
+};
+
+static enum store_result
+plan_batch(struct store *store, const struct store_prune *prune, struct batch *batch,
+           struct error *error)
+{
+    enum store_result result = STORE_OK;
+    int64_t count_cut = 0;
+
+    *batch = (struct batch){0};
+    if (prune->older_than_ms > 0 || prune->expired_first_ms > 0)
+        result = find_age_cut(store, prune, &batch->cut, error);
+    if (result == STORE_OK && prune->keep_rows > 0)
+        result = find_count_cut(store, prune, &count_cut, error);
+    if (count_cut > batch->cut)
+        batch->cut = count_cut;
+    if (prune->up_to > 0 && batch->cut > prune->up_to)
+        batch->cut = prune->up_to;
+    if (result == STORE_OK && prune->expired_before_ms > 0)
+        result = ask(store, STATEMENT_ANY_EXPIRED, prune->expired_before_ms,
+                     &batch->has_expired, error);
+    return result;
+}
+
+static int64_t
+now_us(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
+}
+
+enum store_result
+store_prune(struct store *store, const struct store_prune *prune, int *deleted,
+            struct error *error)
+{
+    struct batch batch;
+    int count = 0;
+
+    *deleted = 0;
+    enum store_result result = plan_batch(store, prune, &batch, error);
+    if (result != STORE_OK || (batch.cut == 0 && batch.has_expired == 0))
+        return result;
+
+    result = store_begin_write(store, error);
+    int64_t began = now_us();
+    if (result == STORE_OK && batch.cut > 0)
+        result = delete_rows(store, STATEMENT_DELETE_UP_TO, batch.cut, prune->max_rows,
+                             &count, error);
+    if (result == STORE_OK && batch.has_expired != 0 && count < prune->max_rows)
+        result = delete_rows(store, STATEMENT_DELETE_EXPIRED, prune->expired_before_ms,
+                             prune->max_rows - count, &count, error);
+    if (result == STORE_OK)
+        result = store_commit(store, error);
+    if (result == STORE_OK)
+        *deleted = count;
+    else
+        store_rollback(store);
+    store->prune_locked_us = now_us() - began;
+    return result;
+}
+
+int64_t
+store_prune_locked_us(const struct store *store)
+{
+    return store->prune_locked_us;
+}
