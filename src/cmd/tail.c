@@ -30,7 +30,7 @@
 
 struct settings {
     struct cmd_database database;
-    struct option_list channels;
+    struct text_list channels;
     const char *since;
     int64_t last;
     bool follow;
@@ -139,7 +139,7 @@ flush(struct tail *tail)
 static bool
 is_wanted(const struct tail *tail, const struct row *row)
 {
-    const struct option_list *channels = &tail->settings->channels;
+    const struct text_list *channels = &tail->settings->channels;
 
     if (row->expires_at != 0 && row->expires_at <= tail->now_ms)
         return false;

@@ -21,8 +21,8 @@ struct settings {
     const char *kid;
     const char *sub;
     const char *audience;
-    struct option_list channels;
-    struct option_list publish;
+    struct text_list channels;
+    struct text_list publish;
     int64_t expires_ms;
     int64_t not_before_ms;
 };
@@ -81,7 +81,7 @@ choose_key(const struct ticket_keys *keys, const char *kid, struct error *error)
 }
 
 static int
-add_patterns(struct patterns *patterns, const struct option_list *list, const char *name,
+add_patterns(struct patterns *patterns, const struct text_list *list, const char *name,
              struct error *error)
 {
     for (size_t i = 0; i < list->count; i++) {

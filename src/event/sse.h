@@ -12,12 +12,14 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "http/request.h"
+#include "event/format.h"
 #include "event/row.h"
+
+#define GAP_ID_TEXT_MAX 64 /* bytes of a client's own id that a gap quotes back */
 
 enum gap_reason { GAP_PRUNED, GAP_RESET, GAP_BAD_ID };
 
-/* DESIGN.md section 4: what the client is told when events that it may have wanted are gone. */
+/* Events that the client may have wanted are gone (doc/PROTOCOL.md, "Gaps"). */
 struct gap {
     enum gap_reason reason;
     const char *after;  /* what the client had: its id as text, any bytes */

@@ -9,7 +9,7 @@
 #include <uv.h>
 
 #include "base/error.h"
-#include "fastcgi/parser.h"
+#include "fastcgi/body.h"
 #include "fastcgi/listen.h"
 #include "base/log.h"
 #include "fastcgi/output.h"
@@ -27,7 +27,7 @@ struct gateway_handlers {
      * must answer and release the output, or set wire->reader and do so later. The body's bytes are
      * the gateway's, and there only with takes_body. */
     void (*request)(void *arg, struct output *output, const char *const *envp,
-                    const struct fcgi_parser_body *body);
+                    const struct request_body *body);
     /* want_write was on and the descriptor takes bytes: call output_flush and go on. */
     void (*writable)(void *arg, struct output *output);
     /* After GONE_CLOSED the output is no longer to be touched; after GONE_ABORTED it is still to

@@ -207,12 +207,12 @@ stream_set_up_extra(struct stream *stream, const struct request *request,
  * is cut off between the two comes back with that, and is told of the gap again. (But what is
  * no number cannot be given back.) */
 static void
-opening_id(char id[REQUEST_ID_TEXT_MAX + 1], const struct resume_point *start)
+opening_id(char id[GAP_ID_TEXT_MAX + 1], const struct resume_point *start)
 {
     if (start->has_gap && start->gap.reason != GAP_BAD_ID)
-        snprintf(id, REQUEST_ID_TEXT_MAX + 1, "%s", start->after);
+        snprintf(id, GAP_ID_TEXT_MAX + 1, "%s", start->after);
     else
-        snprintf(id, REQUEST_ID_TEXT_MAX + 1, "%lld", (long long)start->cursor);
+        snprintf(id, GAP_ID_TEXT_MAX + 1, "%lld", (long long)start->cursor);
 }
 
 /* Headers, the opening block and what gap there is, in one write. */
@@ -224,7 +224,7 @@ stream_send_opening(struct stream *stream, const struct resume_point *start,
     enum format format = stream->audience->format;
     buf_clear(&hub->scratch);
     buf_append(&hub->scratch, headers.p, headers.len);
-    char id[REQUEST_ID_TEXT_MAX + 1];
+    char id[GAP_ID_TEXT_MAX + 1];
     opening_id(id, start);
     sse_append_open(&hub->scratch, format, hub->config.retry_ms, id);
     if (start->has_gap)

@@ -3,7 +3,7 @@
  * Streams stand in the order of their last write, blocked ones in that of their last progress:
  * one timer that looks at two heads is all it takes, whatever the number of streams. The
  * heartbeat is the garbage collector too: some web servers tell of a closed browser only when
- * they are written to (DESIGN.md section 7). */
+ * they are written to. */
 #include "config.h"
 
 #include "hub/state.h"

@@ -1,8 +1,8 @@
 /* hub.h - the streams: opening, fan-out, catch-up, heartbeats, ends.
  *
- * DESIGN.md section 1 is its idea: a stream is a filter and a cursor over the table. New rows go
- * to all streams at the tail at once, packed once for each audience (hub/fanout.c); a stream that
- * is behind, whatever the reason, reads pages until it is at the tail (hub/replay.c). */
+ * A stream is a filter and a cursor over the table. New rows go to all streams at the tail at
+ * once, packed once for each audience (hub/fanout.c); a stream that is behind, whatever the
+ * reason, reads pages until it is at the tail (hub/replay.c). */
 #ifndef ROWCAST_HUB_HUB_H
 #define ROWCAST_HUB_HUB_H
 
@@ -88,8 +88,8 @@ struct hub_stream_info {
 };
 typedef void (*hub_stream_fn)(void *arg, const struct hub_stream_info *info);
 
-/* Calls fn for at most `most` open streams of this worker, those that are stuck first. Returns how
- * many more there are. */
+/* Calls fn for at most `most` open streams of this worker, those that are stuck first. Returns
+ * how many more there are. */
 size_t hub_each_stream(const struct hub *hub, size_t most, hub_stream_fn fn, void *arg);
 
 const struct hub_config *hub_settings(const struct hub *hub);

@@ -1,7 +1,7 @@
 /* resume.c - from "where does this client stand?" to a cursor, and the gap if there is one.
  *
- * hub/hub.c asks when a stream opens, hub/replay.c when rows are deleted under a stream's cursor and
- * when the database is replaced. DESIGN.md section 4, "A gap is never silent". */
+ * hub/hub.c asks when a stream opens, hub/replay.c when rows are deleted under a stream's
+ * cursor and when the database is replaced. A gap is never silent (doc/PROTOCOL.md). */
 #include "config.h"
 
 #include <stdio.h>
@@ -55,8 +55,8 @@ resume_by_age(struct hub *hub, int64_t age_ms, struct resume_point *start)
 int
 resume_resolve(struct hub *hub, const struct request *request, struct resume_point *start)
 {
-    /* Not the hub's tail, which lags behind while a long burst is read: the cursor may be above it,
-     * and catch-up then waits for the hub. */
+    /* Not the hub's tail, which lags behind while a long burst is read: the cursor may be above
+     * it, and catch-up then waits for the hub. */
     int64_t tail = feed_marks(hub->feed)->tail;
     start->cursor = tail;
     switch (request->start) {

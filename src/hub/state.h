@@ -95,7 +95,7 @@ struct resume_point {
     int64_t cursor;
     bool has_gap;
     struct gap gap;
-    char after[REQUEST_ID_TEXT_MAX + 1];
+    char after[GAP_ID_TEXT_MAX + 1];
 };
 void hub_ready(struct hub *hub, struct stream *stream); /* catch up, beginning next turn */
 /* hub/admit.c: the start is known: sends the opening (a JSON document waits for its events). */

@@ -40,7 +40,7 @@ struct stream_extra {
     int64_t seek_found; /* last=N: the id before the lowest row found, else the tail */
     bool has_gap;       /* FORMAT_JSON: goes into the document */
     enum gap_reason gap_reason;
-    char gap_after[REQUEST_ID_TEXT_MAX + 1];
+    char gap_after[GAP_ID_TEXT_MAX + 1];
     int64_t gap_resumed_at;
     struct buf opening; /* last=N: headers, to be sent when the start is found */
 };

@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "http/request.h"
+#include "event/format.h"
 #include "event/row.h"
 
 struct window;

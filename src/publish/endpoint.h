@@ -8,7 +8,7 @@
 
 #include "fastcgi/gateway.h"
 #include "hub/hub.h"
-#include "base/options.h"
+#include "base/text_list.h"
 #include "http/request.h"
 
 struct publish_endpoint;
@@ -16,7 +16,7 @@ struct publish_endpoint;
 struct publish_endpoint_config {
     const char *db;
     const char *table;
-    const struct option_list *origins; /* --cors-origin */
+    const struct text_list *origins; /* --cors-origin */
     struct hub_counters *counters;     /* this worker's; publishes and published are ours */
     struct refusal_log *refusal_log;   /* for the log */
     const struct log *log;
@@ -31,7 +31,7 @@ struct publish_endpoint *publish_endpoint_new(uv_loop_t *loop,
 /* Answers on the output, at once or when the rows are committed; until then the output's reader is
  * ours (wire->publishes). Takes what *request owns; the caller calls request_fini all the same. */
 void publish_endpoint_request(struct publish_endpoint *endpoint, struct output *output,
-                              struct request *request, const struct fcgi_parser_body *body);
+                              struct request *request, const struct request_body *body);
 
 /* For the gateway's handlers. The rows of a requester that is gone are written all the same. */
 void publish_endpoint_output_writable(struct output *output);

@@ -44,7 +44,7 @@ extern const struct gateway_handlers dispatch_handlers;
 
 /* Answers a request, or hands its output to the hub, to publishing or to the live status. */
 void dispatch(struct serve *serve, struct output *output, const char *const *envp,
-              const struct fcgi_parser_body *body);
+              const struct request_body *body);
 
 /* serve/signals.c */
 

@@ -1,6 +1,6 @@
 /* gap.h - what a reader has missed for good, judged from what the table remembers. Pure.
  *
- * DESIGN.md section 4, "A gap is never silent": the one place for that rule, whether the reader
+ * A gap is never silent (doc/PROTOCOL.md): the one place for that rule, whether the reader
  * is a stream that resumes, one that rows were deleted under, or `rowcast tail`. */
 #ifndef ROWCAST_STORE_GAP_H
 #define ROWCAST_STORE_GAP_H

@@ -78,7 +78,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_request(envp);
     MUST(request_parse(&request, envp, NULL) == 0);
     MUST((request.start == START_TAIL) == (*text == '\0'));
-    MUST(strncmp(request.start_text, text, REQUEST_ID_TEXT_MAX) == 0);
+    MUST(strncmp(request.start_text, text, GAP_ID_TEXT_MAX) == 0);
     check_gap(request.start_text);
     request_fini(&request);
     buf_fini(&header);

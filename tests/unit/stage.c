@@ -353,7 +353,7 @@ put_variable(char ***at, const char *name, const char *value)
 static void
 serve_request(struct stage *stage, struct reader *reader, const char *const *envp)
 {
-    static const struct option_list no_origins;
+    static const struct text_list no_origins;
     struct request request;
     struct buf headers = {0};
 
