@@ -32,6 +32,9 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 SRC=${BATS_TEST_DIRNAME%/tests}                   # the repository
 ROWCAST=${ROWCAST:-$SRC/rowcast}                  # the program under test
 CLIENTS=$SRC/tests/clients
+for name in "${!ROWCAST_@}"; do                   # options of the program, from outside
+	[[ $name == ROWCAST_TEST_* ]] || unset "$name"
+done
 WAIT=${ROWCAST_TEST_WAIT:-30}                     # seconds until a condition counts as missed
 BEAT=0.4                                          # the heartbeat of tests that wait for one
 
@@ -123,6 +126,15 @@ started_or_gone() {
 	"$@" || ! kill -0 "$pid" 2>/dev/null
 }
 
+# For a case that must be root: an ordinary user runs it, and it alone, once more with sudo.
+needs_root() {
+	((EUID != 0)) || return 0
+	sudo -n env ROWCAST="$ROWCAST" bats --filter "^${BATS_TEST_DESCRIPTION//[^A-Za-z0-9 ]/.}\$" \
+		"$BATS_TEST_FILENAME" || fail 'this case must be root: run it as root, or with sudo'
+	BATS_TEST_COMPLETED=1
+	exit 0
+}
+
 # A TCP port that nobody has just now, on any address. It is below those that the kernel gives to
 # connections. Another process may take it before we do: who uses it must be ready to try again.
 free_port() {
@@ -147,7 +159,7 @@ open_rights() {
 	chmod a+rw "$DB"*
 }
 
-sql() { sqlite3 -cmd '.timeout 10000' "$DB" "$1"; }
+sql() { sqlite3 -batch -cmd '.timeout 10000' "$DB" "$@"; }
 
 # Inserts a row and prints its id. row DATA [CHANNEL [EVENT]]
 row() {
