@@ -92,7 +92,7 @@ struct request {
 
 /* Reads the parameters in `envp` ("NAME=value" strings, NULL-terminated, as FastCGI and CGI
  * both give them; copied, not kept). Returns 0, or the HTTP status of the refusal (400, 404,
- * 405, 406) with its one-line text in *error, or 500 (out of memory; see below). *request is set up in
+ * 405, 406) with its one-line text in *error, 500 (see below), 503 (out of memory). *request is set up in
  * either case (method and origin as far as they were read, for CORS) and must be given to
  * request_fini. OPTIONS (a CORS preflight) has its query and Accept not looked at; only
  * the stream resource has query parameters and can be refused by Accept. POST is let through for
