@@ -76,6 +76,10 @@ struct request {
     char *cors_method;
     char *cors_headers;
 
+    /* For the caller to set: its address has come too often, and should stay away for so long; 0:
+     * it may go on. */
+    uint64_t too_often_ms;
+
     /* Set by access_check, from a ticket. */
     bool has_ticket;       /* one was sent, good or bad */
     int64_t expires_at_ms; /* Unix time when the stream must end; 0: never */
