@@ -97,20 +97,20 @@ output_write_bodies(const struct output *output, struct slice records)
 static int
 output_keep(struct output *output, struct slice bytes)
 {
-    size_t old = output->rest == NULL ? 0 : output->rest->len - output->rest->off;
+    size_t old = output->pending == NULL ? 0 : output->pending->len - output->pending->off;
     if (old > 0 && old + bytes.len > OUTPUT_REST_MAX)
         return -1;
 
-    struct output_pending *rest = malloc(sizeof *rest + old + bytes.len);
-    if (rest == NULL)
+    struct output_pending *pending = malloc(sizeof *pending + old + bytes.len);
+    if (pending == NULL)
         return -1;
-    rest->len = old + bytes.len;
-    rest->off = 0;
+    pending->len = old + bytes.len;
+    pending->off = 0;
     if (old > 0)
-        memcpy(rest->bytes, output->rest->bytes + output->rest->off, old);
-    memcpy(rest->bytes + old, bytes.p, bytes.len);
-    free(output->rest);
-    output->rest = rest;
+        memcpy(pending->bytes, output->pending->bytes + output->pending->off, old);
+    memcpy(pending->bytes + old, bytes.p, bytes.len);
+    free(output->pending);
+    output->pending = pending;
     return 0;
 }
 
@@ -170,7 +170,7 @@ output_send(struct output *output, struct slice records, size_t *taken)
     *taken = 0;
     if (records.len == 0)
         return OUTPUT_SENT;
-    if (output->rest != NULL)
+    if (output->pending != NULL)
         return OUTPUT_BLOCKED; /* nothing may get into the middle of a record */
     if (output->plain)
         return output_send_plain(output, records, taken);
@@ -196,18 +196,18 @@ output_send(struct output *output, struct slice records, size_t *taken)
 enum output_result
 output_flush(struct output *output)
 {
-    struct output_pending *rest = output->rest;
-    if (rest == NULL)
+    struct output_pending *pending = output->pending;
+    if (pending == NULL)
         return OUTPUT_SENT;
 
-    ssize_t n = output_write(output, rest->bytes + rest->off, rest->len - rest->off);
+    ssize_t n = output_write(output, pending->bytes + pending->off, pending->len - pending->off);
     if (n < 0)
         return would_block(errno) ? OUTPUT_BLOCKED : OUTPUT_GONE;
-    rest->off += (size_t)n;
-    if (rest->off < rest->len)
+    pending->off += (size_t)n;
+    if (pending->off < pending->len)
         return OUTPUT_BLOCKED;
-    free(rest);
-    output->rest = NULL;
+    free(pending);
+    output->pending = NULL;
     return OUTPUT_SENT;
 }
 
@@ -215,7 +215,7 @@ enum output_result
 output_push(struct output *output, struct slice record)
 {
     size_t out = 0;
-    if (output->rest == NULL) {
+    if (output->pending == NULL) {
         ssize_t n = output_write(output, record.p, record.len);
         if (n < 0 && !would_block(errno))
             return OUTPUT_GONE;
@@ -261,24 +261,66 @@ output_push_text(struct output *output, struct slice text)
 void
 output_answer(struct output *output, struct slice text)
 {
-    enum output_result result = output_push_text(output, text);
-    if (result != OUTPUT_GONE)
-        result = output_end(output);
-    if (result == OUTPUT_GONE)
-        output->ops->drop(output);
+    if (output_push_text(output, text) == OUTPUT_GONE)
+        output_drop(output);
     else
-        output->ops->release(output);
+        output_finish(output);
+}
+
+/* --- owner and connection ------------------------------------------------------------------ */
+
+void
+output_set_owner(struct output *output, const struct output_ops *ops, void *owner)
+{
+    output->ops = ops;
+    output->owner = owner;
+}
+
+void
+output_clear_owner(struct output *output)
+{
+    output_set_owner(output, NULL, NULL);
+}
+
+void
+output_arm(struct output *output)
+{
+    output->transport->arm(output);
+}
+
+void
+output_disarm(struct output *output)
+{
+    output->transport->disarm(output);
+}
+
+void
+output_drop(struct output *output)
+{
+    output_clear_owner(output);
+    output->transport->drop(output);
+}
+
+void
+output_finish(struct output *output)
+{
+    enum output_result result = output_end(output);
+    output_clear_owner(output);
+    if (result == OUTPUT_GONE)
+        output->transport->drop(output);
+    else
+        output->transport->release(output);
 }
 
 size_t
 output_pending_bytes(const struct output *output)
 {
-    return output->rest == NULL ? 0 : output->rest->len - output->rest->off;
+    return output->pending == NULL ? 0 : output->pending->len - output->pending->off;
 }
 
 void
 output_fini(struct output *output)
 {
-    free(output->rest);
-    output->rest = NULL;
+    free(output->pending);
+    output->pending = NULL;
 }

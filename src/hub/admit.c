@@ -119,7 +119,7 @@ stream_new(struct hub *hub, struct output *output, struct request *request)
     queue_link_init(&stream->by_write);
     queue_link_init(&stream->turn);
     queue_push(&hub->writable, &stream->by_write);
-    output->reader = stream;
+    output_set_owner(output, &stream_output_ops, stream);
     hub->counters->streams++;
     hub->counters->formats[request->format]++;
     hub->counters->behind++;
@@ -291,8 +291,7 @@ hub_refuse(struct hub *hub, struct output *output, const struct request *request
         sse_append_goodbye(&hub->scratch, request->format,
                            refusal_retry(hub, refusal.wait_ms), words);
     if (hub->scratch.failed)
-        output->ops->drop(
-            output); /* an answer without its headers would be worse than none */
+        output_drop(output); /* an answer without its headers would be worse than none */
     else
         output_answer(output, buf_slice(&hub->scratch));
 }

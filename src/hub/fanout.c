@@ -182,7 +182,6 @@ fanout_poll(struct hub *hub, struct stream *stream, struct slice events)
     stream->bytes += text->len;
     hub->counters->bytes += text->len;
     stream_lose(stream, CLOSE_ANSWERED);
-    output->reader = NULL;
     output_answer(output, buf_slice(text));
 }
 

@@ -71,42 +71,6 @@ on_prepare(uv_prepare_t *prepare)
     hub_reap(prepare->data);
 }
 
-/* --- from the gateway ---------------------------------------------------------------------- */
-
-void
-hub_output_writable(struct output *output)
-{
-    struct stream *stream = output->reader;
-    struct hub *hub = stream->hub;
-    size_t before = output_pending_bytes(output);
-    enum output_result result = output_flush(output);
-    if (result == OUTPUT_GONE) {
-        stream_drop(stream, CLOSE_READER_GONE);
-        return;
-    }
-    if (stream->state != STREAM_BLOCKED) { /* it was a reply of the protocol's own */
-        if (result == OUTPUT_SENT)
-            output->ops->want_write(output, false);
-        return;
-    }
-    if (output_pending_bytes(output) < before || result == OUTPUT_SENT) {
-        stream->wrote_ms = uv_now(hub->loop);
-        queue_push(&hub->blocked, &stream->by_write);
-    }
-    if (result == OUTPUT_SENT)
-        stream_set_state(stream, STREAM_READY);
-}
-
-void
-hub_output_gone(struct output *output, enum close_reason why)
-{
-    struct stream *stream = output->reader;
-    if (why == CLOSE_ABORTED)
-        stream_end(stream, why, NULL);
-    else
-        stream_lose(stream, why);
-}
-
 /* --- life -------------------------------------------------------------------------------- */
 
 static void

@@ -99,15 +99,11 @@ struct hub *hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config 
                     const struct log *log, struct error *error);
 const struct feed_handlers *hub_feed_handlers(void);
 
-/* Opens a stream on the output, which the hub owns from now on (wire->reader is the stream).
+/* Opens a stream on the output, which is the hub's from now on.
  * headers: the CGI header block, blank line included; the opening block goes out in the same
  * write. The request's filter and address are taken from *request. */
 void hub_open(struct hub *hub, struct output *output, struct request *request,
               struct slice headers);
-
-/* For the gateway's handlers. */
-void hub_output_writable(struct output *output);
-void hub_output_gone(struct output *output, enum close_reason why);
 
 /* Ends every stream in an orderly way and refuses new ones. */
 void hub_drain(struct hub *hub);

@@ -51,7 +51,7 @@ stream_leave_state(struct stream *stream)
         break;
     case STREAM_BLOCKED:
         if (stream->output != NULL)
-            stream->output->ops->want_write(stream->output, false);
+            output_disarm(stream->output);
         break;
     case STREAM_THROTTLED:
         uv_timer_stop(&stream->extra->pace);
@@ -84,7 +84,7 @@ stream_set_state(struct stream *stream, enum stream_state state)
         hub_ready(hub, stream);
         break;
     case STREAM_BLOCKED:
-        stream->output->ops->want_write(stream->output, true);
+        output_arm(stream->output);
         queue_push(&hub->blocked, &stream->by_write);
         heartbeat_arm(hub);
         return;
@@ -225,6 +225,44 @@ stream_tell(struct stream *stream, struct slice text)
     return true;
 }
 
+/* --- for the connection ------------------------------------------------------------------ */
+
+static void
+on_output_writable(struct output *output)
+{
+    struct stream *stream = output->owner;
+    struct hub *hub = stream->hub;
+    size_t before = output_pending_bytes(output);
+    enum output_result result = output_flush(output);
+    if (result == OUTPUT_GONE) {
+        stream_drop(stream, CLOSE_READER_GONE);
+        return;
+    }
+    if (stream->state != STREAM_BLOCKED) { /* it was a reply of the protocol's own */
+        if (result == OUTPUT_SENT)
+            output_disarm(output);
+        return;
+    }
+    if (output_pending_bytes(output) < before || result == OUTPUT_SENT) {
+        stream->wrote_ms = uv_now(hub->loop);
+        queue_push(&hub->blocked, &stream->by_write);
+    }
+    if (result == OUTPUT_SENT)
+        stream_set_state(stream, STREAM_READY);
+}
+
+static void
+on_output_gone(struct output *output, enum gone_reason why)
+{
+    struct stream *stream = output->owner;
+    if (why == GONE_ABORTED)
+        stream_end(stream, CLOSE_ABORTED, NULL);
+    else
+        stream_lose(stream, CLOSE_READER_GONE);
+}
+
+const struct output_ops stream_output_ops = {on_output_writable, on_output_gone};
+
 /* --- ends -------------------------------------------------------------------------------- */
 
 /* Everything but the output, which the caller has dealt with. */
@@ -251,8 +289,7 @@ stream_drop(struct stream *stream, enum close_reason why)
         return;
     struct output *output = stream->output;
     stream_close(stream, why);
-    output->reader = NULL;
-    output->ops->drop(output);
+    output_drop(output);
 }
 
 /* The last words; that they do not all go out is no loss. */
@@ -291,12 +328,7 @@ stream_end(struct stream *stream, enum close_reason why, const char *goodbye)
     if (goodbye != NULL)
         stream_say_goodbye(stream, goodbye);
     if (stream->state == STREAM_BLOCKED)
-        output->ops->want_write(output, false);
-    enum output_result result = output_end(output);
+        output_disarm(output);
     stream_close(stream, why);
-    output->reader = NULL;
-    if (result == OUTPUT_GONE)
-        output->ops->drop(output);
-    else
-        output->ops->release(output);
+    output_finish(output);
 }

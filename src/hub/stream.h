@@ -72,6 +72,9 @@ struct stream {
     bool is_poll;   /* FORMAT_JSON: one document, then the end */
 };
 
+/* What a connection calls of a stream. */
+extern const struct output_ops stream_output_ops;
+
 /* Moves the stream from the lists of its state to those of the new one. */
 void stream_set_state(struct stream *stream, enum stream_state state);
 

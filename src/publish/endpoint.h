@@ -28,14 +28,10 @@ struct publish_endpoint *publish_endpoint_new(uv_loop_t *loop,
                                               const struct publish_endpoint_config *config,
                                               struct error *error);
 
-/* Answers on the output, at once or when the rows are committed; until then the output's reader is
- * ours (wire->publishes). Takes what *request owns; the caller calls request_fini all the same. */
+/* Answers on the output, at once or when the rows are committed; until then the output is owned
+ * here. The rows of a requester that is gone are written all the same. Takes what *request owns; the caller calls request_fini all the same. */
 void publish_endpoint_request(struct publish_endpoint *endpoint, struct output *output,
                               struct request *request, const struct fcgi_parser_body *body);
-
-/* For the gateway's handlers. The rows of a requester that is gone are written all the same. */
-void publish_endpoint_output_writable(struct output *output);
-void publish_endpoint_output_gone(struct output *output, enum gone_reason why);
 
 /* Requests that wait for their rows to be written. 0 for NULL. */
 size_t publish_endpoint_pending(const struct publish_endpoint *endpoint);

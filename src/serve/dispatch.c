@@ -180,7 +180,7 @@ dispatch_hand_over(struct serve *serve, struct output *output, struct request *r
     return true;
 }
 
-void
+static void
 dispatch(struct serve *serve, struct output *output, const char *const *envp,
          const struct fcgi_parser_body *body)
 {
@@ -197,41 +197,19 @@ dispatch(struct serve *serve, struct output *output, const char *const *envp,
     else
         handed_over = dispatch_hand_over(serve, output, &request, body);
     if (!handed_over && serve->answer.failed)
-        output->ops->drop(output);
+        output_drop(output);
     else if (!handed_over)
         output_answer(output, buf_slice(&serve->answer));
     request_fini(&request);
 }
 
-static void
-on_request(void *arg, struct output *output, const char *const *envp,
-           const struct fcgi_parser_body *body)
+void
+dispatch_request(void *arg, struct output *output, const char *const *envp,
+                 const struct fcgi_parser_body *body)
 {
     const char *const *environment = serve_environment(arg, envp);
     if (environment == NULL)
-        output->ops->drop(output);
+        output_drop(output);
     else
         dispatch(arg, output, environment, body);
 }
-
-static void
-on_writable(void *arg, struct output *output)
-{
-    struct serve *serve = arg;
-    if (output->publishes)
-        publish_endpoint_output_writable(output);
-    else if (!status_stream_writable(serve->status, output))
-        hub_output_writable(output);
-}
-
-static void
-on_gone(void *arg, struct output *output, enum gone_reason why)
-{
-    struct serve *serve = arg;
-    if (output->publishes)
-        publish_endpoint_output_gone(output, why);
-    else if (!status_stream_gone(serve->status, output, why == GONE_ABORTED))
-        hub_output_gone(output, why == GONE_ABORTED ? CLOSE_ABORTED : CLOSE_READER_GONE);
-}
-
-const struct gateway_handlers dispatch_handlers = {on_request, on_writable, on_gone};

@@ -212,7 +212,7 @@ serve_init_gateway(struct serve *serve, const struct listeners *listeners,
                                     .is_shared = serve->worker->count > 1,
                                     .takes_body = serve->settings->allow_publish,
                                     .log = &serve->log};
-    serve->gateway = gateway_new(&serve->loop, &config, &dispatch_handlers, serve, error);
+    serve->gateway = gateway_new(&serve->loop, &config, dispatch_request, serve, error);
     return serve->gateway == NULL ? -1 : gateway_listen(serve->gateway, listeners, error);
 }
 
@@ -238,10 +238,10 @@ serve_init_cgi(struct serve *serve, struct error *error)
             return -1;
         cgi_read_body(&body, (uint64_t)serve->settings->request_timeout_ms);
     }
-    serve->cgi = cgi_new(&serve->loop, &dispatch_handlers, serve, error);
+    serve->cgi = cgi_new(&serve->loop, error);
     if (serve->cgi != NULL) {
         uv_prepare_start(&serve->done, on_cgi_turn);
-        dispatch(serve, cgi_output(serve->cgi), (const char *const *)environ, &body);
+        dispatch_request(serve, cgi_output(serve->cgi), (const char *const *)environ, &body);
     }
     buf_fini(&body.bytes);
     return serve->cgi != NULL ? 0 : -1;

@@ -941,7 +941,7 @@ test_a_reply_that_is_stuck_on_the_wire_does_not_count_for_the_stream(void **stat
     reader_stuff(reader);
     assert_int_equal(output_push(&reader->output, (struct slice){reply, sizeof reply - 1}),
                      OUTPUT_BLOCKED);
-    reader->output.ops->want_write(&reader->output, true); /* as fastcgi/conn.c does */
+    output_arm(&reader->output); /* as fastcgi/conn.c does */
     reader->idle = false;
     WAIT(&stage, output_is_clear(&reader->output));
     for (int i = 0; i < 100; i++) /* some of them wait for a tick */
@@ -1140,8 +1140,8 @@ test_an_aborted_request_is_ended(void **state)
         stage_visit(&stage, &(struct visit){.send_bytes = TINY, .idle = true});
     insert_many(&stage, "a", 1, 100, 1000);
     WAIT(&stage, reader_rows(reader) == 100 && is_blocked(blocked));
-    hub_output_gone(&reader->output, CLOSE_ABORTED);
-    hub_output_gone(&blocked->output, CLOSE_ABORTED);
+    reader->output.ops->gone(&reader->output, GONE_ABORTED);
+    blocked->output.ops->gone(&blocked->output, GONE_ABORTED);
     assert_true(reader->released && blocked->released);
     blocked->idle = false;
     WAIT(&stage, reader_has_ended(reader) && reader_has_ended(blocked));
