@@ -80,7 +80,11 @@ read_patterns(struct patterns *patterns, const json_t *list, const char *name,
             return error_set(error, "a pattern in its %s %s", name,
                              patterns_strerror(result));
     }
-    return 0;
+    enum patterns_result result = patterns_compile(patterns, PATTERNS_GRANTED);
+    if (result == PATTERNS_OK)
+        return 0;
+    return error_set(error, "its %s: %s", name,
+                     patterns_list_strerror(PATTERNS_GRANTED, result));
 }
 
 int

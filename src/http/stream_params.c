@@ -126,6 +126,20 @@ take_channel(const struct parser *parser, const char *value)
     return 0;
 }
 
+/* All of them are there: how much work may they make? */
+static int
+compile_channels(const struct parser *parser)
+{
+    struct patterns *requested = &parser->request->filter.requested;
+    enum patterns_result result = patterns_compile(requested, PATTERNS_ASKED);
+    if (result == PATTERNS_OK)
+        return 0;
+    if (result == PATTERNS_NO_MEMORY)
+        return out_of_memory(parser);
+    return refuse_parameter(parser, "channel",
+                            patterns_list_strerror(PATTERNS_ASKED, result));
+}
+
 /* A bad id is no refusal but a gap in the stream: a client that stored rubbish must learn
  * of its loss in the same way as others do, not be turned away for ever. */
 static struct start
@@ -282,7 +296,7 @@ parse_query(const struct parser *parser, struct wishes *wishes)
     }
     if (wishes->given[PARAM_SINCE] && wishes->given[PARAM_LAST])
         return refuse_parameter(parser, "since", "cannot be together with last");
-    return 0;
+    return compile_channels(parser);
 }
 
 /* --- format and start ------------------------------------------------------------------------------ */

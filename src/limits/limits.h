@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 
 #define LIMITS_CONNECTS_MAX 60000 /* a minute: one in a millisecond */
 
@@ -60,13 +61,7 @@ void limits_release(const struct limits *limits, struct limits_hold *hold);
 /* A worker has died: what it held is free. */
 void limits_forget(const struct limits *limits, size_t worker);
 
-/* A keyed hash of some texts, for tables that strangers must not aim at (SipHash-1-3). */
-struct limits_key {
-    uint64_t halves[2];
-};
-int limits_key_make(struct limits_key *key, struct error *error); /* random; 0, or -1 */
-uint64_t limits_hash(const struct limits_key *key, const void *bytes, size_t len);
-/* Of an address, as it is counted; kind parts those of different tables. */
-uint64_t limits_hash_address(const struct limits_key *key, const char *address);
+/* The hash of an address as it is counted: two addresses of one subscriber have the same. */
+uint64_t limits_hash_address(const struct hash_key *key, const char *address);
 
 #endif
