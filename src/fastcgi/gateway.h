@@ -19,7 +19,8 @@ struct gateway;
 /* A request. envp ("NAME=value", NULL-terminated) is valid until the callback returns. It must
  * answer on the output, or become its owner and do so later. The body's bytes are the gateway's,
  * and there are some only with takes_body. */
-typedef void (*gateway_request_fn)(void *arg, struct output *output, const char *const *envp,
+typedef void (*gateway_request_fn)(void *arg, struct output *output,
+                                   const char *const *envp,
                                    const struct fcgi_parser_body *body);
 
 struct gateway_config {

@@ -15,7 +15,7 @@
 enum output_result {
     OUTPUT_SENT,    /* all is with the kernel */
     OUTPUT_BLOCKED, /* the socket is full: wait until it can be written */
-    OUTPUT_GONE     /* the peer is gone, or memory is: give the output up with output_drop */
+    OUTPUT_GONE /* the peer is gone, or memory is: give the output up with output_drop */
 };
 
 /* Why the connection takes the output away. */
@@ -84,8 +84,15 @@ enum output_result output_push_text(struct output *output, struct slice text);
 /* The end of the response: empty STDOUT and END_REQUEST (FastCGI specification section 5.5). */
 enum output_result output_end(struct output *output);
 
-/* output_end, then the output goes back to its connection, which flushes what is pending and then
- * closes or waits for the next request. The caller forgets the output. */
+/* The whole response in one: output_push_text and output_end. What the socket does not take is
+ * kept, whatever its size, so that an answer is never cut. */
+enum output_result output_push_answer(struct output *output, struct slice text);
+
+/* The response has its end: the output goes back to its connection, which flushes what is pending
+ * and then closes or waits for the next request. The caller forgets the output. */
+void output_release(struct output *output);
+
+/* output_end, then output_release, or output_drop when the peer is gone. */
 void output_finish(struct output *output);
 
 static inline bool
@@ -94,8 +101,7 @@ output_is_clear(const struct output *output)
     return output->pending == NULL;
 }
 
-/* A whole short answer: CGI headers and body in `text`, then output_finish. What the socket does
- * not take is kept, so `text` should be small. The caller forgets the output. */
+/* A whole answer: CGI headers and body in `text`. The caller forgets the output. */
 void output_answer(struct output *output, struct slice text);
 
 /* Bytes that are kept because a write was short. */

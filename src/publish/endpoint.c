@@ -124,8 +124,8 @@ note_result(struct publish_endpoint *endpoint, const struct pending *pending)
                  job->rows.count, log_quote(why, sizeof why, job->error.text));
         return;
     }
-    endpoint->config.counters->publishes++;
-    endpoint->config.counters->published += job->rows.count;
+    ++*endpoint->config.counters.requests;
+    *endpoint->config.counters.rows += job->rows.count;
     log_line(log, LOG_INFO,
              "publish user=%s address=%s rows=%zu first=%" PRId64 " last=%" PRId64, user,
              address, job->rows.count, job->ids[0], job->ids[job->rows.count - 1]);

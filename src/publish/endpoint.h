@@ -7,18 +7,24 @@
 #include <uv.h>
 
 #include "fastcgi/gateway.h"
-#include "hub/hub.h"
 #include "base/options.h"
 #include "http/request.h"
+#include "limits/refusal_log.h"
 
 struct publish_endpoint;
+
+/* Where it counts: in memory that all workers' reports read, one place for each worker. */
+struct publish_counters {
+    uint64_t *requests; /* that published rows */
+    uint64_t *rows;
+};
 
 struct publish_endpoint_config {
     const char *db;
     const char *table;
     const struct option_list *origins; /* --cors-origin */
-    struct hub_counters *counters;     /* this worker's; publishes and published are ours */
-    struct refusal_log *refusal_log;   /* for the log */
+    struct publish_counters counters;
+    struct refusal_log *refusal_log; /* for the log */
     const struct log *log;
 };
 

@@ -154,7 +154,26 @@ dispatch_refuse(struct serve *serve, const struct request *request, int status,
                          &serve->settings->cors_origins);
 }
 
-/* Hands the output to whoever goes on with it. False: to nobody, the answer is in serve->answer. */
+/* The headers are in serve->answer. */
+static void
+dispatch_open_stream(struct serve *serve, struct output *output, struct request *request)
+{
+    struct hub_request opens = {.format = request->format,
+                                .start = request->start,
+                                .start_value = request->start_value,
+                                .start_text = request->start_text,
+                                .address = request->address,
+                                .throttle_ms = request->throttle_ms,
+                                .wait_s = request->wait_s,
+                                .ping = request->ping,
+                                .expires_at_ms = request->expires_at_ms,
+                                .headers = buf_slice(&serve->answer)};
+    filter_move(&opens.filter, &request->filter);
+    hub_open(serve->hub, output, &opens);
+}
+
+/* Passes the output on to the part of the program that answers later. False: the answer is in
+ * serve->answer. */
 static bool
 dispatch_hand_over(struct serve *serve, struct output *output, struct request *request,
                    const struct fcgi_parser_body *body)
@@ -176,7 +195,7 @@ dispatch_hand_over(struct serve *serve, struct output *output, struct request *r
     if (live_status)
         status_stream_open(serve->status, output, buf_slice(&serve->answer));
     else
-        hub_open(serve->hub, output, request, buf_slice(&serve->answer));
+        dispatch_open_stream(serve, output, request);
     return true;
 }
 

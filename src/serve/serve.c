@@ -140,11 +140,12 @@ serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
 static int
 serve_init_publishing(struct serve *serve, struct error *error)
 {
+    struct hub_counters *counters = &serve->worker->counters[serve->worker->number];
     struct publish_endpoint_config config = {
         .db = serve->settings->db,
         .table = serve->settings->table,
         .origins = &serve->settings->cors_origins,
-        .counters = &serve->worker->counters[serve->worker->number],
+        .counters = {&counters->publish_requests, &counters->published_rows},
         .refusal_log = &serve->refusal_log,
         .log = &serve->log};
     if (!serve->settings->allow_publish)
@@ -160,7 +161,7 @@ static uint64_t
 serve_lowest_tail(const void *arg)
 {
     const struct serve_worker *worker = arg;
-    return hub_lowest_tail(worker->counters, worker->count);
+    return hub_counters_lowest_tail(worker->counters, worker->count);
 }
 
 struct retention_config

@@ -357,7 +357,25 @@ put_variable(char ***at, const char *name, const char *value)
     snprintf(*(*at)++, size, "%s=%s", name, value);
 }
 
-/* As serve/serve.c does with a request. */
+static void
+open_stream(struct stage *stage, struct reader *reader, struct request *request,
+            struct slice headers)
+{
+    struct hub_request opens = {.format = request->format,
+                                .start = request->start,
+                                .start_value = request->start_value,
+                                .start_text = request->start_text,
+                                .address = request->address,
+                                .throttle_ms = request->throttle_ms,
+                                .wait_s = request->wait_s,
+                                .ping = request->ping,
+                                .expires_at_ms = request->expires_at_ms,
+                                .headers = headers};
+    filter_move(&opens.filter, &request->filter);
+    hub_open(stage->hub, &reader->output, &opens);
+}
+
+/* As serve/dispatch.c does with a request. */
 static void
 serve_request(struct stage *stage, struct reader *reader, const char *const *envp)
 {
@@ -376,7 +394,7 @@ serve_request(struct stage *stage, struct reader *reader, const char *const *env
     else if (reader->refused != 0)
         output_answer(&reader->output, buf_slice(&headers));
     else
-        hub_open(stage->hub, &reader->output, &request, buf_slice(&headers));
+        open_stream(stage, reader, &request, buf_slice(&headers));
     request_fini(&request);
     buf_fini(&headers);
 }

@@ -74,12 +74,11 @@ line_init(struct line *line, pair_fn make, int send_bytes)
     int pair[2];
 
     make(pair, send_bytes);
-    *line = (struct line){
-        .output = {.transport = &transport,
-                   .fd = pair[0],
-                   .request_id = 1,
-                   .plain = make == pipe_pair},
-        .peer_fd = pair[1]};
+    *line = (struct line){.output = {.transport = &transport,
+                                     .fd = pair[0],
+                                     .request_id = 1,
+                                     .plain = make == pipe_pair},
+                          .peer_fd = pair[1]};
 }
 
 static void
