@@ -9,9 +9,8 @@
 
 struct cgi;
 
-/* Makes the output. Returns NULL with *error. handlers->request is not called. */
-struct cgi *cgi_new(uv_loop_t *loop, const struct gateway_handlers *handlers, void *arg,
-                    struct error *error);
+/* Makes the output. Returns NULL with *error. */
+struct cgi *cgi_new(uv_loop_t *loop, struct error *error);
 struct output *cgi_output(struct cgi *cgi);
 
 /* Reads the body of a POST from standard input: CONTENT_LENGTH bytes (RFC 3875 section 4.2) and

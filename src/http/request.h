@@ -13,6 +13,7 @@
 #include "event/filter.h"
 #include "event/format.h"
 #include "event/sse.h"
+#include "event/start.h"
 
 enum request_method { METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_POST };
 enum request_resource {
@@ -20,17 +21,6 @@ enum request_resource {
     RESOURCE_HEALTH,
     RESOURCE_METRICS,
     RESOURCE_STATUS
-};
-
-/* Where a stream begins. */
-enum start_kind {
-    START_TAIL, /* only what is new */
-    START_AFTER, /* rows with id > value (Last-Event-ID, last_event_id=, since=ID); an id that
-                   * does not fit 64 bits is INT64_MAX, so "above every id" */
-    START_BAD_ID, /* a Last-Event-ID that is not a decimal number */
-    START_ALL,    /* since=all */
-    START_AGE,    /* since=AGE: value is the age in milliseconds */
-    START_LAST    /* last=N: value is N, 1 .. 1000 */
 };
 
 #define REQUEST_WAIT_MAX_S 60

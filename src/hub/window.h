@@ -8,8 +8,8 @@
 
 #include <stdint.h>
 
-#include "event/format.h"
 #include "base/hash.h"
+#include "event/format.h"
 #include "event/row.h"
 
 struct window;

@@ -45,7 +45,8 @@ check_event(void *arg, const struct sse_event *event)
 static void
 check_gap(const char *after)
 {
-    struct gap gap = {GAP_BAD_ID, after, 57};
+    struct gap gap = {.reason = GAP_BAD_ID, .resumed_at = 57};
+    snprintf(gap.after, sizeof gap.after, "%s", after);
     struct reader reader = {after, 0};
     struct sse_parser parser = {0};
     struct buf buf = {0};
