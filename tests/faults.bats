@@ -57,6 +57,43 @@ refuses_to_serve() {
 	assert_output --partial "$DB"
 }
 
+@test "start: with descriptors 0 to 2 closed no file of ours gets their numbers" {
+	local closed code fd
+	init_db
+	for closed in '0<&-' '2>&-' '0<&- 1>&- 2>&-'; do
+		# shellcheck disable=SC2016 # for the inner shell
+		background bash -c 'exec "$@" '"$closed" - "$ROWCAST" serve --db "$DB" \
+			--listen "unix:$SOCKET" --log-level debug >/dev/null 2>&1
+		ROWCAST_PID=$PID
+		wait_for_start "$ROWCAST_PID" is_well
+		for fd in 0 1 2; do
+			assert_equal "$(readlink "/proc/$ROWCAST_PID/fd/$fd")" /dev/null
+		done
+		# Each of these writes a line, and an answer that must be just that.
+		run fcgi --get '?last=x'
+		assert_line --index 0 --partial 'Status: 400'
+		refute_output --partial refused
+		assert_equal "$(wc -c <"$SOCKET.lock")" 0
+		kill -TERM "$ROWCAST_PID"
+		code=0
+		wait "$ROWCAST_PID" || code=$?
+		assert_equal "$code" 0
+	done
+	assert_equal "$(sql 'PRAGMA integrity_check')" ok
+}
+
+@test "start: commands with descriptors 0 to 2 closed leave the database whole" {
+	init_db
+	bash -c '"$@" 0<&- 1>&- 2>&-' - "$ROWCAST" send --db "$DB" one || true
+	bash -c '"$@" 0<&- 1>&- 2>&-' - "$ROWCAST" send --db "$DB" --no-such-option || true
+	bash -c '"$@" 0<&- 1>&- 2>&-' - "$ROWCAST" init --db "$DB" || true
+	assert_equal "$(sql 'PRAGMA integrity_check')" ok
+	assert_equal "$(sql 'SELECT data FROM notification')" one
+	# What cannot be written is still told by the exit code.
+	run bash -c '"$@" 1>&-' - "$ROWCAST" send --db "$DB" two
+	assert_failure
+}
+
 @test "start: a folder in place of the file" {
 	mkdir "$DB"
 	refuses_to_serve
