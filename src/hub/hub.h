@@ -10,6 +10,7 @@
 
 #include "feed/feed.h"
 #include "base/latency_histogram.h"
+#include "base/log.h"
 #include "limits/limits.h"
 #include "limits/refusal_log.h"
 #include "http/request.h"
@@ -67,6 +68,7 @@ struct hub_counters {
     uint64_t refused_by[HUB_REFUSALS];
     uint64_t database_errors; /* reads that failed */
     uint64_t started_ms;      /* Unix time of the first start in this place */
+    struct log_loss log;      /* lines of the log that nobody took; by any thread */
     struct latency_histogram lag;
 };
 

@@ -68,9 +68,12 @@ struct stream {
     uint32_t epoch; /* the hub's, when the cursor was taken */
     uint8_t state;  /* enum stream_state */
     bool ping;
-    bool is_logged; /* its open line is written */
-    bool is_poll;   /* FORMAT_JSON: one document, then the end */
+    uint8_t log_lines; /* enum stream_log */
+    bool is_poll;      /* FORMAT_JSON: one document, then the end */
 };
+
+/* Whether the log has lines of a stream: decided when it opens, kept when it ends. */
+enum stream_log { STREAM_LOG_UNDECIDED, STREAM_LOGGED, STREAM_NOT_LOGGED };
 
 /* Moves the stream from the lists of its state to those of the new one. */
 void stream_set_state(struct stream *stream, enum stream_state state);

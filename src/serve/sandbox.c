@@ -112,6 +112,8 @@ rights_of(enum sandbox_access access)
     case SANDBOX_WRITE_BESIDE: /* SQLite also opens the folder, to sync it */
         return FS_READ_FILE | FS_READ_DIR | FS_WRITE_FILE | FS_TRUNCATE | FS_MAKE_REG |
                FS_REMOVE_FILE;
+    case SANDBOX_APPEND_BESIDE:
+        return FS_WRITE_FILE | FS_MAKE_REG;
     case SANDBOX_READ_BESIDE:
     case SANDBOX_READ:
         return FS_READ_FILE | FS_READ_DIR;

@@ -13,6 +13,7 @@
 
 enum sandbox_access {
     SANDBOX_WRITE_BESIDE, /* everything with files in the path's folder, and behind links to it */
+    SANDBOX_APPEND_BESIDE, /* making files there, and writing to them */
     SANDBOX_READ_BESIDE,   /* reading there */
     SANDBOX_REMOVE_BESIDE, /* removing files there */
     SANDBOX_READ           /* reading this file or folder */
