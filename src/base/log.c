@@ -197,13 +197,13 @@ loss_tell(const struct log *log)
     if (log->loss == NULL)
         return 0;
     uint64_t lines = __atomic_load_n(&log->loss->lines, __ATOMIC_RELAXED);
-    uint64_t told = __atomic_load_n(&log->loss->last_sent_id, __ATOMIC_RELAXED);
-    if (lines <= told)
+    uint64_t reported = __atomic_load_n(&log->loss->reported, __ATOMIC_RELAXED);
+    if (lines <= reported)
         return 0;
     if (line_say(log, LOG_WARN, "log lines lost=%llu",
-                 (unsigned long long)(lines - told)) != 0)
+                 (unsigned long long)(lines - reported)) != 0)
         return -1;
-    __atomic_store_n(&log->loss->last_sent_id, lines, __ATOMIC_RELAXED);
+    __atomic_store_n(&log->loss->reported, lines, __ATOMIC_RELAXED);
     return 0;
 }
 

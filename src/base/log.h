@@ -26,7 +26,7 @@ enum log_sink { LOG_SINK_STDERR, LOG_SINK_SYSLOG, LOG_SINK_JOURNAL, LOG_SINK_FIL
 /* What was lost, counted for all processes and threads that share it (atomically). Zero at first. */
 struct log_loss {
     uint64_t lines;
-    uint64_t told; /* of them, by a line that was taken */
+    uint64_t reported; /* of them, by a line that was taken */
 };
 
 struct log {
