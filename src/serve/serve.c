@@ -285,6 +285,12 @@ serve_enter_sandbox(const struct serve *serve, const struct listeners *listeners
                  version > 0 ? "confined by Landlock %d"
                              : "not confined: the kernel has no Landlock (%d)",
                  version);
+    int filtered = sandbox_filter_calls(&error);
+    if (filtered < 0)
+        log_line(&serve->log, LOG_WARN, "cannot filter system calls: %s", error.text);
+    else
+        log_line(&serve->log, LOG_DEBUG, "system calls are %s",
+                 filtered > 0 ? "filtered" : "not filtered: no seccomp here");
 }
 
 static int
