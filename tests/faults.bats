@@ -16,6 +16,60 @@ refuses_to_serve() {
 	assert_equal "${#lines[@]}" 1
 }
 
+@test "rights: a read-only mount is told with a remedy of its own, not chmod" {
+	needs_root
+	init_db
+	cat >"$T/inside" <<-'SH'
+		mount --bind "$1" "$1" && mount -o remount,ro,bind "$1"
+		shift
+		exec "$@"
+	SH
+	mkdir "$T/data"
+	mv "$DB" "$T/data/"
+	DB=$T/data/rowcast.db
+	local command
+	for command in "serve --listen unix:$SOCKET" 'send x' tail doctor; do
+		# shellcheck disable=SC2086
+		run unshare -m sh "$T/inside" "$T/data" "$ROWCAST" $command --db "$DB"
+		assert_failure
+		assert_output --partial "$T/data is mounted read-only here"
+		assert_output --partial "ReadWritePaths=$T/data"
+		refute_output --regexp 'chmod|chgrp'
+	done
+}
+
+@test "rights: a hot journal is told as that, not as -wal and -shm" {
+	needs_root
+	"$ROWCAST" init --keep-journal --db "$DB" >/dev/null
+	coproc sqlite3 "$DB"
+	printf '%s\n' 'PRAGMA cache_size = 1; BEGIN;' \
+		'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)' \
+		'INSERT INTO notification(data) SELECT hex(randomblob(200)) FROM n;' \
+		"SELECT 'done';" >&"${COPROC[1]}"
+	until read -r line <&"${COPROC[0]}" && [[ $line == done ]]; do :; done
+	kill -KILL "$COPROC_PID"
+	wait "$COPROC_PID" 2>/dev/null || true
+	cp "$ROWCAST" "$T/program"
+	run -1 setpriv --reuid=games --regid=games --clear-groups "$T/program" tail --db "$DB"
+	assert_output --partial "left $DB-journal"
+	assert_output --partial "sqlite3 $DB .tables"
+	refute_output --partial -- -shm
+	sqlite3 "$DB" .tables
+	run -0 setpriv --reuid=games --regid=games --clear-groups "$T/program" tail --db "$DB"
+}
+needs_root() { [[ $EUID -eq 0 ]] || skip 'needs root, to mount and to be another user'; }
+
+@test "locked: leaving WAL mode fails while rowcast is connected, as the documents and doctor say" {
+	init_db
+	start_rowcast
+	run sqlite3 "$DB" 'PRAGMA journal_mode = DELETE'
+	assert_output --partial 'locked'
+	grep -q 'PRAGMA journal_mode = DELETE' "$SRC/README.md"
+	run "$ROWCAST" doctor --db "$DB"
+	assert_output --partial 'sets another journal_mode while rowcast has it open'
+	assert_healthy
+}
+
 # --- at start -----------------------------------------------------------------------------
 
 @test "start: a database that is not there is said, with rowcast init" {

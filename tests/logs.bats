@@ -495,7 +495,11 @@ time.sleep(600)" "$0"' start_beside "${log#*:}" --log-to "${log%%:*}"
 	note_rest # SQLite keeps the old descriptor for the next time
 	assert_healthy
 
-	start_rowcast --no-confine 2>"$T/elsewhere/log"
+	background "$ROWCAST" serve --db "$DB" --listen "unix:$SOCKET" --heartbeat "$BEAT" \
+		--no-confine >/dev/null 2>"$T/elsewhere/log"
+	ROWCAST_PID=$PID
+	wait_for_start "$ROWCAST_PID" fcgi --get /health
+	note_rest
 	mv "$T/elsewhere/log" "$T/elsewhere/log.1"
 	fcgi --get '?last=x'
 	wait_for grep -q 'refused status=400' "$T/elsewhere/log"
