@@ -26,7 +26,7 @@ static int
 out_of_memory(const struct parser *parser)
 {
     error_set(parser->error, "out of memory");
-    return 500;
+    return 503;
 }
 
 /* "bad parameter last: "x" is not a number from 1 to 1000" */
@@ -124,6 +124,20 @@ take_channel(const struct parser *parser, const char *value)
     if (result != PATTERNS_OK)
         return refuse_value(parser, "channel", value, patterns_strerror(result));
     return 0;
+}
+
+/* All of them are there: how much work may they make? */
+static int
+compile_channels(const struct parser *parser)
+{
+    struct patterns *requested = &parser->request->filter.requested;
+    enum patterns_result result = patterns_compile(requested, PATTERNS_ASKED);
+    if (result == PATTERNS_OK)
+        return 0;
+    if (result == PATTERNS_NO_MEMORY)
+        return out_of_memory(parser);
+    return refuse_parameter(parser, "channel",
+                            patterns_list_strerror(PATTERNS_ASKED, result));
 }
 
 /* A bad id is no refusal but a gap in the stream: a client that stored rubbish must learn
@@ -282,7 +296,7 @@ parse_query(const struct parser *parser, struct wishes *wishes)
     }
     if (wishes->given[PARAM_SINCE] && wishes->given[PARAM_LAST])
         return refuse_parameter(parser, "since", "cannot be together with last");
-    return 0;
+    return compile_channels(parser);
 }
 
 /* --- format and start ------------------------------------------------------------------------------ */

@@ -128,6 +128,9 @@ struct hub *
 hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config *config,
         const struct log *log, struct error *error)
 {
+    struct hash_key key;
+    if (hash_key_make(&key, error) != 0)
+        return NULL;
     struct hub *hub = calloc(1, sizeof *hub);
     if (hub == NULL) {
         error_set(error, "out of memory");
@@ -146,8 +149,8 @@ hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config *config,
     queue_init(&hub->blocked);
     queue_init(&hub->ready);
     queue_init(&hub->closed);
-    hub->window = window_new(config->window_bytes, config->max_event_bytes);
-    hub->audiences = audiences_new();
+    hub->window = window_new(config->window_bytes, config->max_event_bytes, &key);
+    hub->audiences = audiences_new(&key);
     if (hub->window == NULL || hub->audiences == NULL) {
         error_set(error, "out of memory");
         window_free(hub->window);

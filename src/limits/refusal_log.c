@@ -27,7 +27,7 @@ refusal_log_init(struct refusal_log *refusal_log, const struct log *log,
     refusal_log->streams = (struct token_buckets){
         refusal_log->stream_slots, REFUSAL_LOG_SLOTS, SECOND_MS / STREAMS_A_SECOND,
         SECOND_MS / STREAMS_A_SECOND * STREAMS_AT_ONCE};
-    return limits_key_make(&refusal_log->key, error);
+    return hash_key_make(&refusal_log->key, error);
 }
 
 static uint64_t
@@ -40,7 +40,7 @@ static uint64_t
 key_with_status(const struct refusal_log *refusal_log, uint64_t key, int status)
 {
     const uint64_t parts[] = {key, (uint64_t)status};
-    return limits_hash(&refusal_log->key, parts, sizeof parts);
+    return hash_bytes(&refusal_log->key, parts, sizeof parts);
 }
 
 static bool

@@ -24,7 +24,7 @@
 
 struct refusal_log {
     const struct log *log;
-    struct limits_key key;
+    struct hash_key key;
     struct token_buckets second, each, all, polls, streams;
     _Atomic uint64_t second_slots[REFUSAL_LOG_SLOTS];
     _Atomic uint64_t each_slots[REFUSAL_LOG_SLOTS];

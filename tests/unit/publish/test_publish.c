@@ -17,6 +17,7 @@ allow(struct patterns *patterns, bool *has, const char *pattern)
     *has = pattern != NULL;
     if (pattern != NULL && *pattern != '\0')
         assert_int_equal(patterns_add(patterns, slice_of(pattern)), PATTERNS_OK);
+    assert_int_equal(patterns_compile(patterns, PATTERNS_GRANTED), PATTERNS_OK);
 }
 
 /* --- who ---------------------------------------------------------------------------------------- */
