@@ -109,6 +109,8 @@ report_append_metrics(struct buf *buf, const struct hub *hub, const struct feed 
     counter(buf, "publish_requests_total", totals.publish_requests,
             "Requests that published rows.");
     counter(buf, "published_total", totals.published_rows, "Rows published over HTTP.");
+    counter(buf, "log_lines_lost_total", totals.log.lines,
+            "Lines of the log that could not be written at once.");
     append_lag(buf, &totals.lag);
     gauge(buf, "window_bytes", totals.window_bytes,
           "Memory of the windows of all workers.");
