@@ -34,6 +34,8 @@ store_begin_write(struct store *store, struct error *error)
     enum store_result result;
     sqlite3_stmt *statement = store_statement(store, STATEMENT_BEGIN_WRITE, &result, error);
 
+    if (result == STORE_OK)
+        result = store_check_files(store, error);
     return result != STORE_OK ? result : run(store, statement, "begin to write", error);
 }
 
@@ -43,6 +45,8 @@ store_commit(struct store *store, struct error *error)
     enum store_result result;
     sqlite3_stmt *statement = store_statement(store, STATEMENT_COMMIT, &result, error);
 
+    if (result == STORE_OK) /* once more: the transaction may have taken long */
+        result = store_check_files(store, error);
     return result != STORE_OK ? result : run(store, statement, "commit", error);
 }
 
@@ -78,6 +82,8 @@ store_insert(struct store *store, const struct row *row, int64_t *id, struct err
     sqlite3_stmt *statement = store_statement(store, STATEMENT_INSERT, &result, error);
 
     store->refusal[0] = '\0';
+    if (result == STORE_OK && sqlite3_get_autocommit(store->db) != 0)
+        result = store_check_files(store, error);
     if (result != STORE_OK)
         return result;
     /* The same word as the column's default, so that one statement does for both. */
