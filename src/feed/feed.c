@@ -22,6 +22,12 @@
 #define STRANGERS_LOOK_MS 900
 #define STRANGERS_LOOKS 2
 
+/* A database that cannot be opened is tried again this often at the most, and by each tick. */
+#define OPEN_AGAIN_MS 20
+
+/* Until then the other processes that had the old files open may be about to close them, too. */
+#define STRANGERS_LEAVE_MS 1500
+
 struct feed {
     uv_loop_t *loop;
     struct store_config config;
@@ -46,6 +52,9 @@ struct feed {
     struct error doubt; /* why rows may not arrive though all can be read; empty: nothing */
     uint64_t strangers_looked_ms;
     unsigned strangers; /* looks in a row that saw one */
+    struct store_device device;
+    uint64_t tried_ms;  /* when it was last tried to open it */
+    uint64_t closed_ms; /* when it was closed to be opened anew */
     feed_lost_fn lost;  /* NULL: not confined */
     void *lost_arg;
     struct store_folders folders; /* that it may enter then */
@@ -200,6 +209,8 @@ feed_close(struct feed *feed)
     store_gate_shut(feed->gate);
     store_close(feed->store);
     feed->store = NULL;
+    feed->closed_ms = uv_now(feed->loop);
+    watch_nudge(feed->watch); /* the writer and other processes close theirs in a moment */
 }
 
 /* In a sandbox that knows another folder than the one at the path, where all else would do. */
@@ -225,21 +236,35 @@ feed_fail_open(struct feed *feed, enum store_result result, struct error *error)
     feed_set_trouble(feed, result, error);
 }
 
+/* STORE_OK when nobody has the old files open any more, who would make the new ones wrong. */
+static enum store_result
+feed_check_others(const struct feed *feed, struct error *error)
+{
+    if (!store_gate_is_clear(feed->gate)) {
+        error_set(error, "%s is opened anew when the thread that writes has closed it",
+                  feed->config.path);
+        return STORE_BUSY;
+    }
+    if (!store_path_has_strangers(feed->config.path, &feed->device, error))
+        return STORE_OK;
+    return uv_now(feed->loop) - feed->closed_ms < STRANGERS_LEAVE_MS ? STORE_BUSY
+                                                                     : STORE_FAILED;
+}
+
 /* Opens what is at the path now. The streams are told only if it is not the same history. */
 static void
 feed_open(struct feed *feed)
 {
     struct error error = {""};
     bool busy = false;
-    if (!store_gate_is_clear(feed->gate)) {
-        error_set(&error, "%s is opened anew when the thread that writes has closed it",
-                  feed->config.path);
-        feed_set_trouble(feed, STORE_BUSY, &error);
-        return;
+    enum store_result result = feed_check_others(feed, &error);
+    if (result == STORE_OK) {
+        feed->store = store_open(&feed->config, &busy, &error);
+        result = busy ? STORE_BUSY : STORE_FAILED;
     }
-    feed->store = store_open(&feed->config, &busy, &error);
+    feed->tried_ms = uv_now(feed->loop);
     if (feed->store == NULL) {
-        feed_fail_open(feed, busy ? STORE_BUSY : STORE_FAILED, &error);
+        feed_fail_open(feed, result, &error);
         return;
     }
     feed->doubtful = false;
@@ -260,7 +285,9 @@ feed_has_strangers(struct feed *feed, struct error *error)
         return false;
     if (now - feed->strangers_looked_ms >= STRANGERS_LOOK_MS) {
         feed->strangers_looked_ms = now;
-        feed->strangers = store_has_strangers(feed->store, error) ? feed->strangers + 1 : 0;
+        feed->strangers = store_has_strangers(feed->store, &feed->device, error)
+                              ? feed->strangers + 1
+                              : 0;
     } else if (feed->strangers > 0) {
         *error = feed->doubt;
     }
@@ -271,6 +298,7 @@ static void
 feed_check_doubt(struct feed *feed)
 {
     struct error error = {""};
+    bool had_strangers = feed->strangers >= STRANGERS_LOOKS;
     bool is_doubtful = store_files_have_two_names(feed->config.path, &error) ||
                        store_files_are_a_copy(feed->config.path, &error) ||
                        feed_has_strangers(feed, &error);
@@ -283,6 +311,10 @@ feed_check_doubt(struct feed *feed)
     else
         log_line(feed->log, LOG_INFO, "%s is in order again", feed->config.path);
     feed->doubt = error;
+    /* A stranger has left: what it has committed is in the WAL, but not in the -shm. It is found
+     * when all is opened anew, and must not be written over before. */
+    if (had_strangers && feed->strangers == 0 && feed->store != NULL)
+        feed_close(feed);
     store_gate_forbid(feed->gate, is_doubtful ? &error : NULL);
 }
 
@@ -300,6 +332,13 @@ feed_check_files(struct feed *feed)
     feed_check_doubt(feed);
 }
 
+/* Also between ticks, while the files are away or somebody has to close them first. */
+static bool
+feed_is_due(const struct feed *feed)
+{
+    return feed->store == NULL && uv_now(feed->loop) - feed->tried_ms >= OPEN_AGAIN_MS;
+}
+
 void
 feed_reload(struct feed *feed)
 {
@@ -312,7 +351,7 @@ static bool
 on_watch(void *arg, enum watch_reason reason)
 {
     struct feed *feed = arg;
-    if (reason == WATCH_FILES)
+    if (reason == WATCH_FILES || feed_is_due(feed))
         feed_check_files(feed);
     return feed_look(feed);
 }

@@ -100,7 +100,8 @@ writer_check(struct writer *writer, struct error *error)
         writer->store != NULL ? STORE_OK : writer_open(writer, error);
     /* Once, before anything is written: who opens the database later finds what we have open. */
     if (result == STORE_OK && !writer->is_cleared) {
-        if (store_has_strangers(writer->store, error))
+        struct store_device device = {""};
+        if (store_has_strangers(writer->store, &device, error))
             return STORE_BUSY; /* it may be about to open the -shm; if not, the reader tells */
         writer->is_cleared = true;
     }

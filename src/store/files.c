@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #ifdef __linux__
@@ -200,6 +201,7 @@ store_files_are_a_copy(const char *path, struct error *error)
 struct holders {
     long pids[HOLDERS_MAX];
     size_t count;
+    bool has_us;
 };
 
 struct lock {
@@ -245,57 +247,88 @@ read_lock(const char *line, intmax_t byte, struct lock *lock)
     return start <= byte && byte <= end;
 }
 
-/* Who holds the byte of the file, on the device that the kernel names so; "" takes any, and names
- * that of our own lock, since stat's number may be another one (btrfs, overlay). False when we
- * do not hold it ourselves, or the list cannot be read to its end. */
+/* Who holds the byte of the file, we ourselves apart. An empty device takes any, and
+ * is set to that of our own lock. False when the list cannot be read to its end. */
 static bool
-find_holders(struct store_file file, intmax_t byte, char device[32],
+find_holders(struct store_file file, intmax_t byte, struct store_device *device,
              struct holders *holders)
 {
     FILE *locks = fopen("/proc/locks", "re");
     char line[256];
     size_t bytes = 0;
     struct lock lock;
-    bool have_own = false;
     if (locks == NULL)
         return false;
+    *holders = (struct holders){.count = 0};
     while (bytes < LOCKS_MAX_BYTES && fgets(line, sizeof line, locks) != NULL) {
         bytes += strlen(line);
         if (!read_lock(line, byte, &lock) || lock.inode != (uintmax_t)file.inode ||
-            (device[0] != '\0' && strcmp(device, lock.device) != 0))
+            (device->name[0] != '\0' && strcmp(device->name, lock.device) != 0))
             continue;
         if (lock.pid == (long)getpid()) {
-            have_own = true;
-            strcpy(device, lock.device);
+            holders->has_us = true;
+            strcpy(device->name, lock.device);
         } else {
             add_holder(holders, lock.pid);
         }
     }
     bool at_end = feof(locks) != 0;
     fclose(locks);
-    return have_own && at_end;
+    return at_end;
 }
 
-bool
-store_files_have_strangers(const struct store_files *files, struct error *error)
+/* The first who has the database and not the -shm. */
+static bool
+name_stranger(const struct holders *database, const struct holders *shm, const char *path,
+              struct error *error)
 {
-    char device[32] = "";
-    struct holders database = {.count = 0};
-    struct holders shm = {.count = 0};
-    if (files->shm.inode == 0 ||
-        !find_holders(files->database, SHARED_BYTE, device, &database) ||
-        database.count == 0 || !find_holders(files->shm, SHM_OPEN_BYTE, device, &shm))
-        return false;
-    for (size_t i = 0; i < database.count; i++) {
-        if (is_holder(&shm, database.pids[i]))
+    for (size_t i = 0; i < database->count; i++) {
+        if (is_holder(shm, database->pids[i]))
             continue;
         error_set(
             error,
             "process %ld has %s open with another -shm than the one beside it, which was "
             "removed, or with the file under another name: its rows do not arrive here, "
             "and what it writes may be lost: stop that process, then start it again",
-            database.pids[i], files->path);
+            database->pids[i], path);
         return true;
     }
     return false;
+}
+
+bool
+store_files_have_strangers(const struct store_files *files, struct store_device *device,
+                           struct error *error)
+{
+    struct holders database;
+    struct holders shm;
+    /* What we do not hold ourselves is not what we have open, or is on another device. */
+    if (files->shm.inode == 0 ||
+        !find_holders(files->database, SHARED_BYTE, device, &database) ||
+        !database.has_us || database.count == 0 ||
+        !find_holders(files->shm, SHM_OPEN_BYTE, device, &shm) || !shm.has_us)
+        return false;
+    return name_stranger(&database, &shm, files->path, error);
+}
+
+bool
+store_path_has_strangers(const char *path, const struct store_device *device,
+                         struct error *error)
+{
+    char real[PATH_MAX];
+    struct store_device known = *device;
+    struct holders database;
+    struct holders shm = {.count = 0};
+    if (realpath(path, real) == NULL)
+        return false;
+    struct store_file file = file_at(real);
+    if (known.name[0] == '\0')
+        snprintf(known.name, sizeof known.name, "%02x:%02x", major(file.device),
+                 minor(file.device));
+    if (!find_holders(file, SHARED_BYTE, &known, &database) || database.count == 0)
+        return false;
+    struct store_file shm_file = file_beside(real, "-shm");
+    if (shm_file.inode != 0 && !find_holders(shm_file, SHM_OPEN_BYTE, &known, &shm))
+        return false;
+    return name_stranger(&database, &shm, real, error);
 }

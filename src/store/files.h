@@ -61,9 +61,22 @@ bool store_files_have_two_names(const char *path, struct error *error);
  * others, whose locks and -shm are not seen here. `error` as above. */
 bool store_files_are_a_copy(const char *path, struct error *error);
 
+/* How the kernel names the device that the database is on, in /proc/locks; stat may say otherwise
+ * (btrfs, overlay). Empty: not known yet. */
+struct store_device {
+    char name[32];
+};
+
 /* True when another process has the database open with another -shm than ours, as far as the kernel
  * tells (/proc/locks, which shows processes of the own container only). A process that is just about
- * to open it looks the same: ask again some milliseconds later. `error` as above. */
-bool store_files_have_strangers(const struct store_files *files, struct error *error);
+ * to open it looks the same: ask again some milliseconds later. `error` as above. Learns *device. */
+bool store_files_have_strangers(const struct store_files *files,
+                                struct store_device *device, struct error *error);
+
+/* The same before the database at the path is opened: whether somebody has it open, and not the -shm
+ * that lies there, or none lies there. Who opens it then makes a new -shm, and what that somebody
+ * commits after this is not in it, and is written over. While *device is not known, stat's is taken. */
+bool store_path_has_strangers(const char *path, const struct store_device *device,
+                              struct error *error);
 
 #endif

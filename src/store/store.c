@@ -389,9 +389,10 @@ store_has_moved(struct store *store)
 }
 
 bool
-store_has_strangers(const struct store *store, struct error *error)
+store_has_strangers(const struct store *store, struct store_device *device,
+                    struct error *error)
 {
-    return store_files_have_strangers(&store->files, error);
+    return store_files_have_strangers(&store->files, device, error);
 }
 
 enum store_result

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "event/filter.h"
 #include "event/row.h"
+#include "store/files.h"
 
 #define STORE_SCHEMA_VERSION 1
 #define STORE_DEFAULT_TABLE "notification"
@@ -123,8 +124,9 @@ enum store_result store_find_time(struct store *store, int64_t created_at_ms,
 bool store_has_moved(struct store *store);
 
 /* True when another process has the database open and another -shm than we; *error says which and
- * what to do. Reads /proc/locks. See store/files.h. */
-bool store_has_strangers(const struct store *store, struct error *error);
+ * what to do. Reads /proc/locks. See store_files_have_strangers. */
+bool store_has_strangers(const struct store *store, struct store_device *device,
+                         struct error *error);
 
 /* STORE_OK when the files that are open are those at the path and have no other name. STORE_BUSY
  * when they have moved: after they are opened anew it is worth another try. For writers: store_begin_write, store_commit and an insert outside of a transaction ask it. */
