@@ -40,7 +40,11 @@ struct feed {
     struct feed_handlers handlers;
     void *arg;
     struct store_marks marks;
-    int64_t tail;  /* rows up to this id were handed out */
+    int64_t tail;   /* rows up to this id were handed out */
+    struct seen {   /* the row that was handed out last */
+        int64_t id; /* 0: none */
+        int64_t created_at;
+    } last;
     bool more;     /* the last look stopped at its page's end */
     bool in_look;  /* handlers must not start another look */
     bool doubtful; /* a read failed, or SIGHUP: reopen at the next tick */
@@ -99,12 +103,41 @@ feed_take_row(void *arg, const struct row *row)
     return feed->replay_page_bytes < FEED_PAGE_BYTES ? STORE_MORE : STORE_STOP;
 }
 
-/* True when the marks cannot follow on those that we know: another database, or a restored
- * backup, whose ids say nothing about ours. */
-static bool
-feed_is_other(const struct feed *feed, const struct store_marks *marks)
+static enum store_step
+take_seen(void *arg, const struct row *row)
 {
-    return marks->base != feed->marks.base || marks->tail < feed->tail;
+    *(struct seen *)arg = (struct seen){row->id, row->created_at};
+    return STORE_STOP;
+}
+
+/* The highest row up to an id, without its data; id 0: there is none above `after`. */
+static enum store_result
+feed_find_row(struct feed *feed, int64_t after, int64_t up_to, struct seen *seen,
+              struct error *error)
+{
+    struct store_range range = {.after = after, .up_to = up_to, .max_rows = 1};
+    struct store_progress progress;
+    *seen = (struct seen){0};
+    return store_read_back(feed->store, &range, take_seen, seen, &progress, error);
+}
+
+/* Whether what is there cannot follow on what we know: another database, or a restored backup, whose
+ * ids say nothing about ours. A backup to which more rows were added by now than it lacks is told by
+ * the row that was handed out last: it is gone without having been deleted, or was created at
+ * another time. (Of a table that is not ours nobody notes what is deleted.) */
+static enum store_result
+feed_compare(struct feed *feed, const struct store_marks *marks, bool *is_other,
+             struct error *error)
+{
+    struct seen last = feed->last;
+    struct seen now;
+    *is_other = marks->base != feed->marks.base || marks->tail < feed->tail;
+    if (*is_other || last.id == 0 || last.id <= marks->low_water)
+        return STORE_OK;
+    enum store_result result = feed_find_row(feed, last.id - 1, last.id, &now, error);
+    if (result == STORE_OK)
+        *is_other = now.id == 0 ? marks->base != 0 : now.created_at != last.created_at;
+    return result;
 }
 
 static void
@@ -117,6 +150,7 @@ feed_reset(struct feed *feed, const struct store_marks *marks)
         (long long)marks->base, (long long)marks->tail);
     feed->marks = *marks;
     feed->tail = marks->tail;
+    feed->last = (struct seen){0};
     feed->handlers.reset(feed->arg, marks);
 }
 
@@ -125,14 +159,17 @@ static enum store_result
 feed_read_page(struct feed *feed, struct error *error)
 {
     struct store_marks marks;
+    bool is_other;
     enum store_result result = store_begin_read(feed->store, error);
     if (result == STORE_OK)
         result = store_read_marks(feed->store, &marks, error);
+    if (result == STORE_OK)
+        result = feed_compare(feed, &marks, &is_other, error);
     if (result != STORE_OK) {
         store_end_read(feed->store);
         return result;
     }
-    if (feed_is_other(feed, &marks)) {
+    if (is_other) {
         store_end_read(feed->store);
         feed_reset(feed, &marks);
         return STORE_OK;
@@ -387,7 +424,8 @@ feed_set_up(struct feed *feed, struct error *error)
     feed->gate_changed.data = feed;
     feed->store = store_open(&feed->config, &busy, error);
     if (feed->store == NULL ||
-        store_read_marks(feed->store, &feed->marks, error) != STORE_OK)
+        store_read_marks(feed->store, &feed->marks, error) != STORE_OK ||
+        feed_find_row(feed, 0, feed->marks.tail, &feed->last, error) != STORE_OK)
         return -1;
     feed->tail = feed->marks.tail;
     feed_check_doubt(feed);
