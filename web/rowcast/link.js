@@ -52,7 +52,7 @@ export class Link {
   }
 
   async #stream() {
-    const target = this.#target({ throttle: this.settings.throttle });
+    const target = this.#target({ ping: 1, throttle: this.settings.throttle });   // ping: see source.js, #learnBeat
     const response = await request(this.settings, target, 'application/x-ndjson', this.signal);
     for await (const lines of linesOf(response.body))
       pagesOf(lines).forEach((page) => this.#hear(page));
