@@ -31,7 +31,8 @@
 // because one stream serves many tabs, and each takes its own out of it.
 
 const CHANNELS_MAX = 64;      // the server's limits for one request: names,
-const PATTERNS_MAX = 16;             // those of them that are patterns,
+const CHANNEL_BYTES_MAX = 256;   // each of them,
+const PATTERNS_MAX = 16;             // patterns among them,
 const PATTERN_BYTES_MAX = 512;       // and these together
 const QUERY_MAX = 6000;              // characters; web servers take some 8000 for a request's first line
 
@@ -365,7 +366,9 @@ class Link {
   }
 
   async #stream() {
-    const target = this.#target({ ping: 1, throttle: this.settings.throttle });   // ping: see source.js, #learnBeat
+    // ping: heartbeats with the cursor. client: the server ends an older stream of this page, which
+    // may be half open after a change of the network.
+    const target = this.#target({ throttle: this.settings.throttle, ping: 1, client: this.source.host.id });
     const response = await request(this.settings, target, 'application/x-ndjson', this.signal);
     for await (const lines of linesOf(response.body))
       pagesOf(lines).forEach((page) => this.#hear(page));
@@ -589,6 +592,8 @@ class Source {
       this.#strikes = STRIKES;
     } else if (failure.status === 0 && link.ticket !== undefined) {
       this.#strikes++;
+      if (link.isOpen)         // that it opens again will prove nothing
+        this.#upgrades = Math.max(this.#upgrades, 1);
     }
     return this.#strikes >= STRIKES && this.settings.transports.includes('poll') ? 'poll' : 'fetch';
   }
@@ -609,12 +614,16 @@ class Source {
 // A Web Lock elects it, and goes to the next tab when the leader's is closed. A frozen tab keeps
 // its lock, so the others listen for signs of life, ask when they hear none, and steal the lock
 // when no answer comes. Answers are messages, which hidden tabs send at once; their timers may run
-// once a minute only. tabs: lead(), stepDown(), heard(message), ask().
+// once a minute only. Over plain http there are no locks: a tab that gets no answer leads, and
+// where two do, one of them yields (see tabs.js). For a moment two may lead, which does no harm
+// (see cursor.js). tabs: lead(), stepDown(), heard(message), ask().
+
+const locks = () => globalThis.navigator?.locks ?? null;
 
 class Share {
-  leading = false;
   #name;
   #channel = null;
+  #isLeading = false;
   #request = null;        // the AbortController of the request for the lock that counts
   #release = null;        // gives the lock back
   #timer = 0;
@@ -625,7 +634,7 @@ class Share {
   }
 
   static isPossible() {
-    return typeof BroadcastChannel === 'function' && Boolean(globalThis.navigator?.locks);
+    return typeof BroadcastChannel === 'function' && (locks() !== null || globalThis.document !== undefined);
   }
 
   join() {
@@ -636,12 +645,13 @@ class Share {
       return;
     }
     this.#channel.onmessage = ({ data }) => this.tabs.heard(data);
-    this.#requestLock({});
-    this.look();
+    if (locks() !== null)
+      this.#requestLock({});
+    this.#askFor(locks() !== null ? 'answer' : 'claim');
   }
 
   leave() {
-    this.leading = false;
+    this.#isLeading = false;
     clearTimeout(this.#timer);
     this.#request?.abort();
     this.#request = null;
@@ -660,15 +670,31 @@ class Share {
     this.#after('life', () => this.look());
   }
 
-  // Asks whether there is a leader, and takes its place if no answer comes.
   look() {
-    if (this.leading || this.#channel === null)
+    this.#askFor('answer');
+  }
+
+  // The leader has closed. A lock goes on to the next tab by itself.
+  leaderLeft() {
+    if (locks() === null)
+      this.#askFor('claim');
+  }
+
+  // Another tab leads as well. Returns whether this one has stepped down; a lock decides by itself.
+  yields() {
+    if (locks() !== null)
+      return false;
+    this.#isLeading = false;
+    this.tabs.stepDown();
+    return true;
+  }
+
+  // Asks whether there is a leader, and takes its place if no answer comes in this time.
+  #askFor(name) {
+    if (this.#isLeading || this.#channel === null)
       return;
     this.tabs.ask();
-    this.#after('answer', () => {
-      this.#requestLock({ steal: true });
-      this.alive();
-    });
+    this.#after(name, () => this.#takeOver());
   }
 
   // Spread, so that one tab asks or takes over and the others hear of it.
@@ -677,31 +703,44 @@ class Share {
     this.#timer = setTimeout(fn, this.tabs.settings.timeouts[name] * (1 + Math.random() / 2));
   }
 
+  #takeOver() {
+    if (locks() === null) {
+      this.#lead();
+    } else {
+      this.#requestLock({ steal: true });
+      this.alive();
+    }
+  }
+
+  #lead() {
+    this.#isLeading = true;
+    clearTimeout(this.#timer);
+    this.tabs.lead();
+  }
+
   #requestLock({ steal = false }) {
     this.#request?.abort();
     const request = new AbortController();
     this.#request = request;
     const options = steal ? { steal } : { signal: request.signal };
-    navigator.locks.request(this.#name, options, () => (this.#request === request ? this.#hold() : undefined))
+    locks().request(this.#name, options, () => (this.#request === request ? this.#hold() : undefined))
       .catch(() => this.#request === request && this.#lost());
   }
 
   // The lock is held until the promise is resolved.
   #hold() {
-    this.leading = true;
-    clearTimeout(this.#timer);
     const held = new Promise((release) => { this.#release = release; });
-    this.tabs.lead();
+    this.#lead();
     return held;
   }
 
   #lost() {
-    if (!this.leading) {       // a browser that has locks and does not give them
+    if (!this.#isLeading) {    // a browser that has locks and does not give them
       this.leave();
       this.tabs.lead();
       return;
     }
-    this.leading = false;      // stolen while this tab was frozen
+    this.#isLeading = false;   // stolen while this tab was frozen
     this.#release = null;
     this.tabs.stepDown();
     this.#requestLock({});
@@ -722,13 +761,10 @@ class Share {
 
 const TALK = 2;                 // version of the messages; tabs of other versions are not heard
 
-function randomId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
+const randomId = () => Array.from({ length: 4 }, () => Math.random().toString(36).slice(2, 10)).join('-');
 
 class Tabs {
-  #id = randomId();
+  id = randomId();              // also the server's, to know this page again by
   #share = null;
   #source = null;               // this tab leads
   #wants = new Map();           // leading: the channels that each other tab wants
@@ -753,7 +789,7 @@ class Tabs {
   }
 
   leave() {
-    this.#share?.post({ kind: 'bye', tab: this.#id });
+    this.#share?.post({ kind: 'bye', tab: this.id });
     this.stepDown();
     this.#share?.leave();
     this.#share = null;
@@ -784,18 +820,20 @@ class Tabs {
   }
 
   ask() {
-    this.#share?.post({ kind: 'hello', tab: this.#id, era: this.reader.cursor.era, want: this.reader.want() });
+    this.#share?.post({ kind: 'hello', tab: this.id, era: this.reader.cursor.era, want: this.reader.want() });
   }
 
   heard(message) {
     if (message.kind === 'recheck')
       this.reader.restart();
     else if (message.kind === 'bye')
-      this.#wants.delete(message.tab);
+      this.#left(message);
     else if (message.kind === 'hello' && this.#source !== null)
       this.#serve(message);
     else if (message.kind === 'feed' && this.#source === null)
       this.#follow(message);
+    else if (message.kind === 'feed')
+      this.#settle(message);
   }
 
   // --- called by Source
@@ -805,7 +843,7 @@ class Tabs {
   }
 
   feed(part) {
-    const feed = { kind: 'feed', lead: this.#id, ...part };
+    const feed = { kind: 'feed', lead: this.id, ...part };
     this.#share?.post(feed);
     this.reader.receive(feed);
   }
@@ -817,6 +855,20 @@ class Tabs {
   }
 
   // --- leading and following
+
+  #left({ tab }) {
+    this.#wants.delete(tab);
+    if (tab === this.#leader)
+      this.#share.leaderLeft();
+  }
+
+  // Another tab leads as well: the one with the lower id goes on, and the other hears of it.
+  #settle(feed) {
+    if (feed.lead > this.id)
+      this.#source.tell();
+    else if (this.#share.yields())
+      this.#follow(feed);
+  }
 
   #serve({ tab, want, era }) {
     const { cursor } = this.#source;
@@ -856,7 +908,8 @@ const TIMEOUTS = {   // milliseconds
   upgrade: 60000,    // while polling: a delay before streaming is tried again; doubles, up to
   upgradeMax: 600000,
   life: 5000,        // a leading tab that was silent for so long is asked for a sign of life,
-  answer: 2000,      // and replaced when none comes in this time
+  answer: 2000,      // and replaced when none comes in this time,
+  claim: 300,        // or in this one, where there are no Web Locks, if it has closed or none is known
 };
 const TRANSPORTS = ['fetch', 'poll'];
 const OLD_TRANSPORTS = { eventsource: 'fetch', longpoll: 'poll' };   // what has taken their place
@@ -866,21 +919,36 @@ function refuseIf(isWrong, words) {
     throw new TypeError(words);
 }
 
+// A page may be rendered on a server: there the modules load, but a relative URL means nothing.
+function absolute(url) {
+  const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+  try {
+    return new URL(url, base).href;
+  } catch {
+    throw new TypeError(`url: ${url} is no address${base === undefined ? ', and there is no page that it is relative to' : ''}`);
+  }
+}
+
+const isChannel = (one) => typeof one === 'string' && one !== ''
+  && new TextEncoder().encode(one).length <= CHANNEL_BYTES_MAX;
+
 function settingsOf(url, options) {
   const { lastEventId = null, since, last, ticket = null, share = true, throttle = null } = options;
   const channels = [].concat(options.channels ?? []);
   const transports = (options.transports ?? TRANSPORTS).map((name) => OLD_TRANSPORTS[name] ?? name);
   const unknown = transports.find((name) => !TRANSPORTS.includes(name));
-  refuseIf(channels.length > CHANNELS_MAX || channels.some((one) => typeof one !== 'string' || one === ''),
-    `channels: up to ${CHANNELS_MAX} strings that are not empty`);
+  refuseIf(channels.length > CHANNELS_MAX || !channels.every(isChannel),
+    `channels: up to ${CHANNELS_MAX} strings, each of 1 to ${CHANNEL_BYTES_MAX} bytes`);
   refuseIf(unknown !== undefined || transports.length === 0,
     `transports: ${unknown ?? 'an empty list'} is none of ${TRANSPORTS.join(', ')}`);
   refuseIf(lastEventId !== null && !isId(String(lastEventId)), 'lastEventId: not a decimal number');
   refuseIf(since !== undefined && last !== undefined, 'since and last exclude each other');
+  refuseIf(last !== undefined && fitting(channels).length < channels.length,
+    'last: not with so many channels that one request cannot name them');
   refuseIf(ticket !== null && typeof ticket !== 'string' && typeof ticket !== 'function',
     'ticket: neither a string nor a function');
   return {
-    url: new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href,
+    url: absolute(url),
     channels: [...new Set(channels)].sort(),
     transports: TRANSPORTS.filter((name) => transports.includes(name)),
     lastEventId: lastEventId === null ? null : String(lastEventId),
@@ -895,6 +963,10 @@ function settingsOf(url, options) {
 }
 
 // --- position.js - how far a page is, kept in storage so that a reload goes on from there.
+//
+// A position belongs to the document that had the rows. Another document goes on from it only if it
+// takes that one's place: by a reload, by going back to it, or in the same frame. Another page, a
+// pop-up (which gets a copy of the storage) or a second object has had none of the rows.
 
 const taken = new Set();      // keys: each object in a page has its own
 
@@ -907,13 +979,31 @@ function quietly(fn) {
   }
 }
 
+// Where the frame of this document is: its number in each window above it.
+function framePath() {
+  const path = [];
+  for (let frame = globalThis.window; frame !== undefined && frame !== frame.parent; frame = frame.parent) {
+    const siblings = Array.from({ length: frame.parent.length }, (_, n) => frame.parent[n]);
+    path.unshift(siblings.indexOf(frame));
+  }
+  return path;
+}
+
+// Whether this document may be another one's successor. Loads in frames are all of the type
+// `navigate`, also when the page around is reloaded.
+function mayGoOn() {
+  const [load] = performance.getEntriesByType('navigation');
+  return load?.type === 'reload' || load?.type === 'back_forward' || framePath().length > 0;
+}
+
 class Position {
   #storage;
   #key;
 
   constructor(storage, { url, channels, share }) {
     this.#storage = storage === undefined ? quietly(() => globalThis.sessionStorage) : storage;
-    const name = JSON.stringify([url, channels, typeof share === 'string' ? share : '']);
+    const [page] = (globalThis.location?.href ?? '').split('#');
+    const name = JSON.stringify([url, channels, typeof share === 'string' ? share : '', page, framePath()]);
     let n = 1;
     while (taken.has(`rowcast:${name}#${n}`))
       n++;
@@ -921,18 +1011,23 @@ class Position {
     taken.add(this.#key);
   }
 
-  // null: none.
+  // That of the document whose place this one has taken; null: there is none.
   read() {
     const id = quietly(() => this.#storage.getItem(this.#key));
-    return isId(id) ? id : null;
+    return isId(id) && mayGoOn() ? id : null;
   }
 
   write(id) {
     quietly(() => this.#storage?.setItem(this.#key, id));
   }
 
-  close() {
+  // The key is free for another object.
+  release() {
     taken.delete(this.#key);
+  }
+
+  forget() {
+    quietly(() => this.#storage?.removeItem(this.#key));
   }
 }
 
@@ -944,12 +1039,21 @@ class Position {
 
 const QUEUE_MAX = 1000;         // feeds kept while this tab asks for what it missed
 
-// A row, as an event of its type.
+// node 18 has no CustomEvent.
+const StateEvent = globalThis.CustomEvent ?? class extends Event {
+  constructor(type, { detail }) {
+    super(type);
+    this.detail = detail;
+  }
+};
+
+// A row, as an event of its type. isHistory: it was there before the page (since, last).
 class RowEvent extends MessageEvent {
-  constructor(row) {
+  constructor(row, isHistory = false) {
     super(row.event, { data: row.data, lastEventId: row.id });
     this.channel = row.channel;
     this.createdAt = row.created_at ?? null;
+    this.isHistory = isHistory;
   }
 
   json() {
@@ -963,6 +1067,8 @@ class Rowcast extends EventTarget {
   #cursor;                      // what has come to this tab,
   #delivered;                   // and up to where the listeners have had it
   #position;
+  #predecessor;                 // how far the document was whose place this one has taken; null: none
+  #isBeginning;                 // the rows of since or last are coming
   #tabs;
   #queue = null;                // feeds that wait while what was missed is being fetched; null: none
   #isActive = false;            // false: closed, or put aside by the browser
@@ -979,7 +1085,11 @@ class Rowcast extends EventTarget {
     this.#settings = settingsOf(url, options);
     this.#matchers = this.#settings.channels.map(glob);
     this.#position = new Position(options.storage, this.#settings);
-    this.#delivered = this.#settings.lastEventId ?? this.#position.read();
+    this.#predecessor = this.#position.read();
+    const { lastEventId, first } = this.#settings;
+    const hasFirst = first.since !== undefined || first.last !== undefined;
+    this.#delivered = lastEventId ?? (hasFirst ? null : this.#predecessor);
+    this.#isBeginning = hasFirst && lastEventId === null;
     this.#cursor = new Cursor(this.#delivered);
     this.#tabs = new Tabs({
       settings: this.#settings,
@@ -1023,9 +1133,11 @@ class Rowcast extends EventTarget {
   }
 
   close() {
+    if (this.#isActive)           // not while the page is left: a reload may follow
+      this.#position.forget();
+    this.#position.release();
     this.#suspend();
     this.#closed.abort();
-    this.#position.close();
     this.#setStatus({ state: 'closed', error: null, delay: null, transport: null });
   }
 
@@ -1052,7 +1164,7 @@ class Rowcast extends EventTarget {
     if (this.#status.state === 'closed' || JSON.stringify(status) === JSON.stringify(this.#status))
       return;
     this.#status = status;
-    this.dispatchEvent(new CustomEvent('rowcast:state', { detail: status }));
+    this.dispatchEvent(new StateEvent('rowcast:state', { detail: status }));
   }
 
   // Hands on what the cursor says is new.
@@ -1066,13 +1178,19 @@ class Rowcast extends EventTarget {
       if (!this.#isActive)
         break;
       this.#delivered = row.id;
-      const event = new RowEvent(row);
+      const event = new RowEvent(row, this.#isHistory(row));
       this.dispatchEvent(event);
       this.#every.dispatchEvent(Object.assign(new Event('row'), { row: event }));
     }
-    if (this.#isActive)
+    if (this.#isActive) {
       this.#delivered = this.#cursor.id;
-    this.#position.write(this.#delivered);
+      this.#position.write(this.#delivered);
+    }
+  }
+
+  // A predecessor has had the rows up to where it was; the others are news.
+  #isHistory({ id }) {
+    return this.#isBeginning && (this.#predecessor === null || Number(id) <= Number(this.#predecessor));
   }
 
   #isMine({ channel, event }) {
@@ -1158,6 +1276,7 @@ class Rowcast extends EventTarget {
       if (signal.aborted)
         return;
     }
+    this.#isBeginning = false;
     const queue = this.#queue;
     this.#queue = null;
     if (!this.#tabs.hasJoined)

@@ -36,7 +36,9 @@ function watched(page) {
 }
 
 async function launchChromium() {
-  const browser = await need('playwright-core').chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
+  const browser = await need('playwright-core').chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS,
+    // People's browsers have the back/forward cache.
+    ignoreDefaultArgs: ['--disable-back-forward-cache'] });
   return {
     name: 'chromium',
     close: () => browser.close(),

@@ -4,7 +4,8 @@
 // because one stream serves many tabs, and each takes its own out of it.
 
 export const CHANNELS_MAX = 64;      // the server's limits for one request: names,
-const PATTERNS_MAX = 16;             // those of them that are patterns,
+export const CHANNEL_BYTES_MAX = 256;   // each of them,
+const PATTERNS_MAX = 16;             // patterns among them,
 const PATTERN_BYTES_MAX = 512;       // and these together
 const QUERY_MAX = 6000;              // characters; web servers take some 8000 for a request's first line
 

@@ -52,7 +52,9 @@ export class Link {
   }
 
   async #stream() {
-    const target = this.#target({ ping: 1, throttle: this.settings.throttle });   // ping: see source.js, #learnBeat
+    // ping: heartbeats with the cursor. client: the server ends an older stream of this page, which
+    // may be half open after a change of the network.
+    const target = this.#target({ throttle: this.settings.throttle, ping: 1, client: this.source.host.id });
     const response = await request(this.settings, target, 'application/x-ndjson', this.signal);
     for await (const lines of linesOf(response.body))
       pagesOf(lines).forEach((page) => this.#hear(page));

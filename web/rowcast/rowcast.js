@@ -13,12 +13,21 @@ import { backoff, sleep } from './time.js';
 
 const QUEUE_MAX = 1000;         // feeds kept while this tab asks for what it missed
 
-// A row, as an event of its type.
+// node 18 has no CustomEvent.
+const StateEvent = globalThis.CustomEvent ?? class extends Event {
+  constructor(type, { detail }) {
+    super(type);
+    this.detail = detail;
+  }
+};
+
+// A row, as an event of its type. isHistory: it was there before the page (since, last).
 export class RowEvent extends MessageEvent {
-  constructor(row) {
+  constructor(row, isHistory = false) {
     super(row.event, { data: row.data, lastEventId: row.id });
     this.channel = row.channel;
     this.createdAt = row.created_at ?? null;
+    this.isHistory = isHistory;
   }
 
   json() {
@@ -32,6 +41,8 @@ export class Rowcast extends EventTarget {
   #cursor;                      // what has come to this tab,
   #delivered;                   // and up to where the listeners have had it
   #position;
+  #predecessor;                 // how far the document was whose place this one has taken; null: none
+  #isBeginning;                 // the rows of since or last are coming
   #tabs;
   #queue = null;                // feeds that wait while what was missed is being fetched; null: none
   #isActive = false;            // false: closed, or put aside by the browser
@@ -48,7 +59,11 @@ export class Rowcast extends EventTarget {
     this.#settings = settingsOf(url, options);
     this.#matchers = this.#settings.channels.map(glob);
     this.#position = new Position(options.storage, this.#settings);
-    this.#delivered = this.#settings.lastEventId ?? this.#position.read();
+    this.#predecessor = this.#position.read();
+    const { lastEventId, first } = this.#settings;
+    const hasFirst = first.since !== undefined || first.last !== undefined;
+    this.#delivered = lastEventId ?? (hasFirst ? null : this.#predecessor);
+    this.#isBeginning = hasFirst && lastEventId === null;
     this.#cursor = new Cursor(this.#delivered);
     this.#tabs = new Tabs({
       settings: this.#settings,
@@ -92,9 +107,11 @@ export class Rowcast extends EventTarget {
   }
 
   close() {
+    if (this.#isActive)           // not while the page is left: a reload may follow
+      this.#position.forget();
+    this.#position.release();
     this.#suspend();
     this.#closed.abort();
-    this.#position.close();
     this.#setStatus({ state: 'closed', error: null, delay: null, transport: null });
   }
 
@@ -121,7 +138,7 @@ export class Rowcast extends EventTarget {
     if (this.#status.state === 'closed' || JSON.stringify(status) === JSON.stringify(this.#status))
       return;
     this.#status = status;
-    this.dispatchEvent(new CustomEvent('rowcast:state', { detail: status }));
+    this.dispatchEvent(new StateEvent('rowcast:state', { detail: status }));
   }
 
   // Hands on what the cursor says is new.
@@ -135,13 +152,19 @@ export class Rowcast extends EventTarget {
       if (!this.#isActive)
         break;
       this.#delivered = row.id;
-      const event = new RowEvent(row);
+      const event = new RowEvent(row, this.#isHistory(row));
       this.dispatchEvent(event);
       this.#every.dispatchEvent(Object.assign(new Event('row'), { row: event }));
     }
-    if (this.#isActive)
+    if (this.#isActive) {
       this.#delivered = this.#cursor.id;
-    this.#position.write(this.#delivered);
+      this.#position.write(this.#delivered);
+    }
+  }
+
+  // A predecessor has had the rows up to where it was; the others are news.
+  #isHistory({ id }) {
+    return this.#isBeginning && (this.#predecessor === null || Number(id) <= Number(this.#predecessor));
   }
 
   #isMine({ channel, event }) {
@@ -227,6 +250,7 @@ export class Rowcast extends EventTarget {
       if (signal.aborted)
         return;
     }
+    this.#isBeginning = false;
     const queue = this.#queue;
     this.#queue = null;
     if (!this.#tabs.hasJoined)

@@ -1,5 +1,5 @@
 // settings.js - from a page's options to settings: each has a value, or is refused in words.
-import { CHANNELS_MAX } from './glob.js';
+import { CHANNELS_MAX, CHANNEL_BYTES_MAX, fitting } from './glob.js';
 import { isId } from './request.js';
 
 const TIMEOUTS = {   // milliseconds
@@ -15,7 +15,8 @@ const TIMEOUTS = {   // milliseconds
   upgrade: 60000,    // while polling: a delay before streaming is tried again; doubles, up to
   upgradeMax: 600000,
   life: 5000,        // a leading tab that was silent for so long is asked for a sign of life,
-  answer: 2000,      // and replaced when none comes in this time
+  answer: 2000,      // and replaced when none comes in this time,
+  claim: 300,        // or in this one, where there are no Web Locks, if it has closed or none is known
 };
 const TRANSPORTS = ['fetch', 'poll'];
 const OLD_TRANSPORTS = { eventsource: 'fetch', longpoll: 'poll' };   // what has taken their place
@@ -25,21 +26,36 @@ function refuseIf(isWrong, words) {
     throw new TypeError(words);
 }
 
+// A page may be rendered on a server: there the modules load, but a relative URL means nothing.
+function absolute(url) {
+  const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+  try {
+    return new URL(url, base).href;
+  } catch {
+    throw new TypeError(`url: ${url} is no address${base === undefined ? ', and there is no page that it is relative to' : ''}`);
+  }
+}
+
+const isChannel = (one) => typeof one === 'string' && one !== ''
+  && new TextEncoder().encode(one).length <= CHANNEL_BYTES_MAX;
+
 export function settingsOf(url, options) {
   const { lastEventId = null, since, last, ticket = null, share = true, throttle = null } = options;
   const channels = [].concat(options.channels ?? []);
   const transports = (options.transports ?? TRANSPORTS).map((name) => OLD_TRANSPORTS[name] ?? name);
   const unknown = transports.find((name) => !TRANSPORTS.includes(name));
-  refuseIf(channels.length > CHANNELS_MAX || channels.some((one) => typeof one !== 'string' || one === ''),
-    `channels: up to ${CHANNELS_MAX} strings that are not empty`);
+  refuseIf(channels.length > CHANNELS_MAX || !channels.every(isChannel),
+    `channels: up to ${CHANNELS_MAX} strings, each of 1 to ${CHANNEL_BYTES_MAX} bytes`);
   refuseIf(unknown !== undefined || transports.length === 0,
     `transports: ${unknown ?? 'an empty list'} is none of ${TRANSPORTS.join(', ')}`);
   refuseIf(lastEventId !== null && !isId(String(lastEventId)), 'lastEventId: not a decimal number');
   refuseIf(since !== undefined && last !== undefined, 'since and last exclude each other');
+  refuseIf(last !== undefined && fitting(channels).length < channels.length,
+    'last: not with so many channels that one request cannot name them');
   refuseIf(ticket !== null && typeof ticket !== 'string' && typeof ticket !== 'function',
     'ticket: neither a string nor a function');
   return {
-    url: new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href,
+    url: absolute(url),
     channels: [...new Set(channels)].sort(),
     transports: TRANSPORTS.filter((name) => transports.includes(name)),
     lastEventId: lastEventId === null ? null : String(lastEventId),

@@ -3,12 +3,16 @@
 // A Web Lock elects it, and goes to the next tab when the leader's is closed. A frozen tab keeps
 // its lock, so the others listen for signs of life, ask when they hear none, and steal the lock
 // when no answer comes. Answers are messages, which hidden tabs send at once; their timers may run
-// once a minute only. tabs: lead(), stepDown(), heard(message), ask().
+// once a minute only. Over plain http there are no locks: a tab that gets no answer leads, and
+// where two do, one of them yields (see tabs.js). For a moment two may lead, which does no harm
+// (see cursor.js). tabs: lead(), stepDown(), heard(message), ask().
+
+const locks = () => globalThis.navigator?.locks ?? null;
 
 export class Share {
-  leading = false;
   #name;
   #channel = null;
+  #isLeading = false;
   #request = null;        // the AbortController of the request for the lock that counts
   #release = null;        // gives the lock back
   #timer = 0;
@@ -19,7 +23,7 @@ export class Share {
   }
 
   static isPossible() {
-    return typeof BroadcastChannel === 'function' && Boolean(globalThis.navigator?.locks);
+    return typeof BroadcastChannel === 'function' && (locks() !== null || globalThis.document !== undefined);
   }
 
   join() {
@@ -30,12 +34,13 @@ export class Share {
       return;
     }
     this.#channel.onmessage = ({ data }) => this.tabs.heard(data);
-    this.#requestLock({});
-    this.look();
+    if (locks() !== null)
+      this.#requestLock({});
+    this.#askFor(locks() !== null ? 'answer' : 'claim');
   }
 
   leave() {
-    this.leading = false;
+    this.#isLeading = false;
     clearTimeout(this.#timer);
     this.#request?.abort();
     this.#request = null;
@@ -54,15 +59,31 @@ export class Share {
     this.#after('life', () => this.look());
   }
 
-  // Asks whether there is a leader, and takes its place if no answer comes.
   look() {
-    if (this.leading || this.#channel === null)
+    this.#askFor('answer');
+  }
+
+  // The leader has closed. A lock goes on to the next tab by itself.
+  leaderLeft() {
+    if (locks() === null)
+      this.#askFor('claim');
+  }
+
+  // Another tab leads as well. Returns whether this one has stepped down; a lock decides by itself.
+  yields() {
+    if (locks() !== null)
+      return false;
+    this.#isLeading = false;
+    this.tabs.stepDown();
+    return true;
+  }
+
+  // Asks whether there is a leader, and takes its place if no answer comes in this time.
+  #askFor(name) {
+    if (this.#isLeading || this.#channel === null)
       return;
     this.tabs.ask();
-    this.#after('answer', () => {
-      this.#requestLock({ steal: true });
-      this.alive();
-    });
+    this.#after(name, () => this.#takeOver());
   }
 
   // Spread, so that one tab asks or takes over and the others hear of it.
@@ -71,31 +92,44 @@ export class Share {
     this.#timer = setTimeout(fn, this.tabs.settings.timeouts[name] * (1 + Math.random() / 2));
   }
 
+  #takeOver() {
+    if (locks() === null) {
+      this.#lead();
+    } else {
+      this.#requestLock({ steal: true });
+      this.alive();
+    }
+  }
+
+  #lead() {
+    this.#isLeading = true;
+    clearTimeout(this.#timer);
+    this.tabs.lead();
+  }
+
   #requestLock({ steal = false }) {
     this.#request?.abort();
     const request = new AbortController();
     this.#request = request;
     const options = steal ? { steal } : { signal: request.signal };
-    navigator.locks.request(this.#name, options, () => (this.#request === request ? this.#hold() : undefined))
+    locks().request(this.#name, options, () => (this.#request === request ? this.#hold() : undefined))
       .catch(() => this.#request === request && this.#lost());
   }
 
   // The lock is held until the promise is resolved.
   #hold() {
-    this.leading = true;
-    clearTimeout(this.#timer);
     const held = new Promise((release) => { this.#release = release; });
-    this.tabs.lead();
+    this.#lead();
     return held;
   }
 
   #lost() {
-    if (!this.leading) {       // a browser that has locks and does not give them
+    if (!this.#isLeading) {    // a browser that has locks and does not give them
       this.leave();
       this.tabs.lead();
       return;
     }
-    this.leading = false;      // stolen while this tab was frozen
+    this.#isLeading = false;   // stolen while this tab was frozen
     this.#release = null;
     this.tabs.stepDown();
     this.#requestLock({});

@@ -179,6 +179,8 @@ export class Source {
       this.#strikes = STRIKES;
     } else if (failure.status === 0 && link.ticket !== undefined) {
       this.#strikes++;
+      if (link.isOpen)         // that it opens again will prove nothing
+        this.#upgrades = Math.max(this.#upgrades, 1);
     }
     return this.#strikes >= STRIKES && this.settings.transports.includes('poll') ? 'poll' : 'fetch';
   }

@@ -14,13 +14,10 @@ import { Source } from './source.js';
 
 const TALK = 2;                 // version of the messages; tabs of other versions are not heard
 
-export function randomId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
-}
+const randomId = () => Array.from({ length: 4 }, () => Math.random().toString(36).slice(2, 10)).join('-');
 
 export class Tabs {
-  #id = randomId();
+  id = randomId();              // also the server's, to know this page again by
   #share = null;
   #source = null;               // this tab leads
   #wants = new Map();           // leading: the channels that each other tab wants
@@ -45,7 +42,7 @@ export class Tabs {
   }
 
   leave() {
-    this.#share?.post({ kind: 'bye', tab: this.#id });
+    this.#share?.post({ kind: 'bye', tab: this.id });
     this.stepDown();
     this.#share?.leave();
     this.#share = null;
@@ -76,18 +73,20 @@ export class Tabs {
   }
 
   ask() {
-    this.#share?.post({ kind: 'hello', tab: this.#id, era: this.reader.cursor.era, want: this.reader.want() });
+    this.#share?.post({ kind: 'hello', tab: this.id, era: this.reader.cursor.era, want: this.reader.want() });
   }
 
   heard(message) {
     if (message.kind === 'recheck')
       this.reader.restart();
     else if (message.kind === 'bye')
-      this.#wants.delete(message.tab);
+      this.#left(message);
     else if (message.kind === 'hello' && this.#source !== null)
       this.#serve(message);
     else if (message.kind === 'feed' && this.#source === null)
       this.#follow(message);
+    else if (message.kind === 'feed')
+      this.#settle(message);
   }
 
   // --- called by Source
@@ -97,7 +96,7 @@ export class Tabs {
   }
 
   feed(part) {
-    const feed = { kind: 'feed', lead: this.#id, ...part };
+    const feed = { kind: 'feed', lead: this.id, ...part };
     this.#share?.post(feed);
     this.reader.receive(feed);
   }
@@ -109,6 +108,20 @@ export class Tabs {
   }
 
   // --- leading and following
+
+  #left({ tab }) {
+    this.#wants.delete(tab);
+    if (tab === this.#leader)
+      this.#share.leaderLeft();
+  }
+
+  // Another tab leads as well: the one with the lower id goes on, and the other hears of it.
+  #settle(feed) {
+    if (feed.lead > this.id)
+      this.#source.tell();
+    else if (this.#share.yields())
+      this.#follow(feed);
+  }
 
   #serve({ tab, want, era }) {
     const { cursor } = this.#source;

@@ -254,9 +254,11 @@ test('cursor: what the server answers is a feed from here; after a reset of a ne
   assert.deepEqual(new Cursor().feed(page('9', [8])), feed(0, 9, [8]));
 });
 
-test('bundle: web/rowcast.js is what the modules make, and exports the same', async () => {
+test('bundle: web/rowcast.js and web/alerts.js are what the modules make, and export the same', async () => {
   const top = new URL('../../../', import.meta.url);
   execFileSync(fileURLToPath(new URL('tools/bundle-js', top)), ['--check'], { stdio: 'pipe' });
-  const [bundle, modules] = await Promise.all(['web/rowcast.js', 'web/rowcast/index.js'].map((name) => import(new URL(name, top))));
-  assert.deepEqual(Object.keys(bundle), Object.keys(modules));
+  for (const name of ['rowcast', 'alerts']) {
+    const [bundle, modules] = await Promise.all([`web/${name}.js`, `web/${name}/index.js`].map((file) => import(new URL(file, top))));
+    assert.deepEqual(Object.keys(bundle), Object.keys(modules));
+  }
 });
