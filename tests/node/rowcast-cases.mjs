@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { launch } from './browsers.mjs';
+import { goBack, launch } from './browsers.mjs';
 import { ROWCAST, Site, until } from './harness.mjs';
 
 // The page's patience, scaled to tests.
@@ -40,10 +40,13 @@ export function stage(browserName, server, ...options) {
   });
 
   // A page that listens at once, and again after a reload. options: of Rowcast.
-  it.open = async (options = {}, types = ['message'], { origin = it.site.url, prelude = null } = {}) => {
+  it.addressOf = (options = {}, types = ['message'], { origin = it.site.url, prelude = null } = {}) => {
     const settings = [{ channels: [it.channel], ...options, timeouts: { ...QUICK, ...options.timeouts } }, types];
-    const query = new URLSearchParams({ listen: JSON.stringify(settings), ...prelude });
-    const page = await it.context.newPage(`${origin}/client.html?${query}`);
+    return `${origin}/client.html?${new URLSearchParams({ listen: JSON.stringify(settings), ...prelude })}`;
+  };
+
+  it.open = async (options, types, more) => {
+    const page = await it.context.newPage(it.addressOf(options, types, more));
     it.pages.push(page);
     return page;
   };
@@ -203,8 +206,7 @@ export function browserCases(name, it) {
       await page.goto(`${it.site.url}/blank.html`);
       it.insert(6, 8);
     }
-    const away = pages.map((page) => page.goBack());
-    await Promise.all(away);
+    await Promise.all(pages.map((page) => goBack(page, '/client.html')));
     for (const page of pages) {
       await page.reload();
       await it.state(page, 'open');
@@ -572,7 +574,7 @@ export function moreCases(name, it) {
     await it.streams(1);
     await page.goto(`${it.site.url}/blank.html`);
     it.insert(101, 110);
-    await page.goBack();
+    await goBack(page, '/client.html');
     await page.reload();
     await start();
     await lists(numbers(101, 110));
