@@ -1027,7 +1027,7 @@ class Position {
   }
 
   forget() {
-    quietly(() => this.#storage?.removeItem(this.#key));
+    quietly(() => this.#storage?.removeItem?.(this.#key));
   }
 }
 

@@ -64,6 +64,6 @@ export class Position {
   }
 
   forget() {
-    quietly(() => this.#storage?.removeItem(this.#key));
+    quietly(() => this.#storage?.removeItem?.(this.#key));
   }
 }
