@@ -13,7 +13,7 @@
 
 enum conn_state {
     CONN_READING,  /* waits for a request, or is in the middle of one */
-    CONN_BUSY,     /* the request is with its handler; the output has a reader */
+    CONN_BUSY,     /* the request is with its handler; the output has an owner */
     CONN_FLUSHING, /* answered; the last bytes wait for the socket */
     CONN_CLOSED    /* uv_close is under way */
 };
@@ -36,10 +36,19 @@ struct acceptor {
     int fd;
 };
 
+/* Faults that one peer, or one state of the system, can repeat at will. */
+enum gateway_fault {
+    GATEWAY_NO_DESCRIPTORS,
+    GATEWAY_TOO_SLOW,
+    GATEWAY_MALFORMED,
+    GATEWAY_NOT_TAKEN,
+    GATEWAY_FAULTS
+};
+
 struct gateway {
     uv_loop_t *loop;
     struct gateway_config config;
-    struct gateway_handlers handlers;
+    gateway_request_fn on_request;
     void *arg;
     struct libfcgi *fcgi;
     struct acceptor *acceptors[LISTEN_SOCKETS_MAX];
@@ -51,6 +60,10 @@ struct gateway {
     int reserve_fd;         /* given up to let one more connection in on EMFILE */
     unsigned conns;
     unsigned handles; /* of ours that libuv still knows */
+    struct {
+        uint64_t quiet_until_ms;
+        uint64_t suppressed; /* lines, since the last one */
+    } faults[GATEWAY_FAULTS];
     bool stopping;
     bool freed;
     char scratch[READ_BYTES];
@@ -74,6 +87,11 @@ void gateway_arm_deadline(struct gateway *gateway);
 
 /* A descriptor may have become free. */
 void gateway_resume_accept(struct gateway *gateway);
+
+/* A warning in the log, of each fault at most one in GATEWAY_WARN_MS: the next one says how many
+ * were left out. */
+void gateway_warn(struct gateway *gateway, enum gateway_fault fault, const char *format,
+                  ...) __attribute__((format(printf, 3, 4)));
 
 /* One of our handles is closed for good; the last one after gateway_free frees all. */
 void gateway_handle_closed(struct gateway *gateway);

@@ -24,11 +24,12 @@ struct feed;
 struct feed_handlers {
     /* A new row; its bytes are valid until it returns. */
     void (*row)(void *arg, const struct row *row);
-    /* The rows given since the last batch are all up to `tail`. marks are of the same snapshot.
-     * lost_up_to > 0: rows up to that id were deleted before they were seen. */
+    /* The rows given since the last batch are all up to `tail`, which feed_tail becomes when the
+     * handler returns. marks are of the same snapshot. lost_up_to > 0: rows up to that id were deleted before they were seen. */
     void (*batch)(void *arg, const struct store_marks *marks, int64_t tail,
                   int64_t lost_up_to);
-    /* Another database, or an older state of it, is at the path: ids from before do not hold. */
+    /* Another database, or an older state of it, is at the path: ids from before do not hold.
+     * feed_tail and feed_marks are those of before until the handler returns. */
     void (*reset)(void *arg, const struct store_marks *marks);
 };
 
@@ -57,7 +58,8 @@ int64_t feed_tail(const struct feed *feed);
 /* NULL while all is well, else what is wrong with the database. */
 const char *feed_trouble(const struct feed *feed);
 
-/* As feed_trouble, but a lock counts only once it has lasted for a while: for health checks. */
+/* As feed_trouble, but a lock counts only once it has lasted for a while, and what the table has
+ * lost (store_fault) counts too: for health checks. */
 const char *feed_lasting_trouble(const struct feed *feed);
 
 /* Reads the table in any case, after a look; what it comes to is told by the two above. */

@@ -77,6 +77,7 @@ serve_fini(struct serve *serve)
     buf_fini(&serve->environment);
     ticket_keys_free(serve->keys);
     refusal_log_fini(&serve->refusal_log);
+    log_close(&serve->log);
 }
 
 /* --- the start --------------------------------------------------------------------------- */
@@ -140,11 +141,12 @@ serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
 static int
 serve_init_publishing(struct serve *serve, struct error *error)
 {
+    struct hub_counters *counters = &serve->worker->counters[serve->worker->number];
     struct publish_endpoint_config config = {
         .db = serve->settings->db,
         .table = serve->settings->table,
         .origins = &serve->settings->cors_origins,
-        .counters = &serve->worker->counters[serve->worker->number],
+        .counters = {&counters->publish_requests, &counters->published_rows},
         .refusal_log = &serve->refusal_log,
         .log = &serve->log};
     if (!serve->settings->allow_publish)
@@ -160,7 +162,7 @@ static uint64_t
 serve_lowest_tail(const void *arg)
 {
     const struct serve_worker *worker = arg;
-    return hub_lowest_tail(worker->counters, worker->count);
+    return hub_counters_lowest_tail(worker->counters, worker->count);
 }
 
 struct retention_config
@@ -212,7 +214,7 @@ serve_init_gateway(struct serve *serve, const struct listeners *listeners,
                                     .is_shared = serve->worker->count > 1,
                                     .takes_body = serve->settings->allow_publish,
                                     .log = &serve->log};
-    serve->gateway = gateway_new(&serve->loop, &config, &dispatch_handlers, serve, error);
+    serve->gateway = gateway_new(&serve->loop, &config, dispatch_request, serve, error);
     return serve->gateway == NULL ? -1 : gateway_listen(serve->gateway, listeners, error);
 }
 
@@ -232,19 +234,31 @@ static int
 serve_init_cgi(struct serve *serve, struct error *error)
 {
     const char *method = getenv("REQUEST_METHOD");
-    struct fcgi_parser_body body = {.came = 0};
+    struct request_body body = {.came = 0};
     if (method != NULL && strcmp(method, "POST") == 0) {
         if (serve_init_publishing(serve, error) != 0)
             return -1;
         cgi_read_body(&body, (uint64_t)serve->settings->request_timeout_ms);
     }
-    serve->cgi = cgi_new(&serve->loop, &dispatch_handlers, serve, error);
+    serve->cgi = cgi_new(&serve->loop, error);
     if (serve->cgi != NULL) {
         uv_prepare_start(&serve->done, on_cgi_turn);
-        dispatch(serve, cgi_output(serve->cgi), (const char *const *)environ, &body);
+        dispatch_request(serve, cgi_output(serve->cgi), (const char *const *)environ, &body);
     }
     buf_fini(&body.bytes);
     return serve->cgi != NULL ? 0 : -1;
+}
+
+/* The log whose folder must stay writable, so that a rotated one can be made anew: the one of --log-to,
+ * or standard error where logs belong. Elsewhere, as in a home directory, it would be a hole. */
+static const char *
+serve_log_path(const struct serve *serve)
+{
+    static const char logs[] = "/var/log/";
+    const char *path = serve->log.out.path;
+    if (path == NULL || serve->log.to == LOG_SINK_FILE)
+        return path;
+    return strncmp(path, logs, sizeof logs - 1) == 0 ? path : NULL;
 }
 
 /* Everything is open: what could be asked for from now on is a matter of some folders. Before there
@@ -257,6 +271,7 @@ serve_enter_sandbox(const struct serve *serve, const struct listeners *listeners
          SANDBOX_WRITE_BESIDE}, /* -wal, -shm; the file when replaced */
         {listeners == NULL ? NULL : listeners->unlink_path, SANDBOX_REMOVE_BESIDE},
         {serve->settings->ticket_key_file, SANDBOX_READ_BESIDE}, /* it may be replaced */
+        {serve_log_path(serve), SANDBOX_APPEND_BESIDE},
         {"/dev/null", SANDBOX_READ},    /* the gateway's reserve of a descriptor */
         {"/dev/urandom", SANDBOX_READ}, /* SQLite's random numbers */
     };
@@ -271,6 +286,12 @@ serve_enter_sandbox(const struct serve *serve, const struct listeners *listeners
                  version > 0 ? "confined by Landlock %d"
                              : "not confined: the kernel has no Landlock (%d)",
                  version);
+    int filtered = sandbox_filter_calls(&error);
+    if (filtered < 0)
+        log_line(&serve->log, LOG_WARN, "cannot filter system calls: %s", error.text);
+    else
+        log_line(&serve->log, LOG_DEBUG, "system calls are %s",
+                 filtered > 0 ? "filtered" : "not filtered: no seccomp here");
 }
 
 static int
@@ -295,6 +316,16 @@ serve_start_cgi(struct serve *serve, struct error *error)
     return serve_init_cgi(serve, error);
 }
 
+struct log_config
+serve_log_config(const struct serve_settings *settings, struct hub_counters *counters)
+{
+    struct log_config config = {.level = (enum log_level)settings->log_level,
+                                .file = settings->log_to,
+                                .loss = &counters->log};
+    log_parse_to(settings->log_to, &config.to);
+    return config;
+}
+
 int
 serve_run(const struct serve_settings *settings, enum serve_kind kind,
           const struct listeners *listeners, const struct serve_worker *worker,
@@ -302,10 +333,12 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
 {
     struct serve serve = {.settings = settings, .worker = worker};
     unsigned descriptors = listen_raise_descriptors();
-    log_open(&serve.log, (enum log_level)settings->log_level,
-             (enum log_sink)settings->log_to);
-    if (refusal_log_init(&serve.refusal_log, &serve.log, error) != 0)
+    struct log_config log = serve_log_config(settings, &worker->counters[worker->number]);
+    if (log_open(&serve.log, &log, error) != 0 ||
+        refusal_log_init(&serve.refusal_log, &serve.log, error) != 0) {
+        log_close(&serve.log);
         return -1;
+    }
     if (settings->max_streams > (int64_t)(descriptors * worker->count))
         log_line(
             &serve.log, LOG_WARN,
