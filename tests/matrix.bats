@@ -332,16 +332,16 @@ write_and_see_it_freed() { row 1 && streams_are 0; }
 }
 
 @test "closed page: its stream is freed within two heartbeats" {
-	local start
+	local before
 	begin --heartbeat 1
 	listen a "$(url)"
 	listen b "$(url)"
 	streams_are 2
-	start=${EPOCHREALTIME/./}
 	close_stream a
+	before=$(beats_of b)
 	wait_for streams_are 1
-	# Half a second for a machine that is busy.
-	((${EPOCHREALTIME/./} - start < 2500000))
+	# By the other page's heartbeats, however busy this machine is; one may be on its way.
+	(($(beats_of b) - before <= 3))
 	row 1
 	expect_data b 1
 	assert_healthy
@@ -375,11 +375,17 @@ write_and_see_it_freed() { row 1 && streams_are 0; }
 	assert_healthy
 }
 
-# Inserts the numbers 1 to 400, each in a transaction of its own.
-writer() { seq 400 | sed 's/.*/INSERT INTO notification(data) VALUES (&);/' | sqlite3 -cmd '.timeout 10000' "$DB"; }
+# Inserts 1, 2, 3 and so on, each in a transaction of its own, until $T/enough is there.
+writer() {
+	local number=0
+	until [[ -e $T/enough ]]; do
+		echo "INSERT INTO notification(data) VALUES ($((++number)));"
+		pause 0.003
+	done | sqlite3 -cmd '.timeout 10000' "$DB"
+}
 
 @test "rowcast killed in mid-stream and restarted: each row once" {
-	local id writer
+	local id writer last
 	begin
 	listen a "$(url)"
 	writer 3>&- 4>&- &
@@ -393,9 +399,11 @@ writer() { seq 400 | sed 's/.*/INSERT INTO notification(data) VALUES (&);/' | sq
 	# A server that saw the refused connection may need a moment.
 	wait_for get -f "$(url /health)"
 	listen a "$(url)" -H "Last-Event-ID: $id"
-	expect_data a 400
+	touch "$T/enough"
 	wait "$writer"
-	assert_equal "$(data_of before; data_of a)" "$(seq 400)"
+	last=$(sql 'SELECT count(*) FROM notification')
+	expect_data a "$last"
+	assert_equal "$(data_of before; data_of a)" "$(seq "$last")"
 	refute has_gap a
 	assert_healthy
 }
@@ -408,7 +416,7 @@ writer() { seq 400 | sed 's/.*/INSERT INTO notification(data) VALUES (&);/' | sq
 	run get -o /dev/null -w '%{http_code}' "$(url)"
 	assert_output --regexp '^50[023]$'
 	start_rowcast
-	WAIT=5 wait_for get -f "$(url /health)"
+	WAIT=8 wait_for get -f "$(url /health)"
 	listen a "$(url)"
 	assert_healthy
 }
