@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "event/filter.h"
 #include "base/options.h"
+#include "base/text_list.h"
 #include "store/store.h"
 
 enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
@@ -60,7 +61,7 @@ int64_t cmd_now_ms(void);
 
 /* Adds the values of the option --NAME to the patterns and compiles them. Returns 0, or -1 with
  * *error. */
-int cmd_take_patterns(struct patterns *patterns, const struct option_list *list,
+int cmd_take_patterns(struct patterns *patterns, const struct text_list *list,
                       const char *name, struct error *error);
 
 #endif

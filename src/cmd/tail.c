@@ -30,7 +30,7 @@
 
 struct settings {
     struct cmd_database database;
-    struct option_list channels;
+    struct text_list channels;
     const char *since;
     int64_t last;
     bool follow;

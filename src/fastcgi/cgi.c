@@ -171,15 +171,15 @@ skip_input(uint64_t until_ms)
 }
 
 void
-cgi_read_body(struct fcgi_parser_body *body, uint64_t timeout_ms)
+cgi_read_body(struct request_body *body, uint64_t timeout_ms)
 {
     const char *length = getenv("CONTENT_LENGTH");
     uint64_t until_ms = uv_hrtime() / 1000000 + timeout_ms;
     int64_t len = 0;
-    *body = (struct fcgi_parser_body){.came = 0};
+    *body = (struct request_body){.came = 0};
     if (length == NULL || *length == '\0')
         return;
-    if (parse_count(length, 0, FCGI_PARSER_BODY_MAX, &len) != 0) {
+    if (parse_count(length, 0, REQUEST_BODY_MAX, &len) != 0) {
         skip_input(until_ms);
         return;
     }

@@ -165,7 +165,7 @@ conn_start_request(struct conn *conn)
         conn_close(conn);
         return;
     }
-    struct fcgi_parser_body body = fcgi_parser_take_body(&conn->parser);
+    struct request_body body = fcgi_parser_take_body(&conn->parser);
     fcgi_parser_set_busy(&conn->parser);
     queue_remove(&conn->deadline);
     conn->state = CONN_BUSY;

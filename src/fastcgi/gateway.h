@@ -9,7 +9,7 @@
 #include <uv.h>
 
 #include "base/error.h"
-#include "fastcgi/parser.h"
+#include "fastcgi/body.h"
 #include "fastcgi/listen.h"
 #include "base/log.h"
 #include "fastcgi/output.h"
@@ -21,7 +21,7 @@ struct gateway;
  * and there are some only with takes_body. */
 typedef void (*gateway_request_fn)(void *arg, struct output *output,
                                    const char *const *envp,
-                                   const struct fcgi_parser_body *body);
+                                   const struct request_body *body);
 
 struct gateway_config {
     uint64_t request_timeout_ms; /* for a request to arrive whole */

@@ -3,7 +3,7 @@
  * Takes what the web server says (RFC 3875 meta-variables: REQUEST_METHOD, PATH_INFO,
  * QUERY_STRING, HTTP_*, REMOTE_USER, REMOTE_ADDR, and the server-set ROWCAST_CHANNELS,
  * ROWCAST_ADMIN) and gives either a request or an HTTP status with one line that names the
- * bad parameter. DESIGN.md section 4 is the contract. */
+ * bad parameter. doc/PROTOCOL.md is the contract. */
 #ifndef ROWCAST_HTTP_REQUEST_H
 #define ROWCAST_HTTP_REQUEST_H
 
@@ -95,7 +95,7 @@ struct request {
  * rights than were meant. An empty ROWCAST_CHANNELS bounds to nothing, an empty REMOTE_USER is nobody. Of
  * other variables given twice the first counts.
  *
- * Rules where DESIGN.md is silent: a parameter that is not ours is ignored (a page may add a
+ * Rules in short: a parameter that is not ours is ignored (a page may add a
  * cache buster); one of ours given twice, where it is not repeatable, is refused (400), as is
  * one with a bad value, or a bad percent escape or NUL in it; "+" is a space; boolean
  * parameters take 0 or 1. since=ID is a cursor, with the same promises as Last-Event-ID. An

@@ -222,7 +222,7 @@ pending_new(struct publish_endpoint *endpoint, struct output *output,
 
 void
 publish_endpoint_request(struct publish_endpoint *endpoint, struct output *output,
-                         struct request *request, const struct fcgi_parser_body *body)
+                         struct request *request, const struct request_body *body)
 {
     struct publish_rules rules = {endpoint->config.origins, now_ms()};
     struct publish_rows rows;

@@ -7,7 +7,7 @@
 #include <uv.h>
 
 #include "fastcgi/gateway.h"
-#include "base/options.h"
+#include "base/text_list.h"
 #include "http/request.h"
 #include "limits/refusal_log.h"
 
@@ -22,7 +22,7 @@ struct publish_counters {
 struct publish_endpoint_config {
     const char *db;
     const char *table;
-    const struct option_list *origins; /* --cors-origin */
+    const struct text_list *origins; /* --cors-origin */
     struct publish_counters counters;
     struct refusal_log *refusal_log; /* for the log */
     const struct log *log;
@@ -35,9 +35,10 @@ struct publish_endpoint *publish_endpoint_new(uv_loop_t *loop,
                                               struct error *error);
 
 /* Answers on the output, at once or when the rows are committed; until then the output is owned
- * here. The rows of a requester that is gone are written all the same. Takes what *request owns; the caller calls request_fini all the same. */
+ * here. The rows of a requester that is gone are written all the same. Takes what *request owns;
+ * the caller calls request_fini all the same. */
 void publish_endpoint_request(struct publish_endpoint *endpoint, struct output *output,
-                              struct request *request, const struct fcgi_parser_body *body);
+                              struct request *request, const struct request_body *body);
 
 /* Requests that wait for their rows to be written. 0 for NULL. */
 size_t publish_endpoint_pending(const struct publish_endpoint *endpoint);

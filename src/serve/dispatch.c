@@ -35,7 +35,7 @@ make_nonce(char nonce[NONCE_TEXT])
 static void
 answer_report(struct serve *serve, const struct request *request)
 {
-    const struct option_list *origins = &serve->settings->cors_origins;
+    const struct text_list *origins = &serve->settings->cors_origins;
     struct buf body = {0};
     const char *text;
     char nonce[NONCE_TEXT];
@@ -176,7 +176,7 @@ dispatch_open_stream(struct serve *serve, struct output *output, struct request 
  * serve->answer. */
 static bool
 dispatch_hand_over(struct serve *serve, struct output *output, struct request *request,
-                   const struct fcgi_parser_body *body)
+                   const struct request_body *body)
 {
     bool live_status = request->resource == RESOURCE_STATUS && request->wants_events;
     if (request->method == METHOD_POST) {
@@ -201,7 +201,7 @@ dispatch_hand_over(struct serve *serve, struct output *output, struct request *r
 
 static void
 dispatch(struct serve *serve, struct output *output, const char *const *envp,
-         const struct fcgi_parser_body *body)
+         const struct request_body *body)
 {
     struct request request;
     struct error error = {""};
@@ -224,7 +224,7 @@ dispatch(struct serve *serve, struct output *output, const char *const *envp,
 
 void
 dispatch_request(void *arg, struct output *output, const char *const *envp,
-                 const struct fcgi_parser_body *body)
+                 const struct request_body *body)
 {
     const char *const *environment = serve_environment(arg, envp);
     if (environment == NULL)

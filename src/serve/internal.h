@@ -42,7 +42,7 @@ struct serve {
 /* Answers a request, or hands its output to the hub, to publishing or to the live status. A
  * gateway_request_fn whose arg is the struct serve. */
 void dispatch_request(void *arg, struct output *output, const char *const *envp,
-                      const struct fcgi_parser_body *body);
+                      const struct request_body *body);
 
 /* serve/signals.c */
 

@@ -233,7 +233,7 @@ static int
 serve_init_cgi(struct serve *serve, struct error *error)
 {
     const char *method = getenv("REQUEST_METHOD");
-    struct fcgi_parser_body body = {.came = 0};
+    struct request_body body = {.came = 0};
     if (method != NULL && strcmp(method, "POST") == 0) {
         if (serve_init_publishing(serve, error) != 0)
             return -1;

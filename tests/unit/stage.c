@@ -379,7 +379,7 @@ open_stream(struct stage *stage, struct reader *reader, struct request *request,
 static void
 serve_request(struct stage *stage, struct reader *reader, const char *const *envp)
 {
-    static const struct option_list no_origins;
+    static const struct text_list no_origins;
     struct request request;
     struct buf headers = {0};
 
