@@ -10,9 +10,6 @@
 #define REPORT_STREAMS_MAX 1000
 #define REPORT_STREAMS_LIVE 100
 
-/* Names of the representations, as labels: "sse", ... */
-extern const char *const report_format_names[FORMATS];
-
 /* Returns 200 and "ok", or 503 and the reason, in *text (valid until the next look). Reads the
  * database first. */
 int report_health(struct feed *feed, const char **text);
