@@ -12,7 +12,7 @@ struct access_rules {
     bool require_ticket;
 };
 
-/* Returns 0, or the HTTP status of the refusal (400, 401, 403; 500 when out of memory) with its
+/* Returns 0, or the HTTP status of the refusal (400, 401, 403; 503 when out of memory) with its
  * line in *error. now_ms is Unix time.
  *
  * For the stream resource, whatever the method, the ticket is looked for and judged, and what it

@@ -110,7 +110,7 @@ static int
 out_of_memory(const struct parser *parser)
 {
     error_set(parser->error, "out of memory");
-    return 500;
+    return 503;
 }
 
 /* Copies a variable; an empty one is NULL. */

@@ -66,6 +66,10 @@ struct request {
     char *cors_method;
     char *cors_headers;
 
+    /* For the caller to set: its address has come too often, and should stay away for so long; 0:
+     * it may go on. */
+    uint64_t too_often_ms;
+
     /* Set by access_check, from a ticket. */
     bool has_ticket;       /* one was sent, good or bad */
     int64_t expires_at_ms; /* Unix time when the stream must end; 0: never */
@@ -82,7 +86,7 @@ struct request {
 
 /* Reads the parameters in `envp` ("NAME=value" strings, NULL-terminated, as FastCGI and CGI
  * both give them; copied, not kept). Returns 0, or the HTTP status of the refusal (400, 404,
- * 405, 406) with its one-line text in *error, or 500 (out of memory; see below). *request is set up in
+ * 405, 406) with its one-line text in *error, 500 (see below), 503 (out of memory). *request is set up in
  * either case (method and origin as far as they were read, for CORS) and must be given to
  * request_fini. OPTIONS (a CORS preflight) has its query and Accept not looked at; only
  * the stream resource has query parameters and can be refused by Accept. POST is let through for

@@ -46,6 +46,8 @@ status_name(int status)
         return "Content Too Large";
     case 415:
         return "Unsupported Media Type";
+    case 429:
+        return "Too Many Requests";
     case 503:
         return "Service Unavailable";
     default:
@@ -128,6 +130,9 @@ append_answer(struct buf *buf, int status, const char *content_type, const char 
                    request->has_ticket ? ", error=\"invalid_token\"" : "");
     if (status == 503 && request->method == METHOD_POST)
         buf_printf(buf, "Retry-After: %d\r\n", RETRY_AFTER_S);
+    if (status == 429)
+        buf_printf(buf, "Retry-After: %" PRIu64 "\r\n",
+                   (request->too_often_ms + 999) / 1000);
     response_append_cors(buf, origins, request->origin);
     buf_append_text(buf, "\r\n");
     if (request->method != METHOD_HEAD)

@@ -26,7 +26,7 @@ static int
 out_of_memory(const struct parser *parser)
 {
     error_set(parser->error, "out of memory");
-    return 500;
+    return 503;
 }
 
 /* "bad parameter last: "x" is not a number from 1 to 1000" */

@@ -38,22 +38,21 @@ check_limits(const struct hub *hub, const struct output *output,
 {
     static const enum hub_refusal verdicts[] = {[LIMITS_GRANTED] = HUB_ADMITTED,
                                                 [LIMITS_USER_FULL] = HUB_USER_FULL,
-                                                [LIMITS_ADDRESS_FULL] = HUB_ADDRESS_FULL,
-                                                [LIMITS_TOO_OFTEN] = HUB_TOO_OFTEN};
+                                                [LIMITS_ADDRESS_FULL] = HUB_ADDRESS_FULL};
     const struct limits_reader reader = {.worker = hub->config.worker,
                                          .user = request->filter.user,
-                                         .address = request->address,
-                                         .now_ms = uv_now(hub->loop)};
+                                         .address = request->address};
     struct refusal refusal = {HUB_ADMITTED, 0};
     *hold = LIMITS_NO_HOLD;
     if (hub->draining)
         refusal.why = HUB_DRAINING;
+    else if (request->too_often_ms > 0)
+        refusal = (struct refusal){HUB_TOO_OFTEN, request->too_often_ms};
     else if (output->over_limit || hub->counters->streams >= hub->config.max_here ||
              open_streams(hub) >= hub->config.max_streams)
         refusal.why = HUB_FULL;
     else
-        refusal.why =
-            verdicts[limits_admit(hub->config.limits, &reader, hold, &refusal.wait_ms)];
+        refusal.why = verdicts[limits_admit(hub->config.limits, &reader, hold)];
     return refusal;
 }
 

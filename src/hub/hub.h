@@ -47,6 +47,7 @@ struct hub_request {
     const char *address;    /* NULL: not known; copied */
     uint32_t throttle_ms;   /* 0: none */
     uint32_t wait_s;        /* of a poll */
+    uint64_t too_often_ms;  /* the address came too often: how long it should stay away; 0: not */
     bool ping;              /* heartbeats are events */
     int64_t expires_at_ms;  /* Unix time when the stream must end; 0: never */
     struct slice headers;   /* the CGI header block, empty line included; copied */

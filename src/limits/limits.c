@@ -5,7 +5,6 @@
 
 #include "limits/limits.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include <unistd.h>
 
 #include "limits/token_bucket.h"
+#include "limits/address.h"
 #include "limits/counts.h"
 
 #define TOKEN_BUCKET_SLOTS ((size_t)1 << 16)
@@ -34,15 +34,10 @@ struct limits {
 uint64_t
 limits_hash_address(const struct hash_key *key, const char *address)
 {
-    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff};
-    unsigned char bytes[16];
-    if (inet_pton(AF_INET, address, bytes) == 1)
-        return hash_bytes(key, bytes, 4);
-    if (inet_pton(AF_INET6, address, bytes) != 1)
-        return hash_bytes(key, address, strlen(address));
-    if (memcmp(bytes, mapped, sizeof mapped) == 0) /* ::ffff:192.0.2.7 is 192.0.2.7 */
-        return hash_bytes(key, bytes + sizeof mapped, 4);
-    return hash_bytes(key, bytes, 8);
+    unsigned char bytes[ADDRESS_BYTES_MAX];
+    struct slice subscriber;
+    address_find_subscriber(address, bytes, &subscriber);
+    return hash_bytes(key, subscriber.p, subscriber.len);
 }
 
 /* --- admission --------------------------------------------------------------------------- */
@@ -71,26 +66,36 @@ user_has_too_many(const struct limits *limits, const struct limits_reader *reade
     return !take_place(limits, reader->worker, key, most, &hold->user);
 }
 
+uint64_t
+limits_visit(const struct limits *limits, const char *address, uint64_t now_ms)
+{
+    if (limits == NULL || limits->config.connects_per_address == 0 || address == NULL)
+        return 0;
+    return token_bucket_take(&limits->rate,
+                             limits_hash_address(&limits->address_key, address), now_ms);
+}
+
+static bool
+address_has_too_many(const struct limits *limits, const struct limits_reader *reader,
+                     struct limits_hold *hold)
+{
+    uint64_t most = limits->config.per_address;
+    if (most == 0 || reader->address == NULL)
+        return false;
+    uint64_t key = limits_hash_address(&limits->address_key, reader->address);
+    return !take_place(limits, reader->worker, key, most, &hold->address);
+}
+
 enum limits_verdict
 limits_admit(const struct limits *limits, const struct limits_reader *reader,
-             struct limits_hold *hold, uint64_t *wait_ms)
+             struct limits_hold *hold)
 {
     *hold = LIMITS_NO_HOLD;
-    *wait_ms = 0;
     if (limits == NULL)
         return LIMITS_GRANTED;
-    bool has_address = reader->address != NULL;
-    uint64_t key =
-        has_address ? limits_hash_address(&limits->address_key, reader->address) : 0;
-    if (has_address && limits->config.connects_per_address > 0)
-        *wait_ms = token_bucket_take(&limits->rate, key, reader->now_ms);
-    if (*wait_ms > 0)
-        return LIMITS_TOO_OFTEN;
     if (user_has_too_many(limits, reader, hold))
         return LIMITS_USER_FULL;
-    uint64_t most = limits->config.per_address;
-    if (!has_address || most == 0 ||
-        take_place(limits, reader->worker, key, most, &hold->address))
+    if (!address_has_too_many(limits, reader, hold))
         return LIMITS_GRANTED;
     limits_release(limits, hold);
     return LIMITS_ADDRESS_FULL;

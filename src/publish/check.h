@@ -17,7 +17,7 @@ struct publish_rules {
     int64_t now_ms;                    /* Unix time, for ttl */
 };
 
-/* Returns 0 and the rows, or the HTTP status of the refusal (400, 403, 411, 413, 415; 500 when
+/* Returns 0 and the rows, or the HTTP status of the refusal (400, 403, 411, 413, 415; 503 when
  * out of memory) with its line in *error. *rows is set up in either case, for
  * publish_rows_fini. The request is a POST that request_parse let through. */
 int publish_judge(const struct request *request, const struct publish_rules *rules,

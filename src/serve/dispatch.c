@@ -13,6 +13,7 @@
 #include "http/response.h"
 #include "feed/feed.h"
 #include "hub/hub.h"
+#include "limits/limits.h"
 #include "publish/endpoint.h"
 #include "serve/report.h"
 #include "serve/status_stream.h"
@@ -127,7 +128,24 @@ check_post(const struct serve *serve, const struct request *request, struct erro
     return 405;
 }
 
-/* What the request is and whether it may be. Returns 0, or the status of the refusal. */
+/* A stream is told by the hub, in its own words: an EventSource gives up for good on any status but
+ * 200. What else came too often gets a status. */
+static int
+check_rate(const struct serve *serve, struct request *request, int status,
+           struct error *error)
+{
+    request->too_often_ms =
+        limits_visit(serve->worker->limits, request->address, uv_now(&serve->loop));
+    bool is_stream = status == 0 && request->resource == RESOURCE_STREAM &&
+                     request->method == METHOD_GET;
+    if (request->too_often_ms == 0 || is_stream)
+        return status;
+    error_set(error, "too many requests from this address: wait");
+    return 429;
+}
+
+/* What the request is and whether it may be. Returns 0, or the status of the refusal. Every request
+ * counts to its address's rate, and nothing is computed for one that comes too often. */
 static int
 dispatch_judge(const struct serve *serve, struct request *request, const char *const *envp,
                struct error *error)
@@ -136,9 +154,10 @@ dispatch_judge(const struct serve *serve, struct request *request, const char *c
                                        serve->settings->require_ticket};
     int status = request_parse(request, envp, error);
     request->takes_post = serve->settings->allow_publish;
+    status = check_rate(serve, request, status, error);
     if (status == 0)
         status = check_post(serve, request, error);
-    if (status == 0 && request->method != METHOD_OPTIONS)
+    if (status == 0 && request->method != METHOD_OPTIONS && request->too_often_ms == 0)
         status = access_check(request, &rules, serve_now_ms(), error);
     return status;
 }
@@ -166,6 +185,7 @@ dispatch_open_stream(struct serve *serve, struct output *output, struct request 
                                 .throttle_ms = request->throttle_ms,
                                 .wait_s = request->wait_s,
                                 .ping = request->ping,
+                                .too_often_ms = request->too_often_ms,
                                 .expires_at_ms = request->expires_at_ms,
                                 .headers = buf_slice(&serve->answer)};
     filter_move(&opens.filter, &request->filter);
