@@ -159,7 +159,10 @@ hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config *config,
         return NULL;
     }
     hub_set_up_handles(hub);
-    window_warm(hub);
+    if (config->starts_cold)
+        window_reset(hub->window, hub->tail);
+    else
+        window_warm(hub);
     return hub;
 }
 

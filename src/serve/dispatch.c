@@ -39,6 +39,7 @@ answer_report(struct serve *serve, const struct request *request)
     const struct option_list *origins = &serve->settings->cors_origins;
     struct buf body = {0};
     const char *text;
+    struct error reason;
     char nonce[NONCE_TEXT];
     int status;
     switch (request->resource) {
@@ -63,8 +64,11 @@ answer_report(struct serve *serve, const struct request *request)
     case RESOURCE_HEALTH:
     case RESOURCE_STREAM:
         status = report_health(serve->feed, &text);
-        response_append_health(&serve->answer, status, text, feed_lag_ms(serve->feed),
-                               request, origins);
+        error_set(&reason, "%s", text);
+        if (!request->admin)
+            report_hide_folders(&reason);
+        response_append_health(&serve->answer, status, reason.text,
+                               feed_lag_ms(serve->feed), request, origins);
         break;
     }
     if (body.failed)

@@ -16,6 +16,9 @@ extern const char *const report_format_names[FORMATS];
  * database first. */
 int report_health(struct feed *feed, const char **text);
 
+/* The reason for a stranger: of each path only its last name is left. */
+void report_hide_folders(struct error *text);
+
 /* Prometheus text exposition format, version 0.0.4. */
 void report_append_metrics(struct buf *buf, const struct hub *hub, const struct feed *feed);
 
