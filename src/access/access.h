@@ -1,4 +1,4 @@
-/* access.h - may this requester read what it asks for? DESIGN.md section 5. */
+/* access.h - may this requester read what it asks for? rowcast-serve(8), "ACCESS". */
 #ifndef ROWCAST_ACCESS_ACCESS_H
 #define ROWCAST_ACCESS_ACCESS_H
 

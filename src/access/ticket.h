@@ -1,7 +1,7 @@
 /* ticket.h - signed tickets: JSON Web Tokens (RFC 7519) that say who reads and what.
  *
  * An application that knows its user signs a ticket, the page hands it to rowcast, and rowcast
- * needs no session of the application's. DESIGN.md section 5. A ticket is a password while it
+ * needs no session of the application's. A ticket is a password while it
  * lasts: no error text and no log line quotes any of it, but for times. */
 #ifndef ROWCAST_ACCESS_TICKET_H
 #define ROWCAST_ACCESS_TICKET_H

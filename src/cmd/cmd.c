@@ -70,7 +70,7 @@ cmd_now_ms(void)
 }
 
 int
-cmd_take_patterns(struct patterns *patterns, const struct option_list *list,
+cmd_take_patterns(struct patterns *patterns, const struct text_list *list,
                   const char *name, struct error *error)
 {
     char quoted[PARSE_QUOTED_MAX];

@@ -60,7 +60,7 @@ int64_t cmd_now_ms(void);
 
 /* Adds the values of the option --NAME to the patterns and compiles them. Returns 0, or -1 with
  * *error. */
-int cmd_take_patterns(struct patterns *patterns, const struct option_list *list,
+int cmd_take_patterns(struct patterns *patterns, const struct text_list *list,
                       const char *name, struct error *error);
 
 #endif

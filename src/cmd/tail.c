@@ -31,7 +31,7 @@
 
 struct settings {
     struct cmd_database database;
-    struct option_list channels;
+    struct text_list channels;
     const char *since;
     int64_t last;
     bool follow;
@@ -177,12 +177,10 @@ turn_of(enum store_result result)
 static void
 check_gap(struct tail *tail, const struct store_marks *marks)
 {
-    char after[24];
-    struct gap gap = {.after = after};
+    struct gap gap;
 
-    if (!gap_find(marks, tail->cursor, &gap.reason, &gap.resumed_at))
+    if (!gap_find(marks, tail->cursor, &gap))
         return;
-    snprintf(after, sizeof after, "%" PRId64, tail->cursor);
     sse_append_gap(&tail->out, tail->format, &gap);
     tail->cursor = gap.resumed_at;
 }

@@ -21,8 +21,8 @@ struct settings {
     const char *kid;
     const char *sub;
     const char *audience;
-    struct option_list channels;
-    struct option_list publish;
+    struct text_list channels;
+    struct text_list publish;
     int64_t expires_ms;
     int64_t not_before_ms;
 };

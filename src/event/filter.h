@@ -3,7 +3,7 @@
  * A row reaches a reader when one of the requested patterns matches its channel, and one
  * pattern of every bound does too (a conjunction, judged on the row's own channel, so that
  * no containment of patterns ever has to be decided), and the row is for everyone or for
- * this user. DESIGN.md section 5. */
+ * this user. */
 #ifndef ROWCAST_EVENT_FILTER_H
 #define ROWCAST_EVENT_FILTER_H
 

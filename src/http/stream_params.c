@@ -68,7 +68,7 @@ enum parameter {
 struct start {
     enum start_kind kind; /* START_TAIL: it says nothing */
     int64_t value;
-    char text[REQUEST_ID_TEXT_MAX + 1];
+    char text[GAP_ID_TEXT_MAX + 1];
 };
 
 /* What the query string said, before it is known what comes of it. */
@@ -151,7 +151,7 @@ start_from_id(const char *text)
         return (struct start){.kind = START_TAIL};
     if (parse_id(text, &start.value) == 0)
         start.kind = START_AFTER;
-    memcpy(start.text, text, strnlen(text, REQUEST_ID_TEXT_MAX));
+    memcpy(start.text, text, strnlen(text, GAP_ID_TEXT_MAX));
     return start;
 }
 

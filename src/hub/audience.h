@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "event/filter.h"
-#include "http/request.h"
+#include "event/format.h"
 #include "hub/verdict.h"
 
 struct stream;

@@ -2,12 +2,14 @@
  * which comes again and again, has the second one only.
  *
  * Both have the same names for the same things and each can be read alone: awk and the journal's
- * readers do not join lines. Bounds are not shown, which are the administrator's own. */
+ * readers do not join lines. Bounds are not shown: they are the administrator's own. */
 #include "config.h"
 
-#include "hub/state.h"
+#include "hub/stream_log.h"
 
-struct names_of {
+#include "hub/stream.h"
+
+struct quoted {
     char user[128];
     char address[64];
     char channels[256];
@@ -16,7 +18,7 @@ struct names_of {
 };
 
 static void
-stream_quote(const struct stream *stream, struct names_of *names)
+stream_quote(const struct stream *stream, struct quoted *names)
 {
     const struct filter *filter = &stream->audience->filter;
     static const char *const all[] = {"*"};
@@ -32,6 +34,12 @@ stream_quote(const struct stream *stream, struct names_of *names)
         refusal_log_take_suppressed(stream->hub->config.refusal_log, names->suppressed);
 }
 
+static bool
+is_poll(const struct stream *stream)
+{
+    return stream->kind == &poll_kind;
+}
+
 /* Decides whether this stream has lines in the log. */
 static bool
 stream_log_admit(struct stream *stream)
@@ -43,15 +51,15 @@ stream_log_admit(struct stream *stream)
         return false;
     if (refusal_log == NULL)
         return true;
-    return stream->is_poll ? refusal_log_admit_poll(refusal_log, stream->address, now_ms)
+    return is_poll(stream) ? refusal_log_admit_poll(refusal_log, stream->address, now_ms)
                            : refusal_log_admit_stream(refusal_log, stream->address, now_ms);
 }
 
 void
 stream_log_open(struct stream *stream)
 {
-    struct names_of names;
-    if (stream->is_poll)
+    struct quoted names;
+    if (is_poll(stream))
         return;
     stream->log_lines = stream_log_admit(stream) ? STREAM_LOGGED : STREAM_NOT_LOGGED;
     if (stream->log_lines == STREAM_NOT_LOGGED)
@@ -67,7 +75,7 @@ static void
 stream_log_end(struct stream *stream, enum close_reason why)
 {
     const struct hub *hub = stream->hub;
-    struct names_of names;
+    struct quoted names;
     uint64_t ms = uv_now(hub->loop) - stream->opened_ms;
     stream_quote(stream, &names);
     log_line(hub->log, LOG_INFO,
@@ -75,7 +83,7 @@ stream_log_end(struct stream *stream, enum close_reason why)
              "to=%lld events=%llu bytes=%llu seconds=%llu.%03llu%s",
              (unsigned long long)stream->serial, names.user, names.address, names.channels,
              names.more, close_reason_name(why), (long long)stream->started_at,
-             (long long)stream_position(stream), (unsigned long long)stream->events,
+             (long long)stream_cursor(stream), (unsigned long long)stream->events,
              (unsigned long long)stream->bytes, (unsigned long long)(ms / 1000),
              (unsigned long long)(ms % 1000), names.suppressed);
 }
@@ -84,11 +92,11 @@ void
 stream_log_close(struct stream *stream, enum close_reason why)
 {
     bool is_logged;
-    if (stream->is_poll) {
+    if (is_poll(stream)) {
         is_logged = stream_log_admit(stream);
     } else {
         if (stream->log_lines ==
-            STREAM_LOG_UNDECIDED) /* it went before its start was found */
+            STREAM_LOG_UNDECIDED) /* it ended before its start was found */
             stream_log_open(stream);
         is_logged = stream->log_lines == STREAM_LOGGED;
     }

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #include "base/hash.h"
-#include "http/request.h"
+#include "event/format.h"
 #include "event/row.h"
 
 struct window;

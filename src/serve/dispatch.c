@@ -36,7 +36,7 @@ make_nonce(char nonce[NONCE_TEXT])
 static void
 answer_report(struct serve *serve, const struct request *request)
 {
-    const struct option_list *origins = &serve->settings->cors_origins;
+    const struct text_list *origins = &serve->settings->cors_origins;
     struct buf body = {0};
     const char *text;
     struct error reason;
@@ -177,10 +177,30 @@ dispatch_refuse(struct serve *serve, const struct request *request, int status,
                          &serve->settings->cors_origins);
 }
 
-/* Hands the output to whoever goes on with it. False: to nobody, the answer is in serve->answer. */
+/* The headers are in serve->answer. */
+static void
+dispatch_open_stream(struct serve *serve, struct output *output, struct request *request)
+{
+    struct hub_request opens = {.format = request->format,
+                                .start = request->start,
+                                .start_value = request->start_value,
+                                .start_text = request->start_text,
+                                .address = request->address,
+                                .throttle_ms = request->throttle_ms,
+                                .wait_s = request->wait_s,
+                                .ping = request->ping,
+                                .too_often_ms = request->too_often_ms,
+                                .expires_at_ms = request->expires_at_ms,
+                                .headers = buf_slice(&serve->answer)};
+    filter_move(&opens.filter, &request->filter);
+    hub_open(serve->hub, output, &opens);
+}
+
+/* Passes the output on to the part of the program that answers later. False: the answer is in
+ * serve->answer. */
 static bool
 dispatch_hand_over(struct serve *serve, struct output *output, struct request *request,
-                   const struct fcgi_parser_body *body)
+                   const struct request_body *body)
 {
     bool live_status = request->resource == RESOURCE_STATUS && request->wants_events;
     if (request->method == METHOD_POST) {
@@ -199,13 +219,13 @@ dispatch_hand_over(struct serve *serve, struct output *output, struct request *r
     if (live_status)
         status_stream_open(serve->status, output, buf_slice(&serve->answer));
     else
-        hub_open(serve->hub, output, request, buf_slice(&serve->answer));
+        dispatch_open_stream(serve, output, request);
     return true;
 }
 
-void
+static void
 dispatch(struct serve *serve, struct output *output, const char *const *envp,
-         const struct fcgi_parser_body *body)
+         const struct request_body *body)
 {
     struct request request;
     struct error error = {""};
@@ -220,41 +240,19 @@ dispatch(struct serve *serve, struct output *output, const char *const *envp,
     else
         handed_over = dispatch_hand_over(serve, output, &request, body);
     if (!handed_over && serve->answer.failed)
-        output->ops->drop(output);
+        output_drop(output);
     else if (!handed_over)
         output_answer(output, buf_slice(&serve->answer));
     request_fini(&request);
 }
 
-static void
-on_request(void *arg, struct output *output, const char *const *envp,
-           const struct fcgi_parser_body *body)
+void
+dispatch_request(void *arg, struct output *output, const char *const *envp,
+                 const struct request_body *body)
 {
     const char *const *environment = serve_environment(arg, envp);
     if (environment == NULL)
-        output->ops->drop(output);
+        output_drop(output);
     else
         dispatch(arg, output, environment, body);
 }
-
-static void
-on_writable(void *arg, struct output *output)
-{
-    struct serve *serve = arg;
-    if (output->publishes)
-        publish_endpoint_output_writable(output);
-    else if (!status_stream_writable(serve->status, output))
-        hub_output_writable(output);
-}
-
-static void
-on_gone(void *arg, struct output *output, enum gone_reason why)
-{
-    struct serve *serve = arg;
-    if (output->publishes)
-        publish_endpoint_output_gone(output, why);
-    else if (!status_stream_gone(serve->status, output, why == GONE_ABORTED))
-        hub_output_gone(output, why == GONE_ABORTED ? CLOSE_ABORTED : CLOSE_READER_GONE);
-}
-
-const struct gateway_handlers dispatch_handlers = {on_request, on_writable, on_gone};

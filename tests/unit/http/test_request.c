@@ -466,7 +466,7 @@ test_a_long_bad_id_is_cut(void **state)
     memset(header + strlen(header), 'z', 300);
     assert_int_equal(PARSE(&request, &error, header), 0);
     assert_int_equal(request.start, START_BAD_ID);
-    assert_int_equal(strlen(request.start_text), REQUEST_ID_TEXT_MAX);
+    assert_int_equal(strlen(request.start_text), GAP_ID_TEXT_MAX);
     request_fini(&request);
 }
 
