@@ -270,11 +270,12 @@ judge_marks(const struct store_marks *marks, struct doctor_report *report)
     if (ids_go_back(marks))
         doctor_find(
             report,
-            (struct doctor_head){
-                "marks", DOCTOR_PROBLEM,
-                "`rowcast rebase --db FILE` puts it right; readers are told of a reset."},
-            "base %lld, low-water mark %lld and sequence %lld contradict each other: "
-            "rowcast_meta or sqlite_sequence was changed by hand",
+            (struct doctor_head){"marks", DOCTOR_PROBLEM,
+                                 "`rowcast init --db FILE` puts it right, and so does "
+                                 "`rowcast rebase`; readers "
+                                 "are told of a reset."},
+            "base %lld, low-water mark %lld and sequence %lld contradict each other: a "
+            "migration has copied the table, or they were changed by hand",
             (long long)marks->base, (long long)marks->low_water,
             (long long)marks->sequence);
     else if (marks->tail > ROW_ID_MAX - IDS_LEFT_MIN)
@@ -311,6 +312,12 @@ judge_rows(const struct store_config *config, struct doctor_report *report)
         doctor_find(report, head, "%s, highest id %lld, rows after %lld can be resumed",
                     config->table, (long long)marks.tail, (long long)marks.low_water);
         judge_marks(&marks, report);
+        if (store_fault(store) != NULL && !ids_go_back(&marks))
+            doctor_find(report,
+                        (struct doctor_head){"schema", DOCTOR_PROBLEM,
+                                             "`rowcast init --db FILE --table NAME`, after "
+                                             "each such migration."},
+                        "%s", store_fault(store));
     }
     store_close(store);
 }

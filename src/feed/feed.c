@@ -26,6 +26,7 @@ struct feed {
     bool in_look;  /* handlers must not start another look */
     bool doubtful; /* a read failed: reopen at the next tick */
     size_t replay_page_bytes;
+    struct error fault;   /* store_fault as it was last told */
     struct error trouble; /* text empty: none */
     enum store_result trouble_kind;
     uint64_t trouble_since_ms;
@@ -47,6 +48,18 @@ feed_set_trouble(struct feed *feed, enum store_result result, const struct error
     else
         log_line(feed->log, LOG_INFO, "database readable again");
     error_set(&feed->trouble, "%s", text);
+}
+
+/* What a change of the schema has taken from the table: rows go on, but it is not healthy. */
+static void
+feed_tell_fault(struct feed *feed)
+{
+    const char *fault = store_fault(feed->store);
+    if (strcmp(fault != NULL ? fault : "", feed->fault.text) == 0)
+        return;
+    log_line(feed->log, fault != NULL ? LOG_ERROR : LOG_INFO, "%s",
+             fault != NULL ? fault : "the table is whole again");
+    error_set(&feed->fault, "%s", fault != NULL ? fault : "");
 }
 
 static enum store_step
@@ -131,6 +144,8 @@ feed_look(struct feed *feed)
     feed->in_look = true;
     enum store_result result = store_changed(feed->store, &changed, &error);
     bool has_read = result == STORE_OK && (changed || feed->more);
+    if (has_read)
+        feed_tell_fault(feed);
     if (has_read) {
         /* Until the page says otherwise: a failure must not lose the news. */
         feed->more = true;
@@ -222,6 +237,7 @@ feed_new(uv_loop_t *loop, const struct store_config *config, const struct log *l
         return NULL;
     }
     feed->tail = feed->marks.tail;
+    feed_tell_fault(feed);
     return feed;
 }
 
@@ -270,6 +286,8 @@ feed_lasting_trouble(const struct feed *feed)
     if (feed->trouble_kind == STORE_BUSY &&
         uv_now(feed->loop) - feed->trouble_since_ms < FEED_BUSY_PATIENCE_MS)
         return NULL;
+    if (feed_trouble(feed) == NULL && feed->fault.text[0] != '\0')
+        return feed->fault.text;
     return feed_trouble(feed);
 }
 

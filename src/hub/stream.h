@@ -29,7 +29,6 @@ struct stream_kind {
 extern const struct stream_kind event_stream_kind;
 extern const struct stream_kind poll_kind;
 
-
 /* Moves the stream from the lists of its state to those of the new one. */
 void stream_set_state(struct stream *stream, enum stream_state state);
 

@@ -7,8 +7,8 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "base/log.h"
 #include "base/text_list.h"
+#include "base/log.h"
 
 struct serve_settings {
     const char *db;

@@ -248,11 +248,11 @@ fail_readonly(struct store *store, const char *doing, struct error *error)
     return STORE_FAILED;
 }
 
-/* Our constraints and triggers are named so that their name is the explanation. */
+/* What our triggers say is the explanation. */
 static enum store_result
 fail_constraint(struct store *store, struct error *error)
 {
-    static const char prefix[] = "CHECK constraint failed: ";
+    static const char prefix[] = "rowcast: ";
     const char *text = sqlite3_errmsg(store->db);
 
     if (strncmp(text, prefix, sizeof prefix - 1) == 0)
