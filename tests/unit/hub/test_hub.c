@@ -341,6 +341,31 @@ test_a_first_visit_is_told_of_no_gap(void **state)
     }
 }
 
+/* As under CGI: nothing is read before somebody asks, and what is asked for comes from the table. */
+static void
+test_a_cold_hub_reads_nothing_at_its_start(void **state)
+{
+    static const struct hub_config kinds[] = {{.starts_cold = false}, {.starts_cold = true}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(kinds); i++) {
+        struct stage stage;
+        struct hub_counters totals;
+        stage_open(&stage, &(struct stage_config){.hub = {0}});
+        for (int row = 0; row < 20; row++)
+            stage_insert(&stage, "a", "x");
+        stage_stop_hub(&stage);
+        stage_start_hub(&stage, &kinds[i]);
+        hub_totals(stage.hub, &totals);
+        assert_int_equal(totals.window_bytes == 0, kinds[i].starts_cold);
+        struct reader *all = stage_visit(&stage, &(struct visit){.query = "since=all"});
+        stage_insert(&stage, "a", "y");
+        WAIT(&stage, reader_has_row(all, "y"));
+        assert_int_equal(reader_rows(all), 21);
+        stage_close(&stage);
+    }
+}
+
 /* From the table, in pages, while rows go on coming; and a restart in between. */
 static void
 test_a_long_replay_meets_the_live_end_without_a_seam(void **state)
@@ -1574,6 +1599,7 @@ main(void)
         cmocka_unit_test(test_resume_brings_what_was_missed_and_then_what_is_new),
         cmocka_unit_test(test_since_all_brings_all_and_of_an_empty_table_nothing),
         cmocka_unit_test(test_a_first_visit_is_told_of_no_gap),
+        cmocka_unit_test(test_a_cold_hub_reads_nothing_at_its_start),
         cmocka_unit_test(test_a_long_replay_meets_the_live_end_without_a_seam),
         cmocka_unit_test(test_many_that_resume_from_one_place_each_get_it_all),
         cmocka_unit_test(test_an_id_that_another_worker_gave_out_is_no_gap),
