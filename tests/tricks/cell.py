@@ -9,6 +9,7 @@ matrix.py runs many cells at a time, each in a process of its own. In it no desc
 opened but by SQLite, as closing one would drop SQLite's locks: files are copied by programs."""
 
 import contextlib
+import itertools
 import json
 import os
 import re
@@ -46,15 +47,17 @@ class Fault(Exception):
 class Step:
     """What a trick yields: what is to be done and asked for now."""
 
-    def __init__(self, rows=3, must_tell=False, doctor=False):
+    def __init__(self, rows=3, must_tell=False, doctor=False, must_be_well=False):
         self.rows = rows            # that the writer writes
         self.must_tell = must_tell  # health is not ok and the log says what to do, rows or none
         self.doctor = doctor        # the state lasts: doctor finds it
+        self.must_be_well = must_be_well    # what was to be done was done: rows come, health is ok
 
 
 ROWS = Step()                                       # rows come or are told of
 LASTS = Step(doctor=True)                           # the same in a state that lasts
 TELLS = Step(rows=0, must_tell=True, doctor=True)   # no rows can be written, and it is told
+MENDED = Step(must_be_well=True)                    # it was put right
 QUIET = Step(rows=0)                                # nothing is asked for but what was
 
 
@@ -72,10 +75,11 @@ class Cell:
         self.log = open(self.log_path, "ab")
         self.log_from = 0
         self.ledger = oracle.Ledger()
-        self.deleted = set()            # data of rows that an application deleted
+        self.trick_at = 0.0             # when the last trick began
         self.keep_rows = KEEP_ROWS if mode == "retention" else None
         self.pages = []
         self.visitors = []
+        self.numbers = itertools.count(1)
         self.poster = None
         self.supervisor = None
         self.health_s = 0.5 if mode == "CGI" else 0.1   # how often it is asked for
@@ -150,14 +154,15 @@ class Cell:
 
     def delete_rows(self):
         """The application deletes all rows that there are."""
+        began = time.monotonic()
         connection = self.connect()
-        self.deleted.update(data for data, in connection.execute("DELETE FROM notification"
-                                                                 " RETURNING data"))
+        for data, in connection.execute("DELETE FROM notification RETURNING data"):
+            self.ledger.rows[data].gone = began
         connection.close()
 
     def visit(self):
         """A page that has been here, and will come back: it has the cursor of now."""
-        visitor = Visitor(f"visitor {len(self.pages)}", self)
+        visitor = Visitor(f"visitor {next(self.numbers)}", self)
         visitor.poll()
         return visitor
 
@@ -165,10 +170,8 @@ class Cell:
     def quiet(self):
         """No write of ours or of a POST is under way: no program can guard a commit that is. They
         go on right after it."""
-        if self.poster is None:
-            yield
-            return
-        with self.poster.turn:
+        with self.poster.turn if self.poster is not None else contextlib.nullcontext():
+            self.trick_at = time.monotonic()
             yield
 
     @contextlib.contextmanager
@@ -180,7 +183,7 @@ class Cell:
 
     def take(self, since=0.0):
         """What was written since then, up to now, is gone."""
-        self.ledger.take(since, time.monotonic())
+        self.ledger.take(since, self.trick_at)
 
     @contextlib.contextmanager
     def frozen(self):
@@ -232,6 +235,8 @@ class Cell:
 
     def is_unwell(self):
         """No `ok`; where several workers answer, none of them."""
+        if self.supervisor and not self.supervisor.is_up():
+            return True
         for _ in range(4 if self.mode == "workers" else 1):
             answer = self.ask_health()
             if answer is not None and answer[0] == 200:
@@ -258,7 +263,7 @@ class Cell:
         text = done.stdout.decode(errors="replace")
         try:
             return {(f["check"], f["level"]) for f in json.loads(text)
-                    if f["level"] in ("warning", "problem")}, text
+                    if f["level"] in self.trick.found_as}, text
         except ValueError:
             return set(), f"exit code {done.returncode}, {text}"
 
@@ -300,10 +305,12 @@ class Cell:
         for visitor in self.visitors:
             if oracle.unaccounted(visitor.reader, rows):
                 visitor.poll()
-        verdict = oracle.settle(self, rows, step.must_tell)
+        verdict = oracle.settle(self, rows, step.must_tell, step.must_be_well)
+        self.verdict = verdict
         self.note(f"{name}: {verdict.kind}")
         if verdict.kind == "broken":
-            what = "nothing tells the fault" if step.must_tell else f"lost untold: {verdict.left}"
+            what = f"lost untold: {verdict.left}" if verdict.left else \
+                "not well again" if step.must_be_well else "nothing tells the fault"
             self.faults.append(f"{name}: {what}; health: {self.ask_health()}")
         if step.doctor and self.mode == "plain":
             self.examine()
@@ -321,11 +328,11 @@ class Cell:
     def tell(self):
         """The whole of it. Raises Fault where it cannot go on."""
         trick = self.trick
+        if trick.lasts and self.mode == "plain":
+            self.doctor_before = self.doctor()[0]
         if trick.arrange is not None:
             trick.arrange(self)
         if not trick.is_arranged_only:
-            if self.mode == "plain":
-                self.doctor_before = self.doctor()[0]
             self.start()
             self.before()
         else:
@@ -353,10 +360,20 @@ class Cell:
         self.supervisor.signal(signal.SIGHUP)
         if self.supervisor.is_up():
             self.take_step(last, "after SIGHUP")
-        self.end_supervisor()
-        self.supervisor.start()
+        self.restart()
         self.take_step(last, "after a new start")
         self.wait_for_retention()
+
+    def were_told(self):
+        """What was lost up to now was told to those who run it, in the last step; and now they act."""
+        if self.verdict.kind == "told":
+            for reader in (page.reader for page in self.pages + self.visitors):
+                reader.told.update(row.data for row in self.verdict.left.get(reader.name, ()))
+
+    def restart(self):
+        if self.supervisor is not None:
+            self.end_supervisor()
+            self.supervisor.start()
 
     def end_supervisor(self):
         fault = self.supervisor.stop()
@@ -468,4 +485,4 @@ def run_cell(trick, mode, journal, options, folder):
     return {"trick": trick.name, "mode": mode, "journal": journal, "faults": cell.faults,
             "doctor": cell.doctor_fault, "doctor_seen": cell.doctor_seen,
             "evidence": cell.evidence() if cell.faults or cell.doctor_fault or options.verbose else "",
-            "times": os.times(),"seconds": round(time.monotonic() - began, 1)}
+            "seconds": round(time.monotonic() - began, 1)}

@@ -117,7 +117,6 @@ class Report:
             if self.options.verbose:
                 print(outcome["evidence"], flush=True)
         elif self.options.verbose:
-            print(outcome["times"])
             print(f"ok {title} ({outcome['seconds']} s)\n{outcome['evidence']}", flush=True)
         self.left[name] -= 1
         if self.left[name] == 0:
@@ -181,6 +180,8 @@ def main():
     os.umask(0o022)
     options.work = tempfile.mkdtemp(prefix="rowcast-tricks.")
     began = time.monotonic()
+    # A copy: the original may be built anew meanwhile.
+    options.rowcast = shutil.copy(options.rowcast, f"{options.work}/rowcast")
     make_templates(options)
     try:
         report = run(options)

@@ -19,10 +19,11 @@ import time
 SECONDS = 5.0           # the promise
 LASTS_S = 1.5           # not ok for so long: more than a look's second, so it is a state
 REMEDY = re.compile(
-    r"(?:[:;.,] |\bor |\band )(?:then )?(?:check|give|mount|restart|remove|run|free|create|repeat|move|put|restore|"
+    r"`rowcast [a-z]+|(?:[:;.,] |\bor |\band )(?:then )?(?:check|give|mount|restart|remove|run|free|create|repeat|move|put|restore|"
     r"stop|start|raise|use|make|upgrade|end|migrate|set|turn|delete|close|open|save|let|wait|try|leave|reload|"
     r"rename|copy|send|bring|unmount|name)\b", re.IGNORECASE)
-LEVEL = re.compile(r": (?:error|warn|warning): ")
+# A line of a running program that something is wrong, or of one that refuses to start.
+LEVEL = re.compile(r": (?:error|warn): |^rowcast serve: ")
 
 
 class Row:
@@ -32,10 +33,10 @@ class Row:
         self.begun = time.monotonic()
         self.done = None        # when its writer was told
         self.id = None
-        self.taken = False      # by the trick
+        self.gone = None        # when a trick took it or the application deleted it, not earlier
 
     def __repr__(self):
-        return f"{self.data}={self.id}" + ("(taken)" if self.taken else "")
+        return f"{self.data}={self.id}" + ("(gone)" if self.gone is not None else "")
 
 
 class Ledger:
@@ -66,17 +67,20 @@ class Ledger:
         with self.lock:
             return [row for row in self.rows.values() if row.done is not None]
 
-    def take(self, since, until):
-        """The trick took what was being written, or had been, between these two moments."""
+    def take(self, since, began):
+        """What was being written since that moment, or had been, is gone by a trick that began then."""
         for row in list(self.rows.values()):
-            if row.begun < until and (row.done is None or row.done > since):
-                row.taken = True
+            if row.gone is None and (row.done is None or row.done > since):
+                row.gone = began
 
 
 def was_told(reader, row):
-    """A gap that came after the row was begun, and speaks of it."""
+    """A gap that came after the row was begun, and speaks of it: the rows up to an id are passed over; or
+    what follows is all that there is now."""
     for when, gap in list(reader.gaps):
-        if when > row.begun and (row.taken or row.id <= int(gap["resumed_at"])):
+        if when > row.begun and row.id <= int(gap["resumed_at"]):
+            return True
+        if gap["reason"] == "reset" and row.gone is not None and when > row.gone:
             return True
     return False
 
@@ -84,7 +88,8 @@ def was_told(reader, row):
 def unaccounted(reader, rows):
     """The rows that the reader neither got nor was told of."""
     return [row for row in rows if reader.since <= row.begun <= reader.until
-            and row.data not in reader.data and not was_told(reader, row)]
+            and row.data not in reader.data and row.data not in reader.told
+            and not was_told(reader, row)]
 
 
 def strangers(reader, ledger):
@@ -99,10 +104,10 @@ def strangers(reader, ledger):
     return faults
 
 
-def log_says_what_to_do(text):
-    """The first line of a fault with a remedy in it, or None."""
+def log_says_what_to_do(text, remedy):
+    """The first line of a fault with a remedy in it, and the one that is wanted; or None."""
     for line in text.splitlines():
-        if LEVEL.search(line) and REMEDY.search(line):
+        if LEVEL.search(line) and REMEDY.search(line) and remedy.search(line):
             return line
     return None
 
@@ -115,8 +120,9 @@ class Verdict:
         self.left = left or {}  # reader's name: rows
 
 
-def settle(cell, rows, must_tell):
+def settle(cell, rows, must_tell, must_be_well):
     """Waits until the rule holds of these rows. must_tell: not rows, but that the fault is told.
+    must_be_well: to tell is not enough, and health is ok.
 
     The clock is fair: where this process did not get its turn, neither did the program."""
     spent = 0.0
@@ -126,15 +132,16 @@ def settle(cell, rows, must_tell):
     while True:
         left = {page.reader.name: missing for page in cell.pages + cell.visitors
                 if (missing := unaccounted(page.reader, rows))}
-        if not left and not must_tell:
+        if not left and not must_tell and (not must_be_well or not cell.is_unwell()):
             return Verdict("kept")
         if spent >= look_at:
             look_at = spent + cell.health_s
-            told = cell.is_unwell() and log_says_what_to_do(cell.log_text())
+            told = cell.is_unwell() and log_says_what_to_do(
+                cell.log_text(), cell.trick.remedy)
         unwell = (spent if unwell is None else unwell) if told else None
-        if unwell is not None and spent - unwell >= LASTS_S:
+        if unwell is not None and spent - unwell >= LASTS_S and not must_be_well:
             return Verdict("told", left)
-        if spent >= SECONDS and (unwell is None or spent >= SECONDS + LASTS_S):
+        if spent >= SECONDS and (unwell is None or must_be_well or spent >= SECONDS + LASTS_S):
             return Verdict("broken", left)
         spent += time.monotonic() - last
         last = time.monotonic()
@@ -149,8 +156,8 @@ def check_file(cell, rows_there, integrity):
     if integrity != "ok":
         faults.append(f"integrity_check: {integrity}")
     there = {data: row_id for row_id, data in rows_there}
-    missing = [row for row in cell.ledger.committed() if row.data not in there and not row.taken
-               and row.data not in cell.deleted and not is_old(cell, row)]
+    missing = [row for row in cell.ledger.committed() if row.data not in there and row.gone is None
+               and not is_old(cell, row)]
     if missing:
         faults.append(f"committed, but not in the file: {missing}")
     stored = [row for row in cell.ledger.refused.values() if row.data in there]

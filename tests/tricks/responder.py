@@ -196,6 +196,7 @@ class Reader:
         self.connections = 0
         self.since = 0.0        # what was begun before that, or later than `until`, is not its business
         self.until = float("inf")
+        self.told = set()       # data of rows of which health and log told
 
     def take_row(self, row_id, data):
         with self.lock:

@@ -8,9 +8,10 @@ that `destroys` leaves a file of which nothing can be asked. One that `lasts` le
 doctor must find."""
 
 import os
+import re
 import time
 
-from cell import JOURNALS, LASTS, MODES, QUIET, ROLLBACK, ROWS, TELLS, WAL, Step
+from cell import JOURNALS, LASTS, MENDED, MODES, QUIET, ROLLBACK, ROWS, TELLS, WAL, Step
 
 TRICKS = []
 SERVED = tuple(mode for mode in MODES if mode != "CGI")
@@ -36,7 +37,10 @@ class Trick:
         self.is_arranged_only = options.pop("is_arranged_only", False)
         self.mend = options.pop("mend", None)           # before the file is checked at the end
         self.destroys = options.pop("destroys", False)
+        # Where the fault is told, the log must say this.
+        self.remedy = re.compile(options.pop("remedy", ""), re.IGNORECASE)
         self.lasts = options.pop("lasts", False)
+        self.found_as = options.pop("found_as", ("warning", "problem"))     # by doctor
         assert not options, options
 
 
@@ -88,7 +92,7 @@ def all_removed(cell):
     yield TELLS
     with cell.taking():
         cell.init(cell.db)
-    yield ROWS
+    yield MENDED
 
 
 # --- renamed, replaced -----------------------------------------------------------------------
@@ -105,7 +109,7 @@ def renamed_away_and_back(cell):
     yield TELLS
     with cell.quiet():
         cell.move(away(cell), cell.db)
-    yield ROWS
+    yield MENDED
 
 
 @trick("renamed away and back between two looks")
@@ -124,7 +128,7 @@ def database_alone_renamed_away_and_back(cell):
     yield Step(rows=0, must_tell=True)
     with cell.quiet():
         os.rename(away(cell), cell.db)
-    yield ROWS
+    yield MENDED
 
 
 def make_other(cell):
@@ -140,7 +144,7 @@ def another_renamed_over(cell):
     with cell.taking():
         cell.remove("-wal", "-shm", "-journal")
         os.rename(other, cell.db)
-    yield ROWS
+    yield MENDED
 
 
 @trick("another database copied into it")
@@ -272,7 +276,7 @@ def database_truncated(cell):
         os.truncate(cell.db, 0)
     yield TELLS
     put_backup_back(cell)
-    yield ROWS
+    yield MENDED
 
 
 @trick("the database overwritten with what is none, and restored later", lasts=True)
@@ -284,7 +288,7 @@ def database_overwritten(cell):
         cell.run("cp", "/etc/services", cell.db)
     yield TELLS
     put_backup_back(cell)
-    yield ROWS
+    yield MENDED
 
 
 @trick("-wal truncated after a checkpoint", journals=IN_WAL)
@@ -295,8 +299,9 @@ def wal_truncated(cell):
     yield ROWS
 
 
-@trick("-wal truncated with what is in it", journals=IN_WAL)
+@trick("-wal truncated with what is in it", journals=IN_WAL, destroys=True)
 def wal_truncated_full(cell):
+    """Whoever has the index in memory goes on behind the hole, and what he writes is never found again."""
     with cell.taking():
         os.truncate(f"{cell.db}-wal", 0)
     yield ROWS
@@ -311,7 +316,7 @@ def shm_truncated(cell):
 
 # --- two names, links ------------------------------------------------------------------------
 
-@trick("a hard link by whose name the application writes", lasts=True)
+@trick("a hard link by whose name the application writes", lasts=True, found_as=("problem",))
 def hard_link(cell):
     with cell.quiet():
         cell.checkpoint()
@@ -340,7 +345,7 @@ def link_turned(cell):
     yield ROWS
 
 
-@trick("a link turned to a database in another folder", arrange=behind_a_link)
+@trick("a link turned to a database in another folder", remedy="restart", arrange=behind_a_link)
 def link_turned_elsewhere(cell):
     os.mkdir(f"{cell.root}/elsewhere")
     cell.init(f"{cell.root}/elsewhere/second.db")
@@ -355,7 +360,7 @@ def in_a_release(cell):
     os.symlink("release-1", cell.folder)
 
 
-@trick("the link to its folder turned to another release", arrange=in_a_release)
+@trick("the link to its folder turned to another release", remedy="restart", arrange=in_a_release)
 def folder_link_turned(cell):
     os.mkdir(f"{cell.root}/release-2")
     cell.init(f"{cell.root}/release-2/rowcast.db")
@@ -364,7 +369,7 @@ def folder_link_turned(cell):
     yield ROWS
 
 
-@trick("the link to its folder turned to a copy of it", arrange=in_a_release)
+@trick("the link to its folder turned to a copy of it", remedy="restart", arrange=in_a_release)
 def folder_link_turned_to_copy(cell):
     with cell.quiet():
         cell.checkpoint()
@@ -375,7 +380,7 @@ def folder_link_turned_to_copy(cell):
 
 # --- the folder ------------------------------------------------------------------------------
 
-@trick("its folder renamed, and another in its place")
+@trick("its folder renamed, and another in its place", remedy="restart")
 def folder_replaced(cell):
     with cell.taking():
         os.rename(cell.folder, f"{cell.folder}.old")
@@ -384,7 +389,7 @@ def folder_replaced(cell):
     yield ROWS
 
 
-@trick("its folder replaced by a copy")
+@trick("its folder replaced by a copy", remedy="restart")
 def folder_replaced_by_copy(cell):
     with cell.quiet():
         cell.checkpoint()
@@ -401,7 +406,7 @@ def folder_renamed_away_and_back(cell):
     yield TELLS
     with cell.quiet():
         os.rename(f"{cell.folder}.old", cell.folder)
-    yield ROWS
+    yield MENDED
 
 
 # --- mounts ----------------------------------------------------------------------------------
@@ -425,7 +430,7 @@ def program_in_container(cell):
 
 
 @trick("only the file is mounted for the program; the writer is outside", journals=IN_WAL,
-       arrange=program_in_container, is_arranged_only=True, lasts=True)
+       arrange=program_in_container, is_arranged_only=True, lasts=True, found_as=("problem",))
 def file_mounted_for_program(_cell):
     yield LASTS
 
@@ -442,7 +447,7 @@ def writer_in_container(cell):
 
 
 @trick("only the file is mounted for the writer; the program is outside", journals=IN_WAL,
-       arrange=writer_in_container, is_arranged_only=True, lasts=True)
+       arrange=writer_in_container, is_arranged_only=True, lasts=True, found_as=("problem",))
 def file_mounted_for_writer(_cell):
     yield LASTS
 
@@ -460,14 +465,18 @@ def overlay(cell):
 
 
 @trick("a read-only overlay, the writer in the lower layer", arrange=overlay, is_arranged_only=True,
-       lasts=True, modes=("plain", "publishing", "CGI"))
+       lasts=True, found_as=("problem",), modes=("plain", "publishing", "CGI"))
 def overlay_over_writer(cell):
     for row in cell.ledger.committed():     # from before the start: nobody listened
         for page in cell.pages:
             page.reader.since = max(page.reader.since, row.done)
     cell.wait_until(lambda: all(p.reader.opened.is_set() or p.reader.refusals for p in cell.pages)
                     or cell.is_unwell(), "the program to answer")
-    yield LASTS
+    yield ROWS
+    # The last of the writers leaves, and takes -wal and -shm along: of the program it sees nothing.
+    cell.held.close()
+    cell.held = None
+    yield LASTS if cell.journal == WAL else ROWS
 
 
 def on_a_file_system(size="20m"):
@@ -490,7 +499,7 @@ def remounted_read_only(cell):
     yield QUIET
     with cell.quiet():
         mount(cell, "-o", "remount,rw", cell.folder)
-    yield ROWS
+    yield MENDED
 
 
 @trick("the disk full, and space later", arrange=on_a_file_system("1m"))
@@ -498,7 +507,7 @@ def disk_full(cell):
     cell.run("dd", "if=/dev/zero", f"of={cell.folder}/ballast", "bs=4k", check=False)
     yield ROWS
     os.remove(f"{cell.folder}/ballast")
-    yield ROWS
+    yield MENDED
 
 
 # --- the journal -----------------------------------------------------------------------------
@@ -604,16 +613,22 @@ def without_triggers(cell):
 
 
 def migration(cell, migrate):
-    """Then rows come, and are deleted by the application: who was away meanwhile is to hear of it."""
+    """Then rows come, and are deleted by the application: who was away meanwhile is to hear of it,
+    whether he comes back while it is told what to do, or when that has been done."""
     with cell.quiet():
         migrate(cell)
     yield LASTS
-    visitor = cell.visit()
+    early, late = cell.visit(), cell.visit()
     cell.write(3)
     yield QUIET
     cell.delete_rows()
-    visitor.come_back()
+    cell.restart()      # what a running program has in memory is not the table
+    early.come_back()
     yield ROWS
+    cell.were_told()
+    cell.run(cell.options.rowcast, "init", "--db", cell.db)     # as the log says
+    late.come_back()
+    yield MENDED
 
 
 def empty_first(cell):
@@ -672,8 +687,9 @@ def migrated_and_init(cell):
     cell.write(3)
     yield QUIET
     cell.delete_rows()
+    cell.restart()
     visitor.come_back()
-    yield ROWS
+    yield MENDED
 
 
 @trick("a column added")
@@ -689,19 +705,16 @@ def table_dropped(cell):
         cell.sqlite(cell.db, "DROP TABLE notification")
     yield TELLS
     cell.run(cell.options.rowcast, "init", "--db", cell.db)
-    yield ROWS
+    yield MENDED
 
 
 @trick("the table renamed, and made anew by `rowcast init` between two looks")
 def table_renamed(cell):
     with cell.taking(), cell.frozen():
         cell.sqlite(cell.db, "ALTER TABLE notification RENAME TO archive")
-        done = cell.run(cell.options.rowcast, "init", "--db", cell.db, check=False)
-        if done.returncode != 0:
-            # Its indexes keep their names, and so stand in the way.
-            names = cell.sqlite(cell.db, "SELECT name FROM sqlite_master WHERE tbl_name = 'archive'"
-                                " AND type IN ('index', 'trigger') AND sql IS NOT NULL").stdout
-            cell.sqlite(cell.db, ";".join(f'DROP {"TRIGGER" if "_id_" in n or "low" in n else "INDEX"} "{n}"'
-                                          for n in names.decode().split()))
-            cell.run(cell.options.rowcast, "init", "--db", cell.db)
+        # Its indexes and triggers keep their names, and would stand in the way.
+        drops = cell.sqlite(cell.db, "SELECT 'DROP ' || type || ' \"' || name || '\"' FROM sqlite_master"
+                            " WHERE tbl_name = 'archive' AND type <> 'table' AND sql IS NOT NULL").stdout
+        cell.sqlite(cell.db, ";".join(drops.decode().splitlines()))
+        cell.run(cell.options.rowcast, "init", "--db", cell.db)
     yield ROWS
