@@ -178,7 +178,6 @@ as() {
 	setpriv --reuid="$user" --regid="$user" --groups "$group" -- "$@"
 }
 # Users and groups of Debian's base system: games and mail share, man is a stranger.
-needs_root() { [[ $EUID -eq 0 ]] || skip 'needs root, to be other users'; }
 mode_of() { stat -c '%G %a' "$1"; }
 
 @test "init --group: its members write and serve, others cannot even read" {

@@ -15,7 +15,7 @@ begin() {
 talk() {
 	local name=$1
 	shift
-	background python3 "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" "$@" \
+	background python3 -SE "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" "$@" \
 		>"$T/$name.talk" 2>&1
 	TALK=$PID
 	READER[$name]=$PID

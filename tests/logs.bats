@@ -85,7 +85,7 @@ told_behind() {
 talk() {
 	local name=$1
 	shift
-	background python3 "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" "$@" >"$T/$name.talk" 2>&1
+	background python3 -SE "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" "$@" >"$T/$name.talk" 2>&1
 	TALK=$PID
 }
 

@@ -8,7 +8,7 @@
 
 load helper
 
-current_version() { sed -n 's/^#define STORE_SCHEMA_VERSION //p' "$SRC/src/store.h"; }
+current_version() { sed -n 's/^#define STORE_SCHEMA_VERSION //p' "$SRC/src/store/store.h"; }
 
 # load_fixture VERSION
 load_fixture() { sqlite3 -bail "$DB" <"$SRC/tests/fixtures/schema-$1.sql"; }

@@ -10,7 +10,7 @@ is_well() { fcgi --get /health; }
 
 # A stream gets a row, through FCGI_ADDRESS or $SOCKET.
 assert_streams() {
-	background python3 "$CLIENTS/fcgi.py" "${FCGI_ADDRESS:-unix:$SOCKET}" --seconds "$WAIT" \
+	background python3 -SE "$CLIENTS/fcgi.py" "${FCGI_ADDRESS:-unix:$SOCKET}" --seconds "$WAIT" \
 		request:1 until-data:rowcast:open until-data:'data: hello' >"$T/talk" 2>&1
 	local talk=$PID
 	wait_for grep -q rowcast:open "$T/talk"
@@ -320,7 +320,7 @@ assert_cgi_works() {
 	init_db
 	for signal in TERM INT; do
 		start_rowcast
-		background python3 "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" request:1 \
+		background python3 -SE "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" request:1 \
 			until-data:rowcast:open until-end >"$T/talk" 2>&1
 		local talk=$PID
 		wait_for grep -q rowcast:open "$T/talk"
@@ -336,7 +336,7 @@ assert_cgi_works() {
 	local start
 	init_db
 	start_rowcast --drain 1
-	background python3 "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" request:1 \
+	background python3 -SE "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" request:1 \
 		until-data:rowcast:open wait-file:"$T/never" >"$T/talk" 2>&1
 	wait_for streams_are 1
 	sql "INSERT INTO notification(data) VALUES (hex(randomblob(500000)))"

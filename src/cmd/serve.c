@@ -165,7 +165,7 @@ is_origin(const char *text)
 }
 
 static int
-check_origins(const struct option_list *origins, struct error *error)
+check_origins(const struct text_list *origins, struct error *error)
 {
     for (size_t i = 0; i < origins->count; i++) {
         char quoted[128];

@@ -30,7 +30,7 @@
 
 struct settings {
     struct cmd_database database;
-    struct option_list channels;
+    struct text_list channels;
     const char *since;
     int64_t last;
     bool follow;
@@ -88,6 +88,7 @@ struct tail {
     const struct settings *settings;
     struct store_config config;
     struct store *store;
+    struct patterns channels;
     enum format format;
     int64_t cursor;
     bool resumes; /* the cursor is an id that the reader had: a gap behind it is told */
@@ -139,15 +140,9 @@ flush(struct tail *tail)
 static bool
 is_wanted(const struct tail *tail, const struct row *row)
 {
-    const struct option_list *channels = &tail->settings->channels;
-
     if (row->expires_at != 0 && row->expires_at <= tail->now_ms)
         return false;
-    for (size_t i = 0; i < channels->count; i++) {
-        if (row->channel.p != NULL && glob_matches(channels->items[i], row->channel))
-            return true;
-    }
-    return channels->count == 0;
+    return tail->channels.count == 0 || patterns_match(&tail->channels, row->channel);
 }
 
 static enum store_step
@@ -173,12 +168,10 @@ turn_of(enum store_result result)
 static void
 check_gap(struct tail *tail, const struct store_marks *marks)
 {
-    char after[24];
-    struct gap gap = {.after = after};
+    struct gap gap;
 
-    if (!gap_find(marks, tail->cursor, &gap.reason, &gap.resumed_at))
+    if (!gap_find(marks, tail->cursor, &gap))
         return;
-    snprintf(after, sizeof after, "%" PRId64, tail->cursor);
     sse_append_gap(&tail->out, tail->format, &gap);
     tail->cursor = gap.resumed_at;
 }
@@ -388,8 +381,12 @@ cmd_tail(int argc, char **argv)
     int code = cmd_parse(&command, argc, argv, &settings.database, operands, &done);
     if (done)
         return code;
-    if (check_settings(&settings, &tail.error) != 0)
+    if (check_settings(&settings, &tail.error) != 0 ||
+        cmd_take_patterns(&tail.channels, &settings.channels, "channel", &tail.error) !=
+            0) {
+        patterns_fini(&tail.channels);
         return cmd_usage(command.name, &tail.error);
+    }
 
     tail.format = settings.json ? FORMAT_NDJSON : FORMAT_SSE;
     tail.config = (struct store_config){.path = settings.database.db,
@@ -397,12 +394,15 @@ cmd_tail(int argc, char **argv)
                                         .mode = STORE_READ,
                                         .busy_ms = CMD_BUSY_MS};
     tail.store = store_open(&tail.config, NULL, &tail.error);
-    if (tail.store == NULL)
+    if (tail.store == NULL) {
+        patterns_fini(&tail.channels);
         return cmd_fail(command.name, &tail.error);
+    }
     catch_signals();
     enum turn turn = run(&tail);
     store_close(tail.store);
     buf_fini(&tail.out);
+    patterns_fini(&tail.channels);
     if (turn == TURN_DONE || turn == TURN_QUIT)
         return CMD_OK;
     return cmd_fail(command.name, &tail.error);

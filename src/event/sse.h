@@ -12,16 +12,18 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "http/request.h"
+#include "event/format.h"
 #include "event/row.h"
+
+#define GAP_ID_TEXT_MAX 64 /* bytes of a client's own id that a gap quotes back */
 
 enum gap_reason { GAP_PRUNED, GAP_RESET, GAP_BAD_ID };
 
-/* DESIGN.md section 4: what the client is told when events that it may have wanted are gone. */
+/* Events that the client may have wanted are gone (doc/PROTOCOL.md, "Gaps"). */
 struct gap {
     enum gap_reason reason;
-    const char *after;  /* what the client had: its id as text, any bytes */
-    int64_t resumed_at; /* the cursor from which the stream goes on */
+    char after[GAP_ID_TEXT_MAX + 1]; /* what the client had: its id as text, any bytes */
+    int64_t resumed_at;              /* the cursor from which the stream goes on */
 };
 
 /* id:, event: (none where NULL or empty), one data: line for each line of data (CRLF, CR and
@@ -36,10 +38,14 @@ void sse_append_row(struct buf *buf, enum format format, const struct row *row,
                     size_t max_event_bytes);
 
 /* The opening block: `: connected`, retry:, event: rowcast:open, id:, data:
- * {"last_event_id":"N"}. NDJSON: {"last_event_id":"N"} and LF. JSON: nothing. N is a decimal
- * number as text. */
-void sse_append_open(struct buf *buf, enum format format, unsigned retry_ms,
-                     const char *last_event_id);
+ * {"last_event_id":"N"}. NDJSON: {"last_event_id":"N"} and LF. JSON: nothing. Where last=N was
+ * cut short the object has a second member, "searched_to":"N". */
+struct opening {
+    unsigned retry_ms;
+    const char *last_event_id; /* a decimal number as text */
+    const char *searched_to;   /* likewise; NULL: none */
+};
+void sse_append_open(struct buf *buf, enum format format, const struct opening *opening);
 
 /* `event: rowcast:gap`; NDJSON {"gap":{...}} and LF; JSON the bare inner object. */
 void sse_append_gap(struct buf *buf, enum format format, const struct gap *gap);

@@ -32,7 +32,7 @@ conn_close(struct conn *conn)
     bool was_over_limit = conn->output.over_limit;
 
     conn->state = CONN_CLOSED;
-    conn->output.reader = NULL;
+    output_clear_owner(&conn->output);
     queue_remove(&conn->deadline);
     gateway->conns--;
     uv_poll_stop(&conn->poll);
@@ -43,13 +43,18 @@ conn_close(struct conn *conn)
         gateway_resume_accept(gateway);
 }
 
-/* Closes and tells the reader, if there is one. */
+static bool
+conn_has_owner(const struct conn *conn)
+{
+    return conn->state == CONN_BUSY && conn->output.ops != NULL;
+}
+
+/* Closes; the output's owner, if there is one, loses it. */
 static void
 conn_lose(struct conn *conn)
 {
-    struct gateway *gateway = conn->gateway;
-    if (conn->state == CONN_BUSY && conn->output.reader != NULL && !gateway->freed)
-        gateway->handlers.gone(gateway->arg, &conn->output, GONE_CLOSED);
+    if (conn_has_owner(conn) && !conn->gateway->freed)
+        conn->output.ops->gone(&conn->output, GONE_CLOSED);
     conn_close(conn);
 }
 
@@ -91,13 +96,6 @@ conn_set_want_write(struct conn *conn, bool on)
     conn_watch(conn);
 }
 
-static void
-output_want_write(struct output *output, bool on)
-{
-    conn_set_want_write(
-        (struct conn *)(void *)((char *)output - offsetof(struct conn, output)), on);
-}
-
 /* The answer is out to the last byte. */
 static void
 conn_answered(struct conn *conn)
@@ -112,12 +110,30 @@ conn_answered(struct conn *conn)
     conn_set_want_write(conn, false);
 }
 
-static void
-output_release(struct output *output)
+/* --- for the output ---------------------------------------------------------------------- */
+
+static struct conn *
+conn_of(struct output *output)
 {
-    struct conn *conn =
-        (struct conn *)(void *)((char *)output - offsetof(struct conn, output));
-    output->reader = NULL;
+    return queue_item(output, struct conn, output);
+}
+
+static void
+conn_arm_output(struct output *output)
+{
+    conn_set_want_write(conn_of(output), true);
+}
+
+static void
+conn_disarm_output(struct output *output)
+{
+    conn_set_want_write(conn_of(output), false);
+}
+
+static void
+conn_release_output(struct output *output)
+{
+    struct conn *conn = conn_of(output);
     if (output_is_clear(output)) {
         conn_answered(conn);
         return;
@@ -127,13 +143,13 @@ output_release(struct output *output)
 }
 
 static void
-output_drop(struct output *output)
+conn_drop_output(struct output *output)
 {
-    conn_close((struct conn *)(void *)((char *)output - offsetof(struct conn, output)));
+    conn_close(conn_of(output));
 }
 
-static const struct output_ops gateway_wire_ops = {output_want_write, output_release,
-                                                   output_drop};
+static const struct output_transport conn_transport = {
+    conn_arm_output, conn_disarm_output, conn_release_output, conn_drop_output};
 
 /* --- requests in ------------------------------------------------------------------------- */
 
@@ -149,22 +165,21 @@ conn_start_request(struct conn *conn)
         conn_close(conn);
         return;
     }
-    struct fcgi_parser_body body = fcgi_parser_take_body(&conn->parser);
+    struct request_body body = fcgi_parser_take_body(&conn->parser);
     fcgi_parser_set_busy(&conn->parser);
     queue_remove(&conn->deadline);
     conn->state = CONN_BUSY;
     conn->fresh = false;
     conn->output.request_id = conn->parser.request_id;
-    gateway->handlers.request(gateway->arg, &conn->output, envp, &body);
+    gateway->on_request(gateway->arg, &conn->output, envp, &body);
     buf_fini(&body.bytes);
 }
 
 static void
 conn_abort(struct conn *conn)
 {
-    struct gateway *gateway = conn->gateway;
-    if (conn->state == CONN_BUSY && conn->output.reader != NULL)
-        gateway->handlers.gone(gateway->arg, &conn->output, GONE_ABORTED);
+    if (conn_has_owner(conn))
+        conn->output.ops->gone(&conn->output, GONE_ABORTED);
 }
 
 /* A short answer of the protocol itself. */
@@ -231,8 +246,8 @@ conn_hung_up(struct conn *conn, bool failed)
         uv_poll_start(&conn->poll, UV_WRITABLE, on_conn_event);
         return;
     }
-    if (conn->state == CONN_BUSY && conn->output.reader != NULL) {
-        conn->gateway->handlers.gone(conn->gateway->arg, &conn->output, GONE_CLOSED);
+    if (conn_has_owner(conn)) {
+        conn->output.ops->gone(&conn->output, GONE_CLOSED);
         if (!failed)
             output_end(&conn->output);
     }
@@ -262,9 +277,8 @@ conn_read(struct conn *conn)
 static void
 conn_write(struct conn *conn)
 {
-    struct gateway *gateway = conn->gateway;
-    if (conn->state == CONN_BUSY && conn->output.reader != NULL) {
-        gateway->handlers.writable(gateway->arg, &conn->output);
+    if (conn_has_owner(conn)) {
+        conn->output.ops->writable(&conn->output);
         return;
     }
     switch (output_flush(&conn->output)) {
@@ -310,7 +324,7 @@ conn_open(struct gateway *gateway, int fd, bool over_limit)
     conn->poll.data = conn;
     conn->gateway = gateway;
     conn->output =
-        (struct output){.ops = &gateway_wire_ops, .fd = fd, .over_limit = over_limit};
+        (struct output){.transport = &conn_transport, .fd = fd, .over_limit = over_limit};
     conn->parser.takes_body = gateway->config.takes_body;
     queue_link_init(&conn->deadline);
     gateway->handles++;

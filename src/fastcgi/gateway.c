@@ -162,7 +162,7 @@ gateway_resume_accept(struct gateway *gateway)
 
 struct gateway *
 gateway_new(uv_loop_t *loop, const struct gateway_config *config,
-            const struct gateway_handlers *handlers, void *arg, struct error *error)
+            gateway_request_fn on_request, void *arg, struct error *error)
 {
     struct gateway *gateway = calloc(1, sizeof *gateway);
     if (gateway == NULL) {
@@ -176,7 +176,7 @@ gateway_new(uv_loop_t *loop, const struct gateway_config *config,
     }
     gateway->loop = loop;
     gateway->config = *config;
-    gateway->handlers = *handlers;
+    gateway->on_request = on_request;
     gateway->arg = arg;
     gateway->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     queue_init(&gateway->partial);

@@ -13,7 +13,7 @@
 
 enum conn_state {
     CONN_READING,  /* waits for a request, or is in the middle of one */
-    CONN_BUSY,     /* the request is with its handler; the output has a reader */
+    CONN_BUSY,     /* the request is with its handler; the output has an owner */
     CONN_FLUSHING, /* answered; the last bytes wait for the socket */
     CONN_CLOSED    /* uv_close is under way */
 };
@@ -39,7 +39,7 @@ struct acceptor {
 struct gateway {
     uv_loop_t *loop;
     struct gateway_config config;
-    struct gateway_handlers handlers;
+    gateway_request_fn on_request;
     void *arg;
     struct libfcgi *fcgi;
     struct acceptor *acceptors[LISTEN_SOCKETS_MAX];

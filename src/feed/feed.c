@@ -74,9 +74,9 @@ feed_reset(struct feed *feed, const struct store_marks *marks)
         "the database was replaced or restored (base %lld, highest id %lld): streams are "
         "told and go on from there",
         (long long)marks->base, (long long)marks->tail);
+    feed->handlers.reset(feed->arg, marks);
     feed->marks = *marks;
     feed->tail = marks->tail;
-    feed->handlers.reset(feed->arg, marks);
 }
 
 /* One page of what is new, marks and rows from one snapshot. */
@@ -115,8 +115,8 @@ feed_read_page(struct feed *feed, struct error *error)
     if (result != STORE_OK && tail == range.after)
         return result; /* not even the first row: try again from the same place */
     feed->marks = marks;
-    feed->tail = tail;
     feed->handlers.batch(feed->arg, &marks, tail, lost);
+    feed->tail = tail;
     return result;
 }
 

@@ -24,11 +24,12 @@ struct feed;
 struct feed_handlers {
     /* A new row; its bytes are valid until it returns. */
     void (*row)(void *arg, const struct row *row);
-    /* The rows given since the last batch are all up to `tail`. marks are of the same snapshot.
-     * lost_up_to > 0: rows up to that id were deleted before they were seen. */
+    /* The rows given since the last batch are all up to `tail`, which feed_tail becomes when the
+     * handler returns. marks are of the same snapshot. lost_up_to > 0: rows up to that id were deleted before they were seen. */
     void (*batch)(void *arg, const struct store_marks *marks, int64_t tail,
                   int64_t lost_up_to);
-    /* Another database, or an older state of it, is at the path: ids from before do not hold. */
+    /* Another database, or an older state of it, is at the path: ids from before do not hold.
+     * feed_tail and feed_marks are those of before until the handler returns. */
     void (*reset)(void *arg, const struct store_marks *marks);
 };
 

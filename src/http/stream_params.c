@@ -26,7 +26,7 @@ static int
 out_of_memory(const struct parser *parser)
 {
     error_set(parser->error, "out of memory");
-    return 500;
+    return 503;
 }
 
 /* "bad parameter last: "x" is not a number from 1 to 1000" */
@@ -68,7 +68,7 @@ enum parameter {
 struct start {
     enum start_kind kind; /* START_TAIL: it says nothing */
     int64_t value;
-    char text[REQUEST_ID_TEXT_MAX + 1];
+    char text[GAP_ID_TEXT_MAX + 1];
 };
 
 /* What the query string said, before it is known what comes of it. */
@@ -126,6 +126,20 @@ take_channel(const struct parser *parser, const char *value)
     return 0;
 }
 
+/* All of them are there: how much work may they make? */
+static int
+compile_channels(const struct parser *parser)
+{
+    struct patterns *requested = &parser->request->filter.requested;
+    enum patterns_result result = patterns_compile(requested, PATTERNS_ASKED);
+    if (result == PATTERNS_OK)
+        return 0;
+    if (result == PATTERNS_NO_MEMORY)
+        return out_of_memory(parser);
+    return refuse_parameter(parser, "channel",
+                            patterns_list_strerror(PATTERNS_ASKED, result));
+}
+
 /* A bad id is no refusal but a gap in the stream: a client that stored rubbish must learn
  * of its loss in the same way as others do, not be turned away for ever. */
 static struct start
@@ -137,7 +151,7 @@ start_from_id(const char *text)
         return (struct start){.kind = START_TAIL};
     if (parse_id(text, &start.value) == 0)
         start.kind = START_AFTER;
-    memcpy(start.text, text, strnlen(text, REQUEST_ID_TEXT_MAX));
+    memcpy(start.text, text, strnlen(text, GAP_ID_TEXT_MAX));
     return start;
 }
 
@@ -282,7 +296,7 @@ parse_query(const struct parser *parser, struct wishes *wishes)
     }
     if (wishes->given[PARAM_SINCE] && wishes->given[PARAM_LAST])
         return refuse_parameter(parser, "since", "cannot be together with last");
-    return 0;
+    return compile_channels(parser);
 }
 
 /* --- format and start ------------------------------------------------------------------------------ */

@@ -1,12 +1,12 @@
 /* stream_log.c - a stream's two lines in the log: one when it opens, one when it has ended.
  *
  * Both have the same names for the same things and each can be read alone: awk and the journal's
- * readers do not join lines. Bounds are not shown, which are the administrator's own. */
+ * readers do not join lines. Bounds are not shown: they are the administrator's own. */
 #include "config.h"
 
-#include "hub/state.h"
+#include "hub/stream_log.h"
 
-struct names_of {
+struct quoted {
     char user[128];
     char address[64];
     char channels[256];
@@ -14,7 +14,7 @@ struct names_of {
 };
 
 static void
-stream_quote(const struct stream *stream, struct names_of *names)
+stream_quote(const struct stream *stream, struct quoted *names)
 {
     const struct filter *filter = &stream->audience->filter;
     static const char *const all[] = {"*"};
@@ -30,7 +30,7 @@ stream_quote(const struct stream *stream, struct names_of *names)
 void
 stream_log_open(struct stream *stream)
 {
-    struct names_of names;
+    struct quoted names;
     stream->is_logged = true;
     if (stream->hub->log->level < LOG_INFO)
         return;
@@ -45,12 +45,12 @@ void
 stream_log_close(struct stream *stream, enum close_reason why)
 {
     const struct hub *hub = stream->hub;
-    struct names_of names;
+    struct quoted names;
     uint64_t ms = uv_now(hub->loop) - stream->opened_ms;
-    int64_t cursor = stream_position(stream);
+    int64_t cursor = stream_cursor(stream);
     if (hub->log->level < LOG_INFO)
         return;
-    if (!stream->is_logged) /* it went before its start was found */
+    if (!stream->is_logged) /* it ended before its start was found */
         stream_log_open(stream);
     stream_quote(stream, &names);
     log_line(hub->log, LOG_INFO,

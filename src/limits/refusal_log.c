@@ -16,7 +16,7 @@ refusal_log_init(struct refusal_log *refusal_log, const struct log *log,
                                                MINUTE_MS / REFUSAL_LOG_EACH, MINUTE_MS};
     refusal_log->all = (struct token_buckets){refusal_log->all_slots, TOKEN_BUCKET_WINDOW,
                                               MINUTE_MS / REFUSAL_LOG_ALL, MINUTE_MS};
-    return limits_key_make(&refusal_log->key, error);
+    return hash_key_make(&refusal_log->key, error);
 }
 
 static bool
@@ -25,8 +25,8 @@ may_write(const struct refusal_log *refusal_log, const struct refusal_note *refu
 {
     const char *address = refused->address == NULL ? "" : refused->address;
     uint64_t key = limits_hash_address(&refusal_log->key, address);
-    key = limits_hash(&refusal_log->key, &(uint64_t[]){key, (uint64_t)refused->status},
-                      2 * sizeof key);
+    key = hash_bytes(&refusal_log->key, &(uint64_t[]){key, (uint64_t)refused->status},
+                     2 * sizeof key);
     return token_bucket_take(&refusal_log->each, key, now_ms) == 0 &&
            token_bucket_take(&refusal_log->all, 0, now_ms) == 0;
 }

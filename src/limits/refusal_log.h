@@ -17,7 +17,7 @@
 
 struct refusal_log {
     const struct log *log;
-    struct limits_key key;
+    struct hash_key key;
     struct token_buckets each, all;
     _Atomic uint64_t each_slots[REFUSAL_LOG_SLOTS];
     _Atomic uint64_t all_slots[TOKEN_BUCKET_WINDOW];

@@ -47,7 +47,7 @@ static void
 send_answer(struct publish_endpoint *endpoint, struct output *output)
 {
     if (endpoint->answer.failed)
-        output->ops->drop(output);
+        output_drop(output);
     else
         output_answer(output, buf_slice(&endpoint->answer));
 }
@@ -75,7 +75,7 @@ answer_ids(struct publish_endpoint *endpoint, struct output *output,
     response_append_body(&endpoint->answer, 201, "application/json", buf_slice(&body),
                          &pending->request, endpoint->config.origins);
     if (body.failed)
-        output->ops->drop(output);
+        output_drop(output);
     else
         send_answer(endpoint, output);
     buf_fini(&body);
@@ -124,8 +124,8 @@ note_result(struct publish_endpoint *endpoint, const struct pending *pending)
                  job->rows.count, log_quote(why, sizeof why, job->error.text));
         return;
     }
-    endpoint->config.counters->publishes++;
-    endpoint->config.counters->published += job->rows.count;
+    ++*endpoint->config.counters.requests;
+    *endpoint->config.counters.rows += job->rows.count;
     log_line(log, LOG_INFO,
              "publish user=%s address=%s rows=%zu first=%" PRId64 " last=%" PRId64, user,
              address, job->rows.count, job->ids[0], job->ids[job->rows.count - 1]);
@@ -153,16 +153,14 @@ pending_free(struct pending *pending)
     free(pending);
 }
 
-/* The wire is given back, or gone. */
+/* The output is given back, or gone. */
 static struct output *
 pending_leave_output(struct pending *pending)
 {
     struct output *output = pending->output;
     pending->output = NULL;
-    if (output != NULL) {
-        output->reader = NULL;
-        output->publishes = false;
-    }
+    if (output != NULL)
+        output_clear_owner(output);
     return output;
 }
 
@@ -177,6 +175,35 @@ on_written(void *arg, struct writer_job *job)
         answer_result(endpoint, output, pending);
     pending_free(pending);
 }
+
+/* --- for the connection ------------------------------------------------------------------------ */
+
+/* Only an answer of the protocol itself can be pending: ours is not made yet. */
+static void
+on_output_writable(struct output *output)
+{
+    switch (output_flush(output)) {
+    case OUTPUT_SENT:
+        output_disarm(output);
+        break;
+    case OUTPUT_BLOCKED:
+        break;
+    case OUTPUT_GONE:
+        pending_leave_output(output->owner);
+        output_drop(output);
+        break;
+    }
+}
+
+static void
+on_output_gone(struct output *output, enum gone_reason why)
+{
+    pending_leave_output(output->owner);
+    if (why == GONE_ABORTED)
+        output_finish(output);
+}
+
+static const struct output_ops pending_ops = {on_output_writable, on_output_gone};
 
 static struct pending *
 pending_new(struct publish_endpoint *endpoint, struct output *output,
@@ -195,7 +222,7 @@ pending_new(struct publish_endpoint *endpoint, struct output *output,
 
 void
 publish_endpoint_request(struct publish_endpoint *endpoint, struct output *output,
-                         struct request *request, const struct fcgi_parser_body *body)
+                         struct request *request, const struct request_body *body)
 {
     struct publish_rules rules = {endpoint->config.origins, now_ms()};
     struct publish_rows rows;
@@ -218,39 +245,7 @@ publish_endpoint_request(struct publish_endpoint *endpoint, struct output *outpu
         return;
     }
     *request = (struct request){.method = METHOD_POST};
-    output->reader = pending;
-    output->publishes = true;
-}
-
-/* --- the gateway's words ------------------------------------------------------------------------- */
-
-/* Only an answer of the protocol itself can have been left over. */
-void
-publish_endpoint_output_writable(struct output *output)
-{
-    switch (output_flush(output)) {
-    case OUTPUT_SENT:
-        output->ops->want_write(output, false);
-        break;
-    case OUTPUT_BLOCKED:
-        break;
-    case OUTPUT_GONE:
-        pending_leave_output(output->reader);
-        output->ops->drop(output);
-        break;
-    }
-}
-
-void
-publish_endpoint_output_gone(struct output *output, enum gone_reason why)
-{
-    pending_leave_output(output->reader);
-    if (why == GONE_CLOSED)
-        return;
-    if (output_end(output) == OUTPUT_GONE)
-        output->ops->drop(output);
-    else
-        output->ops->release(output);
+    output_set_owner(output, &pending_ops, pending);
 }
 
 size_t

@@ -39,12 +39,10 @@ struct serve {
 
 /* serve/dispatch.c */
 
-/* For the gateway, or a CGI's wire; their arg is the struct serve. */
-extern const struct gateway_handlers dispatch_handlers;
-
-/* Answers a request, or hands its output to the hub, to publishing or to the live status. */
-void dispatch(struct serve *serve, struct output *output, const char *const *envp,
-              const struct fcgi_parser_body *body);
+/* Answers a request, or hands its output to the hub, to publishing or to the live status. A
+ * gateway_request_fn whose arg is the struct serve. */
+void dispatch_request(void *arg, struct output *output, const char *const *envp,
+                      const struct request_body *body);
 
 /* serve/signals.c */
 

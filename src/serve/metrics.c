@@ -45,7 +45,7 @@ append_streams(struct buf *buf, const struct hub_counters *totals)
                totals->closed[why]);
     head(buf, "refused_total", "counter", "Streams that were sent away, by reason.");
     for (int why = 0; why < HUB_REFUSALS; why++)
-        sample(buf, "refused_total", "reason", hub_refusal_name(why),
+        sample(buf, "refused_total", "reason", hub_refusal_name((enum hub_refusal)why),
                totals->refused_by[why]);
 }
 
@@ -106,9 +106,9 @@ report_append_metrics(struct buf *buf, const struct hub *hub, const struct feed 
     counter(buf, "bytes_total", totals.bytes,
             "Bytes written to streams, FastCGI framing not counted.");
     counter(buf, "gaps_total", totals.gaps, "Gaps told.");
-    counter(buf, "publish_requests_total", totals.publishes,
+    counter(buf, "publish_requests_total", totals.publish_requests,
             "Requests that published rows.");
-    counter(buf, "published_total", totals.published, "Rows published over HTTP.");
+    counter(buf, "published_total", totals.published_rows, "Rows published over HTTP.");
     append_lag(buf, &totals.lag);
     gauge(buf, "window_bytes", totals.window_bytes,
           "Memory of the windows of all workers.");

@@ -2,6 +2,7 @@
 #ifndef ROWCAST_SERVE_REPORT_H
 #define ROWCAST_SERVE_REPORT_H
 
+#include "base/buf.h"
 #include "feed/feed.h"
 #include "hub/hub.h"
 

@@ -140,11 +140,12 @@ serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
 static int
 serve_init_publishing(struct serve *serve, struct error *error)
 {
+    struct hub_counters *counters = &serve->worker->counters[serve->worker->number];
     struct publish_endpoint_config config = {
         .db = serve->settings->db,
         .table = serve->settings->table,
         .origins = &serve->settings->cors_origins,
-        .counters = &serve->worker->counters[serve->worker->number],
+        .counters = {&counters->publish_requests, &counters->published_rows},
         .refusal_log = &serve->refusal_log,
         .log = &serve->log};
     if (!serve->settings->allow_publish)
@@ -160,7 +161,7 @@ static uint64_t
 serve_lowest_tail(const void *arg)
 {
     const struct serve_worker *worker = arg;
-    return hub_lowest_tail(worker->counters, worker->count);
+    return hub_counters_lowest_tail(worker->counters, worker->count);
 }
 
 struct retention_config
@@ -212,7 +213,7 @@ serve_init_gateway(struct serve *serve, const struct listeners *listeners,
                                     .is_shared = serve->worker->count > 1,
                                     .takes_body = serve->settings->allow_publish,
                                     .log = &serve->log};
-    serve->gateway = gateway_new(&serve->loop, &config, &dispatch_handlers, serve, error);
+    serve->gateway = gateway_new(&serve->loop, &config, dispatch_request, serve, error);
     return serve->gateway == NULL ? -1 : gateway_listen(serve->gateway, listeners, error);
 }
 
@@ -232,16 +233,16 @@ static int
 serve_init_cgi(struct serve *serve, struct error *error)
 {
     const char *method = getenv("REQUEST_METHOD");
-    struct fcgi_parser_body body = {.came = 0};
+    struct request_body body = {.came = 0};
     if (method != NULL && strcmp(method, "POST") == 0) {
         if (serve_init_publishing(serve, error) != 0)
             return -1;
         cgi_read_body(&body, (uint64_t)serve->settings->request_timeout_ms);
     }
-    serve->cgi = cgi_new(&serve->loop, &dispatch_handlers, serve, error);
+    serve->cgi = cgi_new(&serve->loop, error);
     if (serve->cgi != NULL) {
         uv_prepare_start(&serve->done, on_cgi_turn);
-        dispatch(serve, cgi_output(serve->cgi), (const char *const *)environ, &body);
+        dispatch_request(serve, cgi_output(serve->cgi), (const char *const *)environ, &body);
     }
     buf_fini(&body.bytes);
     return serve->cgi != NULL ? 0 : -1;

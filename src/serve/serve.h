@@ -2,8 +2,12 @@
 #ifndef ROWCAST_SERVE_SERVE_H
 #define ROWCAST_SERVE_SERVE_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "base/error.h"
-#include "base/options.h"
+#include "base/text_list.h"
 
 struct serve_settings {
     const char *db;
@@ -25,7 +29,7 @@ struct serve_settings {
     int64_t keep_rows;   /* 0: nor by count */
     int64_t drain_ms;
     int64_t request_timeout_ms;
-    struct option_list cors_origins;
+    struct text_list cors_origins;
     const char *ticket_key_file; /* NULL: no tickets */
     const char *ticket_audience; /* NULL: none */
     bool require_ticket;

@@ -73,6 +73,13 @@ close_name(int why)
 {
     return close_reason_name((enum close_reason)why);
 }
+
+static const char *
+refusal_name(int why)
+{
+    return hub_refusal_name((enum hub_refusal)why);
+}
+
 static const char *
 format_name(int format)
 {
@@ -108,7 +115,7 @@ report_append_status(struct buf *buf, const struct hub *hub, const struct feed *
     append_number(buf, "database_errors", totals.database_errors);
     append_number(buf, "pruned_rows", totals.pruned_rows);
     append_map(buf, "closed", totals.closed, close_name, CLOSE_REASONS);
-    append_map(buf, "refused_by", totals.refused_by, hub_refusal_name, HUB_REFUSALS);
+    append_map(buf, "refused_by", totals.refused_by, refusal_name, HUB_REFUSALS);
     append_map(buf, "formats", totals.formats, format_name, FORMATS);
     buf_printf(buf, "\"lag\":{\"count\":%" PRIu64 ",\"sum_ms\":%" PRIu64 "},",
                totals.lag.count, totals.lag.sum_ms);

@@ -135,7 +135,7 @@ workers_reap(struct workers *workers, bool ending)
             if (workers->pids[i] != pid)
                 continue;
             workers->pids[i] = 0;
-            hub_forget_streams(&workers->shared->counters[i]);
+            hub_counters_forget_streams(&workers->shared->counters[i]);
             limits_forget(workers->limits, i);
             if (!ending)
                 log_line(&workers->log, LOG_ERROR, "worker %zu (pid %ld) died: %s %d", i,

@@ -1,8 +1,8 @@
 /* store.h - the table: opening, reading rows after a cursor, writing, pruning.
  *
- * The only door to SQLite: nothing but store*.c includes sqlite3.h. Statements are prepared once.
- * No call waits for a lock longer than busy_ms; a locked database is an ordinary outcome
- * (STORE_BUSY) after which the caller tries again later. DESIGN.md sections 3 and 7. */
+ * The only door to SQLite: nothing but store*.c includes sqlite3.h. Statements are prepared
+ * once. No call waits for a lock longer than busy_ms; a locked database is an ordinary outcome
+ * (STORE_BUSY) after which the caller tries again later. */
 #ifndef ROWCAST_STORE_STORE_H
 #define ROWCAST_STORE_STORE_H
 
@@ -35,8 +35,8 @@ struct store_config {
     enum store_mode mode;
     int busy_ms;            /* 0 for the loop, which must never wait */
     size_t max_event_bytes; /* data above it is not read: row.too_large; 0: no limit */
-    /* For a writer that stays open: it leaves the WAL alone when it closes, as readers do. By then
-     * another file may stand at the path, whose WAL it would remove. */
+    /* For a writer that stays open: it leaves the WAL alone when it closes, as readers do. By
+     * then another file may stand at the path, whose WAL it would remove. */
     bool keep_wal;
 };
 
@@ -167,7 +167,8 @@ int64_t store_prune_locked_us(const struct store *store);
 /* --- upkeep, for a connection of its own beside an application's writer -------------------- */
 
 /* Sets the connection up for it: its commits are not synced one by one where that is safe (WAL:
- * a power cut may bring pruned rows back), it caches little, and closing it does not checkpoint. */
+ * a power cut may bring pruned rows back), it caches little, and closing it does not
+ * checkpoint. */
 enum store_result store_begin_upkeep(struct store *store, struct error *error);
 
 /* Gives at most max_pages of the free pages back to the file system, where the database is one

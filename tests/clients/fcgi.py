@@ -34,7 +34,6 @@ came before, 1 if not, 2 after --seconds (10). Steps, in order:
 Each record that is read is printed as one line: TYPE id=N text. Exit 1 and a line on stderr if
 a step's wait fails or takes longer than --seconds."""
 
-import argparse
 import os
 import socket
 import struct
@@ -259,22 +258,32 @@ def step(peer, text):
     return True
 
 
+# argparse would take longer to load than most conversations last.
+def arguments(words):
+    options, rest = {"get": None, "body": None, "seconds": "10"}, []
+    while words:
+        word = words.pop(0)
+        if word.startswith("--") and word[2:] in options and words:
+            options[word[2:]] = words.pop(0)
+        elif word.startswith("--") or word == "-h":
+            sys.exit(__doc__)
+        else:
+            rest.append(word)
+    if not rest:
+        sys.exit(__doc__)
+    options["seconds"] = float(options["seconds"])
+    return rest[0], options, rest[1:]
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("address")
-    parser.add_argument("--get")
-    parser.add_argument("--body")
-    parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("steps", nargs="*")
-    options = parser.parse_intermixed_args()
+    address, options, steps = arguments(sys.argv[1:])
     try:
-        peer = Peer(options.address, options.seconds)
+        peer = Peer(address, options["seconds"])
     except OSError as error:
-        sys.exit(f"fcgi.py: {options.address}: {error}")
-    if options.get is not None:
-        settings = ["PATH=" + options.get] + options.steps
-        peer.send(post(settings, options.body) if options.body else
+        sys.exit(f"fcgi.py: {address}: {error}")
+    if options["get"] is not None:
+        settings = ["PATH=" + options["get"]] + steps
+        peer.send(post(settings, options["body"]) if options["body"] else
                   whole_request(1, 0, settings))
         try:
             while True:
@@ -287,7 +296,7 @@ def main():
         except TimeoutError:
             sys.exit(2)
         return
-    for text in options.steps:
+    for text in steps:
         try:
             if not step(peer, text):
                 sys.exit(f"fcgi.py: connection closed at: {text}")

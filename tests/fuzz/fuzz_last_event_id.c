@@ -45,7 +45,8 @@ check_event(void *arg, const struct sse_event *event)
 static void
 check_gap(const char *after)
 {
-    struct gap gap = {GAP_BAD_ID, after, 57};
+    struct gap gap = {.reason = GAP_BAD_ID, .resumed_at = 57};
+    snprintf(gap.after, sizeof gap.after, "%s", after);
     struct reader reader = {after, 0};
     struct sse_parser parser = {0};
     struct buf buf = {0};
@@ -78,7 +79,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_request(envp);
     MUST(request_parse(&request, envp, NULL) == 0);
     MUST((request.start == START_TAIL) == (*text == '\0'));
-    MUST(strncmp(request.start_text, text, REQUEST_ID_TEXT_MAX) == 0);
+    MUST(strncmp(request.start_text, text, GAP_ID_TEXT_MAX) == 0);
     check_gap(request.start_text);
     request_fini(&request);
     buf_fini(&header);

@@ -247,7 +247,7 @@ test_our_own_words_in_each_format(void **state)
         struct buf buf = {0};
         char text[256];
 
-        sse_append_open(&buf, format, 3000, "57");
+        sse_append_open(&buf, format, &(struct opening){3000, "57", NULL});
         check_buf(&buf, opens[same], strlen(opens[same]));
         sse_append_goodbye(&buf, format, 9, "full");
         check_buf(&buf, byes[same], strlen(byes[same]));

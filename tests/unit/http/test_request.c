@@ -352,6 +352,18 @@ test_channels_have_limits(void **state)
                         "bad parameter channel: \"more\" is one too many: at most 64");
     request_fini(&request);
 
+    query[0] = '\0';
+    for (int i = 0; i < FILTER_ASKED_GLOBS_MAX; i++)
+        snprintf(query + strlen(query), 32, "channel=c%d*&", i);
+    assert_int_equal(parse_query_string(&request, &error, query), 0);
+    request_fini(&request);
+    strcat(query, "channel=more*");
+    assert_int_equal(parse_query_string(&request, &error, query), 400);
+    assert_string_equal(error.text,
+                        "bad parameter channel: more than 16 patterns (names with *, ? or "
+                        "[): name the channels, or give fewer patterns that match more");
+    request_fini(&request);
+
     memset(query, 'x', 8 + FILTER_PATTERN_MAX);
     memcpy(query, "channel=", 8);
     query[8 + FILTER_PATTERN_MAX] = '\0';
@@ -454,7 +466,7 @@ test_a_long_bad_id_is_cut(void **state)
     memset(header + strlen(header), 'z', 300);
     assert_int_equal(PARSE(&request, &error, header), 0);
     assert_int_equal(request.start, START_BAD_ID);
-    assert_int_equal(strlen(request.start_text), REQUEST_ID_TEXT_MAX);
+    assert_int_equal(strlen(request.start_text), GAP_ID_TEXT_MAX);
     request_fini(&request);
 }
 

@@ -119,10 +119,10 @@ static const struct {
     {{"null", SHOP}, SHOP, SHOP, "true", "Origin"},
 };
 
-static struct option_list
+static struct text_list
 list_of(const char *const *origins)
 {
-    struct option_list list = {.count = 0};
+    struct text_list list = {.count = 0};
 
     while (list.count < 4 && origins[list.count] != NULL) {
         list.items[list.count] = origins[list.count];
@@ -154,7 +154,7 @@ test_cors_headers_are_on_streams(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(cors); i++) {
-        struct option_list origins = list_of(cors[i].origins);
+        struct text_list origins = list_of(cors[i].origins);
         struct request request = request_from(cors[i].origin, METHOD_GET);
         struct buf buf = {0};
         response_append_stream_headers(&buf, &request, &origins);
@@ -170,7 +170,7 @@ test_cors_headers_are_on_refusals_too(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(cors); i++) {
-        struct option_list origins = list_of(cors[i].origins);
+        struct text_list origins = list_of(cors[i].origins);
         struct request request = request_from(cors[i].origin, METHOD_GET);
         struct buf buf = {0};
         response_append_text(&buf, 403, "not here", &request, &origins);
@@ -246,7 +246,7 @@ test_a_preflight_is_answered(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(cors); i++) {
-        struct option_list origins = list_of(cors[i].origins);
+        struct text_list origins = list_of(cors[i].origins);
         struct request request = preflight_from(cors[i].origin, &preflights[0]);
         struct buf buf = {0};
         response_append_options(&buf, &request, &origins);
@@ -269,7 +269,7 @@ test_a_preflight_gets_leave_for_what_there_is_only(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(preflights) * COUNT(lists); i++) {
         const struct preflight *preflight = &preflights[i / COUNT(lists)];
-        struct option_list origins = {.items = {lists[i % COUNT(lists)][0]}, .count = 1};
+        struct text_list origins = {.items = {lists[i % COUNT(lists)][0]}, .count = 1};
         struct request request = preflight_from(SHOP, preflight);
         struct buf buf = {0};
         response_append_options(&buf, &request, &origins);
@@ -295,7 +295,7 @@ test_options_without_a_question_is_no_preflight(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(cors); i++) {
-        struct option_list origins = list_of(cors[i].origins);
+        struct text_list origins = list_of(cors[i].origins);
         struct request request = request_from(cors[i].origin, METHOD_OPTIONS);
         struct buf buf = {0};
         response_append_options(&buf, &request, &origins);
@@ -316,7 +316,7 @@ test_a_stream_has_its_type_and_is_not_held_back(void **state)
                                                [FORMAT_ENVELOPE] = "text/event-stream",
                                                [FORMAT_NDJSON] = "application/x-ndjson",
                                                [FORMAT_JSON] = "application/json"};
-    struct option_list none = {.count = 0};
+    struct text_list none = {.count = 0};
 
     (void)state;
     for (int format = 0; format < FORMATS; format++) {
@@ -355,7 +355,7 @@ test_each_status_has_its_name(void **state)
                  {415, "415 Unsupported Media Type"},
                  {500, "500 Internal Server Error"},
                  {503, "503 Service Unavailable"}};
-    struct option_list none = {.count = 0};
+    struct text_list none = {.count = 0};
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
@@ -378,7 +378,7 @@ static void
 test_head_is_the_same_without_the_body(void **state)
 {
     static const int statuses[] = {200, 404, 405, 503};
-    struct option_list origins = {.items = {"*"}, .count = 1};
+    struct text_list origins = {.items = {"*"}, .count = 1};
 
     (void)state;
     for (size_t i = 0; i < COUNT(statuses); i++) {
@@ -399,7 +399,7 @@ test_head_is_the_same_without_the_body(void **state)
 static void
 test_a_body_comes_as_it_is(void **state)
 {
-    struct option_list none = {.count = 0};
+    struct text_list none = {.count = 0};
     struct request request = {.method = METHOD_GET};
     struct slice body = {"a\0b\r\n\r\nc", 8};
     struct buf buf = {0};
@@ -414,7 +414,7 @@ test_a_body_comes_as_it_is(void **state)
 static void
 test_answers_are_appended(void **state)
 {
-    struct option_list none = {.count = 0};
+    struct text_list none = {.count = 0};
     struct request request = {.method = METHOD_GET};
     struct buf buf = {0};
 

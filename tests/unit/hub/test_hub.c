@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "../stage.h"
+#include "fastcgi/records.h"
 
 #include "../unit.h"
 
@@ -941,7 +942,7 @@ test_a_reply_that_is_stuck_on_the_wire_does_not_count_for_the_stream(void **stat
     reader_stuff(reader);
     assert_int_equal(output_push(&reader->output, (struct slice){reply, sizeof reply - 1}),
                      OUTPUT_BLOCKED);
-    reader->output.ops->want_write(&reader->output, true); /* as fastcgi/conn.c does */
+    output_arm(&reader->output); /* as fastcgi/conn.c does */
     reader->idle = false;
     WAIT(&stage, output_is_clear(&reader->output));
     for (int i = 0; i < 100; i++) /* some of them wait for a tick */
@@ -1140,8 +1141,8 @@ test_an_aborted_request_is_ended(void **state)
         stage_visit(&stage, &(struct visit){.send_bytes = TINY, .idle = true});
     insert_many(&stage, "a", 1, 100, 1000);
     WAIT(&stage, reader_rows(reader) == 100 && is_blocked(blocked));
-    hub_output_gone(&reader->output, CLOSE_ABORTED);
-    hub_output_gone(&blocked->output, CLOSE_ABORTED);
+    reader->output.ops->gone(&reader->output, GONE_ABORTED);
+    blocked->output.ops->gone(&blocked->output, GONE_ABORTED);
     assert_true(reader->released && blocked->released);
     blocked->idle = false;
     WAIT(&stage, reader_has_ended(reader) && reader_has_ended(blocked));
@@ -1388,14 +1389,54 @@ test_a_document_reaches_a_slow_reader_whole(void **state)
                                                                 .send_bytes = TINY,
                                                                 .idle = true,
                                                                 .request_id = 77});
-    WAIT(&stage, reader->released);
-    assert_int_equal(hub_streams(stage.hub), 0);
+    WAIT(&stage, is_blocked(reader));
+    assert_int_equal(hub_streams(stage.hub), 1); /* until the last byte is out */
     reader->idle = false;
     WAIT(&stage, reader->at_end);
+    assert_int_equal(hub_streams(stage.hub), 0);
     assert_true(reader_has_ended(reader));
     json_t *document = json_loadb(reader->body.p, reader->body.len, 0, NULL);
     assert_int_equal(json_array_size(json_object_get(document, "events")), 50);
     json_decref(document);
+    stage_close(&stage);
+}
+
+static void
+test_a_document_that_is_not_taken_counts_to_the_limits_and_stalls(void **state)
+{
+    struct stage stage;
+    struct visit visit = {
+        .query = "since=all", .accept = JSON, .send_bytes = TINY, .idle = true};
+
+    (void)state;
+    stage_open(&stage, &(struct stage_config){.hub = {.max_streams = 1, .stall_ms = 50}});
+    insert_many(&stage, "a", 1, 50, 1000);
+    struct reader *unread = stage_visit(&stage, &visit);
+    WAIT(&stage, is_blocked(unread));
+    visit.idle = false;
+    struct reader *refused = stage_visit(&stage, &visit);
+    WAIT(&stage, refused->at_end);
+    check_document(refused, NO_CURSOR, NULL, "");
+    WAIT(&stage, unread->dropped);
+    assert_int_equal(hub_streams(stage.hub), 0);
+    assert_int_equal(stage.counters.closed[CLOSE_STALLED], 1);
+    stage_close(&stage);
+}
+
+/* 1 MB of control characters are 6 MB of JSON: more than was ever kept for an answer. */
+static void
+test_a_document_with_a_large_row_is_complete(void **state)
+{
+    struct stage stage;
+
+    (void)state;
+    stage_open(&stage, &(struct stage_config){0});
+    stage_sql(&stage, "INSERT INTO notification(data)"
+                      " SELECT replace(hex(zeroblob(500000)), '0', char(1))");
+    struct reader *reader =
+        stage_visit(&stage, &(struct visit){.query = "since=all", .accept = JSON});
+    WAIT(&stage, reader->at_end);
+    check_document(reader, 1, NULL, "1");
     stage_close(&stage);
 }
 
@@ -1576,6 +1617,8 @@ main(void)
         cmocka_unit_test(test_polls_lead_through_a_long_table),
         cmocka_unit_test(test_a_long_poll_waits_for_a_first_row),
         cmocka_unit_test(test_a_document_reaches_a_slow_reader_whole),
+        cmocka_unit_test(test_a_document_that_is_not_taken_counts_to_the_limits_and_stalls),
+        cmocka_unit_test(test_a_document_with_a_large_row_is_complete),
         cmocka_unit_test(test_a_private_row_reaches_its_user_and_nobody_else),
         cmocka_unit_test(test_streams_outlast_a_locked_database),
         cmocka_unit_test(test_a_transaction_that_is_rolled_back_shows_nothing),

@@ -134,11 +134,11 @@ test_lowest_tail(void **state)
     struct hub_counters counters[4] = {
         {.tail = 70}, {.tail = 50}, {.tail = 0}, {.tail = 60}};
     (void)state;
-    assert_int_equal(hub_lowest_tail(counters, 1), 70);
-    assert_int_equal(hub_lowest_tail(counters, 4), 50);
-    hub_forget_streams(&counters[1]);
-    assert_int_equal(hub_lowest_tail(counters, 4), 60);
-    assert_int_equal(hub_lowest_tail(&counters[2], 1), 0);
+    assert_int_equal(hub_counters_lowest_tail(counters, 1), 70);
+    assert_int_equal(hub_counters_lowest_tail(counters, 4), 50);
+    hub_counters_forget_streams(&counters[1]);
+    assert_int_equal(hub_counters_lowest_tail(counters, 4), 60);
+    assert_int_equal(hub_counters_lowest_tail(&counters[2], 1), 0);
 }
 
 static void

@@ -582,6 +582,7 @@ request(struct filter *filter, const char *channels)
         p += len;
         p += *p == ' ' ? 1 : 0;
     }
+    assert_int_equal(patterns_compile(&filter->requested, PATTERNS_ASKED), PATTERNS_OK);
 }
 
 static void
