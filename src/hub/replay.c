@@ -186,7 +186,8 @@ replay_seek(struct stream *stream)
                                 .up_to = extra->seek_at,
                                 .max_rows = SEEK_ROWS,
                                 .narrow = &stream->audience->filter,
-                                .collapse = true};
+                                .collapse = true,
+                                .newest = hub->tail}; /* as replay will */
     struct store_progress progress = {0};
     struct error error = {""};
     enum store_result result =

@@ -45,8 +45,10 @@ resume_by_age(struct hub *hub, int64_t age_ms, struct resume_point *start)
     struct error error = {""};
     if (feed_store(hub->feed) == NULL)
         return -1;
-    enum store_result result = store_find_time(
-        feed_store(hub->feed), wall_clock_ms() - age_ms, &start->cursor, &error);
+    int64_t now_ms = wall_clock_ms();
+    struct store_time time = {.created_at_ms = now_ms - age_ms, .now_ms = now_ms};
+    enum store_result result =
+        store_find_time(feed_store(hub->feed), &time, &start->cursor, &error);
     if (result != STORE_OK)
         feed_report(hub->feed, result, &error);
     return result == STORE_OK ? 0 : -1;
