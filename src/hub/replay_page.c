@@ -102,8 +102,10 @@ page_read_table(struct hub *hub, struct store *store, bool *stale, struct error 
     struct store_range range = {.after = page->after,
                                 .up_to = page->up_to,
                                 .max_rows = PAGE_ROWS,
+                                .until_ns = hub->turns.until_ns,
                                 .narrow = &page->audience->filter,
-                                .collapse = true};
+                                .collapse = true,
+                                .newest = page->up_to};
     struct store_progress progress = {.last = page->after};
     enum store_result result = store_read_marks(store, &marks, error);
     *stale = result == STORE_OK &&

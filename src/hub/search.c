@@ -23,7 +23,6 @@ search_take_row(void *arg, const struct row *row)
     struct searcher *searcher = arg;
     struct stream *stream = searcher->stream;
     struct search *search = &stream->extra->search;
-    search->looked++;
     if (!row_is_expired(row, searcher->now_ms) &&
         audience_allows(stream->hub->audiences, stream->audience, row)) {
         search->cursor = row->id - 1;
@@ -68,8 +67,10 @@ search_step(struct stream *stream)
     struct store_range range = {.after = INT64_MIN,
                                 .up_to = search->at,
                                 .max_rows = SEARCH_STEP_ROWS,
+                                .until_ns = hub->turns.until_ns,
                                 .narrow = &stream->audience->filter,
-                                .collapse = true};
+                                .collapse = true,
+                                .newest = feed_tail(hub->feed)}; /* as replay will */
     struct store_progress progress = {0};
     struct error error = {""};
     if (store == NULL)
@@ -81,6 +82,7 @@ search_step(struct stream *stream)
         feed_report(hub->feed, result, &error);
         return result;
     }
+    search->looked += (uint32_t)progress.looked_at;
     search->at = progress.last - 1;
     if (search->left > 0 && !progress.complete && search->looked < SEARCH_ROWS_MAX)
         stream_set_state(stream, STREAM_READY);
