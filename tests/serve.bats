@@ -315,10 +315,10 @@ assert_cgi_works() {
 
 # --- the end ----------------------------------------------------------------------------------
 
-@test "stop: SIGTERM and SIGINT end every stream properly, exit code 0" {
+@test "stop: SIGTERM, SIGINT, SIGQUIT and SIGUSR1 end every stream properly, exit code 0" {
 	local signal
 	init_db
-	for signal in TERM INT; do
+	for signal in TERM INT QUIT USR1; do
 		start_rowcast
 		background python3 -SE "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" request:1 \
 			until-data:rowcast:open until-end >"$T/talk" 2>&1

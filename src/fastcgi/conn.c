@@ -191,8 +191,8 @@ conn_start_request(struct conn *conn)
     const char *const *envp =
         libfcgi_params(gateway->fcgi, fcgi_parser_params(&conn->parser));
     if (envp == NULL) {
-        log_line(gateway->config.log, LOG_WARN,
-                 "libfcgi refused a request; connection closed");
+        gateway_warn(gateway, GATEWAY_NOT_TAKEN,
+                     "libfcgi refused a request; connection closed");
         conn_close(conn);
         return;
     }
@@ -234,8 +234,8 @@ conn_reply(struct conn *conn)
 static void
 conn_malformed(struct conn *conn)
 {
-    log_line(
-        conn->gateway->config.log, LOG_WARN,
+    gateway_warn(
+        conn->gateway, GATEWAY_MALFORMED,
         "connection closed: %s (is it a FastCGI web server that talks to this socket?)",
         conn->parser.fault);
     conn_lose(conn);

@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,6 +20,7 @@
 #define ACCEPTS_PER_TURN 256
 #define ACCEPTS_PER_TURN_SHARED 4
 #define ACCEPT_PAUSE_MS 100
+#define GATEWAY_WARN_MS 10000
 
 /* --- lifetime ---------------------------------------------------------------------------- */
 
@@ -31,6 +34,31 @@ gateway_handle_closed(struct gateway *gateway)
         close(gateway->reserve_fd);
     libfcgi_free(gateway->fcgi);
     free(gateway);
+}
+
+/* --- warnings ----------------------------------------------------------------------------- */
+
+void
+gateway_warn(struct gateway *gateway, enum gateway_fault fault, const char *format, ...)
+{
+    uint64_t now_ms = uv_now(gateway->loop);
+    uint64_t *suppressed = &gateway->faults[fault].suppressed;
+    char text[ERROR_TEXT_MAX];
+    char more[80] = "";
+    va_list args;
+    if (now_ms < gateway->faults[fault].quiet_until_ms) {
+        ++*suppressed;
+        return;
+    }
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (*suppressed > 0)
+        snprintf(more, sizeof more, " (and %llu times since the last such line)",
+                 (unsigned long long)*suppressed);
+    log_line(gateway->config.log, LOG_WARN, "%s%s", text, more);
+    gateway->faults[fault].quiet_until_ms = now_ms + GATEWAY_WARN_MS;
+    *suppressed = 0;
 }
 
 /* --- deadlines --------------------------------------------------------------------------- */
@@ -61,9 +89,9 @@ on_deadline(uv_timer_t *timer)
     uint64_t in;
     while ((conn = next_overdue(gateway, &gateway->partial, config->request_timeout_ms,
                                 &in)) != NULL) {
-        log_line(config->log, LOG_WARN,
-                 "connection closed: no complete request within %llu ms",
-                 (unsigned long long)config->request_timeout_ms);
+        gateway_warn(gateway, GATEWAY_TOO_SLOW,
+                     "connection closed: no complete request within %llu ms",
+                     (unsigned long long)config->request_timeout_ms);
         conn_close(conn);
     }
     while ((conn = next_overdue(gateway, &gateway->flushing, config->stall_ms, &in)) !=
@@ -126,9 +154,10 @@ on_pause_over(uv_timer_t *timer)
 static void
 gateway_out_of_descriptors(struct gateway *gateway, int listen_fd)
 {
-    log_line(gateway->config.log, LOG_WARN,
-             "out of file descriptors with %u connections: raise LimitNOFILE or ulimit -n",
-             gateway->conns);
+    gateway_warn(
+        gateway, GATEWAY_NO_DESCRIPTORS,
+        "out of file descriptors with %u connections: raise LimitNOFILE or ulimit -n",
+        gateway->conns);
     if (gateway->reserve_fd >= 0) {
         close(gateway->reserve_fd);
         gateway->reserve_fd = -1;

@@ -37,6 +37,15 @@ struct acceptor {
     int fd;
 };
 
+/* Faults that one peer, or one state of the system, can repeat at will. */
+enum gateway_fault {
+    GATEWAY_NO_DESCRIPTORS,
+    GATEWAY_TOO_SLOW,
+    GATEWAY_MALFORMED,
+    GATEWAY_NOT_TAKEN,
+    GATEWAY_FAULTS
+};
+
 struct gateway {
     uv_loop_t *loop;
     struct gateway_config config;
@@ -56,6 +65,10 @@ struct gateway {
     uint64_t read_at_ms;
     uint64_t read_ns;
     unsigned handles; /* of ours that libuv still knows */
+    struct {
+        uint64_t quiet_until_ms;
+        uint64_t suppressed; /* lines, since the last one */
+    } faults[GATEWAY_FAULTS];
     bool stopping;
     bool freed;
     char scratch[READ_BYTES];
@@ -79,6 +92,11 @@ void gateway_arm_deadline(struct gateway *gateway);
 
 /* A descriptor may have become free. */
 void gateway_resume_accept(struct gateway *gateway);
+
+/* A warning in the log, of each fault at most one in GATEWAY_WARN_MS: the next one says how many
+ * were left out. */
+void gateway_warn(struct gateway *gateway, enum gateway_fault fault, const char *format,
+                  ...) __attribute__((format(printf, 3, 4)));
 
 /* One of our handles is closed for good; the last one after gateway_free frees all. */
 void gateway_handle_closed(struct gateway *gateway);

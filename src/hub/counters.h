@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/latency_histogram.h"
+#include "base/log.h"
 #include "event/format.h"
 
 /* Why a stream has ended. */
@@ -60,6 +61,7 @@ struct hub_counters {
     uint64_t refused_by[HUB_REFUSALS];
     uint64_t database_errors; /* reads that failed */
     uint64_t started_ms;      /* Unix time of the first start in this place */
+    struct log_loss log;      /* lines of the log that were lost; written by any thread */
     struct latency_histogram lag;
 };
 

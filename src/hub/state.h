@@ -14,6 +14,9 @@
 
 /* --- a stream ------------------------------------------------------------------------------ */
 
+/* Whether the log has lines of a stream: decided when it opens, kept when it ends. */
+enum stream_log { STREAM_LOG_UNDECIDED, STREAM_LOGGED, STREAM_NOT_LOGGED };
+
 enum stream_state {
     STREAM_LIVE,      /* at the tail; in its audience's live list */
     STREAM_READY,     /* behind; in hub->turns for its next step of replay */
@@ -88,7 +91,7 @@ struct stream {
     uint8_t share;           /* of the turns: hub/turns.c */
     uint8_t state;           /* enum stream_state */
     bool ping;
-    bool is_logged; /* its open line is written */
+    uint8_t log_lines; /* enum stream_log */
 };
 
 /* --- the hub ------------------------------------------------------------------------------- */
