@@ -64,9 +64,11 @@ search_step(struct stream *stream)
     struct search before = *search;
     struct store *store = feed_store(hub->feed);
     struct searcher searcher = {stream, clock_unix_ms()};
+    uint32_t left = SEARCH_ROWS_MAX - search->looked;
     struct store_range range = {.after = INT64_MIN,
                                 .up_to = search->at,
-                                .max_rows = SEARCH_STEP_ROWS,
+                                .max_rows =
+                                    left < SEARCH_STEP_ROWS ? left : SEARCH_STEP_ROWS,
                                 .until_ns = hub->turns.until_ns,
                                 .narrow = &stream->audience->filter,
                                 .collapse = true,
