@@ -155,6 +155,24 @@ no_deleted_file() { [[ -z $(find "/proc/$ROWCAST_PID/fd" -lname "$T/*(deleted)")
 	assert_healthy
 }
 
+@test "removed: what is in -wal is cut off: what is published next is not lost with a 201" {
+	local status
+	init_db
+	start_rowcast --allow-publish
+	listen_direct a
+	assert_equal "$(post one)" 201
+	: >"$DB-wal"
+	status=$(post two)
+	[[ $status != 201 ]] || assert_equal "$(all_data | grep -x two)" two
+	wait_for posts three
+	expect_data a three
+	has_gap a # one was lost, and said to be
+	check_integrity
+	assert_equal "$(all_data | tail -n 1)" three
+	wait_for is_well
+	assert_healthy
+}
+
 # --- two names ---------------------------------------------------------------------------------
 
 @test "two names: a hard link is told at start, by health and doctor, and nothing is written" {

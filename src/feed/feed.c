@@ -48,7 +48,7 @@ struct feed {
     bool more;     /* the last look stopped at its page's end */
     bool in_look;  /* handlers must not start another look */
     bool doubtful; /* a read failed, or SIGHUP: reopen at the next tick */
-    size_t replay_page_bytes;
+    size_t page_bytes;
     struct error trouble; /* text empty: none */
     enum store_result trouble_kind;
     uint64_t trouble_since_ms;
@@ -98,9 +98,10 @@ static enum store_step
 feed_take_row(void *arg, const struct row *row)
 {
     struct feed *feed = arg;
-    feed->replay_page_bytes += row->data.len;
+    feed->page_bytes += row->data.len;
+    feed->last = (struct seen){row->id, row->created_at};
     feed->handlers.row(feed->arg, row);
-    return feed->replay_page_bytes < FEED_PAGE_BYTES ? STORE_MORE : STORE_STOP;
+    return feed->page_bytes < FEED_PAGE_BYTES ? STORE_MORE : STORE_STOP;
 }
 
 static enum store_step
@@ -184,7 +185,7 @@ feed_read_page(struct feed *feed, struct error *error)
                                 .up_to = ROW_ID_MAX,
                                 .max_rows = FEED_PAGE_ROWS};
     struct store_progress progress = {.last = range.after};
-    feed->replay_page_bytes = 0;
+    feed->page_bytes = 0;
     result = store_read_range(feed->store, &range, feed_take_row, feed, &progress, error);
     store_end_read(feed->store);
 
@@ -355,6 +356,15 @@ feed_check_doubt(struct feed *feed)
     store_gate_forbid(feed->gate, is_doubtful ? &error : NULL);
 }
 
+static void
+feed_check_wal(struct feed *feed)
+{
+    struct error error = {""};
+    enum store_result result = store_check_wal(feed->store, &error);
+    if (result == STORE_FAILED)
+        feed_report(feed, result, &error);
+}
+
 /* Whether the files are still those that are open. */
 static void
 feed_check_files(struct feed *feed)
@@ -366,6 +376,8 @@ feed_check_files(struct feed *feed)
         feed_close(feed);
     if (feed->store == NULL)
         feed_open(feed);
+    else
+        feed_check_wal(feed);
     feed_check_doubt(feed);
 }
 

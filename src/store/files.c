@@ -85,6 +85,19 @@ store_files_have_moved(struct store_files *files, const char *path)
            !is_kept(&files->shm, files->path, "-shm");
 }
 
+bool
+store_files_wal_shrank(struct store_files *files)
+{
+    char name[PATH_MAX];
+    struct stat st;
+    int64_t before = files->wal_bytes;
+    if (snprintf(name, sizeof name, "%s-wal", files->path) >= (int)sizeof name ||
+        stat(name, &st) != 0)
+        return false;
+    files->wal_bytes = st.st_size;
+    return files->wal_bytes < before;
+}
+
 /* --- the same folder? ------------------------------------------------------------------------ */
 
 static struct store_file

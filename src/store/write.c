@@ -47,7 +47,11 @@ store_commit(struct store *store, struct error *error)
 
     if (result == STORE_OK) /* once more: the transaction may have taken long */
         result = store_check_files(store, error);
-    return result != STORE_OK ? result : run(store, statement, "commit", error);
+    if (result == STORE_OK)
+        result = run(store, statement, "commit", error);
+    if (result == STORE_OK)
+        store_files_wal_shrank(&store->files); /* notes how long it is now */
+    return result;
 }
 
 void
