@@ -144,7 +144,7 @@ no_deleted_file() { [[ -z $(find "/proc/$ROWCAST_PID/fd" -lname "$T/*(deleted)")
 	run -1 "$ROWCAST" doctor --db "$DB"
 	assert_output --partial "process $APPLICATION has $DB open with another -shm"
 	tell "INSERT INTO notification(data) VALUES ('two')"
-	assert_equal "$(post three)" 503
+	[[ $(post three) == 50[03] ]]
 	leave
 	expect_data a two
 	wait_for is_well

@@ -55,7 +55,7 @@ struct feed {
     struct error said;  /* of the trouble, in the log; text empty: nothing */
     struct error doubt; /* why rows may not arrive though all can be read; empty: nothing */
     uint64_t strangers_looked_ms;
-    unsigned strangers; /* looks in a row that saw one */
+    unsigned strangers; /* looks that saw one; see feed_count_stranger */
     struct store_device device;
     uint64_t tried_ms;  /* when it was last tried to open it */
     uint64_t closed_ms; /* when it was closed to be opened anew */
@@ -315,6 +315,17 @@ feed_open(struct feed *feed)
 
 /* --- doubts: all can be read, and yet rows may not arrive ---------------------------------------- */
 
+/* Up by each look that sees one, to a look more than it takes; down by each that sees none, as the
+ * kernel's list may lack a line. */
+static void
+feed_count_stranger(struct feed *feed, bool is_seen)
+{
+    if (is_seen)
+        feed->strangers += feed->strangers <= STRANGERS_LOOKS ? 1 : 0;
+    else
+        feed->strangers -= feed->strangers > 0 ? 1 : 0;
+}
+
 static bool
 feed_has_strangers(struct feed *feed, struct error *error)
 {
@@ -323,12 +334,10 @@ feed_has_strangers(struct feed *feed, struct error *error)
         return false;
     if (now - feed->strangers_looked_ms >= STRANGERS_LOOK_MS) {
         feed->strangers_looked_ms = now;
-        feed->strangers = store_has_strangers(feed->store, &feed->device, error)
-                              ? feed->strangers + 1
-                              : 0;
-    } else if (feed->strangers > 0) {
-        *error = feed->doubt;
+        feed_count_stranger(feed, store_has_strangers(feed->store, &feed->device, error));
     }
+    if (feed->strangers >= STRANGERS_LOOKS && error->text[0] == '\0')
+        *error = feed->doubt; /* as it was last seen */
     return feed->strangers >= STRANGERS_LOOKS;
 }
 
@@ -351,7 +360,7 @@ feed_check_doubt(struct feed *feed)
     feed->doubt = error;
     /* A stranger has left: what it has committed is in the WAL, but not in the -shm. It is found
      * when all is opened anew, and must not be written over before. */
-    if (had_strangers && feed->strangers == 0 && feed->store != NULL)
+    if (had_strangers && feed->strangers < STRANGERS_LOOKS && feed->store != NULL)
         feed_close(feed);
     store_gate_forbid(feed->gate, is_doubtful ? &error : NULL);
 }

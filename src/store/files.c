@@ -324,9 +324,8 @@ store_files_have_strangers(const struct store_files *files, struct store_device 
     return name_stranger(&database, &shm, files->path, error);
 }
 
-bool
-store_path_has_strangers(const char *path, const struct store_device *device,
-                         struct error *error)
+static bool
+look_for_strangers(const char *path, const struct store_device *device, struct error *error)
 {
     char real[PATH_MAX];
     struct store_device known = *device;
@@ -344,4 +343,13 @@ store_path_has_strangers(const char *path, const struct store_device *device,
     if (shm_file.inode != 0 && !find_holders(shm_file, SHM_OPEN_BYTE, &known, &shm))
         return false;
     return name_stranger(&database, &shm, real, error);
+}
+
+bool
+store_path_has_strangers(const char *path, const struct store_device *device,
+                         struct error *error)
+{
+    /* The kernel gives the list in pages: a line may be left out when it changes between two. */
+    return look_for_strangers(path, device, error) ||
+           look_for_strangers(path, device, error);
 }
