@@ -300,6 +300,8 @@ void
 sse_append_heartbeat(struct buf *buf, enum format format, const struct heartbeat *beat)
 {
     if (format == FORMAT_NDJSON) {
+        if (beat->ping)
+            append_cursor_object(buf, beat->cursor);
         APPEND(buf, "\n");
     } else if (is_event_stream(format) && beat->ping) {
         append_ping(buf, beat);

@@ -53,7 +53,7 @@ void sse_append_gap(struct buf *buf, enum format format, const struct gap *gap);
 /* A heartbeat: the comment line `:` (NDJSON: an empty line). has_moved: the cursor moved on over
  * rows that were not for this stream, so an id: line goes with it. ping: as an event
  * `rowcast:ping` without an id, data {"last_event_id":"N"}; where has_moved, a block with the
- * id: line alone goes before it. */
+ * id: line alone goes before it. NDJSON with ping: the line {"last_event_id":"N"}. */
 struct heartbeat {
     int64_t cursor;
     bool has_moved;

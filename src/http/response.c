@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-/* For a browser's fetch or a script that tries again; the lock's own wait is in publish/writer.c. */
+/* For a browser's fetch or a script that tries again; the lock's own wait is in publish/queue.c. */
 #define RETRY_AFTER_S 2
 
 /* What a page's script may set (Fetch standard 4.9: by name, as "*" counts neither with

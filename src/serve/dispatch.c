@@ -38,8 +38,7 @@ answer_report(struct serve *serve, const struct request *request)
 {
     const struct text_list *origins = &serve->settings->cors_origins;
     struct buf body = {0};
-    const char *text;
-    struct error reason;
+    struct error text;
     char nonce[NONCE_TEXT];
     int status;
     switch (request->resource) {
@@ -63,12 +62,11 @@ answer_report(struct serve *serve, const struct request *request)
         break;
     case RESOURCE_HEALTH:
     case RESOURCE_STREAM:
-        status = report_health(serve->feed, &text);
-        error_set(&reason, "%s", text);
+        status = report_health(serve->feed, serve->writer, &text);
         if (!request->admin)
-            report_hide_folders(&reason);
-        response_append_health(&serve->answer, status, reason.text,
-                               feed_lag_ms(serve->feed), request, origins);
+            report_hide_folders(&text);
+        response_append_health(&serve->answer, status, text.text, feed_lag_ms(serve->feed),
+                               request, origins);
         break;
     }
     if (body.failed)

@@ -6,12 +6,19 @@
 #include <string.h>
 
 int
-report_health(struct feed *feed, const char **text)
+report_health(struct feed *feed, struct writer *writer, struct error *text)
 {
+    struct error cause = {""};
     feed_probe(feed);
     const char *trouble = feed_lasting_trouble(feed);
-    *text = trouble == NULL ? "ok" : trouble;
-    return trouble == NULL ? 200 : 503;
+    enum writer_health health = writer_health(writer, &cause);
+    if (trouble != NULL)
+        error_set(text, "%s", trouble);
+    else if (health == WRITER_WELL)
+        error_set(text, "ok");
+    else
+        error_set(text, "%s%s", health == WRITER_LIMPS ? "ok, but: " : "", cause.text);
+    return trouble == NULL && health != WRITER_FAILS ? 200 : 503;
 }
 
 /* Up to what ends a path in a sentence. */

@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "feed/feed.h"
 #include "hub/hub.h"
+#include "publish/writer.h"
 
 /* Open streams that are listed: in the JSON document, and in each event of the live status. */
 #define REPORT_STREAMS_MAX 1000
@@ -13,9 +14,9 @@
 /* Names of the representations, as labels: "sse", ... */
 extern const char *const report_format_names[FORMATS];
 
-/* Returns 200 and "ok", or 503 and the reason, in *text (valid until the next look). Reads the
- * database first. */
-int report_health(struct feed *feed, const char **text);
+/* Returns 200 and "ok", or 503 and the reason, in *text. Reads the database first. What does not
+ * concern readers (old rows are not deleted) follows an "ok". writer: NULL: there is none. */
+int report_health(struct feed *feed, struct writer *writer, struct error *text);
 
 /* The reason for a stranger: of each path only its last name is left. */
 void report_hide_folders(struct error *text);

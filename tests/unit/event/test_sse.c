@@ -299,7 +299,9 @@ test_heartbeats(void **state)
         {FORMAT_SSE,
          {8, true, true},
          "id: 8\n\nevent: rowcast:ping\ndata: {\"last_event_id\":\"8\"}\n\n"},
-        {FORMAT_NDJSON, {8, true, true}, "\n"},
+        {FORMAT_NDJSON, {8, true, false}, "\n"},
+        {FORMAT_NDJSON, {8, true, true}, "{\"last_event_id\":\"8\"}\n"},
+        {FORMAT_NDJSON, {8, false, true}, "{\"last_event_id\":\"8\"}\n"},
         {FORMAT_JSON, {8, true, true}, ""},
     };
 
