@@ -11,9 +11,6 @@
 #define REPORT_STREAMS_MAX 1000
 #define REPORT_STREAMS_LIVE 100
 
-/* Names of the representations, as labels: "sse", ... */
-extern const char *const report_format_names[FORMATS];
-
 /* Returns 200 and "ok", or 503 and the reason, in *text. Reads the database first. What does not
  * concern readers (old rows are not deleted) follows an "ok". writer: NULL: there is none. */
 int report_health(struct feed *feed, struct writer *writer, struct error *text);

@@ -130,8 +130,7 @@ test_a_stream_opens_at_the_tail_and_gets_what_is_new(void **state)
     WAIT(&stage, reader_has_text(reader, "data: "));
     check_transcript(reader, "open:1");
     assert_int_equal(reader->retry_ms, 1234);
-    assert_int_equal(memcmp(reader->headers.p, "Content-Type: text/event-stream\r\n", 33),
-                     0);
+    assert_int_equal(memcmp(reader->headers.p, "Content-Type: text/event-stream;", 32), 0);
     assert_int_equal(memcmp(reader->body.p, ": connected\n", 12), 0);
     assert_int_equal(reader->answer.records, 1); /* headers and opening in one */
 
@@ -1055,7 +1054,7 @@ test_a_quiet_stream_hears_a_heartbeat(void **state)
     struct reader *comment = stage_visit(&stage, &(struct visit){0});
     struct reader *ping = stage_visit(&stage, &(struct visit){.query = "ping=1"});
     struct reader *ndjson = stage_visit(&stage, &(struct visit){.accept = NDJSON});
-    WAIT(&stage, reader_has_text(comment, "\n\n:\n\n:\n\n:\n\n"));
+    WAIT(&stage, reader_has_text(comment, "\n\n:\n:\n:\n"));
     WAIT(&stage, reader_has_text(ping, "event: rowcast:ping\ndata: {\"last_event_id\":"));
     WAIT(&stage, reader_has_text(ndjson, "\n\n\n\n"));
     assert_false(reader_has_text(comment, ":\nid: ")); /* the cursor has not moved */
@@ -1075,13 +1074,13 @@ test_a_heartbeat_tells_the_id_that_the_cursor_moved_to(void **state)
     stage_insert(&stage, "b", "not for them");
     WAIT(&stage, reader_has_text(comment, with_id(&stage, id, ":\nid: ", 1)));
     WAIT(&stage, reader_has_text(ping, with_id(&stage, id, "\nid: ", 1)));
-    WAIT(&stage, reader_has_text(comment, "\n\n:\n\n:\n\n")); /* and it is told once */
+    WAIT(&stage, reader_has_text(comment, "\n\n:\n:\n")); /* and it is told once */
     assert_int_equal(reader_rows(comment), 0);
     stage_insert(&stage, "a", "for them");
     WAIT(&stage, reader_rows(comment) == 1 && reader_rows(ping) == 1);
-    assert_int_equal(comment->events[1].id, 2);
+    assert_int_equal(comment->events[comment->event_count - 1].id, 2);
     assert_int_equal(ping->events[ping->event_count - 1].id, 2);
-    WAIT(&stage, reader_has_text(comment, "for them\n\n:\n\n:\n\n")); /* it knows */
+    WAIT(&stage, reader_has_text(comment, "for them\n\n:\n:\n")); /* it knows */
     stage_close(&stage);
 }
 
@@ -1243,8 +1242,7 @@ test_draining_gives_headers_to_those_that_have_none_yet(void **state)
     WAIT(&stage, reader->at_end);
     assert_true(reader_has_ended(reader));
     assert_non_null(reader->headers.p);
-    assert_int_equal(memcmp(reader->headers.p, "Content-Type: text/event-stream\r\n", 33),
-                     0);
+    assert_int_equal(memcmp(reader->headers.p, "Content-Type: text/event-stream;", 32), 0);
     stage_close(&stage);
 }
 
