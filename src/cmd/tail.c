@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include "cmd/cmd.h"
+#include "cmd/terminal.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -30,7 +31,7 @@
 
 struct settings {
     struct cmd_database database;
-    struct option_list channels;
+    struct text_list channels;
     const char *since;
     int64_t last;
     bool follow;
@@ -88,11 +89,14 @@ struct tail {
     const struct settings *settings;
     struct store_config config;
     struct store *store;
+    struct patterns channels;
     enum format format;
     int64_t cursor;
     bool resumes; /* the cursor is an id that the reader had: a gap behind it is told */
     int64_t now_ms;
     struct buf out;
+    bool is_terminal;
+    struct buf shown; /* what a terminal gets of it */
     struct error error;
 };
 
@@ -112,13 +116,19 @@ static enum turn
 flush(struct tail *tail)
 {
     size_t done = 0;
+    struct buf *out = &tail->out;
 
-    if (tail->out.failed) {
+    if (tail->is_terminal) {
+        buf_clear(&tail->shown);
+        terminal_append(&tail->shown, buf_slice(out));
+        out = &tail->shown;
+    }
+    if (tail->out.failed || out->failed) {
         error_set(&tail->error, "out of memory");
         return TURN_FAILED;
     }
-    while (done < tail->out.len && !interrupted) {
-        ssize_t len = write(STDOUT_FILENO, tail->out.p + done, tail->out.len - done);
+    while (done < out->len && !interrupted) {
+        ssize_t len = write(STDOUT_FILENO, out->p + done, out->len - done);
         if (len >= 0) {
             done += (size_t)len;
         } else if (errno ==
@@ -139,15 +149,9 @@ flush(struct tail *tail)
 static bool
 is_wanted(const struct tail *tail, const struct row *row)
 {
-    const struct option_list *channels = &tail->settings->channels;
-
     if (row->expires_at != 0 && row->expires_at <= tail->now_ms)
         return false;
-    for (size_t i = 0; i < channels->count; i++) {
-        if (row->channel.p != NULL && glob_matches(channels->items[i], row->channel))
-            return true;
-    }
-    return channels->count == 0;
+    return tail->channels.count == 0 || patterns_match(&tail->channels, row->channel);
 }
 
 static enum store_step
@@ -173,12 +177,10 @@ turn_of(enum store_result result)
 static void
 check_gap(struct tail *tail, const struct store_marks *marks)
 {
-    char after[24];
-    struct gap gap = {.after = after};
+    struct gap gap;
 
-    if (!gap_find(marks, tail->cursor, &gap.reason, &gap.resumed_at))
+    if (!gap_find(marks, tail->cursor, &gap))
         return;
-    snprintf(after, sizeof after, "%" PRId64, tail->cursor);
     sse_append_gap(&tail->out, tail->format, &gap);
     tail->cursor = gap.resumed_at;
 }
@@ -382,14 +384,18 @@ cmd_tail(int argc, char **argv)
 {
     struct settings settings = {0};
     const char *operands[1];
-    struct tail tail = {.settings = &settings};
+    struct tail tail = {.settings = &settings, .is_terminal = isatty(STDOUT_FILENO) == 1};
     bool done;
 
     int code = cmd_parse(&command, argc, argv, &settings.database, operands, &done);
     if (done)
         return code;
-    if (check_settings(&settings, &tail.error) != 0)
+    if (check_settings(&settings, &tail.error) != 0 ||
+        cmd_take_patterns(&tail.channels, &settings.channels, "channel", &tail.error) !=
+            0) {
+        patterns_fini(&tail.channels);
         return cmd_usage(command.name, &tail.error);
+    }
 
     tail.format = settings.json ? FORMAT_NDJSON : FORMAT_SSE;
     tail.config = (struct store_config){.path = settings.database.db,
@@ -397,12 +403,16 @@ cmd_tail(int argc, char **argv)
                                         .mode = STORE_READ,
                                         .busy_ms = CMD_BUSY_MS};
     tail.store = store_open(&tail.config, NULL, &tail.error);
-    if (tail.store == NULL)
+    if (tail.store == NULL) {
+        patterns_fini(&tail.channels);
         return cmd_fail(command.name, &tail.error);
+    }
     catch_signals();
     enum turn turn = run(&tail);
     store_close(tail.store);
     buf_fini(&tail.out);
+    buf_fini(&tail.shown);
+    patterns_fini(&tail.channels);
     if (turn == TURN_DONE || turn == TURN_QUIT)
         return CMD_OK;
     return cmd_fail(command.name, &tail.error);

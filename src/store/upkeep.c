@@ -1,6 +1,6 @@
 /* upkeep.c - what keeps the files small beside an application's writer: free pages given
- * back, the WAL emptied. Called by serve/retention.c on a connection of its own. And the probe of a
- * health check.
+ * back, the WAL emptied. Called by serve/retention.c on the writer's connection. And the probe of a health
+ * check.
  *
  * Nothing here changes what kind of database it is: auto_vacuum stays what its owner has made it,
  * and so does the journal mode. */
@@ -14,25 +14,8 @@
 /* Free pages that are left for new rows: an eighth of the file, and these. */
 #define RESERVE_PAGES 32
 
-#define INCREMENTAL 2 /* PRAGMA auto_vacuum */
-
-/* The first column of a pragma's only row. */
-static enum store_result
-ask_pragma(struct store *store, const char *sql, int64_t *number, struct error *error)
-{
-    enum store_result result;
-    sqlite3_stmt *statement = store_prepare_once(store, sql, &result, error);
-
-    if (result != STORE_OK)
-        return result;
-    int code = sqlite3_step(statement);
-    if (code == SQLITE_ROW)
-        *number = sqlite3_column_int64(statement, 0);
-    else if (code != SQLITE_DONE)
-        result = store_fail(store, code, "look at its pages", error);
-    sqlite3_finalize(statement);
-    return result;
-}
+#define INCREMENTAL 2        /* PRAGMA auto_vacuum */
+#define SYNCHRONOUS_NORMAL 1 /* PRAGMA synchronous */
 
 static enum store_result
 ask_is_wal(struct store *store, bool *is_wal, struct error *error)
@@ -55,18 +38,48 @@ ask_is_wal(struct store *store, bool *is_wal, struct error *error)
     return result;
 }
 
-enum store_result
-store_begin_upkeep(struct store *store, struct error *error)
+static enum store_result
+set_synchronous(struct store *store, int level, struct error *error)
+{
+    char sql[48];
+
+    sqlite3_snprintf(sizeof sql, sql, "PRAGMA synchronous = %d", level);
+    return store_execute(store, sql, "set how it is synced", error);
+}
+
+/* A rollback journal that is not synced can cost the database; a WAL only the last commits. */
+static enum store_result
+be_lazy(struct store *store, struct error *error)
 {
     bool is_wal;
+    int64_t level = 0;
     enum store_result result = ask_is_wal(store, &is_wal, error);
 
+    if (result != STORE_OK || !is_wal)
+        return result;
+    if (store->synchronous < 0)
+        result = store_ask_number(store, "PRAGMA synchronous", NULL, &level, error);
+    if (result != STORE_OK)
+        return result;
+    if (store->synchronous < 0)
+        store->synchronous = (int)level;
+    return set_synchronous(store, SYNCHRONOUS_NORMAL, error);
+}
+
+enum store_result
+store_set_durability(struct store *store, enum store_durability durability,
+                     struct error *error)
+{
+    enum store_result result = STORE_OK;
+
+    if (store->durability == durability)
+        return STORE_OK;
+    if (durability == STORE_LAZY)
+        result = be_lazy(store, error);
+    else if (store->synchronous >= 0)
+        result = set_synchronous(store, store->synchronous, error);
     if (result == STORE_OK)
-        result = store_execute(store, "PRAGMA cache_size = -2048", "open it", error);
-    /* A rollback journal that is not synced can cost the database; a WAL only the last commits. */
-    if (result == STORE_OK && is_wal)
-        result = store_execute(store, "PRAGMA synchronous = NORMAL", "open it", error);
-    sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        store->durability = durability;
     return result;
 }
 
@@ -79,12 +92,13 @@ store_vacuum_step(struct store *store, int max_pages, int *freed, struct error *
     char sql[64];
 
     *freed = 0;
-    enum store_result result = ask_pragma(store, "PRAGMA auto_vacuum", &kind, error);
+    enum store_result result =
+        store_ask_number(store, "PRAGMA auto_vacuum", NULL, &kind, error);
     if (result != STORE_OK || kind != INCREMENTAL)
         return result;
-    result = ask_pragma(store, "PRAGMA freelist_count", &spare, error);
+    result = store_ask_number(store, "PRAGMA freelist_count", NULL, &spare, error);
     if (result == STORE_OK)
-        result = ask_pragma(store, "PRAGMA page_count", &pages, error);
+        result = store_ask_number(store, "PRAGMA page_count", NULL, &pages, error);
     spare -= pages / 8 + RESERVE_PAGES;
     if (result != STORE_OK || spare <= 0)
         return result;
