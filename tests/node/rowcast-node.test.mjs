@@ -1,11 +1,11 @@
-// node.test.mjs - rowcast.js without a browser: in node itself, behind a real lighttpd, and where a page
+// rowcast-node.test.mjs - rowcast.js without a browser: in node itself, behind a real lighttpd, and where a page
 // is rendered on a server.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { Rowcast } from '../../../web/rowcast.js';
-import { Site, top, until } from '../harness.mjs';
+import { Rowcast } from '../../web/rowcast.js';
+import { Site, top, until } from './harness.mjs';
 
 let site;
 before(async () => { site = await Site.start('--heartbeat', '1', '--retry', '200'); });
