@@ -22,8 +22,8 @@ get() { curl -s -m "$WAIT" "$@"; }
 	listen a "$(url)" -H 'Accept-Encoding: gzip, br'
 	run head -n 1 "$T/a.head"
 	assert_output --regexp '^HTTP/1.1 200'
-	assert_equal "$(header_of "$T/a.head" content-type)" text/event-stream
-	assert_equal "$(header_of "$T/a.head" cache-control)" 'no-cache, no-transform'
+	assert_equal "$(header_of "$T/a.head" content-type)" 'text/event-stream; charset=utf-8'
+	assert_equal "$(header_of "$T/a.head" cache-control)" 'no-cache, no-store, no-transform'
 	assert_equal "$(header_of "$T/a.head" x-content-type-options)" nosniff
 	assert_equal "$(header_of "$T/a.head" content-length)" ''
 	assert_equal "$(header_of "$T/a.head" content-encoding)" ''
@@ -120,6 +120,23 @@ write_and_see_it_freed() { row 1 && streams_are 0; }
 	# shellcheck disable=SC2016
 	wait_for bash -c 'grep -A 1 "^event: rowcast:ping$" "$1" | grep -q "^data: "' _ "$T/a.out"
 	assert_equal "$(beats_of a)" 0
+	assert_healthy
+}
+
+@test "resume: of two headers Last-Event-ID, or a list of ids, the highest counts" {
+	local first second
+	begin
+	first=$(row one)
+	second=$(row two)
+	row three
+	for header in "$first, $second" "$second, $first" "$second,x"; do
+		run get -H 'Accept: application/json' -H "Last-Event-ID: $header" "$(url)"
+		assert_equal "$(jq -r '[.events[].data] | join(" ")' <<<"$output")" three
+	done
+	run get -H 'Accept: application/json' -H "Last-Event-ID: $first" -H "Last-Event-ID: $second" "$(url)"
+	assert_equal "$(jq -r '[.events[].data] | join(" ")' <<<"$output")" three
+	run get -H 'Accept: application/json' -H "Last-Event-ID: $second" -H "Last-Event-ID: $first" "$(url)"
+	assert_equal "$(jq -r '[.events[].data] | join(" ")' <<<"$output")" three
 	assert_healthy
 }
 

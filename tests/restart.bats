@@ -159,7 +159,7 @@ note_rest_with_spare() {
 	mv "$DB" "$T/away.db"
 	rm -f "$DB-wal" "$DB-shm"
 	kill -HUP "$ROWCAST_PID"
-	wait_for says 'the database stays as it is: .* does not exist'
+	wait_for says 'error: .* does not exist'
 	kill -0 "$ROWCAST_PID"
 	init_db
 	kill -HUP "$ROWCAST_PID"

@@ -244,8 +244,8 @@ program_runs() { [[ $(pids_of "$1" | wc -l) -eq $2 ]]; }
 # The whole life of a stream under a web server's CGI module.
 assert_cgi_works() {
 	listen a "$(url)"
-	assert_equal "$(header_of "$T/a.head" content-type)" text/event-stream
-	assert_equal "$(header_of "$T/a.head" cache-control)" 'no-cache, no-transform'
+	assert_equal "$(header_of "$T/a.head" content-type)" 'text/event-stream; charset=utf-8'
+	assert_equal "$(header_of "$T/a.head" cache-control)" 'no-cache, no-store, no-transform'
 	wait_for program_runs rowcast.cgi 1
 	row 1
 	expect_data a 1

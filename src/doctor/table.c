@@ -362,12 +362,24 @@ judge_table(const struct doctor_database *database, struct doctor_report *report
     }
 }
 
+/* Whether all that write to it write to the same three files. */
+static void
+judge_names(const struct doctor_database *database, struct doctor_report *report)
+{
+    struct error error;
+
+    if (store_inspect_names(database->path, &error))
+        doctor_find(report, (struct doctor_head){"files", DOCTOR_PROBLEM, NULL}, "%s",
+                    error.text);
+}
+
 void
 doctor_look_at_database(const struct doctor_database *database, const char *who,
                         struct doctor_report *report)
 {
     if (!judge_rights(database->path, who, report))
         return;
+    judge_names(database, report);
     judge_journal(database->path, report);
     judge_table(database, report);
 }

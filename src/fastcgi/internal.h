@@ -23,9 +23,10 @@ struct conn {
     struct output output;
     struct fcgi_parser parser;
     struct gateway *gateway;
-    struct queue_link deadline; /* in gateway->partial while a request is awaited */
-    uint64_t since_ms;          /* when that began */
-    uint8_t state;              /* enum conn_state */
+    struct queue_link deadline; /* in gateway->partial, idle or flushing */
+    uint64_t
+        since_ms;  /* when the wait for a request began, or the last progress of a flush */
+    uint8_t state; /* enum conn_state */
     bool wants_write;
     bool fresh; /* no request yet: a deadline runs from the accept on */
 };
@@ -53,12 +54,16 @@ struct gateway {
     struct libfcgi *fcgi;
     struct acceptor *acceptors[LISTEN_SOCKETS_MAX];
     int acceptor_count;
-    struct queue partial; /* conns that owe us a request, oldest first */
-    struct queue idle;    /* kept-alive conns between two requests */
+    struct queue partial;  /* conns that owe us a request, oldest first */
+    struct queue idle;     /* kept-alive conns between two requests */
+    struct queue flushing; /* FLUSHING conns, oldest progress first */
     uv_timer_t deadline_timer;
     uv_timer_t pause_timer; /* accept pauses: no descriptors */
     int reserve_fd;         /* given up to let one more connection in on EMFILE */
     unsigned conns;
+    /* Requests are read for READ_NS at the most between two looks at the clock of the loop. */
+    uint64_t read_at_ms;
+    uint64_t read_ns;
     unsigned handles; /* of ours that libuv still knows */
     struct {
         uint64_t quiet_until_ms;
@@ -82,7 +87,7 @@ bool conn_owns_handle(const uv_handle_t *handle, const struct gateway *gateway);
 
 /* fastcgi/gateway.c */
 
-/* Makes sure that the timer runs while a connection owes us a request. */
+/* Sets the timer for the next connection that owes a request or takes nothing for too long. */
 void gateway_arm_deadline(struct gateway *gateway);
 
 /* A descriptor may have become free. */

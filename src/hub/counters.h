@@ -42,6 +42,7 @@ enum hub_refusal {
 struct hub_counters {
     uint64_t streams; /* open now */
     uint64_t behind;  /* of these, waiting for their next page of replay */
+    uint64_t answers; /* not streams, that are not taken yet; written by fastcgi/conn.c */
     uint64_t window_bytes;
     uint64_t opened;
     uint64_t refused; /* over a limit */

@@ -2,10 +2,11 @@
  * which comes again and again, has the second one only.
  *
  * Both have the same names for the same things and each can be read alone: awk and the journal's
- * readers do not join lines. Bounds are not shown, which are the administrator's own. */
+ * readers do not join lines. Bounds are not shown: they are the administrator's own. */
 #include "config.h"
 
 #include "hub/stream_log.h"
+
 #include "hub/stream.h"
 
 struct quoted {
@@ -33,6 +34,12 @@ stream_quote(const struct stream *stream, struct quoted *names)
         refusal_log_take_suppressed(stream->hub->config.refusal_log, names->suppressed);
 }
 
+static bool
+is_poll(const struct stream *stream)
+{
+    return stream->kind == &poll_kind;
+}
+
 /* Decides whether this stream has lines in the log. */
 static bool
 stream_log_admit(struct stream *stream)
@@ -44,7 +51,7 @@ stream_log_admit(struct stream *stream)
         return false;
     if (refusal_log == NULL)
         return true;
-    return stream->kind == &poll_kind ? refusal_log_admit_poll(refusal_log, stream->address, now_ms)
+    return is_poll(stream) ? refusal_log_admit_poll(refusal_log, stream->address, now_ms)
                            : refusal_log_admit_stream(refusal_log, stream->address, now_ms);
 }
 
@@ -52,7 +59,7 @@ void
 stream_log_open(struct stream *stream)
 {
     struct quoted names;
-    if (stream->kind == &poll_kind)
+    if (is_poll(stream))
         return;
     stream->log_lines = stream_log_admit(stream) ? STREAM_LOGGED : STREAM_NOT_LOGGED;
     if (stream->log_lines == STREAM_NOT_LOGGED)
@@ -85,11 +92,11 @@ void
 stream_log_close(struct stream *stream, enum close_reason why)
 {
     bool is_logged;
-    if (stream->kind == &poll_kind) {
+    if (is_poll(stream)) {
         is_logged = stream_log_admit(stream);
     } else {
         if (stream->log_lines ==
-            STREAM_LOG_UNDECIDED) /* it went before its start was found */
+            STREAM_LOG_UNDECIDED) /* it ended before its start was found */
             stream_log_open(stream);
         is_logged = stream->log_lines == STREAM_LOGGED;
     }

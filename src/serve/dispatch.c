@@ -38,7 +38,7 @@ answer_report(struct serve *serve, const struct request *request)
 {
     const struct text_list *origins = &serve->settings->cors_origins;
     struct buf body = {0};
-    const char *text;
+    struct error text;
     char nonce[NONCE_TEXT];
     int status;
     switch (request->resource) {
@@ -62,8 +62,10 @@ answer_report(struct serve *serve, const struct request *request)
         break;
     case RESOURCE_HEALTH:
     case RESOURCE_STREAM:
-        status = report_health(serve->feed, &text);
-        response_append_health(&serve->answer, status, text, feed_lag_ms(serve->feed),
+        status = report_health(serve->feed, serve->writer, &text);
+        if (!request->admin)
+            report_hide_folders(&text);
+        response_append_health(&serve->answer, status, text.text, feed_lag_ms(serve->feed),
                                request, origins);
         break;
     }

@@ -13,7 +13,6 @@
 #include "hub/hub.h"
 #include "serve/sd_notify.h"
 #include "publish/endpoint.h"
-#include "serve/retention.h"
 #include "serve/status_stream.h"
 #include "access/keys.h"
 
@@ -53,20 +52,14 @@ on_drain_look(uv_timer_t *timer)
         uv_stop(&serve->loop);
 }
 
-static void
-on_signal(uv_signal_t *handle, int signum)
+void
+serve_drain(struct serve *serve, const char *why)
 {
-    struct serve *serve = handle->data;
-    bool draining = serve->drain_began_ms != 0;
-    /* Ctrl-C and systemd tell all processes, and then our parent tells us too: that is no
-     * impatience. The parent ends what takes too long. */
-    if (draining && serve->worker->count > 1)
-        return;
-    if (serve->gateway == NULL || draining) {
+    if (serve->gateway == NULL || serve->drain_began_ms != 0) {
         uv_stop(&serve->loop); /* CGI, or told twice */
         return;
     }
-    log_line(&serve->log, LOG_INFO, "%s: draining %zu streams", end_name(signum),
+    log_line(&serve->log, LOG_INFO, "%s: draining %zu streams", why,
              hub_streams(serve->hub));
     if (serve->worker->count == 1)
         notify_stopping(hub_streams(serve->hub));
@@ -75,6 +68,17 @@ on_signal(uv_signal_t *handle, int signum)
     hub_drain(serve->hub);
     status_stream_end(serve->status);
     uv_timer_start(&serve->drain, on_drain_look, 0, DRAIN_LOOK_MS);
+}
+
+static void
+on_signal(uv_signal_t *handle, int signum)
+{
+    struct serve *serve = handle->data;
+    /* Ctrl-C and systemd tell all processes, and then our parent tells us too: that is no
+     * impatience. The parent ends what takes too long. */
+    if (serve->drain_began_ms != 0 && serve->worker->count > 1)
+        return;
+    serve_drain(serve, end_name(signum));
 }
 
 /* --- reload ------------------------------------------------------------------------------ */
@@ -94,8 +98,8 @@ serve_load_keys(struct serve *serve, struct error *error)
 }
 
 /* What SIGHUP asks for: everything that was opened or read at the start and may have been put
- * in another place since. Streams stay open and lose nothing; what cannot be read anew stays
- * as it was. */
+ * in another place since. Streams stay open and lose nothing. Keys that cannot be read anew stay as
+ * they were; a database that cannot be opened is tried again until it can. */
 static void
 serve_reload(struct serve *serve)
 {
@@ -104,12 +108,10 @@ serve_reload(struct serve *serve)
     log_line(&serve->log, LOG_INFO, "SIGHUP: reopening");
     if (reopened != 0)
         log_line(&serve->log, LOG_WARN, "the log stays as it is: %s", error.text);
-    if (feed_reload(serve->feed, &error) != 0)
-        log_line(&serve->log, LOG_WARN, "the database stays as it is: %s", error.text);
+    feed_reload(serve->feed);
     if (serve_load_keys(serve, &error) != 0)
         log_line(&serve->log, LOG_WARN, "the tickets' keys stay as they are: %s",
                  error.text);
-    retention_reload(serve->retention);
 }
 
 static void

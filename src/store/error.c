@@ -26,7 +26,7 @@ effective_user(char out[WHO_MAX])
 {
     struct passwd entry;
     struct passwd *found = NULL;
-    char names[1024]; /* not static: the publisher's thread may ask at the same time */
+    char names[1024]; /* not static: the writer's thread may ask at the same time */
 
     if (getpwuid_r(geteuid(), &entry, names, sizeof names, &found) == 0 && found != NULL)
         snprintf(out, WHO_MAX, "user %u (%s)", (unsigned)geteuid(), entry.pw_name);
@@ -267,6 +267,7 @@ store_fail(struct store *store, int code, const char *doing, struct error *error
 {
     int last = errno;
 
+    store->refusal[0] = '\0'; /* of an earlier failure, perhaps */
     switch (code & 0xff) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:

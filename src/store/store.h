@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "event/filter.h"
 #include "event/row.h"
+#include "store/files.h"
 
 #define STORE_SCHEMA_VERSION 2
 #define STORE_DEFAULT_TABLE "notification"
@@ -122,10 +123,20 @@ enum store_result store_read_back(struct store *store, const struct store_range 
 enum store_result store_find_time(struct store *store, int64_t created_at_ms,
                                   int64_t *cursor, struct error *error);
 
-/* True when the file at the path is no longer the one that is open (SQLITE_FCNTL_HAS_MOVED,
- * another inode at the path, or another WAL beside it). Cheap; does not open or close the
- * file, which would drop SQLite's locks (sqlite.org/howtocorrupt.html section 2.2). */
+/* True when the file at the path, or the -wal or -shm beside it, is no longer the one that is open.
+ * Cheap; goes by stat alone. Then every connection of the process must be closed before one is
+ * opened: SQLite keeps one index for all that a process has open at an inode, and hands it to a new
+ * connection too (store/gate.h does so for serve). */
 bool store_has_moved(struct store *store);
+
+/* True when another process has the database open and another -shm than we; *error says which and
+ * what to do. Reads /proc/locks. See store_files_have_strangers. */
+bool store_has_strangers(const struct store *store, struct store_device *device,
+                         struct error *error);
+
+/* STORE_OK when the files that are open are those at the path and have no other name. STORE_BUSY
+ * when they have moved: after they are opened anew it is worth another try. For writers: store_begin_write, store_commit and an insert outside of a transaction ask it. */
+enum store_result store_check_files(struct store *store, struct error *error);
 
 /* Looks for the right that the effective user lacks on folder, file, -wal or -shm to open the
  * database in that mode, and names it. True when it found one and set *error. Opens none of
@@ -170,12 +181,18 @@ enum store_result store_prune(struct store *store, const struct store_prune *pru
 /* For how long the last batch that deleted something held the write lock, in microseconds. */
 int64_t store_prune_locked_us(const struct store *store);
 
-/* --- upkeep, for a connection of its own beside an application's writer -------------------- */
+/* --- upkeep, beside an application's writer ------------------------------------------------ */
 
-/* Sets the connection up for it: its commits are not synced one by one where that is safe (WAL:
- * a power cut may bring pruned rows back), it caches little, and closing it does not
- * checkpoint. */
-enum store_result store_begin_upkeep(struct store *store, struct error *error);
+enum store_durability {
+    STORE_DURABLE, /* each commit is on the disk when store_commit returns, as SQLite is set */
+    STORE_LAZY /* not synced one by one where that is safe: in WAL mode a power cut may take the
+                      last commits back, and with rows that were pruned that is no harm */
+};
+
+/* For the transactions that follow. Not within one. */
+enum store_result store_set_durability(struct store *store,
+                                       enum store_durability durability,
+                                       struct error *error);
 
 /* Gives at most max_pages of the free pages back to the file system, where the database is one
  * with auto_vacuum=INCREMENTAL, else none. A reserve is kept, since new rows want pages again.
@@ -209,6 +226,12 @@ struct store_init_result {
  * as by store_rebase: readers are told of a gap. Returns 0, or -1 with *error. */
 int store_init(const struct store_config *config, enum store_journal journal,
                struct store_init_result *result, struct error *error);
+
+/* Whether a WAL or journal lies beside the file that SQLite would play into it while no other program has
+ * the database open: after a backup was copied there, it may be of the database before. Returns
+ * 0, or -1 with *error, which says what to remove. Not while this process has the database open, whose
+ * locks it would drop. */
+int store_check_leftovers(const char *path, struct error *error);
 
 /* After a backup was restored: moves sequence and base past the Unix time in milliseconds, the
  * sequence, and `above` (0: not known), so that no id handed out since the backup is given
