@@ -368,6 +368,14 @@ session() {
 	assert_output 8000000000001
 }
 
+@test "tail: on a terminal a row cannot give orders to it, in a pipe every byte is as it is" {
+	printf 'a\033]0;title\007b' | "$ROWCAST" send --db "$DB" -
+	script -qec "'$ROWCAST' tail --db '$DB'" /dev/null </dev/null | tr -d '\r' >"$T/shown"
+	grep -qxF 'data: a\x1b]0;title\x07b' "$T/shown"
+	"$ROWCAST" tail --db "$DB" >"$T/raw"
+	grep -qxF $'data: a\e]0;title\ab' "$T/raw"
+}
+
 # The commands of a document between two lines: shown FILE FROM TO
 shown() { sed -n "/$2/,/$3/p" "$BATS_TEST_DIRNAME/../$1" | sed '1d;$d'; }
 

@@ -120,6 +120,7 @@ assert_serves() {
 @test "docs: README's shortest lighttpd configuration serves" {
 	init_db
 	snippet lighttpd
+	make_program
 	start_lighttpd
 	assert_serves
 }

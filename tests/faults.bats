@@ -463,6 +463,25 @@ is_open_to_connections() { socat -u OPEN:/dev/null "UNIX-CONNECT:$SOCKET"; }
 	assert_healthy
 }
 
+@test "health: a stranger learns the reason, but no folder; the administrator both" {
+	mkdir "$T/the-folder"
+	DB=$T/the-folder/rowcast.db
+	init_db
+	start_rowcast
+	mv "$DB" "$DB.away"
+	wait_for is_ill
+	run fcgi --get /health
+	assert_output --partial 'rowcast.db'
+	refute_output --partial the-folder
+	run fcgi --get /health ROWCAST_ADMIN=1
+	assert_output --partial "$DB"
+	mv "$DB.away" "$DB"
+	wait_for is_well
+	fcgi --get /health | grep -qx ok
+	note_rest
+	assert_healthy
+}
+
 @test "taken away: the stream stays, health says 503, and it goes on when the file is back" {
 	init_db
 	start_rowcast

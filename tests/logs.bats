@@ -56,14 +56,15 @@ assert_told() {
 # --- through the web servers -------------------------------------------------------------------
 
 told_behind() {
-	begin --max-age 3
+	begin --max-age 4
 	"start_$1"
 	listen a "$(url '?channel=orders&channel=stock.*')"
-	row one orders
-	row other somewhere
-	row two stock.7
-	sql "INSERT INTO notification(channel, data) VALUES ('orders', hex(zeroblob(30000)))"
-	row three orders
+	# By one process, so that even a busy machine is done before the stream is old.
+	sql "INSERT INTO notification(channel, data) VALUES ('orders', 'one');
+	     INSERT INTO notification(channel, data) VALUES ('somewhere', 'other');
+	     INSERT INTO notification(channel, data) VALUES ('stock.7', 'two');
+	     INSERT INTO notification(channel, data) VALUES ('orders', hex(zeroblob(30000)));
+	     INSERT INTO notification(channel, data) VALUES ('orders', 'three')"
 	expect_data a three
 	wait_for stream_ended a
 	assert_why 1 aged
@@ -71,7 +72,7 @@ told_behind() {
 	assert_equal "$(field channels "$(line_of close 1)")" 'orders,stock.*'
 	assert_equal "$(field events "$(line_of close 1)")" 4
 	assert_equal "$(field address "$(line_of close 1)")" 127.0.0.1
-	[[ $(field seconds "$(line_of close 1)") =~ ^[2-9][0-9]*\.[0-9]{3}$ ]]
+	[[ $(field seconds "$(line_of close 1)") =~ ^[3-9][0-9]*\.[0-9]{3}$ ]]
 	listen b "$(url)"
 	close_stream b
 	assert_why 2 gone

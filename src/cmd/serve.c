@@ -20,6 +20,10 @@
 #include "serve/serve.h"
 #include "serve/workers.h"
 
+/* What an address space has room for; the option's value becomes a size_t. */
+#define WINDOW_BYTES_MAX (SIZE_MAX > UINT32_MAX ? INT64_C(1) << 32 : INT64_C(1) << 30)
+_Static_assert((uint64_t)WINDOW_BYTES_MAX <= SIZE_MAX, "no size wraps around");
+
 #define DAY_MS INT64_C(86400000)
 
 #define OPTION(field, option_name, option_kind, ...)                                       \
@@ -58,7 +62,7 @@ static const struct option options[] = {
            .fallback = "60", .max = DAY_MS,
            .help = "close a stream that takes nothing for so long; 0: never"),
     OPTION(window_bytes, "window-bytes", OPTION_SIZE, .value_name = "SIZE",
-           .fallback = "4M", .max = INT64_C(1) << 32,
+           .fallback = "4M", .max = WINDOW_BYTES_MAX,
            .help = "memory for the newest events"),
     OPTION(max_event_bytes, "max-event-bytes", OPTION_SIZE, .value_name = "SIZE",
            .fallback = "1M", .min = 1, .max = INT64_C(1) << 28,

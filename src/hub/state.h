@@ -14,9 +14,6 @@
 
 /* --- a stream ------------------------------------------------------------------------------ */
 
-/* Whether the log has lines of a stream: decided when it opens, kept when it ends. */
-enum stream_log { STREAM_LOG_UNDECIDED, STREAM_LOGGED, STREAM_NOT_LOGGED };
-
 enum stream_state {
     STREAM_LIVE,      /* at the tail; in its audience's live list */
     STREAM_READY,     /* behind; in hub->turns for its next step of replay */
@@ -61,6 +58,9 @@ struct stream_extra {
     bool is_answered;          /* the document is with the output, which flushes it */
     size_t unread;             /* bytes of it that hub->unread counts */
 };
+
+/* Whether the log has lines of a stream: decided when it opens, kept when it ends. */
+enum stream_log { STREAM_LOG_UNDECIDED, STREAM_LOGGED, STREAM_NOT_LOGGED };
 
 struct stream {
     struct hub *hub;

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include "hub/stream_log.h"
+
 #include "hub/stream.h"
 
 struct quoted {

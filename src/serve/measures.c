@@ -121,6 +121,7 @@ const struct measure measures_table[] = {
      AT(totals.published_rows)},
     {.metric = "log_lines_lost_total",
      .key = "log_lines_lost",
+     .title = "lines of the log that were lost",
      .help = "Lines of the log that could not be written at once.",
      COUNTER,
      AT(totals.log.lines)},

@@ -103,7 +103,8 @@ serve_init_loop(struct serve *serve, struct error *error)
 }
 
 static int
-serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
+serve_init_hub(struct serve *serve, enum serve_kind kind, unsigned descriptors,
+               struct error *error)
 {
     const struct serve_settings *settings = serve->settings;
     struct store_config store = {.path = settings->db,
@@ -121,6 +122,7 @@ serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
                              .limits = serve->worker->limits,
                              .refusal_log = &serve->refusal_log,
                              .window_bytes = (size_t)settings->window_bytes,
+                             .starts_cold = kind == SERVE_CGI,
                              .max_event_bytes = (size_t)settings->max_event_bytes,
                              .counters = serve->worker->counters,
                              .workers = serve->worker->count,
@@ -406,7 +408,7 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
         signal(SIGHUP, SIG_IGN); /* until there is somebody to take it */
     int result = serve_load_keys(&serve, error);
     if (result == 0)
-        result = serve_init_hub(&serve, descriptors, error);
+        result = serve_init_hub(&serve, kind, descriptors, error);
     if (result == 0)
         result = kind == SERVE_CGI
                      ? serve_start_cgi(&serve, error)

@@ -109,11 +109,7 @@ enum store_table {
 enum store_result store_identify(struct store *store, const char *table,
                                  enum store_table *kind, int *version, struct error *error);
 
-/* leftovers.c: refuses when a WAL or journal lies beside the file that would be played into it while no
- * program has the database open. STORE_FAILED with *error, which says what to remove. */
-enum store_result store_check_leftovers(const char *path, struct error *error);
-
-/* The same file: whether a rollback journal lies there that is not committed. It may be that of a
+/* leftovers.c: whether a rollback journal lies there that is not committed. It may be that of a
  * writer who is at work. `path`: the file itself, behind links. */
 bool store_has_hot_journal(const char *path);
 

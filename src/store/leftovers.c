@@ -161,29 +161,26 @@ store_has_hot_journal(const char *path)
     return found;
 }
 
-enum store_result
+int
 store_check_leftovers(const char *path, struct error *error)
 {
     char real[PATH_MAX]; /* SQLite's files are beside the file, not beside a link to it */
     if (realpath(path, real) == NULL)
-        return STORE_OK; /* who opens it says why */
-    if (has_wal(real) && !is_open_elsewhere(real, "-shm", SHM_OPEN_LOCK_AT)) {
-        error_set(
+        return 0; /* who opens it says why */
+    if (has_wal(real) && !is_open_elsewhere(real, "-shm", SHM_OPEN_LOCK_AT))
+        return error_set(
             error,
             "%s-wal would be played into the database: if you have copied a backup "
             "there, run `rm -f %s-wal %s-shm`, copy it again and repeat; if the file is "
             "this database's own, run `sqlite3 %s 'PRAGMA wal_checkpoint(TRUNCATE)'` "
             "and repeat",
             real, real, real, real);
-        return STORE_FAILED;
-    }
-    if (store_has_hot_journal(real) && !is_open_elsewhere(real, "", RESERVED_LOCK_AT)) {
-        error_set(error,
-                  "%s-journal would be rolled back into the database: if you have copied a "
-                  "backup there, run `rm -f %s-journal`, copy it again and repeat; if the "
-                  "file is this database's own, run `sqlite3 %s .tables` and repeat",
-                  real, real, real);
-        return STORE_FAILED;
-    }
-    return STORE_OK;
+    if (store_has_hot_journal(real) && !is_open_elsewhere(real, "", RESERVED_LOCK_AT))
+        return error_set(
+            error,
+            "%s-journal would be rolled back into the database: if you have copied a "
+            "backup there, run `rm -f %s-journal`, copy it again and repeat; if the "
+            "file is this database's own, run `sqlite3 %s .tables` and repeat",
+            real, real, real);
+    return 0;
 }

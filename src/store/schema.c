@@ -379,8 +379,6 @@ store_rebase(const struct store_config *config, int64_t above, int64_t *base,
     if (above > ROW_ID_MAX)
         return error_set(error, "%lld is above every possible id: give a lower --above",
                          (long long)above);
-    if (store_check_leftovers(config->path, error) != STORE_OK)
-        return -1;
     struct store *store = store_open(&own, NULL, error);
     if (store == NULL)
         return -1;

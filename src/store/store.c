@@ -109,13 +109,17 @@ store_open_file(struct store *store, const struct store_config *config,
      * business to; and were the files moved about, it would be somebody else's WAL. */
     if (store->mode != STORE_WRITE || config->keep_wal)
         sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    if (store->mode != STORE_WRITE)
+    if (store->mode != STORE_WRITE) {
+        /* The schema is another's: no function or table in it with side effects is run for us. */
+        sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+        sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
         /* A small cache: every commit of another connection empties it, and a replay reads each
          * page once. No temporary files: a confined process cannot make any. */
         return store_execute(store,
                              "PRAGMA query_only = 1; PRAGMA cache_size = -512; "
                              "PRAGMA temp_store = MEMORY",
                              "open it", error);
+    }
     if (create == STORE_CREATE_NEVER)
         return store_execute(store, "PRAGMA temp_store = MEMORY", "open it", error);
     return STORE_OK;

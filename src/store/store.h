@@ -227,6 +227,12 @@ struct store_init_result {
 int store_init(const struct store_config *config, enum store_journal journal,
                struct store_init_result *result, struct error *error);
 
+/* Whether a WAL or journal lies beside the file that SQLite would play into it while no other program has
+ * the database open: after a backup was copied there, it may be of the database before. Returns
+ * 0, or -1 with *error, which says what to remove. Not while this process has the database open, whose
+ * locks it would drop. */
+int store_check_leftovers(const char *path, struct error *error);
+
 /* After a backup was restored: moves sequence and base past the Unix time in milliseconds, the
  * sequence, and `above` (0: not known), so that no id handed out since the backup is given
  * again. *base: the new base. Returns 0, or -1 with *error. */

@@ -297,6 +297,13 @@ test_reader_cannot_write(void **state)
     init(bench);
     struct store *store = open_as(bench, STORE_READ);
     assert_int_equal(store_insert(store, &row, &id, &bench->error), STORE_FAILED);
+    /* Nor does it run what is not harmless in a schema that it did not make. */
+    int defensive = 0;
+    int trusted = 1;
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, -1, &defensive);
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, -1, &trusted);
+    assert_int_equal(defensive, 1);
+    assert_int_equal(trusted, 0);
     store_close(store);
     store_close(NULL);
 }
