@@ -103,6 +103,7 @@ page_read_table(struct hub *hub, struct store *store, bool *stale, struct error 
                                 .up_to = page->up_to,
                                 .max_rows = PAGE_ROWS,
                                 .narrow = &page->audience->filter,
+                                .until_ns = hub->turns.until_ns,
                                 .collapse = true};
     struct store_progress progress = {.last = page->after};
     enum store_result result = store_read_marks(store, &marks, error);
