@@ -104,8 +104,7 @@ page_read_table(struct hub *hub, struct store *store, bool *stale, struct error 
                                 .max_rows = PAGE_ROWS,
                                 .until_ns = hub->turns.until_ns,
                                 .narrow = &page->audience->filter,
-                                .collapse = true,
-                                .newest = page->up_to};
+                                .collapse = true};
     struct store_progress progress = {.last = page->after};
     enum store_result result = store_read_marks(store, &marks, error);
     *stale = result == STORE_OK &&

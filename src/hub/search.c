@@ -52,7 +52,8 @@ void
 search_start(struct stream *stream, uint32_t rows)
 {
     int64_t tail = feed_marks(stream->hub->feed)->tail;
-    stream->extra->search = (struct search){.left = rows, .at = tail, .cursor = tail};
+    stream->extra->search = (struct search){
+        .left = rows, .at = tail, .newest = tail, .cursor = tail};
     stream_set_state(stream, STREAM_READY);
 }
 
@@ -72,7 +73,7 @@ search_step(struct stream *stream)
                                 .until_ns = hub->turns.until_ns,
                                 .narrow = &stream->audience->filter,
                                 .collapse = true,
-                                .newest = feed_tail(hub->feed)}; /* as replay will */
+                                .newest = search->newest};
     struct store_progress progress = {0};
     struct error error = {""};
     if (store == NULL)
@@ -84,7 +85,7 @@ search_step(struct stream *stream)
         feed_report(hub->feed, result, &error);
         return result;
     }
-    search->looked += (uint32_t)progress.looked_at;
+    search->looked += (uint32_t)progress.looked;
     search->at = progress.last - 1;
     if (search->left > 0 && !progress.complete && search->looked < SEARCH_ROWS_MAX)
         stream_set_state(stream, STREAM_READY);

@@ -110,7 +110,7 @@ struct store_range {
 struct store_progress {
     int64_t last;  /* every row up to this id has been seen (or is not for the filter) */
     bool complete; /* nothing is left up to range.up_to; last == up_to then */
-    size_t looked_at; /* rows, whether they were given or not */
+    size_t looked; /* rows looked at, whether given or not */
 };
 
 /* Rows in id order. On STORE_BUSY or STORE_FAILED *progress says how far it came: the rows
