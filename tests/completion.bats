@@ -8,6 +8,7 @@ load helper
 
 setup() {
 	rowcast_setup
+	make_program
 	PATH=$T/bin:$PATH
 	touch "$T/a.db" "$T/b.txt"
 }

@@ -244,7 +244,7 @@ test_bad_values_cannot_forge_lines(void **state)
     (void)state;
     assert_int_equal(parse(&s, operands, &error, "--max-streams \n\"\xFF"), OPTIONS_USAGE);
     assert_null(strchr(error.text, '\n'));
-    assert_non_null(strstr(error.text, "\\x0a\\x22\\xff"));
+    assert_non_null(strstr(error.text, "\\x0a\\\"\\xff"));
 }
 
 /* What options_parse prints on stdout for the line. */
