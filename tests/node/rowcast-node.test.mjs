@@ -48,7 +48,7 @@ test('node: the modules load where browsers\' objects are missing, and a program
       console.log(detail.state, detail.transport);
       rows.close();
     };`;
-  assert.equal(execFileSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8', timeout: 20000 }),
+  assert.equal(execFileSync(process.execPath, ['--input-type=module', '-e', program], { encoding: 'utf8', timeout: 120000 }),
     'open fetch\n');
 });
 
