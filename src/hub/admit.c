@@ -1,6 +1,6 @@
 /* admit.c - a request becomes a stream, or is refused: limits, start, the stream's parts.
  *
- * The newcomer is refused, never an old stream ended for it. A refusal is an orderly answer with
+ * The newcomer is refused, never an old stream ended for it but its own page's (hub/client.h). A refusal is an orderly answer with
  * status 200 and a retry:, since an EventSource gives up for good on any other status. */
 #include "config.h"
 
@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/random.h"
+#include "hub/client.h"
 #include "hub/lifetime.h"
 #include "hub/resume.h"
 #include "hub/search.h"
@@ -213,6 +214,8 @@ hub_open(struct hub *hub, struct output *output, struct hub_request *request)
     struct resume_point start;
     struct limits_hold hold;
     struct stream *stream = NULL;
+    if (request->too_often_ms == 0 && !hub->draining)
+        client_end_old(hub, request);
     struct refusal refusal = check_limits(hub, output, request, &hold);
     if (refusal.why == HUB_ADMITTED) {
         /* What was committed before this request is old, what comes later is new. */
@@ -227,6 +230,7 @@ hub_open(struct hub *hub, struct output *output, struct hub_request *request)
         refuse(hub, output, request, refusal);
     } else {
         stream->hold = hold;
+        client_remember(stream, request->client);
         start_stream(stream, request, &start);
     }
     filter_fini(&request->filter);

@@ -11,7 +11,7 @@ close_reason_name(enum close_reason why)
         [CLOSE_STALLED] = "stalled",     [CLOSE_DRAINED] = "drained",
         [CLOSE_AGED] = "aged",           [CLOSE_EXPIRED] = "expired",
         [CLOSE_ANSWERED] = "answered",   [CLOSE_CHANGED] = "row-changed",
-        [CLOSE_NO_MEMORY] = "no-memory",
+        [CLOSE_NO_MEMORY] = "no-memory", [CLOSE_REPLACED] = "replaced",
     };
     return names[why];
 }

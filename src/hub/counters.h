@@ -23,6 +23,7 @@ enum close_reason {
     CLOSE_ANSWERED, /* a poll's document is out */
     CLOSE_CHANGED,  /* the event that was half out is no longer in the table */
     CLOSE_NO_MEMORY,
+    CLOSE_REPLACED, /* its page opened another one: client= */
     CLOSE_REASONS
 };
 

@@ -88,6 +88,7 @@ hub_fini(struct hub *hub)
 {
     window_free(hub->window);
     audiences_free(hub->audiences);
+    string_map_fini(&hub->clients);
     records_fini(&hub->packed);
     records_fini(&hub->rest);
     records_fini(&hub->page.records);
@@ -119,6 +120,7 @@ hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config *config,
     queue_init(&hub->closed);
     hub->window = window_new(config->window_bytes, config->max_event_bytes, &key);
     hub->audiences = audiences_new(&key);
+    string_map_init(&hub->clients, &key);
     if (hub->window == NULL || hub->audiences == NULL) {
         error_set(error, "out of memory");
         hub_fini(hub);

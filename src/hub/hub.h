@@ -46,6 +46,7 @@ struct hub_request {
     int64_t start_value;    /* see start_kind */
     const char *start_text; /* START_AFTER, START_BAD_ID: the client's own id; copied */
     const char *address;    /* NULL: not known; copied */
+    const char *client;     /* the page's name for itself; NULL: it has none; copied */
     uint32_t throttle_ms;   /* 0: none */
     uint32_t wait_s;        /* of a poll */
     uint64_t too_often_ms;  /* the address came too often: how long it should stay away; 0: not */

@@ -6,6 +6,7 @@
 #include <uv.h>
 
 #include "base/queue.h"
+#include "base/string_map.h"
 #include "event/sse.h"
 #include "fastcgi/records.h"
 #include "hub/audience.h"
@@ -85,6 +86,7 @@ struct stream {
     uint64_t events, bytes; /* written or kept to be; the CGI headers counted, no framing */
     uint64_t serial;        /* for the log */
     char *address;          /* NULL: not known; owned */
+    struct string_map_entry *client; /* in hub->clients; NULL: none (hub/client.c) */
     struct limits_hold hold; /* what it counts for at the limits, until it is closed */
     uint32_t live_index;     /* in audience->live */
     uint32_t epoch;          /* the hub's, when the cursor was taken */
@@ -162,6 +164,7 @@ struct hub {
     bool batch_broken; /* memory ran out: the streams replay the batch instead */
     struct records packed;
 
+    struct string_map clients; /* pages that name themselves, each with its one stream */
     struct replay_page page;
     struct records rest; /* what follows of an event that was half out */
     struct buf scratch;  /* one event */

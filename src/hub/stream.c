@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 
+#include "hub/client.h"
 #include "hub/stream_log.h"
 #include "hub/turns.h"
 
@@ -78,6 +79,7 @@ stream_set_state(struct stream *stream, enum stream_state state)
     case STREAM_THROTTLED:
         break;
     case STREAM_CLOSED:
+        client_forget(stream);
         limits_release(hub->config.limits, &stream->hold);
         queue_remove(&stream->by_write);
         queue_push(&hub->closed, &stream->turn);

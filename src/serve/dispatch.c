@@ -184,6 +184,7 @@ dispatch_open_stream(struct serve *serve, struct output *output, struct request 
                                 .start_value = request->start_value,
                                 .start_text = request->start_text,
                                 .address = request->address,
+                                .client = request->client,
                                 .throttle_ms = request->throttle_ms,
                                 .wait_s = request->wait_s,
                                 .ping = request->ping,

@@ -1149,6 +1149,77 @@ test_a_stream_of_the_maximal_age_is_ended_in_order(void **state)
     stage_close(&stage);
 }
 
+/* A page that lost its connection comes back while the old stream is still open here. */
+static void
+test_a_page_takes_its_own_old_streams_place(void **state)
+{
+    static const struct visit others[] = {
+        {.query = "client=tab", .user = "bob"},
+        {.query = "client=tab2", .user = "ann"},
+        {.user = "ann"},
+        {.query = "client=tab", .address = "192.0.2.7"},
+    };
+    struct stage stage;
+
+    (void)state;
+    stage_open(&stage, &(struct stage_config){.hub = {.max_streams = 1}});
+    struct reader *first =
+        stage_visit(&stage, &(struct visit){.query = "client=tab", .user = "ann"});
+    WAIT(&stage, reader_has_text(first, "rowcast:open"));
+    for (size_t i = 0; i < COUNT(others); i++) {
+        struct reader *other = stage_visit(&stage, &others[i]);
+        WAIT(&stage, reader_has_ended(other));
+        assert_true(reader_has_text(other, ": too many streams\n"));
+    }
+    struct reader *second = stage_visit(
+        &stage,
+        &(struct visit){.query = "client=tab", .user = "ann", .address = "192.0.2.9"});
+    WAIT(&stage, reader_has_ended(first) && reader_has_text(second, "rowcast:open"));
+    assert_true(reader_has_text(first, ": replaced\n"));
+    assert_int_equal(stage.counters.closed[CLOSE_REPLACED], 1);
+    assert_int_equal(hub_streams(stage.hub), 1);
+    reader_hang_up(second);
+    WAIT(&stage, hub_streams(stage.hub) == 0);
+    struct reader *third =
+        stage_visit(&stage, &(struct visit){.query = "client=tab", .user = "ann"});
+    WAIT(&stage, reader_has_text(third, "rowcast:open"));
+    assert_int_equal(stage.counters.closed[CLOSE_REPLACED], 1);
+    stage_close(&stage);
+}
+
+/* Also one that is stuck, and a poll that waits or whose document is not taken. */
+static void
+test_whatever_the_old_streams_state_its_place_is_free(void **state)
+{
+    static const struct visit olds[] = {
+        {.query = "client=tab&since=all", .send_bytes = 4096, .idle = true},
+        {.query = "client=tab&wait=60", .accept = JSON},
+        {.query = "client=tab&since=all", .accept = JSON, .send_bytes = 4096, .idle = true},
+        {.query = "client=tab&throttle=60000"},
+        {.query = "client=tab&last=5"},
+    };
+    struct stage stage;
+    char row[20000];
+
+    (void)state;
+    memset(row, 'x', sizeof row);
+    row[sizeof row - 1] = '\0';
+    stage_open(&stage, &(struct stage_config){.hub = {.max_streams = 1}});
+    for (int i = 0; i < 20; i++)
+        stage_insert(&stage, "a", row);
+    for (size_t i = 0; i < COUNT(olds); i++) {
+        stage_visit(&stage, &olds[i]);
+        for (int turn = 0; turn < 5; turn++)
+            stage_turn(&stage);
+        struct reader *next = stage_visit(&stage, &(struct visit){.query = "client=tab"});
+        WAIT(&stage, reader_has_text(next, "rowcast:open"));
+        assert_int_equal(hub_streams(stage.hub), 1);
+        reader_hang_up(next);
+        WAIT(&stage, hub_streams(stage.hub) == 0);
+    }
+    stage_close(&stage);
+}
+
 static void
 test_one_stream_too_many_is_sent_away_with_status_200(void **state)
 {
@@ -1652,6 +1723,8 @@ main(void)
         cmocka_unit_test(test_a_heartbeat_tells_the_id_that_the_cursor_moved_to),
         cmocka_unit_test(test_a_heartbeat_that_finds_no_room_is_made_up_for),
         cmocka_unit_test(test_a_stream_of_the_maximal_age_is_ended_in_order),
+        cmocka_unit_test(test_a_page_takes_its_own_old_streams_place),
+        cmocka_unit_test(test_whatever_the_old_streams_state_its_place_is_free),
         cmocka_unit_test(test_one_stream_too_many_is_sent_away_with_status_200),
         cmocka_unit_test(test_an_aborted_request_is_ended),
         cmocka_unit_test(test_draining_ends_every_stream_in_order_and_lets_none_in),
