@@ -188,16 +188,35 @@ class Cell:
 
     @contextlib.contextmanager
     def frozen(self):
-        """The responder does not get to see what is between two looks."""
+        """The responder does not get to see what is between two looks. It is not stopped while it
+        looks, with a lock in its hand."""
         held_up = [self.supervisor] if self.supervisor else \
             [page for page in self.pages if isinstance(page, CgiStream)]
-        for process in held_up:
-            process.signal(signal.SIGSTOP)
+        for _ in range(100):
+            for process in held_up:
+                process.signal(signal.SIGSTOP)
+            if self.journal == WAL or self.is_free():
+                break
+            for process in held_up:
+                process.signal(signal.SIGCONT)
+            time.sleep(0.02)
         try:
             yield
         finally:
             for process in held_up:
                 process.signal(signal.SIGCONT)
+
+    def is_free(self):
+        """Nobody has a lock on the database."""
+        connection = sqlite3.connect(self.writer_db, isolation_level=None, timeout=0)
+        try:
+            connection.execute("BEGIN EXCLUSIVE")
+            connection.execute("ROLLBACK")
+            return True
+        except sqlite3.OperationalError:
+            return False
+        finally:
+            connection.close()
 
     # --- the program
 
@@ -458,9 +477,9 @@ class Visitor:
             if self.cell.supervisor else cgi_ask(self.cell, target, HTTP_ACCEPT="application/json")
         if after is None:
             self.reader.since = time.monotonic()
-        if answer is not None and answer[0] == 200:
-            self.reader.take_document(answer[1])
         self.reader.connections += 1
+        if answer is not None and answer[0] == 200 and self.reader.take_document(answer[1]):
+            self.poll()     # there may be more until an answer comes without rows
 
     def come_back(self):
         """From now on the rule is asked for this page too, for what was written while it was away."""

@@ -226,7 +226,7 @@ class Reader:
             self.take_row(self.last_id, "\n".join(data))
 
     def take_document(self, text):
-        """A JSON document, the answer to a poll."""
+        """A JSON document, the answer to a poll. Returns how many rows it has."""
         document = json.loads(text)
         if document["gap"] is not None:
             self.take_gap(document["gap"])
@@ -235,6 +235,7 @@ class Reader:
         if document["last_event_id"] is not None:
             self.last_id = document["last_event_id"]
             self.opened.set()
+        return len(document["events"])
 
 
 class Stream(threading.Thread):

@@ -625,7 +625,7 @@ def migration(cell, migrate):
     early.come_back()
     yield ROWS
     cell.were_told()
-    cell.run(cell.options.rowcast, "init", "--db", cell.db)     # as the log says
+    cell.init(cell.db)     # as the log says
     late.come_back()
     yield MENDED
 
@@ -681,7 +681,7 @@ def migrated_and_init(cell):
     empty_first(cell)
     with cell.quiet():
         django(cell)
-        cell.run(cell.options.rowcast, "init", "--db", cell.db)
+        cell.init(cell.db)
     yield ROWS
     visitor = cell.visit()
     cell.write(3)
@@ -704,7 +704,7 @@ def table_dropped(cell):
     with cell.taking():
         cell.sqlite(cell.db, "DROP TABLE notification")
     yield TELLS
-    cell.run(cell.options.rowcast, "init", "--db", cell.db)
+    cell.init(cell.db)
     yield MENDED
 
 
@@ -716,5 +716,5 @@ def table_renamed(cell):
         drops = cell.sqlite(cell.db, "SELECT 'DROP ' || type || ' \"' || name || '\"' FROM sqlite_master"
                             " WHERE tbl_name = 'archive' AND type <> 'table' AND sql IS NOT NULL").stdout
         cell.sqlite(cell.db, ";".join(drops.decode().splitlines()))
-        cell.run(cell.options.rowcast, "init", "--db", cell.db)
+        cell.init(cell.db)
     yield ROWS
