@@ -2,19 +2,14 @@
 # cli.bats - init, send, tail, prune and rebase as a person or a script uses them: what they print,
 # what they return, and that an error is one line that says what to do.
 
-bats_require_minimum_version 1.5.0
-bats_load_library bats-support
-bats_load_library bats-assert
+# shellcheck shell=bash
+
+load helper
 
 setup() {
-	# A folder that another user may enter, and a copy of the program there, for the tests of rights.
-	T=$(mktemp -d "${TMPDIR:-/tmp}/rowcast-cli.XXXXXX")
-	chmod 755 "$T"
-	cp "$(realpath "${ROWCAST:-./rowcast}")" "$T/rowcast"
-	ROWCAST=$T/rowcast
+	rowcast_setup
 	mkdir "$T/data"
 	DB=$T/data/test.db
-	unset "${!ROWCAST_@}"
 	"$ROWCAST" init --db "$DB" >/dev/null
 	PIDS=()
 }
@@ -26,26 +21,14 @@ teardown() {
 		kill "$pid" 2>/dev/null || true
 		wait "$pid" 2>/dev/null || true
 	done
-	if mountpoint -q "$T/full"; then umount "$T/full"; fi
-	rm -rf "$T"
+	rowcast_teardown
 }
-
-sql() { sqlite3 -batch -cmd ".timeout 5000" "$DB" "$@"; }
 
 # one_line NAME PATTERN: the last run failed with 1 and one line of that kind on stderr.
 one_line() {
 	assert_failure 1
 	assert_equal "${#lines[@]}" 1
 	assert_output --regexp "^rowcast $1: .*$2"
-}
-
-# wait_for COMMAND...: until it succeeds, at most 10 s.
-wait_for() {
-	local end=$((SECONDS + 10))
-	until "$@"; do
-		((SECONDS < end)) || { echo "waited in vain for: $*" >&2; return 1; }
-		sleep 0.02
-	done
 }
 
 has_line() { grep -qxF -- "$2" "$1"; }
@@ -290,6 +273,28 @@ session() {
 	assert_equal "$(grep -c '"reason":"reset"' "$T/out")" 1
 }
 
+@test "tail: rows that are pruned while its output is blocked are told as a gap" {
+	"$ROWCAST" init --db "$DB"
+	sqlite3 "$DB" "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+		INSERT INTO notification(data) SELECT printf('%.*c', 100, 'x') FROM n"
+	run python3 - "$ROWCAST" "$DB" <<-'PY'
+		import json, sqlite3, subprocess, sys
+		tail = subprocess.Popen([sys.argv[1], "tail", "--db", sys.argv[2], "--since", "all", "--json"],
+		                        stdout=subprocess.PIPE)
+		lines = [json.loads(tail.stdout.readline())]      # and the pipe is full soon
+		db = sqlite3.connect(sys.argv[2])
+		db.execute("DELETE FROM notification WHERE id < (SELECT max(id) - 10 FROM notification)")
+		db.commit()
+		lines += [json.loads(line) for line in tail.stdout]
+		ids = [int(line["id"]) for line in lines]
+		gaps = [i for i in range(1, len(ids)) if ids[i] != ids[i - 1] + 1]
+		told = [i for i in range(1, len(ids)) if lines[i]["event"] == "rowcast:gap"]
+		print(len(ids) < 5000, gaps == told, len(told), ids[-1] - ids[0])
+	PY
+	assert_success
+	assert_output "True True 1 4999"
+}
+
 @test "tail: --table takes a table or view that has only id and data" {
 	sql "CREATE TABLE t(id INTEGER PRIMARY KEY, data); INSERT INTO t VALUES (3, 'three'), (4, NULL);
 		CREATE VIEW v AS SELECT id * 10 AS id, 'v' || data AS data FROM t"
@@ -385,6 +390,115 @@ session() {
 	assert_output 8000000000001
 }
 
+@test "tail: on a terminal a row cannot give orders to it, in a pipe every byte is as it is" {
+	printf 'a\033]0;title\007b' | "$ROWCAST" send --db "$DB" -
+	script -qec "'$ROWCAST' tail --db '$DB'" /dev/null </dev/null | tr -d '\r' >"$T/shown"
+	grep -qxF 'data: a\x1b]0;title\x07b' "$T/shown"
+	"$ROWCAST" tail --db "$DB" >"$T/raw"
+	grep -qxF $'data: a\e]0;title\ab' "$T/raw"
+}
+
+# The commands of a document between two lines: shown FILE FROM TO
+shown() { sed -n "/$2/,/$3/p" "$BATS_TEST_DIRNAME/../$1" | sed '1d;$d'; }
+
+# What each document says for a backup and its restoration, run as it stands but for the paths. A WAL of
+# the database is left behind, as by a responder that ended.
+restored_by() {
+	local lines
+	"$ROWCAST" send --db "$DB" one
+	lines=$(cat)
+	mkdir -p "$T/backup"
+	bash -ec "$(grep -F '.backup' <<<"$lines")"
+	"$ROWCAST" send --db "$DB" two
+	leave_wal three
+	bash -ec "$(grep -vF '.backup' <<<"$lines")" >"$T/base"
+	assert_equal "$(sql 'SELECT group_concat(data) FROM notification')" one
+	assert_equal "$(sql 'PRAGMA integrity_check')" ok
+	[[ $("$ROWCAST" send --db "$DB" four) -gt $(cat "$T/base") ]]
+}
+# A commit that stays in the WAL, since its writer is killed.
+leave_wal() {
+	coproc sqlite3 "$DB"
+	echo "INSERT INTO notification(data) VALUES ('$1'); SELECT 'done';" >&"${COPROC[1]}"
+	until read -r line <&"${COPROC[0]}" && [[ $line == done ]]; do :; done
+	kill -KILL "$COPROC_PID"
+	wait "$COPROC_PID" 2>/dev/null || true
+	[[ -s $DB-wal ]]
+}
+
+@test "restore: the lines of rowcast(1)" {
+	shown man/rowcast.1 'Make a backup, with' '^\.Ed' | grep '^\$ ' | sed 's/^\$ //' |
+		sed "s#backup\.db#$T/backup/b.db#g; s#\bshop\.db#$DB#g; s#^rowcast#$ROWCAST#" | restored_by
+}
+
+@test "restore: the lines of OPERATIONS" {
+	shown doc/OPERATIONS.md '^## Backup' '^## Upgrade' | grep '^    ' | grep -v systemctl |
+		sed "s#/backup/#$T/backup/#; s#/var/lib/rowcast/rowcast\.db#$DB#g; s#^ *rowcast#$ROWCAST#
+		     s#-o rowcast -g www-data##" | restored_by
+}
+
+@test "rebase: refuses while a WAL lies there that nobody has open, and says what to remove" {
+	"$ROWCAST" send --db "$DB" one
+	sql ".backup '$T/backup.db'"
+	leave_wal two
+	cp "$T/backup.db" "$DB"
+	run "$ROWCAST" rebase --db "$DB"
+	one_line rebase "$DB-wal would be played into the database.*rm -f $DB-wal $DB-shm"
+	cmp "$T/backup.db" "$DB"
+	# As it says.
+	rm -f "$DB-wal" "$DB-shm"
+	"$ROWCAST" rebase --db "$DB"
+	assert_equal "$(sql 'SELECT group_concat(data) FROM notification')" one
+	# One that is its own: into the file with it.
+	leave_wal three
+	run "$ROWCAST" rebase --db "$DB"
+	assert_failure
+	sqlite3 "$DB" 'PRAGMA wal_checkpoint(TRUNCATE)'
+	"$ROWCAST" rebase --db "$DB"
+	assert_equal "$(sql 'SELECT group_concat(data) FROM notification')" one,three
+	# Empty, cut or of zeros: SQLite plays nothing in.
+	: >"$DB-wal"
+	"$ROWCAST" rebase --db "$DB"
+	head -c 5000 /dev/zero >"$DB-wal"
+	"$ROWCAST" rebase --db "$DB"
+	assert_equal "$(sql 'PRAGMA integrity_check')" ok
+}
+
+@test "rebase: a WAL that a program has open is that database's own" {
+	coproc sqlite3 "$DB"
+	echo "INSERT INTO notification(data) VALUES ('one'); SELECT 'done';" >&"${COPROC[1]}"
+	until read -r line <&"${COPROC[0]}" && [[ $line == done ]]; do :; done
+	[[ -s $DB-wal ]]
+	"$ROWCAST" rebase --db "$DB"
+	kill "$COPROC_PID"
+	wait "$COPROC_PID" || true
+	assert_equal "$(sql 'SELECT group_concat(data) FROM notification')" one
+}
+
+@test "rebase: refuses while a hot journal lies there" {
+	sql 'PRAGMA journal_mode = DELETE' >/dev/null
+	"$ROWCAST" send --db "$DB" one
+	cp "$DB" "$T/backup.db"
+	coproc sqlite3 "$DB"
+	printf '%s\n' 'PRAGMA cache_size = 1; BEGIN;' \
+		'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)' \
+		'INSERT INTO notification(data) SELECT hex(randomblob(200)) FROM n;' \
+		"SELECT 'done';" >&"${COPROC[1]}"
+	until read -r line <&"${COPROC[0]}" && [[ $line == done ]]; do :; done
+	kill -KILL "$COPROC_PID"
+	wait "$COPROC_PID" 2>/dev/null || true
+	[[ -s $DB-journal ]]
+	run "$ROWCAST" rebase --db "$DB"
+	one_line rebase "$DB-journal would be rolled back.*rm -f $DB-journal"
+	rm "$DB-journal"
+	cp "$T/backup.db" "$DB"
+	"$ROWCAST" rebase --db "$DB"
+	assert_equal "$(sql 'SELECT group_concat(data) FROM notification')" one
+	# Kept by journal_mode=PERSIST, with nothing to roll back.
+	head -c 1000 /dev/zero >"$DB-journal"
+	"$ROWCAST" rebase --db "$DB"
+}
+
 # --- what goes wrong -----------------------------------------------------------------------
 
 @test "errors: no file, no folder, no table: what to run" {
@@ -419,18 +533,24 @@ session() {
 }
 
 @test "errors: a lock that stays is named after the time-out" {
-	if [[ -n ${ROWCAST_TEST_QUICK:-} ]]; then skip "takes 10 s"; fi
 	session "BEGIN IMMEDIATE"
 	run "$ROWCAST" send --db "$DB" x
 	one_line send "another process has it locked"
 	"$ROWCAST" tail --db "$DB" # a reader does not wait for it
 }
 
+# The program where any user may run it, wherever it was built.
+program_for_all() {
+	cp "$ROWCAST" "$T/rowcast"
+	ROWCAST=$T/rowcast
+}
+
 # As a user without any right that root did not leave in the permissions.
 as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 
 @test "errors: the missing right is named with its file" {
-	if ((EUID != 0)); then skip "needs root to become somebody else"; fi
+	needs_root
+	program_for_all
 	"$ROWCAST" send --db "$DB" x >/dev/null
 	sql "PRAGMA wal_checkpoint(TRUNCATE)"
 
@@ -464,7 +584,8 @@ as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 }
 
 @test "errors: a reader without the right to write reads while the database is in use" {
-	if ((EUID != 0)); then skip "needs root to become somebody else"; fi
+	needs_root
+	program_for_all
 	"$ROWCAST" send --db "$DB" x >/dev/null
 	session "SELECT count(*) FROM notification"
 	run as_nobody "$ROWCAST" tail --db "$DB"
@@ -484,15 +605,20 @@ as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 	"$ROWCAST" send --db "$DB" "and it goes on"
 }
 
+# In a mount namespace of its own, which wants no right and leaves no mount behind.
 @test "errors: a full disk" {
-	if ((EUID != 0)) || ! mkdir "$T/full" || ! mount -t tmpfs -o size=512k tmpfs "$T/full" 2>/dev/null; then
-		skip "needs the right to mount"
-	fi
-	"$ROWCAST" init --db "$T/full/test.db"
-	run bash -c "seq 100000 200000 | '$ROWCAST' send --db '$T/full/test.db' --lines"
+	mkdir "$T/full"
+	# shellcheck disable=SC2016
+	unshare --map-root-user --mount sh -ec '
+		mount -t tmpfs -o size=512k tmpfs "$1/full"
+		"$2" init --db "$1/full/test.db"
+		seq 100000 200000 | "$2" send --db "$1/full/test.db" --lines 2>"$1/said" || echo $? >"$1/code"
+		sqlite3 "$1/full/test.db" "SELECT count(*) FROM notification" >"$1/count"
+	' - "$T" "$ROWCAST" >/dev/null
+	run sh -c 'cat "$1/said"; exit "$(cat "$1/code")"' - "$T"
 	one_line send "the disk is full"
 	[[ $output =~ first\ ([0-9]+)\ lines ]]
-	assert_equal "$(sqlite3 "$T/full/test.db" "SELECT count(*) FROM notification")" "${BASH_REMATCH[1]}"
+	assert_equal "$(cat "$T/count")" "${BASH_REMATCH[1]}"
 }
 
 @test "options: the environment sets what the command line does not" {

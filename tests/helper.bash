@@ -2,19 +2,41 @@
 # servers with the configuration files of this repository, and readers of event streams.
 #
 # Nothing here sleeps in order to let things settle: wait_for polls a condition. Every process
-# is a child in a process group of its own, and teardown ends just those. Ports are taken from
-# the kernel, sockets live in the test's folder, so that test files may run side by side.
-# Works as root (the web servers' workers then run as www-data) and as an ordinary user.
+# is a child in a process group of its own, and teardown ends just those. Ports are free ones,
+# sockets live in the test's folder, so that test files may run side by side. Works as root (the
+# web servers' workers then run as www-data) and as an ordinary user.
+#
+# A process costs some 10 ms to start, and these functions run thousands of times: what the
+# shell can do by itself is done by it, above all in a condition that wait_for asks again and
+# again.
 #
 # shellcheck shell=bash
 
 bats_require_minimum_version 1.5.0
-bats_load_library bats-support
-bats_load_library bats-assert
 
-SRC=$(cd "$BATS_TEST_DIRNAME/.." && pwd)          # the repository
+# bats_load_library does the same, with a process for each of sixteen files.
+load_libraries() {
+	local library file
+	for library in bats-support bats-assert; do
+		for file in "${BATS_LIB_PATH%%:*}/$library/src"/*.bash; do
+			# shellcheck disable=SC1090
+			source "$file"
+		done
+	done
+}
+load_libraries
+
+# Debian's programs first: tools/deps installs modules for its python3, and the python3 of a
+# version manager takes most of a second to start.
+PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
+SRC=${BATS_TEST_DIRNAME%/tests}                   # the repository
 ROWCAST=${ROWCAST:-$SRC/rowcast}                  # the program under test
 CLIENTS=$SRC/tests/clients
+FCGI_GET=${ROWCAST%/*}/tests/clients/fcgi_get      # built beside it
+[[ -x $FCGI_GET ]] || make -s -C "${ROWCAST%/*}" tests/clients/fcgi_get >&2
+for name in "${!ROWCAST_@}"; do                   # options of the program, from outside
+	[[ $name == ROWCAST_TEST_* ]] || unset "$name"
+done
 WAIT=${ROWCAST_TEST_WAIT:-30}                     # seconds until a condition counts as missed
 BEAT=0.4                                          # the heartbeat of tests that wait for one
 
@@ -24,27 +46,27 @@ setup() { rowcast_setup; }
 teardown() { rowcast_teardown; }
 
 # Sets T (the test's folder; not bats' own: www-data must get in, and a socket's path has 108
-# bytes), DB, SOCKET.
+# bytes), DB, SOCKET. Ends bats' trace for all functions below: a failure is told with the line
+# of the case, and each command of a helper takes 0.2 ms less. ROWCAST_TEST_TRACE=1 keeps it.
 rowcast_setup() {
-	T=$(mktemp -d "${TMPDIR:-/tmp}/rowcast.XXXXXX")
-	chmod 755 "$T"
+	[[ -n ${ROWCAST_TEST_TRACE:-} ]] || set +T
+	until T=${TMPDIR:-/tmp}/rowcast.$BASHPID.$SRANDOM && mkdir -m 755 "$T" "$T/bin" "$T/www"; do
+		[[ -e $T ]] || return 1
+	done
 	DB=$T/rowcast.db
 	SOCKET=$T/rowcast.sock
-	GROUPS_STARTED=()
-	declare -gA READER=()
+	declare -gA GROUP=() READER=()
 	SHIPPED_SED=()
-	mkdir "$T/bin" "$T/www"
 	echo "$T" >"$T/www/alive"
-	make_program
 }
 
 # Ends what the test started; after a failure shows what the processes had to say.
 rowcast_teardown() {
 	local pgid file
-	for pgid in "${GROUPS_STARTED[@]}"; do
+	for pgid in "${!GROUP[@]}"; do
 		kill -TERM -- "-$pgid" 2>/dev/null || true
 	done
-	for pgid in "${GROUPS_STARTED[@]}"; do
+	for pgid in "${!GROUP[@]}"; do
 		WAIT=8 wait_for group_is_gone "$pgid" || kill -KILL -- "-$pgid" 2>/dev/null || true
 		wait "$pgid" 2>/dev/null || true
 	done
@@ -64,7 +86,7 @@ group_is_gone() { ! kill -0 -- "-$1" 2>/dev/null; }
 background() {
 	setsid "$@" </dev/null 3>&- 4>&- &
 	PID=$!
-	GROUPS_STARTED+=("$PID")
+	GROUP[$PID]=1
 }
 
 # Ends one of them and its group. end_group SIGNAL PID
@@ -72,17 +94,26 @@ end_group() {
 	kill "-$1" -- "-$2" 2>/dev/null || true
 	wait_for group_is_gone "$2"
 	wait "$2" 2>/dev/null || true
+	unset "GROUP[$2]"
 }
 
+# Asks for the condition again and again, at first at once. A condition must stay true once it
+# is: what holds only for a moment may fall between two looks.
 wait_for() {
-	local deadline=$((SECONDS + WAIT))
+	local deadline=$((SECONDS + WAIT)) looks=0
 	until "$@" >/dev/null 2>&1; do
 		if ((SECONDS >= deadline)); then
 			echo "not within $WAIT s: $*" >&2
 			return 1
 		fi
-		sleep 0.02
+		((++looks > 4)) && pause 0.04 || pause 0.01
 	done
+}
+
+# sleep without a process: reads from a pipe in which nothing ever is. pause SECONDS
+pause() {
+	[[ -n ${PAUSE:-} ]] || exec {PAUSE}<> <(:)
+	read -rt "$1" -u "$PAUSE" || true
 }
 
 # Like wait_for, but gives up as soon as the process has ended. wait_for_start PID COMMAND...
@@ -97,21 +128,25 @@ started_or_gone() {
 	"$@" || ! kill -0 "$pid" 2>/dev/null
 }
 
-# A TCP port that is free on both loopback addresses just now. Another process may take it
-# before we do: whoever uses it must be ready to try again.
+# For a case that must be root: an ordinary user runs it, and it alone, once more with sudo.
+needs_root() {
+	((EUID != 0)) || return 0
+	sudo -n env ROWCAST="$ROWCAST" bats --filter "^${BATS_TEST_DESCRIPTION//[^A-Za-z0-9 ]/.}\$" \
+		"$BATS_TEST_FILENAME" || fail 'this case must be root: run it as root, or with sudo'
+	BATS_TEST_COMPLETED=1
+	exit 0
+}
+
+# A TCP port that nobody has just now, on any address. It is below those that the kernel gives to
+# connections. Another process may take it before we do: who uses it must be ready to try again.
 free_port() {
-	python3 - <<-'PY'
-		import socket
-		four = socket.socket(socket.AF_INET)
-		four.bind(("127.0.0.1", 0))
-		port = four.getsockname()[1]
-		try:
-		    six = socket.socket(socket.AF_INET6)
-		    six.bind(("::1", port))
-		except OSError:
-		    pass
-		print(port)
-	PY
+	local port taken
+	taken=$(</proc/net/tcp)$(</proc/net/tcp6)
+	while
+		port=$((SRANDOM % 20000 + 12000))
+		[[ $taken == *":$(printf %04X "$port") "* ]]
+	do :; done
+	echo "$port"
 }
 
 # --- database -----------------------------------------------------------------------------
@@ -126,7 +161,7 @@ open_rights() {
 	chmod a+rw "$DB"*
 }
 
-sql() { sqlite3 -cmd '.timeout 10000' "$DB" "$1"; }
+sql() { sqlite3 -batch -cmd '.timeout 10000' "$DB" "$@"; }
 
 # Inserts a row and prints its id. row DATA [CHANNEL [EVENT]]
 row() {
@@ -170,9 +205,10 @@ make_program() {
 # ROWCAST_PID.
 start_rowcast() {
 	spawn_rowcast --listen "unix:$SOCKET" --listen-mode 0666 "$@"
-	wait_for_start "$ROWCAST_PID" fcgi --get /health || rowcast_did_not_start
+	wait_for_start "$ROWCAST_PID" is_healthy || rowcast_did_not_start
 	note_rest
 }
+is_healthy() { [[ -S $SOCKET || -n ${FCGI_ADDRESS:-} ]] && fcgi --get /health; }
 # The same without a place to listen at and without waiting.
 spawn_rowcast() {
 	background "$ROWCAST" serve --db "$DB" --heartbeat "$BEAT" "$@" \
@@ -186,22 +222,39 @@ rowcast_did_not_start() {
 # The descriptors of a rowcast that has nothing to do. The answer to fcgi --get has been read up
 # to the close, so that this connection is not among them.
 note_rest() {
-	SOCKETS_AT_REST=$(sockets_of "$ROWCAST_PID")
-	FILES_AT_REST=$(files_of "$ROWCAST_PID")
+	count_descriptors "$ROWCAST_PID"
+	SOCKETS_AT_REST=$SOCKETS FILES_AT_REST=$FILES
 }
 
 stop_rowcast() { end_group TERM "$ROWCAST_PID"; }
 kill_rowcast() { end_group KILL "$ROWCAST_PID"; }
 
-# A raw FastCGI exchange with $SOCKET: see clients/fcgi.py.
-fcgi() { python3 "$CLIENTS/fcgi.py" "${FCGI_ADDRESS:-unix:$SOCKET}" "$@"; }
+# A raw FastCGI exchange with $SOCKET. One request: fcgi --get TARGET [NAME=VALUE...], see
+# clients/fcgi_get.c. A conversation: fcgi STEP..., see clients/fcgi.py.
+fcgi() {
+	local client=("$FCGI_GET")
+	[[ " $* " == *' --get '* ]] || client=(python3 -SE "$CLIENTS/fcgi.py")
+	"${client[@]}" "${FCGI_ADDRESS:-unix:$SOCKET}" "$@"
+}
 
 # Open descriptors of a process that are sockets (connections, listening sockets, libuv's own
 # pair), and all the others.
-sockets_of() { find "/proc/$1/fd" -lname 'socket:*' | wc -l; }
-files_of() { find "/proc/$1/fd" -mindepth 1 -not -lname 'socket:*' | wc -l; }
+sockets_of() { count_descriptors "$1" && echo "$SOCKETS"; }
+files_of() { count_descriptors "$1" && echo "$FILES"; }
+# Sets SOCKETS and FILES.
+count_descriptors() {
+	local descriptor
+	SOCKETS=0 FILES=0
+	for descriptor in "/proc/$1/fd"/*; do
+		if [[ -S $descriptor ]]; then
+			((++SOCKETS))
+		elif [[ -L $descriptor ]]; then
+			((++FILES))
+		fi
+	done
+}
 
-streams_are() { [[ $(($(sockets_of "$ROWCAST_PID") - SOCKETS_AT_REST)) -eq $1 ]]; }
+streams_are() { count_descriptors "$ROWCAST_PID" && ((SOCKETS - SOCKETS_AT_REST == $1)); }
 
 # The end of each test with a daemon: it lives, no sanitizer complained, no descriptor leaked.
 assert_healthy() {
@@ -210,16 +263,13 @@ assert_healthy() {
 	assert_no_report
 	wait_for streams_are 0 ||
 		fail "streams were not freed: $(ls -l "/proc/$ROWCAST_PID/fd")"
-	[[ $(files_of "$ROWCAST_PID") -le $FILES_AT_REST ]] ||
+	((FILES <= FILES_AT_REST)) ||
 		fail "descriptors leaked: $(ls -l "/proc/$ROWCAST_PID/fd")"
 	end_group TERM "$ROWCAST_PID"
 	assert_no_report # leaks are reported at exit
 }
 assert_no_report() {
-	local file
-	for file in "$T"/*.err; do
-		! grep -E 'Sanitizer|runtime error:|Assertion' "$file" || fail "a report in $file"
-	done
+	! grep -E 'Sanitizer|runtime error:|Assertion' "$T"/*.err || fail "a report"
 }
 
 # --- web servers --------------------------------------------------------------------------
@@ -256,6 +306,7 @@ start_server() {
 	for _ in 1 2 3 4 5; do
 		PORT=${FIXED_PORT:-$(free_port)}
 		"$main" "$conf"
+		[[ $conf != *-* || -d $T/real ]] || make_program
 		background "${SERVER_COMMAND[@]}" >>"$T/server.err" 2>&1
 		SERVER_PID=$PID
 		wait_for_start "$SERVER_PID" server_answers && return 0
@@ -267,8 +318,15 @@ start_server() {
 	echo "${SERVER_COMMAND[0]} did not start" >&2
 	return 1
 }
-# Ours, and not somebody else's server on that port.
-server_answers() { [[ $(curl -s "http://127.0.0.1:$PORT/alive") == "$T" ]]; }
+# Ours, and not another server on that port.
+server_answers() {
+	local connection line=
+	exec {connection}<>"/dev/tcp/127.0.0.1/$PORT" || return 1
+	printf 'GET /alive HTTP/1.0\r\n\r\n' >&"$connection"
+	while read -rt 5 -u "$connection" line && [[ $line != "$T" ]]; do :; done
+	exec {connection}>&-
+	[[ $line == "$T" ]]
+}
 
 lighttpd_main() {
 	shipped "lighttpd/$1.conf" >"$T/$1.conf"
@@ -380,14 +438,21 @@ listen() {
 		fail "stream $1 did not open"
 	}
 }
-is_open() { events "$1" | grep -q '^[0-9]*|rowcast:open|'; }
+is_open() {
+	local line seen=
+	while read -r line; do
+		[[ $line != 'event: rowcast:open' ]] || seen=1
+		[[ -n $line || -z $seen ]] || return 0
+	done <"$T/$1.out"
+	return 1
+}
 
 # The same without a web server, over FastCGI. The first parameter is what follows the mount
 # point ('' or ?query). open_direct NAME [TARGET [NAME=VALUE...]], listen_direct likewise
 open_direct() {
 	local name=$1 target=${2:-}
 	shift $(($# > 1 ? 2 : 1))
-	background python3 "$CLIENTS/fcgi.py" "${FCGI_ADDRESS:-unix:$SOCKET}" --seconds 240 \
+	background "$FCGI_GET" "${FCGI_ADDRESS:-unix:$SOCKET}" --seconds 240 \
 		--get "$target" "$@" >"$T/$name.out" 2>&1
 	READER[$name]=$PID
 }
@@ -399,11 +464,17 @@ listen_direct() {
 # Each complete event of a stream as `id|event|data`, a line break in data as \n. The id is the
 # last one seen, as in a browser. Read as the HTML standard says (9.2.6), for lines that end in
 # LF, which is what rowcast writes.
-events() {
+events() { read_events "$1" 'print id "|" event "|" data'; }
+# Only rows: not rowcast: events.
+row_events() { read_events "$1" 'if (event !~ /^rowcast:/) print id "|" event "|" data'; }
+data_of() { read_events "$1" 'if (event !~ /^rowcast:/) print data'; }
+ids_of() { read_events "$1" 'if (event !~ /^rowcast:/) print id'; }
+# Runs statements of awk for each event. read_events NAME STATEMENTS
+read_events() {
 	awk '
 		{ line = $0 }
 		/^:/ { next }
-		/^$/ { if (seen) print id "|" (event == "" ? "message" : event) "|" data
+		/^$/ { if (seen) { if (event == "") event = "message"; '"$2"' }
 		       event = data = ""; seen = 0; next }
 		{ i = index($0, ":"); field = i ? substr($0, 1, i - 1) : $0
 		  value = i ? substr($0, i + 1) : ""; sub(/^ /, "", value) }
@@ -412,14 +483,11 @@ events() {
 		field == "data" { data = seen ? data "\\n" value : value; seen = 1 }
 	' "$T/$1.out"
 }
-# Only rows: not rowcast: events.
-row_events() { events "$1" | grep -av '^[^|]*|rowcast:' || true; }
-data_of() { row_events "$1" | cut -d'|' -f3-; }
-ids_of() { row_events "$1" | cut -d'|' -f1; }
 # The last id that a browser would send on its return: that of the last complete block.
 last_id() { awk '/^id: / { id = $2 } /^$/ { last = id } END { print last }' "$T/$1.out"; }
 
-has_data() { data_of "$1" | grep -aqxF -- "$2"; }
+# The first grep is cheaper than the rest, and most often enough.
+has_data() { grep -aqF -e "data: ${2%%\\n*}" "$T/$1.out" && data_of "$1" | grep -aqxF -- "$2"; }
 # Waits until the stream has shown the row with this data. expect_data NAME DATA
 expect_data() { wait_for has_data "$1" "$2" || fail "stream $1 has not got '$2': $(events "$1")"; }
 

@@ -117,13 +117,21 @@ restart_behind() {
 	end_supervisor
 }
 
+# A connection that is opened on the same file before the old one is closed makes SQLite keep one
+# spare descriptor (closing it would drop the file's POSIX locks), not one for each time. SIGHUP
+# does that, unless the tick that sees a moved file comes first, so it belongs to the rest.
+note_rest_with_spare() {
+	kill -HUP "$ROWCAST_PID"
+	wait_for says 'SIGHUP: reopening'
+	fcgi --get /health >/dev/null # the signal has been dealt with
+	note_rest
+}
+
 @test "SIGHUP: streams stay open, and no row is lost or doubled" {
 	local round
 	init_db
 	start_rowcast
-	kill -HUP "$ROWCAST_PID"
-	wait_for says 'SIGHUP: reopening'
-	note_rest # SQLite keeps one spare descriptor from now on, not one for each time
+	note_rest_with_spare
 	listen_direct a
 	listen_direct b '?throttle=50'
 	for round in {1..10}; do
@@ -143,6 +151,7 @@ restart_behind() {
 @test "SIGHUP: a database that was put in place of the old one is read from then on" {
 	init_db
 	start_rowcast
+	note_rest_with_spare
 	listen_direct a
 	row old
 	expect_data a old
@@ -150,7 +159,7 @@ restart_behind() {
 	mv "$DB" "$T/away.db"
 	rm -f "$DB-wal" "$DB-shm"
 	kill -HUP "$ROWCAST_PID"
-	wait_for says 'the database stays as it is: .* does not exist'
+	wait_for says 'error: .* does not exist'
 	kill -0 "$ROWCAST_PID"
 	init_db
 	kill -HUP "$ROWCAST_PID"

@@ -134,7 +134,7 @@ open_shell() {
 	start_rowcast --keep-rows 2000 --stall-timeout 300
 	listen_direct a
 	# A reader that takes nothing: rows are deleted under it, and it must hold nothing up.
-	background python3 "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds 240 request \
+	background python3 -SE "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds 240 request \
 		wait-file:"$T/never" >"$T/stuck.log" 2>&1
 	READER[stuck]=$PID
 	for round in {1..30}; do

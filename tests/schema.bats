@@ -3,17 +3,13 @@
 # shell, on a database made by sql/schema.sql alone, and on applications' databases that
 # `rowcast init` was let loose on.
 
-bats_load_library bats-support
-bats_load_library bats-assert
+load helper
 
 setup() {
-	SRC=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
-	ROWCAST=$(realpath "${ROWCAST:-./rowcast}")
+	rowcast_setup
 	DB=$BATS_TEST_TMPDIR/test.db
 	[[ $BATS_TEST_DESCRIPTION == init:* ]] || sqlite3 "$DB" <"$SRC/sql/schema.sql" >/dev/null
 }
-
-sql() { sqlite3 -batch "$DB" "$@"; }
 
 # refused MESSAGE SQL: the statement fails with the message and leaves the table as it was.
 refused() {

@@ -163,13 +163,13 @@ count_is() { [[ $(sql 'SELECT count(*) FROM notification') -eq $1 ]]; }
 	assert_workers_healthy
 }
 
-@test "workers: SIGTERM and SIGINT to the parent end every stream properly, exit code 0" {
+@test "workers: SIGTERM, SIGINT, SIGQUIT and SIGUSR1 to the parent end every stream properly, exit code 0" {
 	local signal i workers
 	init_db
-	for signal in TERM INT; do
+	for signal in TERM INT QUIT USR1; do
 		start_workers
 		for i in 1 2 3 4 5 6; do
-			background python3 "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" request:1 \
+			background python3 -SE "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" request:1 \
 				until-data:rowcast:open until-end >"$T/talk$i" 2>&1
 			READER[talk$i]=$PID
 		done
@@ -256,7 +256,7 @@ count_is() { [[ $(sql 'SELECT count(*) FROM notification') -eq $1 ]]; }
 	init_db
 	for round in 1 2 3; do
 		start_workers --drain 20
-		background python3 "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" quiet request:1 \
+		background python3 -SE "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" quiet request:1 \
 			until-data:rowcast:open wait-file:"$T/go$round" until-end >"$T/talk" 2>&1
 		local talk=$PID
 		listen_direct a

@@ -5,6 +5,7 @@
 
 #include <string.h>
 
+#include "event/glob.h"
 #include "base/log.h"
 #include "access/ticket.h"
 #include "access/find.h"

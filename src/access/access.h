@@ -1,4 +1,4 @@
-/* access.h - may this requester read what it asks for? DESIGN.md section 5. */
+/* access.h - may this requester read what it asks for? rowcast-serve(8), "ACCESS". */
 #ifndef ROWCAST_ACCESS_ACCESS_H
 #define ROWCAST_ACCESS_ACCESS_H
 
@@ -12,7 +12,7 @@ struct access_rules {
     bool require_ticket;
 };
 
-/* Returns 0, or the HTTP status of the refusal (400, 401, 403; 500 when out of memory) with its
+/* Returns 0, or the HTTP status of the refusal (400, 401, 403; 503 when out of memory) with its
  * line in *error. now_ms is Unix time.
  *
  * For the stream resource, whatever the method, the ticket is looked for and judged, and what it

@@ -25,18 +25,26 @@ is_name(const json_t *value)
 }
 
 static int
+out_of_memory(struct error *error)
+{
+    error_set(error, "out of memory");
+    return 503;
+}
+
+static int
 read_sub(struct ticket *ticket, const json_t *claims, struct error *error)
 {
     const json_t *sub = json_object_get(claims, "sub");
     if (sub == NULL)
         return 0;
-    if (!is_name(sub))
-        return error_set(error,
-                         "its sub is not a string of 1 to %d bytes without control "
-                         "characters",
-                         TICKET_NAME_MAX);
+    if (!is_name(sub)) {
+        error_set(error,
+                  "its sub is not a string of 1 to %d bytes without control characters",
+                  TICKET_NAME_MAX);
+        return 401;
+    }
     ticket->sub = strdup(json_string_value(sub));
-    return ticket->sub != NULL ? 0 : error_set(error, "out of memory");
+    return ticket->sub != NULL ? 0 : out_of_memory(error);
 }
 
 /* Seconds since 1970, perhaps with a fraction, to milliseconds. */
@@ -47,13 +55,36 @@ read_time(int64_t *ms, const json_t *claims, const char *name, struct error *err
     double seconds = json_number_value(value);
     if (value == NULL)
         return 0;
-    if (!json_is_number(value) || !(seconds >= 0 && seconds <= TIME_MAX_S))
-        return error_set(error, "its %s is not a time in seconds since 1970", name);
+    if (!json_is_number(value) || !(seconds >= 0 && seconds <= TIME_MAX_S)) {
+        error_set(error, "its %s is not a time in seconds since 1970", name);
+        return 401;
+    }
     *ms = (int64_t)(seconds * 1000);
     /* 0 is 1970 here, and would be "none" there. */
     if (*ms == 0)
         *ms = 1;
     return 0;
+}
+
+static int
+read_pattern(struct patterns *patterns, const json_t *item, const char *name,
+             struct error *error)
+{
+    struct slice pattern = {json_string_value(item), json_string_length(item)};
+    if (pattern.p == NULL) {
+        error_set(error, "its %s is not a list of patterns", name);
+        return 401;
+    }
+    enum patterns_result result = patterns_add(patterns, pattern);
+    if (result == PATTERNS_OK)
+        return 0;
+    if (result == PATTERNS_NO_MEMORY)
+        return out_of_memory(error);
+    if (result == PATTERNS_TOO_MANY)
+        error_set(error, "its %s has more than %d patterns", name, FILTER_PATTERNS_MAX);
+    else
+        error_set(error, "a pattern in its %s %s", name, patterns_strerror(result));
+    return 401;
 }
 
 static int
@@ -63,24 +94,25 @@ read_patterns(struct patterns *patterns, const json_t *list, const char *name,
     size_t i;
     json_t *item;
 
-    if (!json_is_array(list))
-        return error_set(error, "its %s is not a list of patterns", name);
+    if (list == NULL)
+        return 0;
+    if (!json_is_array(list)) {
+        error_set(error, "its %s is not a list of patterns", name);
+        return 401;
+    }
     json_array_foreach(list, i, item)
     {
-        struct slice pattern = {json_string_value(item), json_string_length(item)};
-        if (pattern.p == NULL)
-            return error_set(error, "its %s is not a list of patterns", name);
-        enum patterns_result result = patterns_add(patterns, pattern);
-        if (result == PATTERNS_NO_MEMORY)
-            return error_set(error, "out of memory");
-        if (result == PATTERNS_TOO_MANY)
-            return error_set(error, "its %s has more than %d patterns", name,
-                             FILTER_PATTERNS_MAX);
-        if (result != PATTERNS_OK)
-            return error_set(error, "a pattern in its %s %s", name,
-                             patterns_strerror(result));
+        int status = read_pattern(patterns, item, name, error);
+        if (status != 0)
+            return status;
     }
-    return 0;
+    enum patterns_result result = patterns_compile(patterns, PATTERNS_GRANTED);
+    if (result == PATTERNS_OK)
+        return 0;
+    if (result == PATTERNS_NO_MEMORY)
+        return out_of_memory(error);
+    error_set(error, "its %s: %s", name, patterns_list_strerror(PATTERNS_GRANTED, result));
+    return 401;
 }
 
 int
@@ -91,16 +123,16 @@ ticket_claims_read(struct ticket *ticket, const struct json_t *claims, struct er
 
     ticket->has_channels = channels != NULL;
     ticket->has_publish = publish != NULL;
-    if (read_sub(ticket, claims, error) != 0 ||
-        read_time(&ticket->expires_at_ms, claims, "exp", error) != 0 ||
-        read_time(&ticket->not_before_ms, claims, "nbf", error) != 0)
-        return -1;
-    if (channels != NULL &&
-        read_patterns(&ticket->channels, channels, "channels", error) != 0)
-        return -1;
-    if (publish != NULL)
-        return read_patterns(&ticket->publish, publish, "publish", error);
-    return 0;
+    int status = read_sub(ticket, claims, error);
+    if (status == 0)
+        status = read_time(&ticket->expires_at_ms, claims, "exp", error);
+    if (status == 0)
+        status = read_time(&ticket->not_before_ms, claims, "nbf", error);
+    if (status == 0)
+        status = read_patterns(&ticket->channels, channels, "channels", error);
+    if (status == 0)
+        status = read_patterns(&ticket->publish, publish, "publish", error);
+    return status;
 }
 
 /* --- audience ------------------------------------------------------------------------------ */

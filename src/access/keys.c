@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/secret.h"
 #include "base/json.h"
 #include "access/pem.h"
 
@@ -102,16 +103,19 @@ check_room(const struct reader *reader)
     return 0;
 }
 
+/* Takes parsed->pkey over where it returns 0. */
 static int
-add_key(struct reader *reader, enum ticket_alg alg, struct slice bytes)
+add_key(struct reader *reader, const struct ticket_key *parsed, struct slice bytes)
 {
     struct ticket_key *key = &reader->keys->items[reader->keys->count];
-    key->bytes = strndup(bytes.p, bytes.len);
-    if (key->bytes == NULL)
+    char *copy = secret_copy(bytes);
+    if (copy == NULL)
         return error_set(reader->error, "out of memory");
-    key->len = bytes.len;
-    key->alg = alg;
-    key->kid = reader->kid;
+    *key = (struct ticket_key){.kid = reader->kid,
+                               .alg = parsed->alg,
+                               .bytes = copy,
+                               .len = bytes.len,
+                               .pkey = parsed->pkey};
     reader->kid = NULL;
     reader->keys->count++;
     reader->has_key = true;
@@ -137,7 +141,7 @@ take_secret(struct reader *reader)
             "%s: line %d: a secret of %zu bytes can be guessed from a ticket; make one "
             "with: openssl rand -hex 32",
             reader->path, reader->number, secret.len);
-    return add_key(reader, TICKET_HS256, secret);
+    return add_key(reader, &(struct ticket_key){.alg = TICKET_HS256}, secret);
 }
 
 /* From the BEGIN line, at which the reader is, to the END line. */
@@ -160,7 +164,7 @@ take_block(struct reader *reader)
 {
     struct slice block;
     struct error problem = {""};
-    enum ticket_alg alg = TICKET_RS256;
+    struct ticket_key key = {NULL};
     int first = reader->number;
 
     if (read_block(reader, &block) != 0)
@@ -168,9 +172,12 @@ take_block(struct reader *reader)
     /* `openssl ecparam -genkey` writes the curve before the key, which names it again. */
     if (begins_with(block, "-----BEGIN EC PARAMETERS-----"))
         return 0;
-    if (ticket_pem_judge(block, reader->use, &alg, &problem) != 0)
+    if (ticket_pem_parse(block, reader->use, &key, &problem) != 0)
         return refuse(reader, first, problem.text);
-    return check_room(reader) != 0 ? -1 : add_key(reader, alg, block);
+    if (check_room(reader) == 0 && add_key(reader, &key, block) == 0)
+        return 0;
+    ticket_pem_free(&key);
+    return -1;
 }
 
 /* --- sections ------------------------------------------------------------------------------ */
@@ -331,9 +338,9 @@ ticket_keys_free(struct ticket_keys *keys)
     if (keys == NULL)
         return;
     for (size_t i = 0; i < keys->count; i++) {
-        explicit_bzero(keys->items[i].bytes, keys->items[i].len);
-        free(keys->items[i].bytes);
+        secret_free(keys->items[i].bytes, keys->items[i].len);
         free(keys->items[i].kid);
+        ticket_pem_free(&keys->items[i]);
     }
     free(keys);
 }

@@ -23,6 +23,7 @@
 #define TICKET_KEY_FILE_MAX 65536 /* bytes */
 #define TICKET_KID_MAX 128        /* bytes */
 #define TICKET_SECRET_GOOD 32     /* bytes: as long as the hash, RFC 7518 section 3.2 */
+#define TICKET_TRIES_MAX 4        /* keys that a ticket without a kid is tried with */
 #define TICKET_RSA_BITS_MIN 2048  /* RFC 7518 section 3.3 */
 
 enum ticket_alg { TICKET_HS256, TICKET_RS256, TICKET_ES256 };
@@ -34,11 +35,14 @@ const char *ticket_alg_name(enum ticket_alg alg);
  * for both. */
 enum ticket_use { TICKET_VERIFIES, TICKET_SIGNS };
 
+struct evp_pkey_st; /* OpenSSL's EVP_PKEY */
+
 struct ticket_key {
     char *kid; /* NULL: it has none */
     enum ticket_alg alg;
     char *bytes; /* the secret, or the PEM block; NUL-terminated */
     size_t len;
+    struct evp_pkey_st *pkey; /* the PEM block, parsed; NULL: a secret */
 };
 
 struct ticket_keys {

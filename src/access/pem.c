@@ -1,7 +1,8 @@
 /* pem.c - OpenSSL's opinion of a key: its type, its size, its curve.
  *
- * libjwt, which uses the keys, takes any size and asks the terminal for a passphrase; so what
- * it gets has been through here. */
+ * keys.c calls it once for each block. signature.c verifies with the key that was parsed here;
+ * libjwt, which signs, parses the text again and would take any size and ask the terminal for a
+ * passphrase, so what it gets has been through here. */
 #include "config.h"
 
 #include "access/pem.h"
@@ -98,19 +99,27 @@ judge_key(const EVP_PKEY *key, enum ticket_alg *alg, struct error *error)
 }
 
 int
-ticket_pem_judge(struct slice pem, enum ticket_use use, enum ticket_alg *alg,
+ticket_pem_parse(struct slice pem, enum ticket_use use, struct ticket_key *key,
                  struct error *error)
 {
     if (check_label(pem, use, error) != 0)
         return -1;
-    EVP_PKEY *key = read_key(pem, use);
-    if (key == NULL && use == TICKET_SIGNS)
+    key->pkey = read_key(pem, use);
+    if (key->pkey == NULL && use == TICKET_SIGNS)
         return error_set(error,
                          "a private key that cannot be read: it is damaged, or has a "
                          "passphrase (openssl pkey -in KEY takes it off)");
-    if (key == NULL)
+    if (key->pkey == NULL)
         return error_set(error, "a public key that cannot be read: it is damaged");
-    int result = judge_key(key, alg, error);
-    EVP_PKEY_free(key);
-    return result;
+    if (judge_key(key->pkey, &key->alg, error) == 0)
+        return 0;
+    ticket_pem_free(key);
+    return -1;
+}
+
+void
+ticket_pem_free(struct ticket_key *key)
+{
+    EVP_PKEY_free(key->pkey);
+    key->pkey = NULL;
 }

@@ -5,9 +5,10 @@
 #include "access/keys.h"
 
 /* Judges a block, from its BEGIN line on: a public key (SubjectPublicKeyInfo, RFC 5280) where it
- * verifies, a private one where it signs. Returns 0 and the algorithm that the key's type fixes,
- * or -1 with *error: what is wrong and what to give instead. */
-int ticket_pem_judge(struct slice pem, enum ticket_use use, enum ticket_alg *alg,
+ * verifies, a private one where it signs. Returns 0 and sets key->alg, which the key's type fixes,
+ * and key->pkey, for ticket_pem_free; or -1 with *error: what is wrong and what to give instead. */
+int ticket_pem_parse(struct slice pem, enum ticket_use use, struct ticket_key *key,
                      struct error *error);
+void ticket_pem_free(struct ticket_key *key); /* key->pkey; NULL is fine */
 
 #endif

@@ -1,7 +1,7 @@
 /* ticket.h - signed tickets: JSON Web Tokens (RFC 7519) that say who reads and what.
  *
  * An application that knows its user signs a ticket, the page hands it to rowcast, and rowcast
- * needs no session of the application's. DESIGN.md section 5. A ticket is a password while it
+ * needs no session of the application's. A ticket is a password while it
  * lasts: no error text and no log line quotes any of it, but for times. */
 #ifndef ROWCAST_ACCESS_TICKET_H
 #define ROWCAST_ACCESS_TICKET_H
@@ -40,12 +40,12 @@ struct ticket_rules {
 
 /* Reads a ticket in the compact form (RFC 7515 section 7.1) and judges it: form, algorithm and
  * key, signature, claims, times, audience, in this order. Returns 0, or the HTTP status of the
- * refusal (401; 500 when out of memory) with its line in *error. *ticket is set up in either
+ * refusal (401; 503 when out of memory) with its line in *error. *ticket is set up in either
  * case and must be given to ticket_fini.
  *
  * The key decides the algorithm, never the ticket: one whose `alg` is not that of the key is
  * refused before anything is computed with it. A ticket with a `kid` is tried with the key of
- * that name only, one without with every key of its algorithm. `crit`, a `typ` but JWT, members
+ * that name only, one without with the first TICKET_TRIES_MAX keys of its algorithm. `crit`, a `typ` but JWT, members
  * given twice, base64 that is not exactly as encoders write it are refused.
  *
  * Where RFC 7519 leaves it open: exp may be missing, and is then never; times may have

@@ -1,12 +1,13 @@
 /* token.c - takes a token apart, strictly.
  *
- * libjwt would do it too, but it takes base64 that no encoder writes and JSON members that are
- * there twice, and it goes by the `alg` that it finds. So the header is read here first, by the
- * letter, and libjwt sees only what has one meaning. */
+ * ticket.c calls it. Libraries take base64 that no encoder writes and JSON members that are there
+ * twice, and go by the `alg` that they find. Here the header is read by the letter, so that what is
+ * judged has one meaning. */
 #include "config.h"
 
 #include "access/token.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <string.h>
 #include <strings.h>
@@ -28,7 +29,8 @@ digit_of(char c)
     return c == '-' ? 62 : c == '_' ? 63 : -1;
 }
 
-/* What is left over at the end must be zero: each value has one spelling. out may be NULL. */
+/* What is left over at the end must be zero: each value has one spelling. Memory that ran out
+ * is told by out->failed. */
 static int
 decode(struct buf *out, struct slice text)
 {
@@ -46,32 +48,56 @@ decode(struct buf *out, struct slice text)
             continue;
         count -= 8;
         char byte = (char)(unsigned char)(bits >> count & 0xff);
-        if (out != NULL)
-            buf_append(out, &byte, 1);
+        buf_append(out, &byte, 1);
     }
     return (bits & ((1U << count) - 1)) == 0 ? 0 : -1;
 }
 
 /* --- parts --------------------------------------------------------------------------------- */
 
-/* NULL with *error. Text that is not UTF-8 is not JSON either. */
-static struct json_t *
-read_object(struct slice part, const char *name, struct error *error)
+static int
+refuse(struct error *error, const char *problem)
+{
+    error_set(error, "%s", problem);
+    return 401;
+}
+
+static int
+out_of_memory(struct error *error)
+{
+    error_set(error, "out of memory");
+    return 503;
+}
+
+/* Text that is not UTF-8 is not JSON either. */
+static int
+parse_object(struct json_t **object, const struct buf *text, const char *name,
+             struct error *error)
+{
+    errno = 0; /* malloc(3) tells; jansson calls it bad syntax when memory runs out */
+    *object = json_loadb(text->p, text->len, JSON_REJECT_DUPLICATES, NULL);
+    if (*object != NULL && json_is_object(*object))
+        return 0;
+    if (*object == NULL && errno == ENOMEM)
+        return out_of_memory(error);
+    error_set(error, "its %s is not a JSON object, or has a member twice", name);
+    return 401;
+}
+
+static int
+read_object(struct json_t **object, struct slice part, const char *name,
+            struct error *error)
 {
     struct buf text = {0};
-    struct json_t *object = NULL;
-    bool good = decode(&text, part) == 0;
-    if (good && !text.failed)
-        object = json_loadb(text.p, text.len, JSON_REJECT_DUPLICATES, NULL);
+    int status = 401;
+    if (decode(&text, part) != 0)
+        error_set(error, "its %s is not base64url", name);
+    else if (text.failed)
+        status = out_of_memory(error);
+    else
+        status = parse_object(object, &text, name, error);
     buf_fini(&text);
-    if (object != NULL && json_is_object(object))
-        return object;
-    error_set(error,
-              good ? "its %s is not a JSON object, or has a member twice"
-                   : "its %s is not base64url",
-              name);
-    json_decref(object);
-    return NULL;
+    return status;
 }
 
 static int
@@ -82,15 +108,15 @@ read_header(struct ticket_token *token, struct error *error)
     const json_t *typ = json_object_get(token->header, "typ");
 
     if (!json_is_string(alg))
-        return error_set(error, "its header has no alg");
+        return refuse(error, "its header has no alg");
     if (kid != NULL && !json_is_string(kid))
-        return error_set(error, "its kid is not a string");
+        return refuse(error, "its kid is not a string");
     if (typ != NULL &&
         (!json_is_string(typ) || strcasecmp(json_string_value(typ), "JWT") != 0))
-        return error_set(error, "its typ is not JWT");
+        return refuse(error, "its typ is not JWT");
     /* Extensions that must be understood (RFC 7515 section 4.1.11); we know none. */
     if (json_object_get(token->header, "crit") != NULL)
-        return error_set(error, "it has crit, and no extension is known here");
+        return refuse(error, "it has crit, and no extension is known here");
     token->alg = json_string_value(alg);
     token->kid = json_string_value(kid);
     return 0;
@@ -109,23 +135,34 @@ next_part(struct slice *text, struct slice *part)
     return 0;
 }
 
+static int
+read_signature(struct ticket_token *token, struct slice part, struct error *error)
+{
+    if (part.len == 0)
+        return refuse(error, "it is not signed");
+    if (decode(&token->signature, part) != 0)
+        return refuse(error, "its signature is not base64url");
+    return token->signature.failed ? out_of_memory(error) : 0;
+}
+
 int
 ticket_token_read(struct ticket_token *token, struct slice text, struct error *error)
 {
     struct slice header, claims;
+    struct slice rest = text;
     *token = (struct ticket_token){0};
-    if (next_part(&text, &header) != 0 || next_part(&text, &claims) != 0 ||
-        memchr(text.p, '.', text.len) != NULL)
-        return error_set(error, "it has not three parts");
-    if (text.len == 0)
-        return error_set(error, "it is not signed");
-    if (decode(NULL, text) != 0)
-        return error_set(error, "its signature is not base64url");
-    token->header = read_object(header, "header", error);
-    if (token->header == NULL || read_header(token, error) != 0)
-        return -1;
-    token->claims = read_object(claims, "payload", error);
-    return token->claims != NULL ? 0 : -1;
+    if (next_part(&rest, &header) != 0 || next_part(&rest, &claims) != 0 ||
+        memchr(rest.p, '.', rest.len) != NULL)
+        return refuse(error, "it has not three parts");
+    token->signed_text = (struct slice){text.p, header.len + 1 + claims.len};
+    int status = read_signature(token, rest, error);
+    if (status == 0)
+        status = read_object(&token->header, header, "header", error);
+    if (status == 0)
+        status = read_header(token, error);
+    if (status == 0)
+        status = read_object(&token->claims, claims, "payload", error);
+    return status;
 }
 
 void
@@ -133,5 +170,6 @@ ticket_token_fini(struct ticket_token *token)
 {
     json_decref(token->header);
     json_decref(token->claims);
+    buf_fini(&token->signature);
     *token = (struct ticket_token){0};
 }

@@ -220,13 +220,13 @@ static int
 append_item(const struct parser *parser, const struct option *option, struct origin origin,
             const char *value)
 {
-    struct option_list *list = field_of(parser, option);
+    struct text_list *list = field_of(parser, option);
 
     if (*value == '\0')
         return refuse_value(parser, option, origin, value);
-    if (list->count == OPTION_LIST_MAX)
+    if (list->count == TEXT_LIST_MAX)
         return error_set(parser->error, "%s%s: more than %d of them", origin.prefix,
-                         origin.name, OPTION_LIST_MAX);
+                         origin.name, TEXT_LIST_MAX);
     list->items[list->count++] = value;
     return 0;
 }
@@ -236,7 +236,7 @@ static int
 set_list(const struct parser *parser, const struct option *option, struct origin origin,
          const char *value)
 {
-    struct option_list *list = field_of(parser, option);
+    struct text_list *list = field_of(parser, option);
     char *copy = strdup(value); /* kept for the process: settings point into it */
     char *rest = NULL;
 
@@ -311,7 +311,7 @@ clear_field(const struct parser *parser, const struct option *option)
         *(int64_t *)field = 0;
         break;
     case OPTION_LIST:
-        ((struct option_list *)field)->count = 0;
+        ((struct text_list *)field)->count = 0;
         break;
     }
 }

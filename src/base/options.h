@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/text_list.h"
 
 enum option_kind {
     OPTION_TEXT,    /* const char *: not empty */
@@ -22,13 +23,7 @@ enum option_kind {
     OPTION_SECONDS, /* int64_t milliseconds: seconds, with an optional fraction */
     OPTION_MODE,    /* int64_t: octal permissions */
     OPTION_CHOICE,  /* int: index into choices, "a|b|c" */
-    OPTION_LIST     /* struct option_list: repeatable; in the environment space-separated */
-};
-
-#define OPTION_LIST_MAX 64
-struct option_list {
-    const char *items[OPTION_LIST_MAX];
-    size_t count;
+    OPTION_LIST     /* struct text_list: repeatable; in the environment space-separated */
 };
 
 struct option {

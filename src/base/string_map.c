@@ -7,13 +7,16 @@
 
 #define NAMES_FIRST_CAP 64
 
-static uint64_t
-hash_text(struct slice text)
+void
+string_map_init(struct string_map *names, const struct hash_key *key)
 {
-    uint64_t hash = UINT64_C(14695981039346656037);
-    for (size_t i = 0; i < text.len; i++)
-        hash = (hash ^ (unsigned char)text.p[i]) * UINT64_C(1099511628211);
-    return hash ^ hash >> 32;
+    *names = (struct string_map){.key = *key};
+}
+
+static uint64_t
+string_map_hash(const struct string_map *names, struct slice text)
+{
+    return hash_bytes(&names->key, text.p, text.len);
 }
 
 static struct string_map_entry **
@@ -50,7 +53,8 @@ string_map_grow(struct string_map *names)
 struct string_map_entry *
 string_map_find(const struct string_map *names, struct slice text)
 {
-    return names->cap == 0 ? NULL : *string_map_slot(names, text, hash_text(text));
+    return names->cap == 0 ? NULL
+                           : *string_map_slot(names, text, string_map_hash(names, text));
 }
 
 struct string_map_entry *
@@ -58,7 +62,7 @@ string_map_get(struct string_map *names, struct slice text)
 {
     if (names->count >= names->cap && string_map_grow(names) != 0)
         return NULL;
-    uint64_t hash = hash_text(text);
+    uint64_t hash = string_map_hash(names, text);
     struct string_map_entry **at = string_map_slot(names, text, hash);
     if (*at == NULL) {
         struct string_map_entry *name = calloc(1, sizeof *name + text.len + 1);
@@ -84,6 +88,21 @@ string_map_remove(struct string_map *names, struct string_map_entry *name)
     names->count--;
 }
 
+size_t
+string_map_longest_chain(const struct string_map *names)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < names->cap; i++) {
+        size_t len = 0;
+        for (const struct string_map_entry *name = names->buckets[i]; name != NULL;
+             name = name->next)
+            len++;
+        if (len > longest)
+            longest = len;
+    }
+    return longest;
+}
+
 void
 string_map_fini(struct string_map *names)
 {
@@ -96,5 +115,6 @@ string_map_fini(struct string_map *names)
         }
     }
     free(names->buckets);
-    *names = (struct string_map){0};
+    names->buckets = NULL;
+    names->cap = names->count = 0;
 }

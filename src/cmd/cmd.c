@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/parse_number.h"
+
 int
 cmd_fail(const char *name, const struct error *error)
 {
@@ -65,4 +67,23 @@ cmd_now_ms(void)
 
     clock_gettime(CLOCK_REALTIME, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+int
+cmd_take_patterns(struct patterns *patterns, const struct text_list *list,
+                  const char *name, struct error *error)
+{
+    char quoted[PARSE_QUOTED_MAX];
+    for (size_t i = 0; i < list->count; i++) {
+        enum patterns_result result = patterns_add(patterns, slice_of(list->items[i]));
+        if (result != PATTERNS_OK)
+            return error_set(error, "--%s: %s %s", name,
+                             parse_quote(quoted, list->items[i]),
+                             patterns_strerror(result));
+    }
+    enum patterns_result result = patterns_compile(patterns, PATTERNS_GRANTED);
+    if (result == PATTERNS_OK)
+        return 0;
+    return error_set(error, "--%s: %s", name,
+                     patterns_list_strerror(PATTERNS_GRANTED, result));
 }

@@ -8,7 +8,9 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "event/filter.h"
 #include "base/options.h"
+#include "base/text_list.h"
 #include "store/store.h"
 
 enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
@@ -56,5 +58,10 @@ int cmd_parse(const struct command *command, int argc, char **argv,
 int cmd_print_number(const char *name, int64_t number);
 
 int64_t cmd_now_ms(void);
+
+/* Adds the values of the option --NAME to the patterns and compiles them. Returns 0, or -1 with
+ * *error. */
+int cmd_take_patterns(struct patterns *patterns, const struct text_list *list,
+                      const char *name, struct error *error);
 
 #endif

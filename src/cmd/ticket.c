@@ -21,8 +21,8 @@ struct settings {
     const char *kid;
     const char *sub;
     const char *audience;
-    struct option_list channels;
-    struct option_list publish;
+    struct text_list channels;
+    struct text_list publish;
     int64_t expires_ms;
     int64_t not_before_ms;
 };
@@ -80,18 +80,6 @@ choose_key(const struct ticket_keys *keys, const char *kid, struct error *error)
     return NULL;
 }
 
-static int
-add_patterns(struct patterns *patterns, const struct option_list *list, const char *name,
-             struct error *error)
-{
-    for (size_t i = 0; i < list->count; i++) {
-        enum patterns_result result = patterns_add(patterns, slice_of(list->items[i]));
-        if (result != PATTERNS_OK)
-            return error_set(error, "--%s: a pattern %s", name, patterns_strerror(result));
-    }
-    return 0;
-}
-
 /* A name that a server would refuse is refused here. */
 static int
 check_name(const char *name, const char *option, struct error *error)
@@ -124,9 +112,9 @@ fill(struct ticket *ticket, const struct settings *settings, struct error *error
     ticket->sub = settings->sub != NULL ? strdup(settings->sub) : NULL;
     if (settings->sub != NULL && ticket->sub == NULL)
         return error_set(error, "out of memory");
-    if (add_patterns(&ticket->channels, &settings->channels, "channel", error) != 0)
+    if (cmd_take_patterns(&ticket->channels, &settings->channels, "channel", error) != 0)
         return -1;
-    return add_patterns(&ticket->publish, &settings->publish, "publish", error);
+    return cmd_take_patterns(&ticket->publish, &settings->publish, "publish", error);
 }
 
 static int

@@ -1,164 +1,55 @@
-/* filter.c - GLOB, pattern lists, and the one decision on who gets a row.
+/* filter.c - pattern lists, and the one decision on who gets a row.
  *
- * GLOB is our own because sqlite3_strglob wants NUL-terminated text, brings SQLite into a pure
- * module, and recurses, while patterns come from strangers. Here only the last star is ever
- * retried (an earlier one that takes more characters cannot help where the later one could
- * not), so stack and steps are bounded. The rules, down to how ill-formed UTF-8 is read, are
- * SQLite's (func.c, patternCompare); tests and a fuzzer compare the two. */
+ * http/request.c, http/stream_params.c and access/claims.c read the lists and compile them; access/access.c asks for
+ * channels, hub/audience.c and the pages of catch-up for rows. How a pattern matches is in event/glob.c. */
 #include "config.h"
 
 #include "event/filter.h"
 
 #include <stdlib.h>
 
-#define UTF8_REPLACEMENT 0xFFFDu
-
-/* --- characters ------------------------------------------------------------------------------- */
-
-/* Reads the next character as sqlite3Utf8Read does: a byte below 0xC0 stands for itself, a lead
- * byte takes all continuation bytes behind it, and what no text should hold (overlong ASCII,
- * surrogates, U+FFFE, U+FFFF) is U+FFFD. *p < end. */
-static uint32_t
-read_char(const char **p, const char *end)
-{
-    uint32_t c = (unsigned char)*(*p)++;
-
-    if (c < 0xC0)
-        return c;
-    if (c < 0xE0)
-        c &= 0x1F;
-    else if (c < 0xF0)
-        c &= 0x0F;
-    else if (c < 0xF8)
-        c &= 0x07;
-    else if (c < 0xFC)
-        c &= 0x03;
-    else
-        c = c < 0xFE ? c & 0x01 : 0;
-    while (*p < end && ((unsigned char)**p & 0xC0) == 0x80)
-        c = (c << 6) + ((unsigned char)*(*p)++ & 0x3F);
-    if (c < 0x80 || (c & 0xFFFFF800u) == 0xD800 || (c & 0xFFFFFFFEu) == 0xFFFE)
-        return UTF8_REPLACEMENT;
-    return c;
-}
-
-/* --- GLOB ---------------------------------------------------------------------------------------- */
-
-struct span {
-    const char *p;
-    const char *end;
-};
-
-/* Reads the set whose `[` has been read and leaves set->p behind its `]`. True when c is in it.
- * A set without `]` holds nothing, not even when inverted. */
-static bool
-match_set(struct span *set, uint32_t c)
-{
-    bool inverted = false, seen = false, has_prior = false;
-    uint32_t prior = 0;
-
-    if (set->p < set->end && *set->p == '^') {
-        inverted = true;
-        set->p++;
-    }
-    if (set->p < set->end && *set->p == ']') { /* first in the set, it stands for itself */
-        seen = c == ']';
-        set->p++;
-    }
-    while (set->p < set->end) {
-        uint32_t item = read_char(&set->p, set->end);
-        if (item == ']')
-            return seen != inverted;
-        bool range = item == '-' && has_prior && set->p < set->end && *set->p != ']';
-        if (range) {
-            uint32_t last = read_char(&set->p, set->end);
-            seen = seen || (prior <= c && c <= last);
-        } else {
-            seen = seen || c == item;
-            prior = item;
-        }
-        has_prior = !range;
-    }
-    return false;
-}
-
-/* Matches one character of the text with the pattern's next item, which is not a `*`. */
-static bool
-match_one(struct span *pattern, struct span *text)
-{
-    uint32_t item = read_char(&pattern->p, pattern->end);
-    uint32_t c = read_char(&text->p, text->end);
-
-    if (item == '?')
-        return true;
-    if (item == '[')
-        return match_set(pattern, c);
-    return item == c;
-}
-
-bool
-glob_matches(const char *pattern, struct slice text)
-{
-    struct span want = {pattern, pattern + strlen(pattern)};
-    struct span have = {text.p, text.p + text.len};
-    const char *retry_want = NULL; /* behind the last star */
-    const char *retry_have = NULL; /* where that star's share of the text ends */
-
-    if (text.p == NULL)
-        return false;
-    for (;;) {
-        if (want.p < want.end && *want.p == '*') {
-            retry_want = ++want.p;
-            retry_have = have.p;
-            if (want.p == want.end)
-                return true;
-            continue;
-        }
-        if (have.p == have.end && want.p == want.end)
-            return true;
-        if (have.p < have.end && want.p < want.end && match_one(&want, &have))
-            continue;
-        /* The last star takes one character more. */
-        if (retry_want == NULL || retry_have == have.end)
-            return false;
-        read_char(&retry_have, have.end);
-        want.p = retry_want;
-        have.p = retry_have;
-    }
-}
-
-static bool
-is_special(char c)
-{
-    return c == '*' || c == '?' || c == '[';
-}
-
-bool
-glob_is_exact(const char *pattern)
-{
-    while (*pattern != '\0' && !is_special(*pattern))
-        pattern++;
-    return *pattern == '\0';
-}
+#include "event/glob.h"
 
 /* --- pattern lists --------------------------------------------------------------------------------- */
 
-static bool
-pattern_matches(const char *pattern, struct slice channel)
+/* By bytes, then the shorter first: strcmp's order, in which a NUL is a byte like others. */
+static int
+compare_slices(struct slice a, struct slice b)
 {
-    if (glob_is_exact(pattern))
-        return slice_equal(slice_of(pattern), channel);
-    return glob_matches(pattern, channel);
+    size_t len = a.len < b.len ? a.len : b.len;
+    int order = len == 0 ? 0 : memcmp(a.p, b.p, len);
+    return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
+}
+
+/* Where the pattern is, or belongs; *found says which. */
+static size_t
+find_place(const struct patterns *patterns, struct slice pattern, bool *found)
+{
+    size_t low = 0;
+    size_t high = patterns->count;
+    *found = false;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        int order = compare_slices(slice_of(patterns->items[middle]), pattern);
+        if (order < 0)
+            low = middle + 1;
+        else
+            high = middle;
+        *found = *found || order == 0;
+    }
+    return low;
 }
 
 bool
 patterns_match(const struct patterns *patterns, struct slice channel)
 {
-    for (size_t i = 0; i < patterns->count; i++) {
-        if (pattern_matches(patterns->items[i], channel))
-            return true;
-    }
-    return false;
+    bool found;
+    if (channel.p == NULL)
+        return false;
+    size_t place = find_place(patterns, channel, &found);
+    if (found && glob_is_exact(patterns->items[place]))
+        return true;
+    return patterns->globs != NULL && globs_match(patterns->globs, channel);
 }
 
 static bool
@@ -184,24 +75,14 @@ has_bad_byte(struct slice pattern)
     return false;
 }
 
-/* Where the pattern is or belongs. */
-static size_t
-find_place(const struct patterns *patterns, const char *pattern)
-{
-    size_t place = 0;
-
-    while (place < patterns->count && strcmp(patterns->items[place], pattern) < 0)
-        place++;
-    return place;
-}
-
 /* Takes the copy over. */
 static enum patterns_result
 insert_take(struct patterns *patterns, char *copy)
 {
-    size_t place = find_place(patterns, copy);
+    bool found;
+    size_t place = find_place(patterns, slice_of(copy), &found);
 
-    if (place < patterns->count && strcmp(patterns->items[place], copy) == 0) {
+    if (found) {
         free(copy);
         return PATTERNS_OK;
     }
@@ -236,6 +117,38 @@ patterns_add(struct patterns *patterns, struct slice pattern)
     return insert_take(patterns, copy);
 }
 
+static enum patterns_result
+compile_globs(struct patterns *patterns, size_t max_count, size_t max_bytes)
+{
+    const char *globs[FILTER_PATTERNS_MAX];
+    size_t count = 0;
+    size_t bytes = 0;
+
+    for (size_t i = 0; i < patterns->count; i++) {
+        if (glob_is_exact(patterns->items[i]))
+            continue;
+        globs[count++] = patterns->items[i];
+        bytes += strlen(patterns->items[i]);
+    }
+    if (count > max_count)
+        return PATTERNS_TOO_MANY_GLOBS;
+    if (bytes > max_bytes)
+        return PATTERNS_TOO_MANY_BYTES;
+    if (count > 0)
+        patterns->globs = globs_compile(globs, count);
+    return count > 0 && patterns->globs == NULL ? PATTERNS_NO_MEMORY : PATTERNS_OK;
+}
+
+enum patterns_result
+patterns_compile(struct patterns *patterns, enum patterns_whose whose)
+{
+    globs_free(patterns->globs);
+    patterns->globs = NULL;
+    if (whose == PATTERNS_ASKED)
+        return compile_globs(patterns, FILTER_ASKED_GLOBS_MAX, FILTER_ASKED_BYTES_MAX);
+    return compile_globs(patterns, FILTER_GRANTED_GLOBS_MAX, FILTER_GRANTED_BYTES_MAX);
+}
+
 const char *
 patterns_strerror(enum patterns_result result)
 {
@@ -250,10 +163,28 @@ patterns_strerror(enum patterns_result result)
         return "is one too many: at most 64";
     case PATTERNS_BAD_BYTE:
         return "holds a NUL, CR or LF";
+    case PATTERNS_TOO_MANY_GLOBS:
+    case PATTERNS_TOO_MANY_BYTES:
+        return "is in a list that is too long";
     case PATTERNS_NO_MEMORY:
         return "does not fit into memory";
     }
     return "is not understood";
+}
+
+const char *
+patterns_list_strerror(enum patterns_whose whose, enum patterns_result result)
+{
+    if (result == PATTERNS_NO_MEMORY)
+        return patterns_strerror(result);
+    if (result == PATTERNS_TOO_MANY_GLOBS)
+        return "more than 16 patterns (names with *, ? or [): name the channels, or give "
+               "fewer patterns that match more";
+    if (whose == PATTERNS_ASKED)
+        return "patterns (names with *, ? or [) of more than 512 bytes together: name the "
+               "channels, or give shorter patterns";
+    return "patterns (names with *, ? or [) of more than 2048 bytes together: name the "
+           "channels, or give shorter patterns";
 }
 
 void
@@ -262,13 +193,14 @@ patterns_fini(struct patterns *patterns)
     for (size_t i = 0; i < patterns->count; i++)
         free(patterns->items[i]);
     free(patterns->items);
+    globs_free(patterns->globs);
     *patterns = (struct patterns){0};
 }
 
 /* --- the filter ------------------------------------------------------------------------------------ */
 
-static bool
-is_for_user(const struct filter *filter, struct slice recipient)
+bool
+filter_allows_recipient(const struct filter *filter, struct slice recipient)
 {
     if (recipient.p == NULL)
         return true;
@@ -293,13 +225,29 @@ filter_bounds_allow(const struct filter *filter, struct slice channel)
 }
 
 bool
-filter_matches(const struct filter *filter, struct slice channel, struct slice recipient)
+filter_allows_channel(const struct filter *filter, struct slice channel)
 {
-    if (!is_for_user(filter, recipient))
-        return false;
     if (filter->requested.count > 0 && !patterns_match(&filter->requested, channel))
         return false;
     return filter_bounds_allow(filter, channel);
+}
+
+bool
+filter_matches(const struct filter *filter, struct slice channel, struct slice recipient)
+{
+    return filter_allows_recipient(filter, recipient) &&
+           filter_allows_channel(filter, channel);
+}
+
+bool
+filter_has_globs(const struct filter *filter)
+{
+    if (filter->requested.globs != NULL)
+        return true;
+    for (int i = 0; i < FILTER_BOUNDS; i++)
+        if (filter->bounded[i] && filter->bounds[i].globs != NULL)
+            return true;
+    return false;
 }
 
 bool
@@ -315,37 +263,25 @@ filter_equal(const struct filter *a, const struct filter *b)
            slice_equal(slice_of(a->user), slice_of(b->user));
 }
 
-/* FNV-1a, 64 bits. The NUL at a text's end is hashed too, so that ("a", "b") and ("ab") differ. */
 static uint64_t
-hash_text(uint64_t hash, const char *text)
-{
-    size_t len = strlen(text) + 1;
-
-    for (size_t i = 0; i < len; i++)
-        hash = (hash ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
-
-static uint64_t
-hash_patterns(uint64_t hash, const struct patterns *patterns)
+hash_patterns(const struct hash_key *key, uint64_t hash, const struct patterns *patterns)
 {
     for (size_t i = 0; i < patterns->count; i++)
-        hash = hash_text(hash, patterns->items[i]);
-    return hash_text(hash, ""); /* no pattern is empty: this ends the list */
+        hash = hash_add(key, hash, slice_of(patterns->items[i]));
+    return hash_add(key, hash, slice_of("")); /* no pattern is empty: this ends the list */
 }
 
 uint64_t
-filter_hash(const struct filter *filter)
+filter_hash(const struct filter *filter, const struct hash_key *key)
 {
-    uint64_t hash = UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = hash_patterns(key, 0, &filter->requested);
 
-    hash = hash_patterns(hash, &filter->requested);
     for (int i = 0; i < FILTER_BOUNDS; i++) {
-        hash = hash_text(hash, filter->bounded[i] ? "bounded" : "");
+        hash = hash_add(key, hash, slice_of(filter->bounded[i] ? "bounded" : ""));
         if (filter->bounded[i])
-            hash = hash_patterns(hash, &filter->bounds[i]);
+            hash = hash_patterns(key, hash, &filter->bounds[i]);
     }
-    return hash_text(hash, filter->user != NULL ? filter->user : "");
+    return hash_add(key, hash, slice_of(filter->user));
 }
 
 bool

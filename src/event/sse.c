@@ -219,20 +219,23 @@ append_retry_line(struct buf *buf, unsigned retry_ms)
 }
 
 void
-sse_append_open(struct buf *buf, enum format format, unsigned retry_ms,
-                const char *last_event_id)
+sse_append_open(struct buf *buf, enum format format, const struct opening *opening)
 {
     if (format == FORMAT_JSON)
         return;
     if (format != FORMAT_NDJSON) {
         APPEND(buf, ": connected\n");
-        append_retry_line(buf, retry_ms);
+        append_retry_line(buf, opening->retry_ms);
         APPEND(buf, "event: rowcast:open\nid: ");
-        buf_append_text(buf, last_event_id);
+        buf_append_text(buf, opening->last_event_id);
         APPEND(buf, "\ndata: ");
     }
     APPEND(buf, "{\"last_event_id\":\"");
-    buf_append_text(buf, last_event_id);
+    buf_append_text(buf, opening->last_event_id);
+    if (opening->searched_to != NULL) {
+        APPEND(buf, "\",\"searched_to\":\"");
+        buf_append_text(buf, opening->searched_to);
+    }
     APPEND(buf, "\"}\n");
     if (format != FORMAT_NDJSON)
         APPEND(buf, "\n");
@@ -284,10 +287,8 @@ sse_append_gap(struct buf *buf, enum format format, const struct gap *gap)
 static void
 append_ping(struct buf *buf, const struct heartbeat *beat)
 {
-    if (beat->has_moved) {
+    if (beat->has_moved)
         append_id_line(buf, beat->cursor);
-        APPEND(buf, "\n");
-    }
     APPEND(buf, "event: rowcast:ping\ndata: ");
     append_cursor_object(buf, beat->cursor);
     APPEND(buf, "\n\n");
@@ -297,14 +298,14 @@ void
 sse_append_heartbeat(struct buf *buf, enum format format, const struct heartbeat *beat)
 {
     if (format == FORMAT_NDJSON) {
+        if (beat->ping)
+            append_cursor_object(buf, beat->cursor);
         APPEND(buf, "\n");
-    } else if (is_event_stream(format) && beat->ping) {
-        append_ping(buf, beat);
     } else if (is_event_stream(format)) {
-        APPEND(buf, ":\n");
-        if (beat->has_moved)
-            append_id_line(buf, beat->cursor);
-        APPEND(buf, "\n");
+        if (!beat->ping)
+            APPEND(buf, ":\n");
+        if (beat->ping || beat->has_moved)
+            append_ping(buf, beat);
     }
 }
 

@@ -12,16 +12,18 @@
 #include <stdint.h>
 
 #include "base/buf.h"
-#include "http/request.h"
+#include "event/format.h"
 #include "event/row.h"
+
+#define GAP_ID_TEXT_MAX 64 /* bytes of a client's own id that a gap quotes back */
 
 enum gap_reason { GAP_PRUNED, GAP_RESET, GAP_BAD_ID };
 
-/* DESIGN.md section 4: what the client is told when events that it may have wanted are gone. */
+/* Events that the client may have wanted are gone (doc/PROTOCOL.md, "Gaps"). */
 struct gap {
     enum gap_reason reason;
-    const char *after;  /* what the client had: its id as text, any bytes */
-    int64_t resumed_at; /* the cursor from which the stream goes on */
+    char after[GAP_ID_TEXT_MAX + 1]; /* what the client had: its id as text, any bytes */
+    int64_t resumed_at;              /* the cursor from which the stream goes on */
 };
 
 /* id:, event: (none where NULL or empty), one data: line for each line of data (CRLF, CR and
@@ -36,18 +38,23 @@ void sse_append_row(struct buf *buf, enum format format, const struct row *row,
                     size_t max_event_bytes);
 
 /* The opening block: `: connected`, retry:, event: rowcast:open, id:, data:
- * {"last_event_id":"N"}. NDJSON: {"last_event_id":"N"} and LF. JSON: nothing. N is a decimal
- * number as text. */
-void sse_append_open(struct buf *buf, enum format format, unsigned retry_ms,
-                     const char *last_event_id);
+ * {"last_event_id":"N"}. NDJSON: {"last_event_id":"N"} and LF. JSON: nothing. Where last=N was
+ * cut short the object has a second member, "searched_to":"N". */
+struct opening {
+    unsigned retry_ms;
+    const char *last_event_id; /* a decimal number as text */
+    const char *searched_to;   /* likewise; NULL: none */
+};
+void sse_append_open(struct buf *buf, enum format format, const struct opening *opening);
 
 /* `event: rowcast:gap`; NDJSON {"gap":{...}} and LF; JSON the bare inner object. */
 void sse_append_gap(struct buf *buf, enum format format, const struct gap *gap);
 
-/* A heartbeat: the comment line `:` (NDJSON: an empty line). has_moved: the cursor moved on over
- * rows that were not for this stream, so an id: line goes with it. ping: as an event
- * `rowcast:ping` without an id, data {"last_event_id":"N"}; where has_moved, a block with the
- * id: line alone goes before it. */
+/* A heartbeat: the comment line `:` alone (NDJSON: an empty line). ping, or has_moved (the cursor
+ * moved on over rows that were not for this stream): an event `rowcast:ping`, data
+ * {"last_event_id":"N"}, with an id: line where has_moved. A block without data would do for the
+ * HTML standard's parser, but two widely used clients make an empty event of each empty line, and
+ * their pages throw in JSON.parse. NDJSON with ping: the line {"last_event_id":"N"}. */
 struct heartbeat {
     int64_t cursor;
     bool has_moved;

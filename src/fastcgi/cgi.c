@@ -1,7 +1,8 @@
-/* cgi.c - the gateway's little brother for web servers that start a process for each request.
+/* cgi.c - one request and its output, for web servers that start a process for each request.
  *
- * Everything behind the output is the same as under FastCGI; the process ends with its request.
- * Standard output is a pipe or a socket, or a file when somebody tries it by hand. */
+ * serve/serve.c uses it in place of the gateway. What owns the output is the same as under FastCGI;
+ * the process ends with its request. Standard output is a pipe or a socket, or a file when the
+ * program is tried by hand. */
 #include "config.h"
 
 #include "fastcgi/cgi.h"
@@ -15,15 +16,16 @@
 #include <unistd.h>
 
 #include "base/parse_number.h"
+#include "base/queue.h"
 
 struct cgi {
     uv_poll_t poll;
+    uv_timer_t stall; /* runs while the answer waits for the pipe */
+    uint64_t stall_ms;
+    int handles; /* that libuv still knows */
     struct output output;
-    struct gateway_handlers handlers;
-    void *arg;
     bool has_poll; /* a regular file is always writable, and cannot be polled */
     bool wants_write;
-    bool flushing; /* answered; what is left waits for the pipe */
     bool done;
 };
 
@@ -32,13 +34,14 @@ static void on_event(uv_poll_t *poll, int status, int events);
 static struct cgi *
 cgi_of(struct output *output)
 {
-    return (struct cgi *)(void *)((char *)output - offsetof(struct cgi, output));
+    return queue_item(output, struct cgi, output);
 }
 
 static void
 cgi_finish(struct cgi *cgi)
 {
     cgi->done = true;
+    uv_timer_stop(&cgi->stall);
     if (cgi->has_poll)
         uv_poll_stop(&cgi->poll);
 }
@@ -54,29 +57,47 @@ cgi_watch(struct cgi *cgi)
 }
 
 static void
-cgi_want_write(struct output *output, bool on)
+cgi_arm_output(struct output *output)
 {
-    cgi_of(output)->wants_write = on;
+    cgi_of(output)->wants_write = true;
     cgi_watch(cgi_of(output));
 }
 
 static void
-cgi_release(struct output *output)
+cgi_disarm_output(struct output *output)
+{
+    cgi_of(output)->wants_write = false;
+    cgi_watch(cgi_of(output));
+}
+
+static void
+on_stall(uv_timer_t *timer)
+{
+    cgi_finish(timer->data);
+}
+
+static void
+cgi_start_stall(struct cgi *cgi)
+{
+    if (cgi->stall_ms > 0)
+        uv_timer_start(&cgi->stall, on_stall, cgi->stall_ms, 0);
+}
+
+static void
+cgi_release_output(struct output *output)
 {
     struct cgi *cgi = cgi_of(output);
-    output->reader = NULL;
     if (output_is_clear(output)) {
         cgi_finish(cgi);
         return;
     }
-    cgi->flushing = true;
-    cgi_want_write(output, true);
+    cgi_start_stall(cgi);
+    cgi_arm_output(output);
 }
 
 static void
-cgi_drop(struct output *output)
+cgi_drop_output(struct output *output)
 {
-    output->reader = NULL;
     cgi_finish(cgi_of(output));
 }
 
@@ -87,24 +108,29 @@ on_event(uv_poll_t *poll, int status, int events)
     /* A pipe whose reader is gone reports an error, a socket a hang-up, which libuv turns into
      * what was asked for. */
     if (status < 0 || (events & UV_PRIORITIZED)) {
-        if (cgi->output.reader != NULL)
-            cgi->handlers.gone(cgi->arg, &cgi->output, GONE_CLOSED);
+        if (cgi->output.ops != NULL)
+            cgi->output.ops->gone(&cgi->output, GONE_CLOSED);
         cgi_finish(cgi);
         return;
     }
     if (!(events & UV_WRITABLE))
         return;
-    if (!cgi->flushing)
-        cgi->handlers.writable(cgi->arg, &cgi->output);
-    else if (output_flush(&cgi->output) != OUTPUT_BLOCKED)
+    if (cgi->output.ops != NULL) {
+        cgi->output.ops->writable(&cgi->output);
+        return;
+    }
+    size_t before = output_pending_bytes(&cgi->output);
+    if (output_flush(&cgi->output) != OUTPUT_BLOCKED)
         cgi_finish(cgi);
+    else if (output_pending_bytes(&cgi->output) < before)
+        cgi_start_stall(cgi);
 }
 
 struct cgi *
-cgi_new(uv_loop_t *loop, const struct gateway_handlers *handlers, void *arg,
-        struct error *error)
+cgi_new(uv_loop_t *loop, uint64_t stall_ms, struct error *error)
 {
-    static const struct output_ops ops = {cgi_want_write, cgi_release, cgi_drop};
+    static const struct output_transport transport = {cgi_arm_output, cgi_disarm_output,
+                                                      cgi_release_output, cgi_drop_output};
     struct stat st;
     struct cgi *cgi = calloc(1, sizeof *cgi);
     if (cgi == NULL || fstat(STDOUT_FILENO, &st) != 0) {
@@ -112,15 +138,18 @@ cgi_new(uv_loop_t *loop, const struct gateway_handlers *handlers, void *arg,
         free(cgi);
         return NULL;
     }
-    cgi->handlers = *handlers;
-    cgi->arg = arg;
-    cgi->output =
-        (struct output){.ops = &ops, .fd = STDOUT_FILENO, .request_id = 1, .plain = true};
+    cgi->output = (struct output){
+        .transport = &transport, .fd = STDOUT_FILENO, .request_id = 1, .plain = true};
     cgi->poll.data = cgi;
+    cgi->stall.data = cgi;
+    cgi->stall_ms = stall_ms;
+    cgi->handles = 1;
+    uv_timer_init(loop, &cgi->stall);
     if (S_ISREG(st.st_mode) || uv_poll_init(loop, &cgi->poll, STDOUT_FILENO) != 0)
         return cgi;
     fcntl(STDOUT_FILENO, F_SETFL, fcntl(STDOUT_FILENO, F_GETFL) | O_NONBLOCK);
     cgi->has_poll = true;
+    cgi->handles = 2;
     cgi_watch(cgi);
     return cgi;
 }
@@ -170,15 +199,15 @@ skip_input(uint64_t until_ms)
 }
 
 void
-cgi_read_body(struct fcgi_parser_body *body, uint64_t timeout_ms)
+cgi_read_body(struct request_body *body, uint64_t timeout_ms)
 {
     const char *length = getenv("CONTENT_LENGTH");
     uint64_t until_ms = uv_hrtime() / 1000000 + timeout_ms;
     int64_t len = 0;
-    *body = (struct fcgi_parser_body){.came = 0};
+    *body = (struct request_body){.came = 0};
     if (length == NULL || *length == '\0')
         return;
-    if (parse_count(length, 0, FCGI_PARSER_BODY_MAX, &len) != 0) {
+    if (parse_count(length, 0, REQUEST_BODY_MAX, &len) != 0) {
         skip_input(until_ms);
         return;
     }
@@ -203,6 +232,8 @@ static void
 on_closed(uv_handle_t *handle)
 {
     struct cgi *cgi = handle->data;
+    if (--cgi->handles > 0)
+        return;
     output_fini(&cgi->output);
     free(cgi);
 }
@@ -212,10 +243,7 @@ cgi_free(struct cgi *cgi)
 {
     if (cgi == NULL)
         return;
-    if (cgi->has_poll) {
+    uv_close((uv_handle_t *)&cgi->stall, on_closed);
+    if (cgi->has_poll)
         uv_close((uv_handle_t *)&cgi->poll, on_closed);
-        return;
-    }
-    output_fini(&cgi->output);
-    free(cgi);
 }

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define READ_NS 5000000 /* 5 ms */
+
 static void
 on_conn_closed(uv_handle_t *handle)
 {
@@ -23,6 +25,30 @@ on_conn_closed(uv_handle_t *handle)
     gateway_handle_closed(gateway);
 }
 
+/* --- answers that wait ------------------------------------------------------------------- */
+
+static void
+conn_enter_flushing(struct conn *conn)
+{
+    struct gateway *gateway = conn->gateway;
+    conn->state = CONN_FLUSHING;
+    conn->since_ms = uv_now(gateway->loop);
+    queue_push(&gateway->flushing, &conn->deadline);
+    ++*gateway->config.waiting;
+    gateway_arm_deadline(gateway);
+}
+
+static void
+conn_leave_flushing(struct conn *conn)
+{
+    if (conn->state != CONN_FLUSHING)
+        return;
+    --*conn->gateway->config.waiting;
+    queue_remove(&conn->deadline);
+}
+
+/* --- the end ----------------------------------------------------------------------------- */
+
 void
 conn_close(struct conn *conn)
 {
@@ -31,8 +57,9 @@ conn_close(struct conn *conn)
     struct gateway *gateway = conn->gateway;
     bool was_over_limit = conn->output.over_limit;
 
+    conn_leave_flushing(conn);
     conn->state = CONN_CLOSED;
-    conn->output.reader = NULL;
+    output_clear_owner(&conn->output);
     queue_remove(&conn->deadline);
     gateway->conns--;
     uv_poll_stop(&conn->poll);
@@ -43,13 +70,18 @@ conn_close(struct conn *conn)
         gateway_resume_accept(gateway);
 }
 
-/* Closes and tells the reader, if there is one. */
+static bool
+conn_has_owner(const struct conn *conn)
+{
+    return conn->state == CONN_BUSY && conn->output.ops != NULL;
+}
+
+/* Closes; the output's owner, if there is one, loses it. */
 static void
 conn_lose(struct conn *conn)
 {
-    struct gateway *gateway = conn->gateway;
-    if (conn->state == CONN_BUSY && conn->output.reader != NULL && !gateway->freed)
-        gateway->handlers.gone(gateway->arg, &conn->output, GONE_CLOSED);
+    if (conn_has_owner(conn) && !conn->gateway->freed)
+        conn->output.ops->gone(&conn->output, GONE_CLOSED);
     conn_close(conn);
 }
 
@@ -91,13 +123,6 @@ conn_set_want_write(struct conn *conn, bool on)
     conn_watch(conn);
 }
 
-static void
-output_want_write(struct output *output, bool on)
-{
-    conn_set_want_write(
-        (struct conn *)(void *)((char *)output - offsetof(struct conn, output)), on);
-}
-
 /* The answer is out to the last byte. */
 static void
 conn_answered(struct conn *conn)
@@ -107,33 +132,55 @@ conn_answered(struct conn *conn)
         conn_close(conn);
         return;
     }
+    conn_leave_flushing(conn);
     fcgi_parser_set_idle(&conn->parser);
     conn_await_request(conn, false);
     conn_set_want_write(conn, false);
 }
 
-static void
-output_release(struct output *output)
+/* --- for the output ---------------------------------------------------------------------- */
+
+static struct conn *
+conn_of(struct output *output)
 {
-    struct conn *conn =
-        (struct conn *)(void *)((char *)output - offsetof(struct conn, output));
-    output->reader = NULL;
+    return queue_item(output, struct conn, output);
+}
+
+static void
+conn_arm_output(struct output *output)
+{
+    conn_set_want_write(conn_of(output), true);
+}
+
+static void
+conn_disarm_output(struct output *output)
+{
+    conn_set_want_write(conn_of(output), false);
+}
+
+static void
+conn_release_output(struct output *output)
+{
+    struct conn *conn = conn_of(output);
+    const struct gateway_config *config = &conn->gateway->config;
     if (output_is_clear(output)) {
         conn_answered(conn);
-        return;
+    } else if (*config->waiting >= config->max_waiting) {
+        conn_close(conn);
+    } else {
+        conn_enter_flushing(conn);
+        conn_set_want_write(conn, true);
     }
-    conn->state = CONN_FLUSHING;
-    conn_set_want_write(conn, true);
 }
 
 static void
-output_drop(struct output *output)
+conn_drop_output(struct output *output)
 {
-    conn_close((struct conn *)(void *)((char *)output - offsetof(struct conn, output)));
+    conn_close(conn_of(output));
 }
 
-static const struct output_ops gateway_wire_ops = {output_want_write, output_release,
-                                                   output_drop};
+static const struct output_transport conn_transport = {
+    conn_arm_output, conn_disarm_output, conn_release_output, conn_drop_output};
 
 /* --- requests in ------------------------------------------------------------------------- */
 
@@ -144,27 +191,26 @@ conn_start_request(struct conn *conn)
     const char *const *envp =
         libfcgi_params(gateway->fcgi, fcgi_parser_params(&conn->parser));
     if (envp == NULL) {
-        log_line(gateway->config.log, LOG_WARN,
-                 "libfcgi refused a request; connection closed");
+        gateway_warn(gateway, GATEWAY_NOT_TAKEN,
+                     "libfcgi refused a request; connection closed");
         conn_close(conn);
         return;
     }
-    struct fcgi_parser_body body = fcgi_parser_take_body(&conn->parser);
+    struct request_body body = fcgi_parser_take_body(&conn->parser);
     fcgi_parser_set_busy(&conn->parser);
     queue_remove(&conn->deadline);
     conn->state = CONN_BUSY;
     conn->fresh = false;
     conn->output.request_id = conn->parser.request_id;
-    gateway->handlers.request(gateway->arg, &conn->output, envp, &body);
+    gateway->on_request(gateway->arg, &conn->output, envp, &body);
     buf_fini(&body.bytes);
 }
 
 static void
 conn_abort(struct conn *conn)
 {
-    struct gateway *gateway = conn->gateway;
-    if (conn->state == CONN_BUSY && conn->output.reader != NULL)
-        gateway->handlers.gone(gateway->arg, &conn->output, GONE_ABORTED);
+    if (conn_has_owner(conn))
+        conn->output.ops->gone(&conn->output, GONE_ABORTED);
 }
 
 /* A short answer of the protocol itself. */
@@ -179,8 +225,7 @@ conn_reply(struct conn *conn)
     }
     if (conn->parser.close_after) {
         conn->parser.keep_conn = false;
-        conn->state = CONN_FLUSHING;
-        queue_remove(&conn->deadline);
+        conn_enter_flushing(conn);
     }
     if (result == OUTPUT_BLOCKED)
         conn_set_want_write(conn, true);
@@ -189,8 +234,8 @@ conn_reply(struct conn *conn)
 static void
 conn_malformed(struct conn *conn)
 {
-    log_line(
-        conn->gateway->config.log, LOG_WARN,
+    gateway_warn(
+        conn->gateway, GATEWAY_MALFORMED,
         "connection closed: %s (is it a FastCGI web server that talks to this socket?)",
         conn->parser.fault);
     conn_lose(conn);
@@ -231,8 +276,8 @@ conn_hung_up(struct conn *conn, bool failed)
         uv_poll_start(&conn->poll, UV_WRITABLE, on_conn_event);
         return;
     }
-    if (conn->state == CONN_BUSY && conn->output.reader != NULL) {
-        conn->gateway->handlers.gone(conn->gateway->arg, &conn->output, GONE_CLOSED);
+    if (conn_has_owner(conn)) {
+        conn->output.ops->gone(&conn->output, GONE_CLOSED);
         if (!failed)
             output_end(&conn->output);
     }
@@ -240,7 +285,7 @@ conn_hung_up(struct conn *conn, bool failed)
 }
 
 static void
-conn_read(struct conn *conn)
+conn_read_now(struct conn *conn)
 {
     struct gateway *gateway = conn->gateway;
     bool was_midway = fcgi_parser_is_midway(&conn->parser);
@@ -259,14 +304,38 @@ conn_read(struct conn *conn)
                            false); /* the deadline runs from this request's first byte */
 }
 
+/* Requests that are there at once, from however many connections, may not keep the loop from the
+ * rows that were committed meanwhile: what is left is read in its next turn. uv_now stands still
+ * during a turn. */
+static bool
+gateway_may_read(struct gateway *gateway)
+{
+    if (gateway->read_at_ms != uv_now(gateway->loop)) {
+        gateway->read_at_ms = uv_now(gateway->loop);
+        gateway->read_ns = 0;
+    }
+    return gateway->read_ns < READ_NS;
+}
+
+static void
+conn_read(struct conn *conn)
+{
+    struct gateway *gateway = conn->gateway;
+    uint64_t began = uv_hrtime();
+    if (!gateway_may_read(gateway))
+        return;
+    conn_read_now(conn);
+    gateway->read_ns += uv_hrtime() - began;
+}
+
 static void
 conn_write(struct conn *conn)
 {
-    struct gateway *gateway = conn->gateway;
-    if (conn->state == CONN_BUSY && conn->output.reader != NULL) {
-        gateway->handlers.writable(gateway->arg, &conn->output);
+    if (conn_has_owner(conn)) {
+        conn->output.ops->writable(&conn->output);
         return;
     }
+    size_t before = output_pending_bytes(&conn->output);
     switch (output_flush(&conn->output)) {
     case OUTPUT_SENT:
         if (conn->state == CONN_FLUSHING)
@@ -275,6 +344,10 @@ conn_write(struct conn *conn)
             conn_set_want_write(conn, false);
         break;
     case OUTPUT_BLOCKED:
+        if (conn->state == CONN_FLUSHING && output_pending_bytes(&conn->output) < before) {
+            conn->since_ms = uv_now(conn->gateway->loop);
+            queue_push(&conn->gateway->flushing, &conn->deadline);
+        }
         break;
     case OUTPUT_GONE:
         conn_lose(conn);
@@ -310,7 +383,7 @@ conn_open(struct gateway *gateway, int fd, bool over_limit)
     conn->poll.data = conn;
     conn->gateway = gateway;
     conn->output =
-        (struct output){.ops = &gateway_wire_ops, .fd = fd, .over_limit = over_limit};
+        (struct output){.transport = &conn_transport, .fd = fd, .over_limit = over_limit};
     conn->parser.takes_body = gateway->config.takes_body;
     queue_link_init(&conn->deadline);
     gateway->handles++;

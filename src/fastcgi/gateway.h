@@ -1,52 +1,42 @@
 /* gateway.h - connections from the web server: accept, requests in, hang-ups.
  *
- * Hands each complete request to a callback, together with the output to answer on, and tells
- * the output's reader when it may write again and when the peer is gone. Everything runs on
- * the loop's thread; nothing blocks. */
+ * Hands each complete request to a callback, together with the output to answer on, and calls
+ * the output's owner when it may write again and when the peer is gone. Everything runs on the
+ * loop's thread; nothing blocks. */
 #ifndef ROWCAST_FASTCGI_GATEWAY_H
 #define ROWCAST_FASTCGI_GATEWAY_H
 
 #include <uv.h>
 
 #include "base/error.h"
-#include "fastcgi/parser.h"
+#include "fastcgi/body.h"
 #include "fastcgi/listen.h"
 #include "base/log.h"
 #include "fastcgi/output.h"
 
 struct gateway;
 
-enum gone_reason {
-    GONE_CLOSED, /* the peer closed the connection, or half of it */
-    GONE_ABORTED /* FCGI_ABORT_REQUEST: end the request, the connection may live on */
-};
-
-/* What the rest of the program does. In each, wire->reader is whoever took the output. */
-struct gateway_handlers {
-    /* A request. envp ("NAME=value", NULL-terminated) is valid until the callback returns. It
-     * must answer and release the output, or set wire->reader and do so later. The body's bytes are
-     * the gateway's, and there only with takes_body. */
-    void (*request)(void *arg, struct output *output, const char *const *envp,
-                    const struct fcgi_parser_body *body);
-    /* want_write was on and the descriptor takes bytes: call output_flush and go on. */
-    void (*writable)(void *arg, struct output *output);
-    /* After GONE_CLOSED the output is no longer to be touched; after GONE_ABORTED it is still to
-     * be ended and released. */
-    void (*gone)(void *arg, struct output *output, enum gone_reason why);
-};
+/* A request. envp ("NAME=value", NULL-terminated) is valid until the callback returns. It must
+ * answer on the output, or become its owner and do so later. The body's bytes are the gateway's,
+ * and there are some only with takes_body. */
+typedef void (*gateway_request_fn)(void *arg, struct output *output,
+                                   const char *const *envp,
+                                   const struct request_body *body);
 
 struct gateway_config {
     uint64_t request_timeout_ms; /* for a request to arrive whole */
-    unsigned max_conns;          /* what FCGI_GET_VALUES is told */
-    bool is_shared;              /* other processes accept on the same sockets */
-    bool takes_body;             /* bodies of POST are gathered: fastcgi/parser.h */
+    uint64_t stall_ms;    /* an answer of which nothing is taken for so long; 0: never */
+    unsigned max_waiting; /* answers that are not taken yet; one more is cut */
+    uint64_t *waiting;    /* where they are counted, for this worker */
+    unsigned max_conns;   /* what FCGI_GET_VALUES is told */
+    bool is_shared;       /* other processes accept on the same sockets */
+    bool takes_body;      /* bodies of POST are gathered: fastcgi/parser.h */
     const struct log *log;
 };
 
 /* Returns NULL with *error. The listeners stay the caller's; call gateway_stop first. */
 struct gateway *gateway_new(uv_loop_t *loop, const struct gateway_config *config,
-                            const struct gateway_handlers *handlers, void *arg,
-                            struct error *error);
+                            gateway_request_fn on_request, void *arg, struct error *error);
 
 /* Starts to accept on the sockets. Returns 0, or -1 with *error. */
 int gateway_listen(struct gateway *gateway, const struct listeners *listeners,

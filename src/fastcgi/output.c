@@ -1,7 +1,8 @@
 /* output.c - the only place that writes to readers: send(2) on sockets, writev(2) for CGI.
  *
- * Nothing is queued here but the rest of the one record in which a write stopped short (the
- * record's length is already promised to the peer) and end-of-request records behind it. */
+ * Of rows nothing is queued here but the rest of the one record in which a write stopped short (the
+ * record's length is already promised to the peer). What cannot be made again is kept whole:
+ * answers, words of our own, the end of a request. */
 #include "config.h"
 
 #include "fastcgi/output.h"
@@ -17,9 +18,8 @@
 
 #define OUTPUT_IOV_MAX 64
 
-/* What is pushed behind a rest is tiny; a peer that makes us push so much without reading is
- * hostile. A short answer is kept whole, whatever its size. */
-#define OUTPUT_REST_MAX ((size_t)4 * 1024 * 1024)
+/* A peer that takes nothing while so much is pending and makes us push more is hostile. */
+#define OUTPUT_PENDING_MAX ((size_t)4 * 1024 * 1024)
 
 struct output_pending {
     size_t len; /* bytes in all */
@@ -97,20 +97,20 @@ output_write_bodies(const struct output *output, struct slice records)
 static int
 output_keep(struct output *output, struct slice bytes)
 {
-    size_t old = output->rest == NULL ? 0 : output->rest->len - output->rest->off;
-    if (old > 0 && old + bytes.len > OUTPUT_REST_MAX)
+    size_t old = output->pending == NULL ? 0 : output->pending->len - output->pending->off;
+    if (old > OUTPUT_PENDING_MAX)
         return -1;
 
-    struct output_pending *rest = malloc(sizeof *rest + old + bytes.len);
-    if (rest == NULL)
+    struct output_pending *pending = malloc(sizeof *pending + old + bytes.len);
+    if (pending == NULL)
         return -1;
-    rest->len = old + bytes.len;
-    rest->off = 0;
+    pending->len = old + bytes.len;
+    pending->off = 0;
     if (old > 0)
-        memcpy(rest->bytes, output->rest->bytes + output->rest->off, old);
-    memcpy(rest->bytes + old, bytes.p, bytes.len);
-    free(output->rest);
-    output->rest = rest;
+        memcpy(pending->bytes, output->pending->bytes + output->pending->off, old);
+    memcpy(pending->bytes + old, bytes.p, bytes.len);
+    free(output->pending);
+    output->pending = pending;
     return 0;
 }
 
@@ -170,7 +170,7 @@ output_send(struct output *output, struct slice records, size_t *taken)
     *taken = 0;
     if (records.len == 0)
         return OUTPUT_SENT;
-    if (output->rest != NULL)
+    if (output->pending != NULL)
         return OUTPUT_BLOCKED; /* nothing may get into the middle of a record */
     if (output->plain)
         return output_send_plain(output, records, taken);
@@ -196,18 +196,19 @@ output_send(struct output *output, struct slice records, size_t *taken)
 enum output_result
 output_flush(struct output *output)
 {
-    struct output_pending *rest = output->rest;
-    if (rest == NULL)
+    struct output_pending *pending = output->pending;
+    if (pending == NULL)
         return OUTPUT_SENT;
 
-    ssize_t n = output_write(output, rest->bytes + rest->off, rest->len - rest->off);
+    ssize_t n =
+        output_write(output, pending->bytes + pending->off, pending->len - pending->off);
     if (n < 0)
         return would_block(errno) ? OUTPUT_BLOCKED : OUTPUT_GONE;
-    rest->off += (size_t)n;
-    if (rest->off < rest->len)
+    pending->off += (size_t)n;
+    if (pending->off < pending->len)
         return OUTPUT_BLOCKED;
-    free(rest);
-    output->rest = NULL;
+    free(pending);
+    output->pending = NULL;
     return OUTPUT_SENT;
 }
 
@@ -215,7 +216,7 @@ enum output_result
 output_push(struct output *output, struct slice record)
 {
     size_t out = 0;
-    if (output->rest == NULL) {
+    if (output->pending == NULL) {
         ssize_t n = output_write(output, record.p, record.len);
         if (n < 0 && !would_block(errno))
             return OUTPUT_GONE;
@@ -228,17 +229,41 @@ output_push(struct output *output, struct slice record)
     return OUTPUT_BLOCKED;
 }
 
+/* appStatus 0 and FCGI_REQUEST_COMPLETE are both zero. */
+static void
+put_end(unsigned char end[3 * RECORD_HEADER], uint16_t request_id)
+{
+    memset(end, 0, 3 * RECORD_HEADER);
+    record_put_header(end, FCGI_STDOUT, request_id, 0);
+    record_put_header(end + RECORD_HEADER, FCGI_END_REQUEST, request_id, 8);
+}
+
 enum output_result
 output_end(struct output *output)
 {
+    unsigned char end[3 * RECORD_HEADER];
     if (output->plain)
         return output_is_clear(output) ? OUTPUT_SENT : OUTPUT_BLOCKED;
-
-    /* appStatus 0 and FCGI_REQUEST_COMPLETE are both zero. */
-    unsigned char end[3 * RECORD_HEADER] = {0};
-    record_put_header(end, FCGI_STDOUT, output->request_id, 0);
-    record_put_header(end + RECORD_HEADER, FCGI_END_REQUEST, output->request_id, 8);
+    put_end(end, output->request_id);
     return output_push(output, (struct slice){(const char *)end, sizeof end});
+}
+
+/* Text as records, with the end of the response behind them or not. */
+static enum output_result
+output_push_records(struct output *output, struct slice text, struct slice end)
+{
+    enum output_result result = OUTPUT_GONE;
+    struct records records = {0};
+    records_start(&records, 0);
+    records_add_text(&records, text);
+    if (records_finish(&records) == 0) {
+        records_renumber(records.bytes.p, records.bytes.len, output->request_id);
+        buf_append(&records.bytes, end.p, end.len);
+        if (!records.bytes.failed)
+            result = output_push(output, buf_slice(&records.bytes));
+    }
+    records_fini(&records);
+    return result;
 }
 
 enum output_result
@@ -246,39 +271,87 @@ output_push_text(struct output *output, struct slice text)
 {
     if (output->plain)
         return output_push(output, text);
-    enum output_result result = OUTPUT_GONE;
-    struct records records = {0};
-    records_start(&records, 0);
-    records_add_text(&records, text);
-    if (records_finish(&records) == 0) {
-        records_renumber(records.bytes.p, records.bytes.len, output->request_id);
-        result = output_push(output, buf_slice(&records.bytes));
-    }
-    records_fini(&records);
-    return result;
+    return output_push_records(output, text, (struct slice){"", 0});
+}
+
+enum output_result
+output_push_answer(struct output *output, struct slice text)
+{
+    unsigned char end[3 * RECORD_HEADER];
+    if (output->plain)
+        return output_push(output, text);
+    put_end(end, output->request_id);
+    return output_push_records(output, text, (struct slice){(const char *)end, sizeof end});
 }
 
 void
 output_answer(struct output *output, struct slice text)
 {
-    enum output_result result = output_push_text(output, text);
-    if (result != OUTPUT_GONE)
-        result = output_end(output);
-    if (result == OUTPUT_GONE)
-        output->ops->drop(output);
+    if (output_push_answer(output, text) == OUTPUT_GONE)
+        output_drop(output);
     else
-        output->ops->release(output);
+        output_release(output);
+}
+
+/* --- owner and connection ------------------------------------------------------------------ */
+
+void
+output_set_owner(struct output *output, const struct output_ops *ops, void *owner)
+{
+    output->ops = ops;
+    output->owner = owner;
+}
+
+void
+output_clear_owner(struct output *output)
+{
+    output_set_owner(output, NULL, NULL);
+}
+
+void
+output_arm(struct output *output)
+{
+    output->transport->arm(output);
+}
+
+void
+output_disarm(struct output *output)
+{
+    output->transport->disarm(output);
+}
+
+void
+output_drop(struct output *output)
+{
+    output_clear_owner(output);
+    output->transport->drop(output);
+}
+
+void
+output_release(struct output *output)
+{
+    output_clear_owner(output);
+    output->transport->release(output);
+}
+
+void
+output_finish(struct output *output)
+{
+    if (output_end(output) == OUTPUT_GONE)
+        output_drop(output);
+    else
+        output_release(output);
 }
 
 size_t
 output_pending_bytes(const struct output *output)
 {
-    return output->rest == NULL ? 0 : output->rest->len - output->rest->off;
+    return output->pending == NULL ? 0 : output->pending->len - output->pending->off;
 }
 
 void
 output_fini(struct output *output)
 {
-    free(output->rest);
-    output->rest = NULL;
+    free(output->pending);
+    output->pending = NULL;
 }

@@ -19,7 +19,7 @@
 
 struct fcgi_parser_work {
     struct buf params;
-    struct fcgi_parser_body stdin_body;
+    struct request_body stdin_body;
     bool gathers;    /* the body of this request: see fcgi_parser_judge_body */
     struct buf body; /* of a short record: BEGIN_REQUEST, GET_VALUES */
     struct buf reply;
@@ -132,7 +132,7 @@ fcgi_parser_judge_body(struct fcgi_parser *parser)
                             pairs_find(pairs, "REQUEST_METHOD", text, sizeof text) &&
                             strcmp(text, "POST") == 0 &&
                             pairs_find(pairs, "CONTENT_LENGTH", text, sizeof text) &&
-                            parse_count(text, 1, FCGI_PARSER_BODY_MAX, &len) == 0;
+                            parse_count(text, 1, REQUEST_BODY_MAX, &len) == 0;
 }
 
 /* A piece of the body begins. */
@@ -140,7 +140,7 @@ static bool
 fcgi_parser_wants_body(struct fcgi_parser_work *work, size_t bytes)
 {
     work->stdin_body.came += bytes;
-    if (work->gathers && work->stdin_body.came > FCGI_PARSER_BODY_MAX) {
+    if (work->gathers && work->stdin_body.came > REQUEST_BODY_MAX) {
         work->gathers = false;
         buf_fini(&work->stdin_body.bytes);
     }
@@ -384,11 +384,11 @@ fcgi_parser_params(const struct fcgi_parser *parser)
     return buf_slice(&parser->work->params);
 }
 
-struct fcgi_parser_body
+struct request_body
 fcgi_parser_take_body(struct fcgi_parser *parser)
 {
-    struct fcgi_parser_body body = parser->work->stdin_body;
-    parser->work->stdin_body = (struct fcgi_parser_body){.came = 0};
+    struct request_body body = parser->work->stdin_body;
+    parser->work->stdin_body = (struct request_body){.came = 0};
     return body;
 }
 

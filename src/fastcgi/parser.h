@@ -1,20 +1,20 @@
 /* parser.h - FastCGI records in: bytes from a web server to requests. Pure: no I/O.
  *
  * Eats bytes in pieces of any size and stops at each thing that somebody must act on. Params
- * are gathered without their framing and their name-value lengths are checked, so that what
- * is handed on to libfcgi (fastcgi/libfcgi.c) is well-formed whatever came in; older versions of it
- * had a heap overflow there (CVE-2025-23016). FastCGI specification sections 3 to 5. */
+ * are gathered without their framing and their name-value lengths are checked, so that what is
+ * handed on to libfcgi (fastcgi/libfcgi.c) is well-formed whatever came in; older versions of
+ * it had a heap overflow there (CVE-2025-23016). FastCGI specification sections 3 to 5. */
 #ifndef ROWCAST_FASTCGI_PARSER_H
 #define ROWCAST_FASTCGI_PARSER_H
 
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "fastcgi/body.h"
 
 #define FCGI_PARSER_PARAMS_MAX 65536 /* bytes of params in one request */
 #define FCGI_PARSER_VALUES_MAX 1024  /* bytes of a GET_VALUES query that are kept */
 #define FCGI_PARSER_REPLY_MAX 128
-#define FCGI_PARSER_BODY_MAX 65536 /* bytes of a request's body (stdin) that are gathered */
 
 enum fcgi_parser_event {
     FCGI_PARSER_MORE,     /* all bytes are eaten */
@@ -29,12 +29,6 @@ enum fcgi_parser_phase {
     FCGI_PARSER_PARAMS, /* inside a request, gathers params */
     FCGI_PARSER_STDIN,  /* params are complete, waits for the end of stdin */
     FCGI_PARSER_BUSY    /* the request is being answered */
-};
-
-/* What came behind the params, as FCGI_STDIN or on a CGI's standard input. */
-struct fcgi_parser_body {
-    struct buf bytes; /* empty where it was not to be gathered, or was more than may be */
-    uint64_t came;    /* how many bytes there were; under CGI only what was read */
 };
 
 struct fcgi_parser_work; /* the buffers, there only while something is being gathered */
@@ -54,18 +48,18 @@ struct fcgi_parser {
     bool takes_body;  /* set by the owner: the body of a POST is gathered, else skipped */
 };
 
-/* Zero-initialise; takes_body as wanted. Eats bytes from *p, *len on (both are moved on). max_conns is what
- * FCGI_GET_VALUES is told. */
+/* Zero-initialise; takes_body as wanted. Eats bytes from *p, *len on (both are moved on).
+ * max_conns is what FCGI_GET_VALUES is told. */
 enum fcgi_parser_event fcgi_parser_feed(struct fcgi_parser *parser, const char **p,
                                         size_t *len, unsigned max_conns);
 
 /* The params of a complete request: FastCGI name-value pairs, checked. */
 struct slice fcgi_parser_params(const struct fcgi_parser *parser);
 
-/* Moves the body of a complete request out; before fcgi_parser_set_busy. The caller frees its bytes.
- * A body that CONTENT_LENGTH says is longer than FCGI_PARSER_BODY_MAX is not gathered at all, one
- * that says nothing or too little not beyond that. */
-struct fcgi_parser_body fcgi_parser_take_body(struct fcgi_parser *parser);
+/* Moves the body of a complete request out; before fcgi_parser_set_busy. The caller frees its
+ * bytes. A body that CONTENT_LENGTH says is longer than REQUEST_BODY_MAX is not gathered at
+ * all, one that says nothing or too little not beyond that. */
+struct request_body fcgi_parser_take_body(struct fcgi_parser *parser);
 
 /* The record to send with FCGI_PARSER_REPLY. */
 struct slice fcgi_parser_reply(const struct fcgi_parser *parser);

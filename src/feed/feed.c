@@ -2,7 +2,11 @@
  *
  * serve/serve.c makes it, hub/hub.c takes the rows. A failed look is an ordinary outcome: streams
  * stay open, the watch's retries and its fallback tick come back here, and what was missed
- * meanwhile is read then, as the tail has not moved. */
+ * meanwhile is read then, as the tail has not moved.
+ *
+ * Once a second, and when a file in the folder came or went, it sees whether what it has open is
+ * what lies at the path. If not, the gate (store/gate.h) is shut, and the database is opened anew
+ * when the last connection of the process is closed. */
 #include "config.h"
 
 #include "feed/feed.h"
@@ -10,44 +14,85 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "store/files.h"
 #include "feed/watch.h"
+
+/* How often it is looked who else has the database open, and how often in a row a stranger must be
+ * seen: one that is just opening it looks like one. */
+#define STRANGERS_LOOK_MS 900
+#define STRANGERS_LOOKS 2
+
+/* A database that cannot be opened is tried again this often at the most, and by each tick. */
+#define OPEN_AGAIN_MS 20
+
+/* Until then the other processes that had the old files open may be about to close them, too. */
+#define STRANGERS_LEAVE_MS 1500
 
 struct feed {
     uv_loop_t *loop;
     struct store_config config;
     const struct log *log;
     struct store *store; /* NULL while it cannot be opened */
+    struct store_gate *gate;
+    uv_async_t gate_changed; /* by the writer's thread */
+    bool has_async;
     struct watch *watch;
     struct feed_handlers handlers;
     void *arg;
     struct store_marks marks;
-    int64_t tail;  /* rows up to this id were handed out */
+    int64_t tail;   /* rows up to this id were handed out */
+    struct seen {   /* the row that was handed out last */
+        int64_t id; /* 0: none */
+        int64_t created_at;
+    } last;
     bool more;     /* the last look stopped at its page's end */
     bool in_look;  /* handlers must not start another look */
-    bool doubtful; /* a read failed: reopen at the next tick */
+    bool doubtful; /* a read failed, or SIGHUP: reopen at the next tick */
     size_t replay_page_bytes;
     struct error fault;   /* store_fault as it was last told */
     struct error trouble; /* text empty: none */
     enum store_result trouble_kind;
     uint64_t trouble_since_ms;
-    uint64_t behind_since_ms; /* 0: all is handed out */
-    uint64_t *errors;         /* counts failed reads, or NULL */
+    struct error said;  /* of the trouble, in the log; text empty: nothing */
+    struct error doubt; /* why rows may not arrive though all can be read; empty: nothing */
+    uint64_t strangers_looked_ms;
+    unsigned strangers; /* looks in a row that saw one */
+    struct store_device device;
+    uint64_t tried_ms;  /* when it was last tried to open it */
+    uint64_t closed_ms; /* when it was closed to be opened anew */
+    feed_lost_fn lost;  /* NULL: not confined */
+    void *lost_arg;
+    struct store_folders folders; /* that it may enter then */
+    uint64_t behind_since_ms;     /* 0: all is handed out */
+    uint64_t *errors;             /* counts failed reads, or NULL */
 };
+
+/* Says what has changed. Busy for a moment is no news: every commit to a database with a rollback
+ * journal is that. */
+static void
+feed_say_trouble(struct feed *feed)
+{
+    const char *text = feed->trouble.text;
+    if (strcmp(text, feed->said.text) == 0)
+        return;
+    if (*text == '\0')
+        log_line(feed->log, LOG_INFO, "database readable again");
+    else if (feed_lasting_trouble(feed) == NULL)
+        return;
+    else
+        log_line(feed->log, feed->trouble_kind == STORE_BUSY ? LOG_WARN : LOG_ERROR, "%s",
+                 text);
+    feed->said = feed->trouble;
+}
 
 static void
 feed_set_trouble(struct feed *feed, enum store_result result, const struct error *error)
 {
-    const char *text = result == STORE_OK ? "" : error->text;
     if (feed->trouble.text[0] == '\0')
         feed->trouble_since_ms = uv_now(feed->loop);
     feed->trouble_kind = result;
-    if (strcmp(text, feed->trouble.text) == 0)
-        return;
-    if (*text != '\0')
-        log_line(feed->log, result == STORE_BUSY ? LOG_INFO : LOG_ERROR, "%s", text);
-    else
-        log_line(feed->log, LOG_INFO, "database readable again");
-    error_set(&feed->trouble, "%s", text);
+    error_set(&feed->trouble, "%s", result == STORE_OK ? "" : error->text);
+    feed_say_trouble(feed);
 }
 
 /* What a change of the schema has taken from the table: rows go on, but it is not healthy. */
@@ -71,12 +116,41 @@ feed_take_row(void *arg, const struct row *row)
     return feed->replay_page_bytes < FEED_PAGE_BYTES ? STORE_MORE : STORE_STOP;
 }
 
-/* True when the marks cannot follow on those that we know: another database, or a restored
- * backup, whose ids say nothing about ours. */
-static bool
-feed_is_other(const struct feed *feed, const struct store_marks *marks)
+static enum store_step
+take_seen(void *arg, const struct row *row)
 {
-    return marks->base != feed->marks.base || marks->tail < feed->tail;
+    *(struct seen *)arg = (struct seen){row->id, row->created_at};
+    return STORE_STOP;
+}
+
+/* The highest row up to an id, without its data; id 0: there is none above `after`. */
+static enum store_result
+feed_find_row(struct feed *feed, int64_t after, int64_t up_to, struct seen *seen,
+              struct error *error)
+{
+    struct store_range range = {.after = after, .up_to = up_to, .max_rows = 1};
+    struct store_progress progress;
+    *seen = (struct seen){0};
+    return store_read_back(feed->store, &range, take_seen, seen, &progress, error);
+}
+
+/* Whether what is there cannot follow on what we know: another database, or a restored backup, whose
+ * ids say nothing about ours. A backup to which more rows were added by now than it lacks is told by
+ * the row that was handed out last: it is gone without having been deleted, or was created at
+ * another time. (Of a table that is not ours nobody notes what is deleted.) */
+static enum store_result
+feed_compare(struct feed *feed, const struct store_marks *marks, bool *is_other,
+             struct error *error)
+{
+    struct seen last = feed->last;
+    struct seen now;
+    *is_other = marks->base != feed->marks.base || marks->tail < feed->tail;
+    if (*is_other || last.id == 0 || last.id <= marks->low_water)
+        return STORE_OK;
+    enum store_result result = feed_find_row(feed, last.id - 1, last.id, &now, error);
+    if (result == STORE_OK)
+        *is_other = now.id == 0 ? marks->base != 0 : now.created_at != last.created_at;
+    return result;
 }
 
 static void
@@ -87,9 +161,10 @@ feed_reset(struct feed *feed, const struct store_marks *marks)
         "the database was replaced or restored (base %lld, highest id %lld): streams are "
         "told and go on from there",
         (long long)marks->base, (long long)marks->tail);
+    feed->handlers.reset(feed->arg, marks);
     feed->marks = *marks;
     feed->tail = marks->tail;
-    feed->handlers.reset(feed->arg, marks);
+    feed->last = (struct seen){0};
 }
 
 /* One page of what is new, marks and rows from one snapshot. */
@@ -97,14 +172,17 @@ static enum store_result
 feed_read_page(struct feed *feed, struct error *error)
 {
     struct store_marks marks;
+    bool is_other;
     enum store_result result = store_begin_read(feed->store, error);
     if (result == STORE_OK)
         result = store_read_marks(feed->store, &marks, error);
+    if (result == STORE_OK)
+        result = feed_compare(feed, &marks, &is_other, error);
     if (result != STORE_OK) {
         store_end_read(feed->store);
         return result;
     }
-    if (feed_is_other(feed, &marks)) {
+    if (is_other) {
         store_end_read(feed->store);
         feed_reset(feed, &marks);
         return STORE_OK;
@@ -128,8 +206,8 @@ feed_read_page(struct feed *feed, struct error *error)
     if (result != STORE_OK && tail == range.after)
         return result; /* not even the first row: try again from the same place */
     feed->marks = marks;
-    feed->tail = tail;
     feed->handlers.batch(feed->arg, &marks, tail, lost);
+    feed->tail = tail;
     return result;
 }
 
@@ -175,46 +253,201 @@ feed_report(struct feed *feed, enum store_result result, const struct error *err
     feed_set_trouble(feed, result, error);
 }
 
+/* --- opened anew ----------------------------------------------------------------------------- */
+
+static void
+feed_close(struct feed *feed)
+{
+    store_gate_shut(feed->gate);
+    store_close(feed->store);
+    feed->store = NULL;
+    feed->closed_ms = uv_now(feed->loop);
+    watch_nudge(feed->watch); /* the writer and other processes close theirs in a moment */
+}
+
+/* In a sandbox that knows another folder than the one at the path, where all else would do. */
+static bool
+feed_is_lost(const struct feed *feed)
+{
+    struct error ignored;
+    return feed->lost != NULL && !store_folders_have(&feed->folders, feed->config.path) &&
+           !store_diagnose_rights(feed->config.path, STORE_READ, &ignored);
+}
+
+static void
+feed_fail_open(struct feed *feed, enum store_result result, struct error *error)
+{
+    if (result == STORE_FAILED && feed_is_lost(feed)) {
+        error_set(
+            error,
+            "the folder of %s was replaced, and the sandbox allows only the one that was "
+            "there at the start: rowcast must be started again",
+            feed->config.path);
+        feed->lost(feed->lost_arg, error);
+    }
+    feed_set_trouble(feed, result, error);
+}
+
+/* STORE_OK when nobody has the old files open any more, who would make the new ones wrong. */
+static enum store_result
+feed_check_others(const struct feed *feed, struct error *error)
+{
+    if (!store_gate_is_clear(feed->gate)) {
+        error_set(error, "%s is opened anew when the thread that writes has closed it",
+                  feed->config.path);
+        return STORE_BUSY;
+    }
+    if (!store_path_has_strangers(feed->config.path, &feed->device, error))
+        return STORE_OK;
+    return uv_now(feed->loop) - feed->closed_ms < STRANGERS_LEAVE_MS ? STORE_BUSY
+                                                                     : STORE_FAILED;
+}
+
 /* Opens what is at the path now. The streams are told only if it is not the same history. */
 static void
-feed_reopen(struct feed *feed)
+feed_open(struct feed *feed)
 {
     struct error error = {""};
     bool busy = false;
-    store_close(feed->store);
-    feed->store = store_open(&feed->config, &busy, &error);
+    enum store_result result = feed_check_others(feed, &error);
+    if (result == STORE_OK) {
+        feed->store = store_open(&feed->config, &busy, &error);
+        result = busy ? STORE_BUSY : STORE_FAILED;
+    }
+    feed->tried_ms = uv_now(feed->loop);
     if (feed->store == NULL) {
-        feed_set_trouble(feed, busy ? STORE_BUSY : STORE_FAILED, &error);
+        feed_fail_open(feed, result, &error);
         return;
     }
     feed->doubtful = false;
     feed->more = true; /* whatever data_version says of the new connection */
+    feed->strangers = 0;
+    watch_follow(feed->watch, feed->config.path);
+    store_gate_open(feed->gate);
     log_line(feed->log, LOG_INFO, "database reopened");
 }
 
-int
-feed_reload(struct feed *feed, struct error *error)
+/* --- doubts: all can be read, and yet rows may not arrive ---------------------------------------- */
+
+static bool
+feed_has_strangers(struct feed *feed, struct error *error)
 {
-    bool busy = false;
-    struct store *store = store_open(&feed->config, &busy, error);
-    if (store == NULL)
-        return -1;
-    store_close(feed->store);
-    feed->store = store;
-    feed->doubtful = false;
-    feed->more = true;
+    uint64_t now = uv_now(feed->loop);
+    if (feed->store == NULL)
+        return false;
+    if (now - feed->strangers_looked_ms >= STRANGERS_LOOK_MS) {
+        feed->strangers_looked_ms = now;
+        feed->strangers = store_has_strangers(feed->store, &feed->device, error)
+                              ? feed->strangers + 1
+                              : 0;
+    } else if (feed->strangers > 0) {
+        *error = feed->doubt;
+    }
+    return feed->strangers >= STRANGERS_LOOKS;
+}
+
+static void
+feed_check_doubt(struct feed *feed)
+{
+    struct error error = {""};
+    bool had_strangers = feed->strangers >= STRANGERS_LOOKS;
+    bool is_doubtful = store_files_have_two_names(feed->config.path, &error) ||
+                       store_files_are_a_copy(feed->config.path, &error) ||
+                       feed_has_strangers(feed, &error);
+    if (!is_doubtful)
+        error.text[0] = '\0';
+    if (strcmp(error.text, feed->doubt.text) == 0)
+        return;
+    if (is_doubtful)
+        log_line(feed->log, LOG_ERROR, "%s", error.text);
+    else
+        log_line(feed->log, LOG_INFO, "%s is in order again", feed->config.path);
+    feed->doubt = error;
+    /* A stranger has left: what it has committed is in the WAL, but not in the -shm. It is found
+     * when all is opened anew, and must not be written over before. */
+    if (had_strangers && feed->strangers == 0 && feed->store != NULL)
+        feed_close(feed);
+    store_gate_forbid(feed->gate, is_doubtful ? &error : NULL);
+}
+
+/* Whether the files are still those that are open. */
+static void
+feed_check_files(struct feed *feed)
+{
+    if (feed->in_look)
+        return;
+    if (feed->store != NULL &&
+        (feed->doubtful || store_gate_is_shut(feed->gate) || store_has_moved(feed->store)))
+        feed_close(feed);
+    if (feed->store == NULL)
+        feed_open(feed);
+    feed_check_doubt(feed);
+}
+
+/* Also between ticks, while the files are away or somebody has to close them first. */
+static bool
+feed_is_due(const struct feed *feed)
+{
+    return feed->store == NULL && uv_now(feed->loop) - feed->tried_ms >= OPEN_AGAIN_MS;
+}
+
+void
+feed_reload(struct feed *feed)
+{
+    feed->doubtful = true;
+    feed_check_files(feed);
     feed_look(feed);
-    return 0;
 }
 
 static bool
-on_watch(void *arg, bool is_tick)
+on_watch(void *arg, enum watch_reason reason)
 {
     struct feed *feed = arg;
-    if (is_tick && !feed->in_look &&
-        (feed->store == NULL || feed->doubtful || store_has_moved(feed->store)))
-        feed_reopen(feed);
+    if (reason == WATCH_FILES || feed_is_due(feed))
+        feed_check_files(feed);
     return feed_look(feed);
+}
+
+static void
+on_gate_changed(uv_async_t *async)
+{
+    struct feed *feed = async->data;
+    if (!store_gate_is_shut(feed->gate))
+        return;
+    feed_check_files(feed);
+    feed_look(feed);
+}
+
+static void
+on_gate(void *arg)
+{
+    struct feed *feed = arg;
+    uv_async_send(&feed->gate_changed);
+}
+
+/* --- life ---------------------------------------------------------------------------------------- */
+
+static int
+feed_set_up(struct feed *feed, struct error *error)
+{
+    bool busy = false;
+    feed->gate = store_gate_new();
+    if (feed->gate == NULL ||
+        uv_async_init(feed->loop, &feed->gate_changed, on_gate_changed) != 0)
+        return error_set(error, "out of memory or descriptors");
+    feed->has_async = true;
+    feed->gate_changed.data = feed;
+    feed->store = store_open(&feed->config, &busy, error);
+    if (feed->store == NULL ||
+        store_read_marks(feed->store, &feed->marks, error) != STORE_OK ||
+        feed_find_row(feed, 0, feed->marks.tail, &feed->last, error) != STORE_OK)
+        return -1;
+    feed->tail = feed->marks.tail;
+    feed_tell_fault(feed);
+    feed_check_doubt(feed);
+    store_gate_on_change(feed->gate, on_gate, feed);
+    store_gate_open(feed->gate);
+    return 0;
 }
 
 struct feed *
@@ -229,16 +462,24 @@ feed_new(uv_loop_t *loop, const struct store_config *config, const struct log *l
     feed->loop = loop;
     feed->config = *config;
     feed->log = log;
-    bool busy = false;
-    feed->store = store_open(config, &busy, error);
-    if (feed->store == NULL ||
-        store_read_marks(feed->store, &feed->marks, error) != STORE_OK) {
-        feed_free(feed);
-        return NULL;
-    }
-    feed->tail = feed->marks.tail;
-    feed_tell_fault(feed);
-    return feed;
+    if (feed_set_up(feed, error) == 0)
+        return feed;
+    feed_free(feed);
+    return NULL;
+}
+
+void
+feed_confine(struct feed *feed, feed_lost_fn lost, void *arg)
+{
+    store_folders_note(&feed->folders, feed->config.path);
+    feed->lost = lost;
+    feed->lost_arg = arg;
+}
+
+struct store_gate *
+feed_gate(const struct feed *feed)
+{
+    return feed->gate;
 }
 
 int
@@ -277,15 +518,17 @@ feed_tail(const struct feed *feed)
 const char *
 feed_trouble(const struct feed *feed)
 {
-    return feed->trouble.text[0] == '\0' ? NULL : feed->trouble.text;
+    if (feed->trouble.text[0] != '\0')
+        return feed->trouble.text;
+    return feed->doubt.text[0] != '\0' ? feed->doubt.text : NULL;
 }
 
 const char *
 feed_lasting_trouble(const struct feed *feed)
 {
-    if (feed->trouble_kind == STORE_BUSY &&
+    if (feed->trouble.text[0] != '\0' && feed->trouble_kind == STORE_BUSY &&
         uv_now(feed->loop) - feed->trouble_since_ms < FEED_BUSY_PATIENCE_MS)
-        return NULL;
+        return feed->doubt.text[0] != '\0' ? feed->doubt.text : NULL;
     if (feed_trouble(feed) == NULL && feed->fault.text[0] != '\0')
         return feed->fault.text;
     return feed_trouble(feed);
@@ -304,7 +547,7 @@ uint64_t
 feed_lag_ms(const struct feed *feed)
 {
     uint64_t since = feed->behind_since_ms;
-    if (feed_trouble(feed) != NULL && (since == 0 || feed->trouble_since_ms < since))
+    if (feed->trouble.text[0] != '\0' && (since == 0 || feed->trouble_since_ms < since))
         since = feed->trouble_since_ms;
     return since == 0 ? 0 : uv_now(feed->loop) - since;
 }
@@ -315,6 +558,14 @@ feed_count_errors(struct feed *feed, uint64_t *errors)
     feed->errors = errors;
 }
 
+static void
+on_async_closed(uv_handle_t *handle)
+{
+    struct feed *feed = handle->data;
+    store_gate_free(feed->gate);
+    free(feed);
+}
+
 void
 feed_free(struct feed *feed)
 {
@@ -322,5 +573,10 @@ feed_free(struct feed *feed)
         return;
     watch_free(feed->watch);
     store_close(feed->store);
+    if (feed->has_async) {
+        uv_close((uv_handle_t *)&feed->gate_changed, on_async_closed);
+        return;
+    }
+    store_gate_free(feed->gate);
     free(feed);
 }

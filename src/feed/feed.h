@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "store/store.h"
+#include "store/gate.h"
 
 /* A look reads at most this much before the rows are sent on; the next follows at once. A socket
  * takes hardly more in one write. */
@@ -24,11 +25,12 @@ struct feed;
 struct feed_handlers {
     /* A new row; its bytes are valid until it returns. */
     void (*row)(void *arg, const struct row *row);
-    /* The rows given since the last batch are all up to `tail`. marks are of the same snapshot.
-     * lost_up_to > 0: rows up to that id were deleted before they were seen. */
+    /* The rows given since the last batch are all up to `tail`, which feed_tail becomes when the
+     * handler returns. marks are of the same snapshot. lost_up_to > 0: rows up to that id were deleted before they were seen. */
     void (*batch)(void *arg, const struct store_marks *marks, int64_t tail,
                   int64_t lost_up_to);
-    /* Another database, or an older state of it, is at the path: ids from before do not hold. */
+    /* Another database, or an older state of it, is at the path: ids from before do not hold.
+     * feed_tail and feed_marks are those of before until the handler returns. */
     void (*reset)(void *arg, const struct store_marks *marks);
 };
 
@@ -42,8 +44,20 @@ int feed_start(struct feed *feed, const struct feed_handlers *handlers, void *ar
                struct error *error);
 
 /* Opens the database anew (SIGHUP): what is at the path now is read from then on, and streams stay
- * open. When it cannot be opened the old connection is kept. Returns 0, or -1 with *error. */
-int feed_reload(struct feed *feed, struct error *error);
+ * open. Every connection of the process is closed first, so it may come after this call; while it
+ * cannot be opened it is tried again, and the log and the health check say why. */
+void feed_reload(struct feed *feed);
+
+/* Who else in the process opens the database: only through this. */
+struct store_gate *feed_gate(const struct feed *feed);
+
+/* Called on the loop; error: what has happened and what to do. */
+typedef void (*feed_lost_fn)(void *arg, const struct error *error);
+
+/* From now on the process may only open files in the folder in which the database is now
+ * (sandbox). When another folder has taken its place, `lost` is called, once a second: only a new
+ * process can go on. */
+void feed_confine(struct feed *feed, feed_lost_fn lost, void *arg);
 
 /* Looks now: what was committed before this call is handed out when it returns, unless the
  * database is locked (or there is more than a page of it). True when something was new. */
@@ -54,7 +68,8 @@ struct store *feed_store(const struct feed *feed);
 const struct store_marks *feed_marks(const struct feed *feed);
 int64_t feed_tail(const struct feed *feed);
 
-/* NULL while all is well, else what is wrong with the database. */
+/* NULL while all is well, else what is wrong with the database, or why it cannot be known whether
+ * rows arrive. */
 const char *feed_trouble(const struct feed *feed);
 
 /* As feed_trouble, but a lock counts only once it has lasted for a while, and what the table has

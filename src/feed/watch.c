@@ -1,6 +1,7 @@
-/* watch.c - inotify (through uv_fs_event) and the retries that make it sound; see feed/watch.h.
+/* watch.c - file events (feed/watch_events.c) and the retries that make them sound; see feed/watch.h.
  *
- * feed/feed.c owns one. libuv's timers have a resolution of 1 ms, twenty times the first retry, so a
+ * feed/feed.c owns one. An event is only noted; the look follows once in the turn, when all callbacks of
+ * the turn have run: reading the table may itself cause an event. libuv's timers have a resolution of 1 ms, twenty times the first retry, so a
  * timerfd is used where there is one. By path only: opening and closing the database or its
  * -shm ourselves would drop SQLite's POSIX locks in this process. */
 #include "config.h"
@@ -8,13 +9,18 @@
 #include "feed/watch.h"
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #ifdef HAVE_SYS_TIMERFD_H
 #include <sys/timerfd.h>
 #endif
+
+#include "feed/watch_events.h"
 
 #define FOUND_WAIT_US 1000     /* the next look after one that found something */
 #define POLLING_STREAK 16      /* looks in close order until events are off */
@@ -25,12 +31,15 @@
 #define POLLING_EMPTY_LOOKS 64
 
 struct watch {
-    uv_fs_event_t events;
-    uv_poll_t timer_poll; /* of timer_fd, where there is a timerfd */
-    uv_timer_t timer;     /* elsewhere */
+    struct watch_events *events; /* NULL: there are none to be had */
+    uv_check_t turn;             /* looks at what was noted */
+    uv_poll_t timer_poll;        /* of timer_fd, where there is a timerfd */
+    uv_timer_t timer;            /* elsewhere */
     int timer_fd;
-    char *name; /* the database file's name within its folder */
-    size_t name_len;
+    unsigned news;       /* noted in this turn: an or of enum folder_news */
+    char *path;          /* of the database file, without links */
+    dev_t folder_device; /* of the folder that is watched */
+    ino_t folder_inode;
     watch_fn look;
     void *arg;
     uint64_t wait_us;   /* the wait before the next look */
@@ -40,13 +49,10 @@ struct watch {
     unsigned streak;    /* looks in close order that found something */
     unsigned empty;     /* when hot: looks in a row that found nothing */
     bool polling;       /* events are off, the timer looks */
-    char *folder;
     int handles;
-    bool has_events;
 };
 
 static void on_timer(struct watch *watch);
-static void on_event(uv_fs_event_t *handle, const char *name, int events, int status);
 
 static void
 on_uv_timer(uv_timer_t *timer)
@@ -82,16 +88,35 @@ next_wait_us(const struct watch *watch)
 
 /* --- hot and cold ------------------------------------------------------------------------ */
 
+/* Without the file's name: "/" for a file in the root folder. */
+static int
+split_path(const char *path, char folder[PATH_MAX], const char **name)
+{
+    const char *slash = strrchr(path, '/'); /* there: the path is absolute */
+    int len = slash == path ? 1 : (int)(slash - path);
+    *name = slash + 1;
+    return snprintf(folder, PATH_MAX, "%.*s", len, path) < PATH_MAX ? 0 : -1;
+}
+
+/* Failure is no error: the fallback remains, tries again, and watch_has_events tells. */
 static void
 watch_start_events(struct watch *watch)
 {
-    watch->has_events = uv_fs_event_start(&watch->events, on_event, watch->folder, 0) == 0;
+    char folder[PATH_MAX];
+    const char *name;
+    struct stat st;
+    if (watch->events == NULL || split_path(watch->path, folder, &name) != 0 ||
+        stat(folder, &st) != 0)
+        return;
+    watch->folder_device = st.st_dev;
+    watch->folder_inode = st.st_ino;
+    watch_events_start(watch->events, folder, name);
 }
 
 static void
 watch_start_polling(struct watch *watch)
 {
-    uv_fs_event_stop(&watch->events);
+    watch_events_stop(watch->events);
     watch->polling = true;
     watch->empty = 0;
     watch->wait_us = POLLING_LOOK_US;
@@ -116,7 +141,7 @@ watch_is_tick(struct watch *watch)
     if (now - watch->ticked_ns < WATCH_FALLBACK_US * UINT64_C(1000))
         return false;
     watch->ticked_ns = now;
-    if (!watch->polling && !watch->has_events)
+    if (!watch->polling && !watch_has_events(watch))
         watch_start_events(watch); /* it failed before: out of inotify watches, perhaps */
     return true;
 }
@@ -124,7 +149,11 @@ watch_is_tick(struct watch *watch)
 static void
 watch_look(struct watch *watch)
 {
-    bool found = watch->look(watch->arg, watch_is_tick(watch));
+    enum watch_reason reason = watch_is_tick(watch) || (watch->news & FOLDER_NAMES) != 0
+                                   ? WATCH_FILES
+                                   : WATCH_NEWS;
+    watch->news = 0;
+    bool found = watch->look(watch->arg, reason);
     if (watch->polling) {
         watch->empty = found ? 0 : watch->empty + 1;
         if (watch->empty >= POLLING_EMPTY_LOOKS)
@@ -141,7 +170,7 @@ watch_look(struct watch *watch)
     uint64_t now = uv_hrtime();
     watch->streak = now - watch->found_ns < POLLING_GAP_NS ? watch->streak + 1 : 0;
     watch->found_ns = now;
-    if (watch->streak >= POLLING_STREAK && watch->has_events)
+    if (watch->streak >= POLLING_STREAK && watch_has_events(watch))
         watch_start_polling(watch);
 }
 
@@ -181,13 +210,17 @@ watch_nudge(struct watch *watch)
 }
 
 static void
-on_event(uv_fs_event_t *handle, const char *name, int events, int status)
+on_news(void *arg, unsigned news)
 {
-    struct watch *watch = handle->data;
-    (void)events;
-    /* The database itself, -wal, -journal, -shm; anything else in the folder is not ours. Lost
-     * events (an overflow has no name) count as one. */
-    if (status == 0 && name != NULL && strncmp(name, watch->name, watch->name_len) != 0)
+    struct watch *watch = arg;
+    watch->news |= news;
+}
+
+static void
+on_turn(uv_check_t *turn)
+{
+    struct watch *watch = turn->data;
+    if (watch->news == 0)
         return;
     watch_nudge(watch);
     watch_look(watch);
@@ -216,18 +249,15 @@ watch_start_timer(struct watch *watch, uv_loop_t *loop)
 #endif
 }
 
-/* Failure is no error: the fallback remains, and watch_has_events tells. */
-static int
-watch_set_up_events(struct watch *watch, uv_loop_t *loop, const char *path, size_t len)
+static void
+watch_set_up_events(struct watch *watch, uv_loop_t *loop)
 {
-    watch->folder = len == 0 ? strdup("/") : strndup(path, len);
-    if (watch->folder == NULL)
-        return -1;
-    uv_fs_event_init(loop, &watch->events);
-    watch->events.data = watch;
+    uv_check_init(loop, &watch->turn);
+    watch->turn.data = watch;
     watch->handles++;
+    uv_check_start(&watch->turn, on_turn);
+    watch->events = watch_events_new(loop, on_news, watch);
     watch_start_events(watch);
-    return 0;
 }
 
 struct watch *
@@ -242,29 +272,48 @@ watch_new(uv_loop_t *loop, const char *db_path, watch_fn look, void *arg,
         free(path);
         return NULL;
     }
-    watch->timer_fd = -1;
-    watch->look = look;
-    watch->arg = arg;
-    watch->wait_us = WATCH_FIRST_US;
-    const char *slash = strrchr(path, '/'); /* there: the path is absolute */
-    watch->name = strdup(slash + 1);
-    if (watch->name == NULL || watch_start_timer(watch, loop) != 0 ||
-        watch_set_up_events(watch, loop, path, (size_t)(slash - path)) != 0) {
+    *watch = (struct watch){
+        .path = path, .timer_fd = -1, .look = look, .arg = arg, .wait_us = WATCH_FIRST_US};
+    if (watch_start_timer(watch, loop) != 0) {
         error_set(error, "cannot make a timer: %s", strerror(errno));
-        free(path);
         watch_free(watch);
         return NULL;
     }
-    watch->name_len = strlen(watch->name);
-    free(path);
+    watch_set_up_events(watch, loop);
     watch_arm(watch);
     return watch;
+}
+
+/* Whether the folder that is watched is the one of that path. */
+static bool
+watch_is_on(const struct watch *watch, const char *path)
+{
+    char folder[PATH_MAX];
+    const char *name;
+    struct stat st;
+    return watch_has_events(watch) && strcmp(path, watch->path) == 0 &&
+           split_path(path, folder, &name) == 0 && stat(folder, &st) == 0 &&
+           st.st_dev == watch->folder_device && st.st_ino == watch->folder_inode;
+}
+
+void
+watch_follow(struct watch *watch, const char *db_path)
+{
+    char *path = realpath(db_path, NULL);
+    if (path == NULL || watch_is_on(watch, path)) {
+        free(path);
+        return;
+    }
+    free(watch->path);
+    watch->path = path;
+    if (!watch->polling) /* else its end does so */
+        watch_start_events(watch);
 }
 
 bool
 watch_has_events(const struct watch *watch)
 {
-    return watch->has_events;
+    return watch->events != NULL && watch_events_are_on(watch->events);
 }
 
 static void
@@ -275,8 +324,7 @@ on_closed(uv_handle_t *handle)
         return;
     if (watch->timer_fd >= 0)
         close(watch->timer_fd);
-    free(watch->name);
-    free(watch->folder);
+    free(watch->path);
     free(watch);
 }
 
@@ -286,14 +334,14 @@ watch_free(struct watch *watch)
     if (watch == NULL)
         return;
     if (watch->handles == 0) {
-        free(watch->name);
-        free(watch->folder);
+        free(watch->path);
         free(watch);
         return;
     }
+    watch_events_free(watch->events);
     uv_close((uv_handle_t *)&watch->timer, on_closed);
     if (watch->timer_fd >= 0)
         uv_close((uv_handle_t *)&watch->timer_poll, on_closed);
-    if (watch->events.data != NULL)
-        uv_close((uv_handle_t *)&watch->events, on_closed);
+    if (watch->turn.data != NULL)
+        uv_close((uv_handle_t *)&watch->turn, on_closed);
 }

@@ -26,15 +26,24 @@
 
 struct watch;
 
-/* Returns true when there was something new. is_tick: true about once a
- * second, however many looks there are: the moment for checks that need not be often. */
-typedef bool (*watch_fn)(void *arg, bool is_tick);
+enum watch_reason {
+    WATCH_NEWS, /* there may be new rows */
+    /* Also the moment to see whether the files at the path are still the same: about once a second,
+     * however many looks there are, and when a file came, went or changed its name. */
+    WATCH_FILES
+};
+
+/* Returns true when there was something new. */
+typedef bool (*watch_fn)(void *arg, enum watch_reason reason);
 
 /* Watches the folder of the database file (symbolic links followed, as SQLite does). look is
  * called from the loop, first right after the start. Where the folder cannot be watched only
  * the fallback remains. Returns NULL with *error when the timer cannot be made. */
 struct watch *watch_new(uv_loop_t *loop, const char *db_path, watch_fn look, void *arg,
                         struct error *error);
+
+/* The database was opened anew: from now on the folder is watched in which it is now. */
+void watch_follow(struct watch *watch, const char *db_path);
 
 /* Something that we know of has changed, or there is more to read: look again soon. */
 void watch_nudge(struct watch *watch);

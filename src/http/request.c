@@ -86,6 +86,8 @@ collect_variable(struct parser *parser, int variable, const char *value)
 
     if (*var == NULL)
         *var = value;
+    else if (variable == VAR_LAST_EVENT_ID) /* nginx passes each of two headers on */
+        *var = stream_params_further_id(*var, value);
     else if (variable >= VAR_USER && strcmp(*var, value) != 0)
         parser->conflict = variable_names[variable];
 }
@@ -110,7 +112,7 @@ static int
 out_of_memory(const struct parser *parser)
 {
     error_set(parser->error, "out of memory");
-    return 500;
+    return 503;
 }
 
 /* Copies a variable; an empty one is NULL. */
@@ -217,6 +219,20 @@ refuse_pattern(const struct parser *parser, enum variable variable, struct slice
     return 500;
 }
 
+static int
+compile_patterns(const struct parser *parser, enum variable variable,
+                 struct patterns *patterns)
+{
+    enum patterns_result result = patterns_compile(patterns, PATTERNS_GRANTED);
+    if (result == PATTERNS_OK)
+        return 0;
+    if (result == PATTERNS_NO_MEMORY)
+        return out_of_memory(parser);
+    error_set(parser->error, "%s: %s", variable_names[variable],
+              patterns_list_strerror(PATTERNS_GRANTED, result));
+    return 500;
+}
+
 /* A list of patterns, if the variable is there at all: *there. */
 static int
 parse_patterns(const struct parser *parser, enum variable variable,
@@ -230,7 +246,7 @@ parse_patterns(const struct parser *parser, enum variable variable,
     for (;;) {
         rest += strspn(rest, " \t");
         if (*rest == '\0')
-            return 0;
+            return compile_patterns(parser, variable, patterns);
         struct slice pattern = {rest, strcspn(rest, " \t")};
         enum patterns_result result = patterns_add(patterns, pattern);
         if (result != PATTERNS_OK)
@@ -323,6 +339,7 @@ request_fini(struct request *request)
     filter_fini(&request->filter);
     patterns_fini(&request->publish);
     patterns_fini(&request->ticket_publish);
+    free(request->client);
     free(request->ticket);
     free(request->authorization);
     free(request->cookie);

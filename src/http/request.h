@@ -3,7 +3,7 @@
  * Takes what the web server says (RFC 3875 meta-variables: REQUEST_METHOD, PATH_INFO,
  * QUERY_STRING, HTTP_*, REMOTE_USER, REMOTE_ADDR, and the server-set ROWCAST_CHANNELS,
  * ROWCAST_ADMIN) and gives either a request or an HTTP status with one line that names the
- * bad parameter. DESIGN.md section 4 is the contract. */
+ * bad parameter. doc/PROTOCOL.md is the contract. */
 #ifndef ROWCAST_HTTP_REQUEST_H
 #define ROWCAST_HTTP_REQUEST_H
 
@@ -11,6 +11,9 @@
 
 #include "base/error.h"
 #include "event/filter.h"
+#include "event/format.h"
+#include "event/sse.h"
+#include "event/start.h"
 
 enum request_method { METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_POST };
 enum request_resource {
@@ -20,32 +23,12 @@ enum request_resource {
     RESOURCE_STATUS
 };
 
-/* What the stream's bytes look like; see event/sse.h. */
-enum format {
-    FORMAT_SSE,      /* text/event-stream */
-    FORMAT_ENVELOPE, /* text/event-stream with envelope=1: data is the row as JSON */
-    FORMAT_NDJSON,   /* application/x-ndjson */
-    FORMAT_JSON,     /* application/json: one document, then the end */
-    FORMATS
-};
-
-/* Where a stream begins. */
-enum start_kind {
-    START_TAIL, /* only what is new */
-    START_AFTER, /* rows with id > value (Last-Event-ID, last_event_id=, since=ID); an id that
-                   * does not fit 64 bits is INT64_MAX, so "above every id" */
-    START_BAD_ID, /* a Last-Event-ID that is not a decimal number */
-    START_ALL,    /* since=all */
-    START_AGE,    /* since=AGE: value is the age in milliseconds */
-    START_LAST    /* last=N: value is N, 1 .. 1000 */
-};
-
 #define REQUEST_WAIT_MAX_S 60
 #define REQUEST_LAST_MAX 1000
 #define REQUEST_THROTTLE_MAX_MS 3600000
 #define REQUEST_AGE_MAX_MS (INT64_C(100) * 365 * 86400 * 1000)
 #define REQUEST_QUERY_MAX 8192 /* bytes of QUERY_STRING */
-#define REQUEST_ID_TEXT_MAX 64 /* bytes of a bad Last-Event-ID that are quoted back */
+#define REQUEST_CLIENT_MAX 64  /* bytes of client= */
 
 /* What only publishing (publish/check.h) looks at, as it came; not copied: it lives as long as envp.
  * NULL: not there. */
@@ -61,18 +44,22 @@ struct request {
     enum request_method method;
     enum request_resource resource;
     enum format format;
-    bool wants_html;   /* Accept prefers text/html: for the status page */
-    bool wants_events; /* or text/event-stream: for the status as it changes */
+    const char *media_type; /* the name that the client has for the format; static */
+    bool wants_html;        /* Accept prefers text/html: for the status page */
+    bool wants_events;      /* or text/event-stream: for the status as it changes */
 
     struct filter filter; /* requested patterns, location bound, user */
     enum start_kind start;
     int64_t start_value; /* id, milliseconds or count: see start_kind */
     /* START_AFTER, START_BAD_ID: the id as the client sent it, cut; to be told back in a gap. */
-    char start_text[REQUEST_ID_TEXT_MAX + 1];
+    char start_text[GAP_ID_TEXT_MAX + 1];
 
     bool ping;            /* ping=1 */
     uint32_t throttle_ms; /* throttle=; 0: none */
     uint32_t wait_s;      /* wait=; only with FORMAT_JSON */
+
+    /* client=, or NULL; owned: the page's name for itself. Its next stream takes this one's place. */
+    char *client;
 
     bool admin;          /* ROWCAST_ADMIN=1 from the web server */
     char *ticket;        /* ticket= as sent, or NULL; owned */
@@ -83,6 +70,10 @@ struct request {
     /* Access-Control-Request-Method and -Headers of a CORS preflight, or NULL; owned */
     char *cors_method;
     char *cors_headers;
+
+    /* For the caller to set: its address has come too often, and should stay away for so long; 0:
+     * it may go on. */
+    uint64_t too_often_ms;
 
     /* Set by access_check, from a ticket. */
     bool has_ticket;       /* one was sent, good or bad */
@@ -100,7 +91,7 @@ struct request {
 
 /* Reads the parameters in `envp` ("NAME=value" strings, NULL-terminated, as FastCGI and CGI
  * both give them; copied, not kept). Returns 0, or the HTTP status of the refusal (400, 404,
- * 405, 406) with its one-line text in *error, or 500 (out of memory; see below). *request is set up in
+ * 405, 406) with its one-line text in *error, 500 (see below), 503 (out of memory). *request is set up in
  * either case (method and origin as far as they were read, for CORS) and must be given to
  * request_fini. OPTIONS (a CORS preflight) has its query and Accept not looked at; only
  * the stream resource has query parameters and can be refused by Accept. POST is let through for
@@ -111,10 +102,11 @@ struct request {
  * Given twice with different values it is anybody's guess which one was meant, so that is
  * refused (500), and so is a ROWCAST_CHANNELS or ROWCAST_PUBLISH that cannot be understood: never more
  * rights than were meant. An empty ROWCAST_CHANNELS bounds to nothing, an empty REMOTE_USER is nobody. Of
- * other variables given twice the first counts.
+ * HTTP_LAST_EVENT_ID given twice the higher one counts, of other variables the first.
  *
- * Rules where DESIGN.md is silent: a parameter that is not ours is ignored (a page may add a
- * cache buster); one of ours given twice, where it is not repeatable, is refused (400), as is
+ * Rules in short: a parameter that is not ours is refused (400), with the nearest of ours, except
+ * for those that pages add against caches; one of ours given twice, where it is not repeatable, is
+ * refused (400), as is
  * one with a bad value, or a bad percent escape or NUL in it; "+" is a space; boolean
  * parameters take 0 or 1. since=ID is a cursor, with the same promises as Last-Event-ID. An
  * empty Last-Event-ID is none. The header wins over last_event_id=, that wins over since=,

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <strings.h>
 
-/* For a browser's fetch or a script that tries again; the lock's own wait is in publish/writer.c. */
+/* For a browser's fetch or a script that tries again; the lock's own wait is in publish/queue.c. */
 #define RETRY_AFTER_S 2
 
 /* What a page's script may set (Fetch standard 4.9: by name, as "*" counts neither with
@@ -46,6 +46,8 @@ status_name(int status)
         return "Content Too Large";
     case 415:
         return "Unsupported Media Type";
+    case 429:
+        return "Too Many Requests";
     case 503:
         return "Service Unavailable";
     default:
@@ -55,7 +57,7 @@ status_name(int status)
 
 /* Whatever the answer: a cache must not give one origin's to another (Fetch standard 3.2.7). */
 static void
-append_vary(struct buf *buf, const struct option_list *origins)
+append_vary(struct buf *buf, const struct text_list *origins)
 {
     if (origins->count > 0)
         buf_append_text(buf, "Vary: Origin\r\n");
@@ -71,7 +73,7 @@ allowed_methods(const struct request *request)
 /* "null" is every sandboxed frame and local file, and any site can make itself one: it may read
  * what everybody may, without the reader's cookies. */
 bool
-response_append_cors(struct buf *buf, const struct option_list *origins, const char *origin)
+response_append_cors(struct buf *buf, const struct text_list *origins, const char *origin)
 {
     bool exact = false;
     bool any = false;
@@ -94,28 +96,37 @@ response_append_cors(struct buf *buf, const struct option_list *origins, const c
     return exact || any;
 }
 
+/* The charset is the event stream's own (HTML standard 9.2.4), but Python's requests, for one, takes
+ * text without it for Latin-1. JSON has none. */
+static const char *
+content_type(const struct request *request)
+{
+    if (request->format == FORMAT_JSON)
+        return "application/json";
+    if (request->format != FORMAT_NDJSON)
+        return "text/event-stream; charset=utf-8";
+    return request->media_type != NULL ? request->media_type : "application/x-ndjson";
+}
+
 void
 response_append_stream_headers(struct buf *buf, const struct request *request,
-                               const struct option_list *origins)
+                               const struct text_list *origins)
 {
-    static const char *const types[FORMATS] = {[FORMAT_SSE] = "text/event-stream",
-                                               [FORMAT_ENVELOPE] = "text/event-stream",
-                                               [FORMAT_NDJSON] = "application/x-ndjson",
-                                               [FORMAT_JSON] = "application/json"};
     buf_append_text(buf, "Content-Type: ");
-    buf_append_text(buf, types[request->format]);
-    /* X-Accel-Buffering is nginx's: it would hold events back until a buffer is full. */
-    buf_append_text(buf, "\r\nCache-Control: no-cache, no-transform\r\n"
+    buf_append_text(buf, content_type(request));
+    /* no-store: Chromium's disk cache kept private rows of a poll. X-Accel-Buffering is nginx's: it
+     * would hold events back until a buffer is full. */
+    buf_append_text(buf, "\r\nCache-Control: no-cache, no-store, no-transform\r\n"
                          "X-Accel-Buffering: no\r\n"
                          "X-Content-Type-Options: nosniff\r\n");
     response_append_cors(buf, origins, request->origin);
-    buf_append_text(buf, "\r\n");
+    buf_append_text(buf, "Vary: Accept\r\n\r\n"); /* which format it is */
 }
 
 static void
 append_answer(struct buf *buf, int status, const char *content_type, const char *headers,
               struct slice body, const struct request *request,
-              const struct option_list *origins)
+              const struct text_list *origins)
 {
     buf_printf(buf, "Status: %d %s\r\n", status, status_name(status));
     buf_printf(buf, "Content-Type: %s\r\n%s", content_type, headers);
@@ -128,6 +139,9 @@ append_answer(struct buf *buf, int status, const char *content_type, const char 
                    request->has_ticket ? ", error=\"invalid_token\"" : "");
     if (status == 503 && request->method == METHOD_POST)
         buf_printf(buf, "Retry-After: %d\r\n", RETRY_AFTER_S);
+    if (status == 429)
+        buf_printf(buf, "Retry-After: %" PRIu64 "\r\n",
+                   (request->too_often_ms + 999) / 1000);
     response_append_cors(buf, origins, request->origin);
     buf_append_text(buf, "\r\n");
     if (request->method != METHOD_HEAD)
@@ -136,7 +150,7 @@ append_answer(struct buf *buf, int status, const char *content_type, const char 
 
 void
 response_append_health(struct buf *buf, int status, const char *text, uint64_t lag_ms,
-                       const struct request *request, const struct option_list *origins)
+                       const struct request *request, const struct text_list *origins)
 {
     char header[64];
     struct buf line = {0};
@@ -150,7 +164,7 @@ response_append_health(struct buf *buf, int status, const char *text, uint64_t l
 
 void
 response_append_page(struct buf *buf, struct slice page, const char *nonce,
-                     const struct request *request, const struct option_list *origins)
+                     const struct request *request, const struct text_list *origins)
 {
     char header[320];
     snprintf(header, sizeof header,
@@ -164,14 +178,14 @@ response_append_page(struct buf *buf, struct slice page, const char *nonce,
 void
 response_append_body(struct buf *buf, int status, const char *content_type,
                      struct slice body, const struct request *request,
-                     const struct option_list *origins)
+                     const struct text_list *origins)
 {
     append_answer(buf, status, content_type, "", body, request, origins);
 }
 
 void
 response_append_text(struct buf *buf, int status, const char *text,
-                     const struct request *request, const struct option_list *origins)
+                     const struct request *request, const struct text_list *origins)
 {
     struct buf line = {0};
     buf_append_text(&line, text);
@@ -223,7 +237,7 @@ is_allowed_preflight(const struct request *request)
 
 void
 response_append_options(struct buf *buf, const struct request *request,
-                        const struct option_list *origins)
+                        const struct text_list *origins)
 {
     buf_printf(buf, "Status: 204 No Content\r\nAllow: %s\r\n", allowed_methods(request));
     if (request->cors_method == NULL) {

@@ -14,10 +14,13 @@ struct stream_params_text {
 };
 
 /* Sets the request's format, patterns, start and the rest of what a query can say. Returns 0, or
- * the status of the refusal (400, 406; 500 when out of memory) with its line in *error. What was
+ * the status of the refusal (400, 406; 503 when out of memory) with its line in *error. What was
  * taken until then is the request's, for request_fini. */
 int stream_params_parse(struct request *request, const struct stream_params_text *text,
                         struct error *error);
+
+/* Which of two values of Last-Event-ID is further on. */
+const char *stream_params_further_id(const char *a, const char *b);
 
 /* The same for a POST, which publishes: only ticket= means something in its query. What belongs
  * into the body is refused (400), as it would be lost. */

@@ -14,110 +14,135 @@
 #define AUDIENCES_FIRST_CAP 64 /* a power of two */
 #define PATTERNS "*"           /* the one name in by_pattern */
 
+/* An audience's place under a name. The name's items are pointers to seats, and a seat knows its
+ * index among them, so that leaving is one step however many share the name. */
+struct seat {
+    struct audience *audience;
+    struct string_map *table;
+    struct string_map_entry *name;
+    size_t index;
+};
+
 struct audiences {
+    struct hash_key key;
     struct audience **buckets; /* by hash of filter and format */
     size_t cap;
     size_t count;
-    struct string_map by_channel; /* a name's items are its audiences */
+    struct string_map by_channel;
     struct string_map by_user;
     struct string_map by_pattern; /* those with patterns, all under one name */
+    struct channel_memory memory;
 };
 
 struct match {
     const struct row *row;
+    struct channel_mark mark; /* of its channel */
     audience_fn fn;
     void *arg;
 };
 
-/* --- lists --------------------------------------------------------------------------------- */
+/* --- seats --------------------------------------------------------------------------------- */
 
 static int
-list_add(void **items, size_t *count, size_t *cap, struct audience *audience)
+name_add(struct string_map_entry *name, struct seat *seat)
 {
-    struct audience **list = *items;
-    if (*count == *cap) {
-        size_t more = *cap == 0 ? 2 : *cap * 2;
-        list = realloc(list, more * sizeof(struct audience *));
-        if (list == NULL)
+    struct seat **seats = name->items;
+    if (name->count == name->cap) {
+        size_t cap = name->cap == 0 ? 2 : name->cap * 2;
+        seats = realloc(seats, cap * sizeof(struct seat *));
+        if (seats == NULL)
             return -1;
-        *items = list;
-        *cap = more;
+        name->items = seats;
+        name->cap = cap;
     }
-    list[(*count)++] = audience;
+    seat->name = name;
+    seat->index = name->count;
+    seats[name->count++] = seat;
     return 0;
 }
 
 static void
-list_remove(struct audience **list, size_t *count, const struct audience *audience)
+remove_if_empty(struct string_map *table, struct string_map_entry *name)
 {
-    for (size_t i = 0; i < *count; i++) {
-        if (list[i] == audience) {
-            list[i] = list[--*count];
-            return;
-        }
-    }
-}
-
-static int
-shelf_add(struct string_map *names, struct slice text, struct audience *audience)
-{
-    struct string_map_entry *name = string_map_get(names, text);
-    return name == NULL ? -1 : list_add(&name->items, &name->count, &name->cap, audience);
-}
-
-static void
-shelf_remove(struct string_map *names, struct slice text, const struct audience *audience)
-{
-    struct string_map_entry *name = string_map_find(names, text);
-    if (name == NULL)
-        return;
-    list_remove(name->items, &name->count, audience);
     if (name->count > 0)
         return;
     free(name->items);
-    string_map_remove(names, name);
+    string_map_remove(table, name);
+}
+
+static int
+seat_take(struct audience *audience, struct string_map *table, struct slice text)
+{
+    struct string_map_entry *name = string_map_get(table, text);
+    struct seat *seat = &audience->seats[audience->seat_count];
+    if (name == NULL)
+        return -1;
+    *seat = (struct seat){.audience = audience, .table = table};
+    if (name_add(name, seat) != 0) {
+        remove_if_empty(table, name);
+        return -1;
+    }
+    audience->seat_count++;
+    return 0;
+}
+
+/* The last one under the name takes the place over. */
+static void
+seat_leave(struct seat *seat)
+{
+    struct string_map_entry *name = seat->name;
+    struct seat **seats = name->items;
+    struct seat *last = seats[--name->count];
+    seats[seat->index] = last;
+    last->index = seat->index;
+    remove_if_empty(seat->table, name);
 }
 
 /* --- audiences --------------------------------------------------------------------------- */
 
 static void
-audiences_unindex(struct audiences *audiences, struct audience *audience)
+audience_unindex(struct audience *audience)
 {
-    const struct filter *filter = &audience->filter;
-    if (filter->user != NULL)
-        shelf_remove(&audiences->by_user, slice_of(filter->user), audience);
-    if (filter_is_exact(filter)) {
-        for (size_t i = 0; i < filter->requested.count; i++)
-            shelf_remove(&audiences->by_channel, slice_of(filter->requested.items[i]),
-                         audience);
-    } else {
-        shelf_remove(&audiences->by_pattern, slice_of(PATTERNS), audience);
-    }
+    while (audience->seat_count > 0)
+        seat_leave(&audience->seats[--audience->seat_count]);
 }
 
 static int
-audiences_index(struct audiences *audiences, struct audience *audience)
+take_seats(struct audiences *audiences, struct audience *audience)
 {
     const struct filter *filter = &audience->filter;
-    int failed = 0;
-    if (filter->user != NULL)
-        failed |= shelf_add(&audiences->by_user, slice_of(filter->user), audience);
-    if (filter_is_exact(filter)) {
-        for (size_t i = 0; i < filter->requested.count; i++)
-            failed |= shelf_add(&audiences->by_channel,
-                                slice_of(filter->requested.items[i]), audience);
-    } else {
-        failed |= shelf_add(&audiences->by_pattern, slice_of(PATTERNS), audience);
-    }
-    if (failed != 0)
-        audiences_unindex(audiences, audience);
-    return failed;
+    if (filter->user != NULL &&
+        seat_take(audience, &audiences->by_user, slice_of(filter->user)) != 0)
+        return -1;
+    if (!filter_is_exact(filter))
+        return seat_take(audience, &audiences->by_pattern, slice_of(PATTERNS));
+    for (size_t i = 0; i < filter->requested.count; i++)
+        if (seat_take(audience, &audiences->by_channel,
+                      slice_of(filter->requested.items[i])) != 0)
+            return -1;
+    return 0;
+}
+
+static int
+audience_index(struct audiences *audiences, struct audience *audience)
+{
+    /* One for the user, and one for each channel or one for all patterns. */
+    size_t most = 2 + audience->filter.requested.count;
+    audience->seats = calloc(most, sizeof *audience->seats);
+    if (audience->seats == NULL)
+        return -1;
+    if (take_seats(audiences, audience) == 0)
+        return 0;
+    audience_unindex(audience);
+    return -1;
 }
 
 static void
 audience_free(struct audience *audience)
 {
     filter_fini(&audience->filter);
+    free(audience->seats);
+    free(audience->verdicts);
     free(audience->live);
     free(audience->batch);
     free(audience);
@@ -155,7 +180,7 @@ audiences_make(struct audiences *audiences, struct filter *filter, enum format f
     audience->format = format;
     audience->hash = hash;
     if ((audiences->count >= audiences->cap && audiences_grow(audiences) != 0) ||
-        audiences_index(audiences, audience) != 0) {
+        audience_index(audiences, audience) != 0) {
         audience_free(audience);
         return NULL;
     }
@@ -168,7 +193,7 @@ audiences_make(struct audiences *audiences, struct filter *filter, enum format f
 struct audience *
 audiences_join(struct audiences *audiences, struct filter *filter, enum format format)
 {
-    uint64_t hash = filter_hash(filter) * 31 + (uint64_t)format;
+    uint64_t hash = filter_hash(filter, &audiences->key) + (uint64_t)format;
     struct audience *found = NULL;
     if (audiences->cap > 0) {
         found = audiences->buckets[hash & (audiences->cap - 1)];
@@ -194,32 +219,65 @@ audiences_leave(struct audiences *audiences, struct audience *audience)
         at = &(*at)->next_same_hash;
     *at = audience->next_same_hash;
     audiences->count--;
-    audiences_unindex(audiences, audience);
+    audience_unindex(audience);
     audience_free(audience);
 }
 
+/* --- matching ------------------------------------------------------------------------------ */
+
+static bool
+judge_channel(struct audience *audience, struct slice channel, struct channel_mark mark)
+{
+    if (mark.serial == 0 || !filter_has_globs(&audience->filter))
+        return filter_allows_channel(&audience->filter, channel);
+    if (audience->verdicts == NULL)
+        audience->verdicts = calloc(1, sizeof *audience->verdicts);
+    if (audience->verdicts == NULL) /* out of memory: it is only slower */
+        return filter_allows_channel(&audience->filter, channel);
+    enum verdict verdict = verdicts_get(audience->verdicts, mark);
+    if (verdict == VERDICT_UNKNOWN) {
+        verdict =
+            filter_allows_channel(&audience->filter, channel) ? VERDICT_YES : VERDICT_NO;
+        verdicts_set(audience->verdicts, mark, verdict);
+    }
+    return verdict == VERDICT_YES;
+}
+
+bool
+audience_allows(struct audiences *audiences, struct audience *audience,
+                const struct row *row)
+{
+    return filter_allows_recipient(&audience->filter, row->recipient) &&
+           judge_channel(audience, row->channel,
+                         channel_memory_mark(&audiences->memory, row->channel));
+}
+
 static void
-match_shelf(const struct string_map *names, struct slice text, const struct match *match)
+match_name(const struct string_map *names, struct slice text, const struct match *match)
 {
     const struct string_map_entry *name = string_map_find(names, text);
-    struct audience *const *items = name == NULL ? NULL : name->items;
-    for (size_t i = 0; items != NULL && i < name->count; i++)
-        if (filter_matches(&items[i]->filter, match->row->channel, match->row->recipient))
-            match->fn(match->arg, items[i]);
+    struct seat *const *seats = name == NULL ? NULL : name->items;
+    for (size_t i = 0; seats != NULL && i < name->count; i++) {
+        struct audience *audience = seats[i]->audience;
+        if (filter_allows_recipient(&audience->filter, match->row->recipient) &&
+            judge_channel(audience, match->row->channel, match->mark))
+            match->fn(match->arg, audience);
+    }
 }
 
 void
-audiences_match(const struct audiences *audiences, const struct row *row, audience_fn fn,
+audiences_match(struct audiences *audiences, const struct row *row, audience_fn fn,
                 void *arg)
 {
-    struct match match = {row, fn, arg};
+    struct match match = {row, channel_memory_mark(&audiences->memory, row->channel), fn,
+                          arg};
     if (row->recipient.p != NULL) {
-        match_shelf(&audiences->by_user, row->recipient, &match);
+        match_name(&audiences->by_user, row->recipient, &match);
         return;
     }
     if (row->channel.p != NULL) /* a foreign table may have none */
-        match_shelf(&audiences->by_channel, row->channel, &match);
-    match_shelf(&audiences->by_pattern, slice_of(PATTERNS), &match);
+        match_name(&audiences->by_channel, row->channel, &match);
+    match_name(&audiences->by_pattern, slice_of(PATTERNS), &match);
 }
 
 void
@@ -236,10 +294,37 @@ audiences_count(const struct audiences *audiences)
     return audiences->count;
 }
 
-struct audiences *
-audiences_new(void)
+static size_t
+longer(size_t a, size_t b)
 {
-    return calloc(1, sizeof(struct audiences));
+    return a > b ? a : b;
+}
+
+size_t
+audiences_longest_chain(const struct audiences *audiences)
+{
+    size_t longest = longer(string_map_longest_chain(&audiences->by_channel),
+                            string_map_longest_chain(&audiences->by_user));
+    for (size_t i = 0; i < audiences->cap; i++) {
+        size_t len = 0;
+        for (struct audience *a = audiences->buckets[i]; a != NULL; a = a->next_same_hash)
+            len++;
+        longest = longer(longest, len);
+    }
+    return longest;
+}
+
+struct audiences *
+audiences_new(const struct hash_key *key)
+{
+    struct audiences *audiences = calloc(1, sizeof *audiences);
+    if (audiences == NULL)
+        return NULL;
+    audiences->key = audiences->memory.key = *key;
+    string_map_init(&audiences->by_channel, key);
+    string_map_init(&audiences->by_user, key);
+    string_map_init(&audiences->by_pattern, key);
+    return audiences;
 }
 
 void

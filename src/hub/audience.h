@@ -9,15 +9,21 @@
 #include <stdint.h>
 
 #include "event/filter.h"
-#include "http/request.h"
+#include "event/format.h"
+#include "hub/verdict.h"
 
 struct stream;
+struct seat;
 
 struct audience {
     struct filter filter;
     enum format format;
     uint64_t hash;
     size_t refs; /* streams, whatever their state */
+
+    struct seat *seats; /* its places in the index; hub/audience.c's */
+    size_t seat_count;
+    struct verdicts *verdicts; /* NULL until one is worth keeping */
 
     struct stream *
         *live; /* those whose cursor is at the tail; stream.live_index is the place */
@@ -32,7 +38,8 @@ struct audience {
 
 struct audiences; /* all of them, with the index */
 
-struct audiences *audiences_new(void);
+/* NULL when out of memory. key: of the index's hash tables. */
+struct audiences *audiences_new(const struct hash_key *key);
 void audiences_free(struct audiences *audiences);
 
 /* The audience with this filter and format, made if need be, with one more reference. *filter is
@@ -40,17 +47,26 @@ void audiences_free(struct audiences *audiences);
 struct audience *audiences_join(struct audiences *audiences, struct filter *filter,
                                 enum format format);
 
-/* One reference less; the last one frees it. It must not be in `live` any more. */
+/* One reference less; the last one frees it, in time that depends only on how many channels it
+ * names. It must not be in `live` any more. */
 void audiences_leave(struct audiences *audiences, struct audience *audience);
 
 /* Calls fn for each audience whose filter lets the row through, each once. */
 typedef void (*audience_fn)(void *arg, struct audience *audience);
-void audiences_match(const struct audiences *audiences, const struct row *row,
-                     audience_fn fn, void *arg);
+void audiences_match(struct audiences *audiences, const struct row *row, audience_fn fn,
+                     void *arg);
+
+/* filter_matches for one audience, by what was found for the row's channel before. For all who read
+ * many rows for one audience. */
+bool audience_allows(struct audiences *audiences, struct audience *audience,
+                     const struct row *row);
 
 /* Calls fn for each audience; fn may not add or remove any. */
 void audiences_each(const struct audiences *audiences, audience_fn fn, void *arg);
 
 size_t audiences_count(const struct audiences *audiences);
+
+/* The longest chain in any of the index's hash tables. For tests. */
+size_t audiences_longest_chain(const struct audiences *audiences);
 
 #endif

@@ -1,14 +1,18 @@
 /* fanout.c - new rows to all streams at the tail: packed once for each audience, one write for
  * each stream and batch.
  *
- * The feed calls fanout_row for each row of a batch, which only notes what audiences it is for,
- * then fanout_batch, which sends. A stream whose socket is full drops out of the live list
- * (stream_write) and catches up later; nothing is queued for it. */
+ * The feed calls fanout_row for each row of a batch, which only notes which audiences it is for,
+ * then fanout_batch, which sends. A stream whose socket is full leaves the live list
+ * (stream_write) and replays later; nothing is queued for it. */
 #include "config.h"
+
+#include "hub/fanout.h"
 
 #include <stdlib.h>
 
-#include "hub/state.h"
+#include "base/clock.h"
+#include "hub/stream.h"
+#include "hub/throttle.h"
 
 /* --- collecting a batch -------------------------------------------------------------------- */
 
@@ -59,143 +63,82 @@ fanout_row(void *arg, const struct row *row)
     hub->batch_rows++;
     if (window_add(hub->window, row) != 0)
         hub->batch_broken = true;
-    window_trim(hub->window, hub->tail); /* a long batch must not grow it by its size */
+    window_trim(hub->window, hub_tail(hub)); /* a long batch must not grow it by its size */
     if (!hub->batch_broken)
         audiences_match(hub->audiences, row, note_match, hub);
 }
 
-/* --- packing ------------------------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------------------------- */
+
+struct batch {
+    size_t first; /* the window's index of its first row */
+    int64_t tail; /* after it */
+    int64_t now_ms;
+    const struct audience
+        *packed; /* the audience for which hub->packed was made; NULL: none */
+};
 
 /* A private page for each user may hold the very same public rows: then what was packed for the
  * audience before serves again. */
 static bool
-same_batch(const struct audience *a, const struct audience *b)
+same_rows(const struct audience *a, const struct audience *b)
 {
     return b != NULL && a->format == b->format && a->batch_count == b->batch_count &&
            memcmp(a->batch, b->batch, a->batch_count * sizeof *a->batch) == 0;
 }
 
 static int
-pack_batch(struct hub *hub, const struct audience *audience, size_t first, int64_t tail,
-           int64_t now_ms)
+pack_batch(struct hub *hub, const struct batch *batch, const struct audience *audience)
 {
-    records_start(&hub->packed, hub->tail);
+    records_start(&hub->packed, hub_tail(hub));
     for (uint32_t i = 0; i < audience->batch_count; i++) {
-        struct entry *entry = window_at(hub->window, first + audience->batch[i]);
-        if (entry->superseded || row_is_expired(&entry->row, now_ms))
+        struct entry *entry = window_at(hub->window, batch->first + audience->batch[i]);
+        if (entry->superseded || row_is_expired(&entry->row, batch->now_ms))
             continue;
         struct slice event = window_encoded(hub->window, entry, audience->format);
         if (event.p == NULL)
             return -1;
         records_add_event(&hub->packed, entry->row.id, event, 0);
     }
-    records_skip_to(&hub->packed, tail);
+    records_skip_to(&hub->packed, batch->tail);
     return records_finish(&hub->packed);
 }
 
-/* --- sending ------------------------------------------------------------------------------- */
-
-/* True when the stream's throttle does not allow a write now; it then rests until it does. */
-static bool
-throttle_if_due(struct hub *hub, struct stream *stream)
-{
-    struct stream_extra *extra = stream->extra;
-    if (extra == NULL || extra->throttle_ms == 0)
-        return false;
-    uint64_t now = uv_now(hub->loop);
-    if (now - extra->paced_ms >= extra->throttle_ms) {
-        extra->paced_ms = now;
-        return false;
-    }
-    stream->cursor = hub->tail;
-    replay_throttle(stream);
-    return true;
-}
-
-static void
-send_batch(struct hub *hub, struct audience *audience)
-{
-    /* Backwards, as a stream that leaves the list gives its place to the last one. */
-    for (uint32_t i = audience->live_count; i-- > 0;) {
-        struct stream *stream = audience->live[i];
-        if (!throttle_if_due(hub, stream))
-            stream_write(stream, &hub->packed);
-    }
-}
-
-static void
-send_polls(struct hub *hub, struct audience *audience, size_t first, int64_t tail,
-           int64_t now_ms)
-{
-    struct buf events = {0};
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < audience->batch_count; i++) {
-        struct entry *entry = window_at(hub->window, first + audience->batch[i]);
-        if (entry->superseded || row_is_expired(&entry->row, now_ms))
-            continue;
-        struct slice event = window_encoded(hub->window, entry, FORMAT_JSON);
-        if (event.p == NULL)
-            events.failed = true;
-        if (count++ > 0)
-            buf_append_text(&events, ",");
-        buf_append(&events, event.p, event.len);
-    }
-    for (uint32_t i = audience->live_count; i-- > 0 && count > 0;) {
-        struct stream *stream = audience->live[i];
-        if (events.failed) {
-            stream_drop(stream, CLOSE_NO_MEMORY);
-            continue;
-        }
-        stream->cursor = tail;
-        stream->events += count;
-        hub->counters->events += count;
-        fanout_poll(hub, stream, buf_slice(&events));
-    }
-    buf_fini(&events);
-}
-
-void
-fanout_poll(struct hub *hub, struct stream *stream, struct slice events)
-{
-    struct stream_extra *extra = stream->extra;
-    struct buf *text = &extra->opening; /* the headers */
-    int64_t cursor = stream_position(stream);
-    /* last=N, ended before its start was found: to go on from the tail would lose those rows. */
-    if (extra->seek_left > 0)
-        buf_append_text(text, "{\"last_event_id\":null,\"gap\":");
-    else
-        buf_printf(text, "{\"last_event_id\":\"%lld\",\"gap\":", (long long)cursor);
-    if (extra->has_gap)
-        sse_append_gap(
-            text, FORMAT_JSON,
-            &(struct gap){extra->gap_reason, extra->gap_after, extra->gap_resumed_at});
-    else
-        buf_append_text(text, "null");
-    buf_append_text(text, ",\"events\":[");
-    buf_append(text, events.p, events.len);
-    buf_append_text(text, "]}\n");
-    if (text->failed) {
-        stream_drop(stream, CLOSE_NO_MEMORY);
-        return;
-    }
-    struct output *output = stream->output;
-    stream->bytes += text->len;
-    hub->counters->bytes += text->len;
-    stream_lose(stream, CLOSE_ANSWERED);
-    output->reader = NULL;
-    output_answer(output, buf_slice(text));
-}
-
-/* Live streams become streams that are behind: catch-up tells them, each in its turn, what gap
- * there is, and reads for them from the table. */
+/* Live streams become streams that are behind: replay finds what gap there is, and reads for
+ * them. */
 static void
 fall_behind(void *arg, struct audience *audience)
 {
-    struct hub *hub = arg;
+    (void)arg;
+    for (uint32_t i = audience->live_count; i-- > 0;)
+        stream_set_state(audience->live[i], STREAM_READY);
+}
+
+static void
+send_batch(struct hub *hub, struct batch *batch, struct audience *audience)
+{
+    /* A document is a page: a poll that waits for rows reads it as replay. */
+    if (audience->format == FORMAT_JSON) {
+        fall_behind(NULL, audience);
+        return;
+    }
+    if (!same_rows(audience, batch->packed)) {
+        batch->packed = NULL;
+        if (pack_batch(hub, batch, audience) != 0) {
+            fall_behind(NULL, audience);
+            return;
+        }
+        batch->packed = audience;
+    }
+    if (hub->packed.events == 0)
+        return;
+    /* Backwards, as a stream that leaves the list gives its place to the last one. */
     for (uint32_t i = audience->live_count; i-- > 0;) {
         struct stream *stream = audience->live[i];
-        stream->cursor = hub->tail;
-        stream_set_state(stream, STREAM_READY);
+        if (throttle_holds(stream))
+            continue;
+        throttle_note_write(stream);
+        stream_write(stream, &hub->packed, NULL);
     }
 }
 
@@ -203,51 +146,41 @@ fall_behind(void *arg, struct audience *audience)
 static void
 note_lag(struct hub *hub, size_t first)
 {
-    int64_t now_ms = wall_clock_ms();
+    int64_t now_ms = clock_unix_ms();
     for (size_t i = first; i < window_count(hub->window); i++)
         latency_histogram_observe(&hub->counters->lag,
                                   window_at(hub->window, i)->row.created_at, now_ms);
 }
 
 void
+fanout_publish_tail(const struct hub *hub, int64_t tail)
+{
+    __atomic_store_n(&hub->counters->tail, (uint64_t)(tail > 0 ? tail : 0),
+                     __ATOMIC_RELAXED);
+}
+
+void
 fanout_batch(void *arg, const struct store_marks *marks, int64_t tail, int64_t lost)
 {
     struct hub *hub = arg;
-    size_t first = window_find(hub->window, hub->tail);
-    int64_t now_ms = wall_clock_ms();
-    const struct audience *packed = NULL;
+    struct batch batch = {.first = window_find(hub->window, hub_tail(hub)),
+                          .tail = tail,
+                          .now_ms = clock_unix_ms()};
 
     if (lost > 0 || hub->batch_broken)
-        audiences_each(hub->audiences, fall_behind, hub);
-
-    for (size_t i = 0; i < hub->touched_count; i++) {
-        struct audience *audience = hub->touched[i];
-        if (audience->live_count == 0)
-            continue;
-        if (audience->format == FORMAT_JSON) {
-            send_polls(hub, audience, first, tail, now_ms);
-            continue;
-        }
-        if (!same_batch(audience, packed)) {
-            packed = NULL;
-            if (pack_batch(hub, audience, first, tail, now_ms) != 0) {
-                fall_behind(hub, audience);
-                continue;
-            }
-            packed = audience;
-        }
-        if (hub->packed.events > 0)
-            send_batch(hub, audience);
-    }
+        audiences_each(hub->audiences, fall_behind, NULL);
+    for (size_t i = 0; i < hub->touched_count; i++)
+        if (hub->touched[i]->live_count > 0)
+            send_batch(hub, &batch, hub->touched[i]);
     for (size_t i = 0; i < hub->touched_count; i++)
         hub->touched[i]->batch_count = 0;
     hub->touched_count = 0;
     if (!hub->batch_broken)
-        note_lag(hub, first);
+        note_lag(hub, batch.first);
     hub->batch_broken = false;
     hub->batch_rows = 0;
 
-    hub_set_tail(hub, tail);
+    fanout_publish_tail(hub, tail);
     if (marks->low_water > window_floor(hub->window) && marks->low_water > marks->base)
         window_drop_up_to(hub->window, marks->low_water);
     window_trim(hub->window, tail);
@@ -255,15 +188,15 @@ fanout_batch(void *arg, const struct store_marks *marks, int64_t tail, int64_t l
     hub->page.audience = NULL;
 }
 
-/* Another database: what is in memory means nothing any more. Each stream is told in its turn of
- * catch-up, by its epoch. */
+/* Another database: what is in memory means nothing any more. Each stream meets the gap in its
+ * turn of replay, by its epoch. */
 void
 fanout_reset(void *arg, const struct store_marks *marks)
 {
     struct hub *hub = arg;
+    audiences_each(hub->audiences, fall_behind, NULL);
     hub->epoch++;
-    audiences_each(hub->audiences, fall_behind, hub);
-    hub_set_tail(hub, marks->tail);
+    fanout_publish_tail(hub, marks->tail);
     window_reset(hub->window, marks->tail);
     hub->page.audience = NULL;
 }

@@ -1,120 +1,125 @@
-/* replay_page.c - the rows that a stream needs next, packed: from the window where it reaches back so
- * far, else from the table. The last page made is kept, as the next stream often needs the
- * same one. */
+/* replay_page.c - a page of rows, from the window where it reaches back so far, else from the table;
+ * see hub/replay_page.h. The last page made is kept, as the next stream often needs the same one. */
 #include "config.h"
 
-#include "hub/state.h"
+#include "hub/replay_page.h"
 
-#define REPLAY_PAGE_BYTES 131072            /* of events; one event may exceed it */
-#define REPLAY_PAGE_BYTES_THROTTLED 1048576 /* few writes, so larger ones */
-#define REPLAY_PAGE_ROWS 2000               /* looked at in the table */
-#define PAGE_ENTRIES 20000                  /* looked at in the window */
+#include "base/clock.h"
+#include "hub/turns.h"
 
-static size_t
-replay_page_bytes(const struct replay_page *page)
+#define PAGE_BYTES 131072            /* of events; one event may exceed it */
+#define PAGE_BYTES_THROTTLED 1048576 /* few writes, so larger ones */
+#define PAGE_ROWS 2000               /* looked at in the table */
+#define PAGE_ENTRIES 20000           /* looked at in the window */
+#define CLOCK_ENTRIES 64             /* looked at between two looks at the clock */
+
+static bool
+page_is_full(const struct replay_page *page)
 {
-    return page->throttled ? REPLAY_PAGE_BYTES_THROTTLED : REPLAY_PAGE_BYTES;
+    return page->records.bytes.len >= page->most_bytes;
 }
 
-/* Events of a JSON document are the elements of an array. */
+/* Events of a document are the elements of an array. */
 static void
-replay_page_add(struct replay_page *page, enum format format, int64_t id,
-                struct slice event)
+page_add(struct replay_page *page, int64_t id, struct slice event)
 {
-    if (format == FORMAT_JSON && page->records.events > 0)
+    if (page->audience->format == FORMAT_JSON && page->records.events > 0)
         records_add_text(&page->records, slice_of(","));
     records_add_event(&page->records, id, event, 0);
 }
 
-/* --- a page from the window ---------------------------------------------------------------- */
+/* --- from the window ----------------------------------------------------------------------- */
 
 static int
-replay_page_from_window(struct hub *hub, const struct audience *audience)
+page_from_window(struct hub *hub)
 {
     struct replay_page *page = &hub->page;
-    int64_t now_ms = wall_clock_ms();
+    struct audience *audience = page->audience;
+    int64_t now_ms = clock_unix_ms();
     size_t count = window_count(hub->window);
-    size_t i = window_find(hub->window, page->after);
-    size_t stop = count - i > PAGE_ENTRIES ? i + PAGE_ENTRIES : count;
+    size_t first = window_find(hub->window, page->after);
+    size_t stop = count - first > PAGE_ENTRIES ? first + PAGE_ENTRIES : count;
     int64_t last = page->after;
+    size_t i;
 
-    for (; i < stop && page->records.bytes.len < replay_page_bytes(page); i++) {
+    for (i = first; i < stop && !page_is_full(page); i++) {
         struct entry *entry = window_at(hub->window, i);
         if (entry->row.id > page->up_to)
             break;
+        if (i > first && (i - first) % CLOCK_ENTRIES == 0 &&
+            turns_time_is_over(&hub->turns))
+            break;
         last = entry->row.id;
         if (entry->superseded || row_is_expired(&entry->row, now_ms) ||
-            !filter_matches(&audience->filter, entry->row.channel, entry->row.recipient))
+            !audience_allows(hub->audiences, audience, &entry->row))
             continue;
         struct slice event = window_encoded(hub->window, entry, audience->format);
         if (event.p == NULL)
             return -1;
-        replay_page_add(page, audience->format, entry->row.id, event);
+        page_add(page, entry->row.id, event);
     }
     bool complete = i == count || window_at(hub->window, i)->row.id > page->up_to;
     records_skip_to(&page->records, complete ? page->up_to : last);
     return 0;
 }
 
-/* --- a page from the table ----------------------------------------------------------------- */
+/* --- from the table ------------------------------------------------------------------------ */
 
-struct replay_page_reader {
+struct page_reader {
     struct hub *hub;
-    const struct audience *audience;
     int64_t now_ms;
 };
 
-static enum store_step
-replay_page_take_row(void *arg, const struct row *row)
+static bool
+page_wants(void *arg, const struct row *row)
 {
-    struct replay_page_reader *reader = arg;
-    struct hub *hub = reader->hub;
-    const struct audience *audience = reader->audience;
-    if (row_is_expired(row, reader->now_ms) ||
-        !filter_matches(&audience->filter, row->channel, row->recipient))
-        return STORE_MORE;
-    buf_clear(&hub->scratch);
-    sse_append_row(&hub->scratch, audience->format, row, hub->config.max_event_bytes);
-    if (hub->scratch.failed)
-        hub->page.records.bytes.failed = true;
-    else
-        replay_page_add(&hub->page, audience->format, row->id, buf_slice(&hub->scratch));
-    return hub->page.records.bytes.len < replay_page_bytes(&hub->page) ? STORE_MORE
-                                                                       : STORE_STOP;
+    const struct page_reader *reader = arg;
+    return audience_allows(reader->hub->audiences, reader->hub->page.audience, row);
 }
 
-/* Rows and what was deleted must be of one snapshot: a row that follows on deleted ones would
- * otherwise hide the gap between. *stale: the feed's marks are not those of this snapshot. */
-static enum store_result
-replay_page_check_marks(const struct hub *hub, struct store *store, bool *stale,
-                        struct error *error)
+static enum store_step
+page_take_row(void *arg, const struct row *row)
 {
-    struct store_marks marks;
+    const struct page_reader *reader = arg;
+    struct hub *hub = reader->hub;
+    struct replay_page *page = &hub->page;
+    if (!row_is_expired(row, reader->now_ms) &&
+        audience_allows(hub->audiences, page->audience, row)) {
+        buf_clear(&hub->scratch);
+        sse_append_row(&hub->scratch, page->audience->format, row,
+                       hub->config.max_event_bytes);
+        if (hub->scratch.failed)
+            page->records.bytes.failed = true;
+        else
+            page_add(page, row->id, buf_slice(&hub->scratch));
+    }
+    return page_is_full(page) || turns_time_is_over(&hub->turns) ? STORE_STOP : STORE_MORE;
+}
+
+/* Within one read transaction: rows and what was deleted must be of one snapshot, or a row that
+ * follows on deleted ones would hide the gap between. *stale: the feed's marks are not those of
+ * this snapshot. */
+static enum store_result
+page_read_table(struct hub *hub, struct store *store, bool *stale, struct error *error)
+{
+    struct replay_page *page = &hub->page;
+    struct page_reader reader = {hub, clock_unix_ms()};
     const struct store_marks *known = feed_marks(hub->feed);
+    struct store_marks marks;
+    struct store_range range = {.after = page->after,
+                                .up_to = page->up_to,
+                                .max_rows = PAGE_ROWS,
+                                .until_ns = hub->turns.until_ns,
+                                .narrow = &page->audience->filter,
+                                .wants = page_wants,
+                                .collapse = true};
+    struct store_progress progress = {.last = page->after};
     enum store_result result = store_read_marks(store, &marks, error);
     *stale = result == STORE_OK &&
              (marks.low_water != known->low_water || marks.base != known->base);
-    return result;
-}
-
-/* Within one read transaction. */
-static enum store_result
-replay_page_read_table(struct hub *hub, const struct audience *audience,
-                       struct store *store, bool *stale, struct error *error)
-{
-    struct replay_page *page = &hub->page;
-    struct replay_page_reader reader = {hub, audience, wall_clock_ms()};
-    struct store_range range = {.after = page->after,
-                                .up_to = page->up_to,
-                                .max_rows = REPLAY_PAGE_ROWS,
-                                .narrow = &audience->filter,
-                                .collapse = true};
-    struct store_progress progress = {.last = page->after};
-    enum store_result result = replay_page_check_marks(hub, store, stale, error);
     if (result != STORE_OK || *stale)
         return result;
-    result =
-        store_read_range(store, &range, replay_page_take_row, &reader, &progress, error);
+    result = store_read_range(store, &range, page_take_row, &reader, &progress, error);
     if (progress.last == page->after)
         return result;
     records_skip_to(&page->records, progress.last);
@@ -122,7 +127,7 @@ replay_page_read_table(struct hub *hub, const struct audience *audience,
 }
 
 static enum replay_page_result
-replay_page_from_table(struct hub *hub, const struct audience *audience)
+page_from_table(struct hub *hub)
 {
     struct store *store = feed_store(hub->feed);
     struct error error = {""};
@@ -131,7 +136,7 @@ replay_page_from_table(struct hub *hub, const struct audience *audience)
         return REPLAY_PAGE_UNREADABLE;
     enum store_result result = store_begin_read(store, &error);
     if (result == STORE_OK)
-        result = replay_page_read_table(hub, audience, store, &stale, &error);
+        result = page_read_table(hub, store, &stale, &error);
     store_end_read(store);
     if (result != STORE_OK) {
         feed_report(hub->feed, result, &error);
@@ -140,17 +145,19 @@ replay_page_from_table(struct hub *hub, const struct audience *audience)
     return stale ? REPLAY_PAGE_STALE : REPLAY_PAGE_OK;
 }
 
+/* --- the page ------------------------------------------------------------------------------ */
+
 /* True when the page at hand has what comes behind the stream's cursor. */
 static bool
-replay_page_serves(const struct replay_page *page, const struct stream *stream,
-                   bool throttled, const struct mark **from)
+page_serves(const struct replay_page *page, const struct stream *stream, size_t most_bytes,
+            const struct mark **from)
 {
-    if (page->audience != stream->audience || page->throttled != throttled)
-        return false;
     *from = NULL;
+    if (page->audience != stream->audience || page->most_bytes != most_bytes)
+        return false;
     if (page->after == stream->cursor)
         return true;
-    if (stream->is_poll)
+    if (page->audience->format == FORMAT_JSON)
         return false; /* a document is the whole page */
     for (size_t i = 0; i + 1 < page->records.count; i++) {
         *from = &page->records.marks[i];
@@ -160,25 +167,15 @@ replay_page_serves(const struct replay_page *page, const struct stream *stream,
     return false;
 }
 
-enum replay_page_result
-replay_page_prepare(struct hub *hub, const struct stream *stream, const struct mark **from)
+static enum replay_page_result
+page_make(struct hub *hub)
 {
     struct replay_page *page = &hub->page;
-    const struct audience *audience = stream->audience;
-    bool throttled = stream->extra != NULL && stream->extra->throttle_ms > 0;
-    if (replay_page_serves(page, stream, throttled, from))
-        return REPLAY_PAGE_OK;
-
-    *from = NULL;
-    page->audience = NULL;
-    page->after = stream->cursor;
-    page->up_to = hub->tail;
-    page->throttled = throttled;
-    records_start(&page->records, page->after);
     enum replay_page_result result = REPLAY_PAGE_OK;
+    records_start(&page->records, page->after);
     if (page->after < window_floor(hub->window))
-        result = replay_page_from_table(hub, audience);
-    else if (replay_page_from_window(hub, audience) != 0)
+        result = page_from_table(hub);
+    else if (page_from_window(hub) != 0)
         result = REPLAY_PAGE_NO_MEMORY;
     if (result != REPLAY_PAGE_OK)
         return result;
@@ -186,6 +183,25 @@ replay_page_prepare(struct hub *hub, const struct stream *stream, const struct m
         page->records.bytes.len = 0; /* nothing was opened; only the cursor moves */
     else if (records_finish(&page->records) != 0)
         return REPLAY_PAGE_NO_MEMORY;
-    page->audience = audience;
     return REPLAY_PAGE_OK;
+}
+
+enum replay_page_result
+replay_page_prepare(struct hub *hub, const struct stream *stream, const struct mark **from)
+{
+    struct replay_page *page = &hub->page;
+    bool is_throttled = stream->extra != NULL && stream->extra->throttle_ms > 0;
+    size_t most_bytes = is_throttled ? PAGE_BYTES_THROTTLED : PAGE_BYTES;
+    if (page_serves(page, stream, most_bytes, from))
+        return REPLAY_PAGE_OK;
+
+    *from = NULL;
+    page->audience = stream->audience;
+    page->after = stream->cursor;
+    page->up_to = hub_tail(hub);
+    page->most_bytes = most_bytes;
+    enum replay_page_result result = page_make(hub);
+    if (result != REPLAY_PAGE_OK)
+        page->audience = NULL;
+    return result;
 }

@@ -1,19 +1,129 @@
-/* state.h - the hub's own state, for the files that make it up: hub/hub.c, hub/stream.c,
- * hub/resume.c, hub/fanout.c, hub/replay.c, hub/heartbeat.c. Nobody else includes it. */
+/* state.h - the structs that the hub's files share. What the files do with them is in their own
+ * headers; nothing outside of hub/ includes this. */
 #ifndef ROWCAST_HUB_STATE_H
 #define ROWCAST_HUB_STATE_H
 
+#include <uv.h>
+
+#include "base/queue.h"
+#include "event/sse.h"
+#include "fastcgi/records.h"
+#include "hub/audience.h"
 #include "hub/hub.h"
 #include "hub/window.h"
 
-/* A page of catch-up, kept as it may serve again: five thousand streams that resume from the same
- * id share it, and one whose socket was full in the middle of it goes on from there. */
+/* --- a stream ------------------------------------------------------------------------------ */
+
+enum stream_state {
+    STREAM_LIVE,      /* at the tail; in its audience's live list */
+    STREAM_READY,     /* behind; in hub->turns for its next step of replay */
+    STREAM_BLOCKED,   /* the socket is full; the output is armed; in hub->blocked */
+    STREAM_THROTTLED, /* nothing is written before its pace timer fires */
+    STREAM_CLOSED     /* output is NULL; in hub->closed until it is freed */
+};
+
+/* Where a stream begins, as far as it is known. */
+struct resume_point {
+    int64_t cursor;
+    bool has_gap;
+    struct gap gap;      /* gap.resumed_at is the cursor */
+    bool is_cut_short;   /* last=N: fewer rows were found, and not all were looked at */
+    int64_t searched_to; /* the lowest id that was looked at then */
+};
+
+/* last=N: a search from the tail back, which ends when `left` is 0 (hub/search.c). */
+struct search {
+    uint32_t left;   /* rows still to be found; 0: there is no search */
+    uint32_t looked; /* rows looked at */
+    int64_t at;      /* rows above it have been looked at */
+    int64_t cursor;  /* the id before the lowest row found, else the tail */
+};
+
+/* What only some streams need; in memory of its own, as libuv frees timers late. */
+struct stream_extra {
+    struct stream *stream; /* NULL once that is freed */
+    int handles;           /* timers that libuv still knows */
+    uv_timer_t pace;       /* hub/throttle.c: when the stream may go on */
+    uv_timer_t lifetime;   /* hub/lifetime.c: wait=, --max-age or a ticket's end */
+    int64_t expires_at_ms; /* Unix time of the ticket's end; 0: none */
+    bool ends_by_ticket;   /* `lifetime` waits for that */
+    uint64_t paced_ms;     /* when rows were last written; 0: they may be at once */
+    uint32_t throttle_ms;
+    struct cut cut; /* an event of which only a part is out; id 0: none */
+    struct search search;
+    struct buf headers; /* of a poll, or during a search: of the answer, not sent yet */
+
+    /* Of a poll. */
+    struct resume_point start; /* what the document says of it */
+    bool is_answered;          /* the document is with the output, which flushes it */
+    size_t unread;             /* bytes of it that hub->unread counts */
+};
+
+/* Whether the log has lines of a stream: decided when it opens, kept when it ends. */
+enum stream_log { STREAM_LOG_UNDECIDED, STREAM_LOGGED, STREAM_NOT_LOGGED };
+
+struct stream {
+    struct hub *hub;
+    const struct stream_kind *kind; /* events, or a poll: hub/stream.h */
+    struct output *output;
+    struct audience *audience;
+    struct stream_extra *extra; /* NULL: none of it is needed */
+    struct queue_link by_write; /* in hub->writable or hub->blocked, oldest write first */
+    struct queue_link turn;     /* in hub->turns or hub->closed */
+
+    /* Every row up to the cursor was written to the stream or is not for it. This holds in every
+     * state. A live stream's cursor is not moved by each row, so that a row costs nothing to the
+     * audiences that it is not for: stream_cursor() says how far the stream really is, and
+     * leaving STREAM_LIVE moves the cursor there. */
+    int64_t cursor;
+    int64_t last_sent_id; /* the highest id in an id: line (or the like) so far */
+    int64_t low_water;    /* deletions up to it need no gap event any more */
+    int64_t started_at;
+    uint64_t wrote_ms; /* last write, or last progress of a blocked one */
+    uint64_t opened_ms;
+    uint64_t events, bytes; /* written or kept to be; the CGI headers counted, no framing */
+    uint64_t serial;        /* for the log */
+    char *address;          /* NULL: not known; owned */
+    struct limits_hold hold; /* what it counts for at the limits, until it is closed */
+    uint32_t live_index;     /* in audience->live */
+    uint32_t epoch;          /* the hub's, when the cursor was taken */
+    uint16_t steps;          /* of replay since it was last at the tail */
+    uint8_t share;           /* of the turns: hub/turns.c */
+    uint8_t state;           /* enum stream_state */
+    bool ping;
+    uint8_t log_lines; /* enum stream_log */
+};
+
+/* --- the hub ------------------------------------------------------------------------------- */
+
+/* Streams that wait for a step of replay. The first steps of a stream come before the later steps
+ * of others, and later steps are shared out evenly among addresses: hub/turns.c. */
+#define TURN_SHARES 64 /* a power of two; at most 256 */
+
+struct turns {
+    struct queue fresh;
+    struct queue shares[TURN_SHARES];
+    struct hash_key key; /* from an address to its share */
+    size_t waiting;      /* in the shares */
+    unsigned next_share;
+    bool fresh_was_last;
+    uint64_t until_ns; /* uv_hrtime: this turn's steps stop then */
+};
+
+/* A page of replay: the rows behind `after`, packed for one audience. The last one is kept, since
+ * it may serve again: thousands of streams that resume from the same id share it, and a stream
+ * whose socket was full in the middle of it goes on there.
+ *
+ * It serves as long as it says the same as a page made now: the audience is the same (hub/hub.c
+ * forgets the page before an audience's memory can come back as another), no row was added or
+ * deleted (hub/fanout.c forgets it with each batch and reset). A stream may enter it at its start
+ * or behind any record that ends with an event (a mark without a cut). */
 struct replay_page {
     struct records records;
-    const struct audience *audience; /* NULL: no page is kept */
+    struct audience *audience; /* NULL: no page is kept */
     int64_t after;
-    int64_t up_to;  /* the tail it was made for */
-    bool throttled; /* made for a throttled stream: larger */
+    int64_t up_to;     /* the tail it was made for */
+    size_t most_bytes; /* of events; a throttled stream gets larger pages */
 };
 
 struct hub {
@@ -24,7 +134,6 @@ struct hub {
     struct window *window;
     struct audiences *audiences;
 
-    int64_t tail;   /* rows up to it were given to all LIVE streams: hub_set_tail */
     uint32_t epoch; /* grows when the database is replaced */
     uint64_t serial;
     struct hub_counters *counters; /* this worker's, in config.counters */
@@ -33,117 +142,56 @@ struct hub {
     struct queue
         writable;         /* streams that can be written, oldest write first (heartbeats) */
     struct queue blocked; /* BLOCKED ones, oldest progress first (stalls) */
-    struct queue ready;   /* READY ones, next turn first */
-    struct queue closed;  /* freed at the end of the turn */
-    uv_timer_t heartbeat; /* heartbeats and stalls */
-    uv_timer_t retry;     /* catch-up after the database was busy */
-    uv_idle_t idle;       /* runs while `ready` has somebody */
-    uv_prepare_t reaper;
-    int handles;
-    bool freed;
+    struct queue closed;  /* to be freed */
+    struct turns turns;   /* READY ones */
+    size_t unread;        /* bytes of polls' documents that readers do not take */
 
-    /* fan-out */
+    uv_timer_t heartbeat; /* heartbeats and stalls */
+    uv_timer_t retry;     /* replay after the database was busy */
+    uv_idle_t idle;       /* active while a stream waits for its turn */
+    uv_prepare_t turn_end;
+    int handles; /* that libuv still knows */
+
+    /* Fan-out. A batch is the rows that the feed gives between two calls of fanout_batch: the
+     * last batch_rows entries of the window. The indexes in audience->batch are relative to the
+     * first of these, since the window may drop older rows meanwhile. */
     struct audience **touched; /* audiences that the batch concerns */
     size_t touched_count, touched_cap;
-    uint32_t batch_rows; /* so many rows at the window's end are the batch */
-    bool batch_broken;   /* memory ran out: the streams catch up instead */
+    uint32_t batch_rows;
+    bool batch_broken; /* memory ran out: the streams replay the batch instead */
     struct records packed;
 
     struct replay_page page;
-    struct buf scratch;   /* one event */
-    struct records small; /* the rest of an event that was half out */
+    struct records rest; /* what follows of an event that was half out */
+    struct buf scratch;  /* one event */
 };
 
-/* Rows up to it were given to all LIVE streams. Told to the thread that deletes old rows. */
-static inline void
-hub_set_tail(struct hub *hub, int64_t tail)
-{
-    hub->tail = tail;
-    __atomic_store_n(&hub->counters->tail, (uint64_t)(tail > 0 ? tail : 0),
-                     __ATOMIC_RELAXED);
-}
-
-/* Up to where the stream has everything: a live one's own cursor is not moved by each row. */
+/* The tail: rows up to it were given to all live streams. It is the feed's, which moves it once
+ * hub/fanout.c has sent a batch. */
 static inline int64_t
-stream_position(const struct stream *stream)
+hub_tail(const struct hub *hub)
 {
-    const struct hub *hub = stream->hub;
-    bool at_tail = stream->state == STREAM_LIVE && stream->cursor < hub->tail;
-    return at_tail ? hub->tail : stream->cursor;
+    return feed_tail(hub->feed);
 }
 
-/* Unix milliseconds, for expires_at. */
+/* The stream has everything up to there. */
 static inline int64_t
-wall_clock_ms(void)
+stream_cursor(const struct stream *stream)
 {
-    uv_timeval64_t now = {0};
-    uv_gettimeofday(&now);
-    return now.tv_sec * 1000 + now.tv_usec / 1000;
+    int64_t tail = hub_tail(stream->hub);
+    return stream->state == STREAM_LIVE && stream->cursor < tail ? tail : stream->cursor;
 }
 
-/* A number from 0 to `most`, to spread what would otherwise come all at once. */
-static inline uint64_t
-random_up_to(uint64_t most)
+static inline bool
+stream_is_cut(const struct stream *stream)
 {
-    uint64_t number = 0;
-    uv_random(NULL, NULL, &number, sizeof number, 0, NULL);
-    return most == UINT64_MAX ? number : number % (most + 1);
+    return stream->extra != NULL && stream->extra->cut.id != 0;
 }
 
-/* hub/hub.c */
-struct resume_point {
-    int64_t cursor;
-    bool has_gap;
-    struct gap gap;
-    char after[REQUEST_ID_TEXT_MAX + 1];
-};
-void hub_ready(struct hub *hub, struct stream *stream); /* catch up, beginning next turn */
-/* hub/admit.c: the start is known: sends the opening (a JSON document waits for its events). */
-void stream_begin(struct stream *stream, const struct resume_point *start,
-                  struct slice headers);
-
-/* hub/resume.c: where a stream begins; for START_LAST only that it is to be sought from the tail
- * back. Returns 0, or -1 when the table cannot be read just now. */
-int resume_resolve(struct hub *hub, const struct request *request,
-                   struct resume_point *start);
-
-/* The gap for a client that has everything up to `after`; false when nothing is missing. */
-bool resume_find_gap(const struct hub *hub, int64_t after, struct resume_point *start);
-
-/* hub/fanout.c */
-void fanout_row(void *arg, const struct row *row);
-void fanout_batch(void *arg, const struct store_marks *marks, int64_t tail, int64_t lost);
-void fanout_reset(void *arg, const struct store_marks *marks);
-/* One JSON document for a stream: headers are in the records already. */
-void fanout_poll(struct hub *hub, struct stream *stream, struct slice events);
-
-/* hub/replay_page.c: makes hub->page a page that has what this stream needs next, unless it is that
- * already. *from: the mark behind which that begins, NULL: the page's start. */
-enum replay_page_result {
-    REPLAY_PAGE_OK,
-    REPLAY_PAGE_STALE, /* rows were deleted that the feed does not know of: let it look first */
-    REPLAY_PAGE_UNREADABLE, /* the database is locked or broken; the feed was told */
-    REPLAY_PAGE_NO_MEMORY
-};
-enum replay_page_result replay_page_prepare(struct hub *hub, const struct stream *stream,
-                                            const struct mark **from);
-
-/* hub/stream_log.c */
-void stream_log_open(struct stream *stream);
-void stream_log_close(struct stream *stream, enum close_reason why);
-
-/* hub/window_warm.c */
-void window_warm(struct hub *hub);
-
-/* hub/replay.c */
-void replay_throttle(struct stream *stream); /* throttled: until its pace timer */
-void replay_run(struct hub *hub);
-/* Tells the stream of a gap and moves its cursor. False when the stream cannot go on now. */
-bool replay_tell_gap(struct stream *stream, const struct resume_point *start);
-/* Keeps a gap for the JSON document to come. */
-void replay_keep_gap(struct stream *stream, const struct resume_point *start);
-
-/* hub/heartbeat.c */
-void heartbeat_arm(struct hub *hub);
+static inline bool
+stream_is_searching(const struct stream *stream)
+{
+    return stream->extra != NULL && stream->extra->search.left > 0;
+}
 
 #endif

@@ -15,10 +15,11 @@ state_name(const struct stream *stream)
 }
 
 static void
-tell(const struct stream *stream, hub_stream_fn fn, void *arg)
+list_stream(const struct stream *stream, hub_stream_fn fn, void *arg)
 {
     const struct hub *hub = stream->hub;
-    int64_t cursor = stream_position(stream);
+    int64_t tail = hub_tail(hub);
+    int64_t cursor = stream_cursor(stream);
     struct hub_stream_info info = {.serial = stream->serial,
                                    .user = stream->audience->filter.user,
                                    .address = stream->address,
@@ -27,7 +28,7 @@ tell(const struct stream *stream, hub_stream_fn fn, void *arg)
                                    .state = state_name(stream),
                                    .age_ms = uv_now(hub->loop) - stream->opened_ms,
                                    .cursor = cursor,
-                                   .distance = cursor < hub->tail ? hub->tail - cursor : 0,
+                                   .distance = cursor < tail ? tail - cursor : 0,
                                    .events = stream->events,
                                    .bytes = stream->bytes};
     fn(arg, &info);
@@ -37,12 +38,12 @@ size_t
 hub_each_stream(const struct hub *hub, size_t most, hub_stream_fn fn, void *arg)
 {
     const struct queue *const queues[] = {&hub->blocked, &hub->writable};
-    size_t told = 0;
+    size_t listed = 0;
     for (size_t i = 0; i < 2; i++) {
         const struct queue_link *end = &queues[i]->ends;
-        for (struct queue_link *link = end->next; link != end && told < most;
-             link = link->next, told++)
-            tell(queue_item(link, struct stream, by_write), fn, arg);
+        for (struct queue_link *link = end->next; link != end && listed < most;
+             link = link->next, listed++)
+            list_stream(queue_item(link, struct stream, by_write), fn, arg);
     }
-    return hub->counters->streams > told ? hub->counters->streams - told : 0;
+    return hub->counters->streams > listed ? hub->counters->streams - listed : 0;
 }

@@ -24,18 +24,20 @@ struct window {
     size_t max_bytes;
     size_t max_event_bytes;
     int64_t floor;
+    struct hash_key key;
     struct entry *
         *newest;       /* by hash of (channel, recipient, key): the newest row with it */
-    size_t newest_cap; /* a power of two; a bucket holds one entry, the latest to come */
+    size_t newest_cap; /* a power of two */
     struct buf scratch;
 };
 
 struct window *
-window_new(size_t max_bytes, size_t max_event_bytes)
+window_new(size_t max_bytes, size_t max_event_bytes, const struct hash_key *key)
 {
     struct window *window = calloc(1, sizeof *window);
     if (window == NULL)
         return NULL;
+    window->key = *key;
     window->max_bytes = max_bytes;
     window->max_event_bytes = max_event_bytes;
     window->cap = WINDOW_FIRST_CAP;
@@ -55,25 +57,13 @@ window_at(const struct window *window, size_t index)
     return window->ring[(window->start + index) & (window->cap - 1)];
 }
 
-static uint64_t
-hash_slice(uint64_t hash, struct slice bytes)
-{
-    if (bytes.p == NULL)
-        return hash ^ 1;
-    hash ^= 2;
-    for (size_t i = 0; i < bytes.len; i++)
-        hash = (hash ^ (unsigned char)bytes.p[i]) * UINT64_C(1099511628211);
-    return hash;
-}
-
 static struct entry **
 window_key_bucket(const struct window *window, const struct row *row)
 {
-    uint64_t hash = UINT64_C(14695981039346656037);
-    hash = hash_slice(hash, row->channel);
-    hash = hash_slice(hash, row->recipient);
-    hash = hash_slice(hash, row->collapse_key);
-    return &window->newest[(hash ^ hash >> 32) & (window->newest_cap - 1)];
+    uint64_t hash = hash_add(&window->key, 0, row->channel);
+    hash = hash_add(&window->key, hash, row->recipient);
+    hash = hash_add(&window->key, hash, row->collapse_key);
+    return &window->newest[hash & (window->newest_cap - 1)];
 }
 
 static bool
@@ -293,4 +283,18 @@ window_free(struct window *window)
     free(window->ring);
     free(window->newest);
     free(window);
+}
+
+size_t
+window_longest_chain(const struct window *window)
+{
+    size_t longest = 0;
+    for (size_t i = 0; i < window->newest_cap; i++) {
+        size_t len = 0;
+        for (const struct entry *e = window->newest[i]; e != NULL; e = e->next_newest)
+            len++;
+        if (len > longest)
+            longest = len;
+    }
+    return longest;
 }

@@ -8,7 +8,8 @@
 
 #include <stdint.h>
 
-#include "http/request.h"
+#include "base/hash.h"
+#include "event/format.h"
 #include "event/row.h"
 
 struct window;
@@ -23,8 +24,10 @@ struct entry {
     size_t bytes; /* all memory that it holds */
 };
 
-/* max_bytes: 0 keeps only the latest batch. max_event_bytes is what a too-large row quotes. */
-struct window *window_new(size_t max_bytes, size_t max_event_bytes);
+/* max_bytes: 0 keeps only the latest batch. max_event_bytes is what a too-large row quotes. key: of
+ * the table of collapse keys, which come from whoever publishes. */
+struct window *window_new(size_t max_bytes, size_t max_event_bytes,
+                          const struct hash_key *key);
 void window_free(struct window *window);
 
 /* Adds a copy of a row with an id above all in the window. Returns 0, or -1 when out of memory:
@@ -53,5 +56,8 @@ struct entry *window_at(const struct window *window, size_t index);
 struct slice window_encoded(struct window *window, struct entry *entry, enum format format);
 
 size_t window_bytes(const struct window *window);
+
+/* The longest chain in the table of collapse keys. For tests. */
+size_t window_longest_chain(const struct window *window);
 
 #endif

@@ -1,5 +1,5 @@
-/* limits.h - how many streams a user and an address may have, and how often an address may come:
- * over all workers, in memory that they share.
+/* limits.h - how many streams a user and an address may have, and how many requests an address may
+ * make: over all workers, in memory that they share.
  *
  * Addresses are counted as what one subscriber has: an IPv4 address, the first 64 bits of an IPv6
  * address (a host has all the addresses behind them to choose from), or any other text as it
@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/hash.h"
 
 #define LIMITS_CONNECTS_MAX 60000 /* a minute: one in a millisecond */
 
@@ -20,7 +21,7 @@ struct limits; /* NULL: there are none */
 struct limits_config {
     uint64_t per_user;             /* streams */
     uint64_t per_address;          /* streams */
-    uint64_t connects_per_address; /* a minute, and as many at once */
+    uint64_t connects_per_address; /* requests a minute, and as many at once */
     size_t workers;
 };
 
@@ -30,11 +31,14 @@ int limits_new(struct limits **limits, const struct limits_config *config,
                struct error *error);
 void limits_free(struct limits *limits);
 
+/* Counts a request of the address, whatever comes of it. Returns 0, or for how many milliseconds
+ * the address should stay away, since it has come too often. now_ms: as for token_bucket_take. */
+uint64_t limits_visit(const struct limits *limits, const char *address, uint64_t now_ms);
+
 struct limits_reader {
     size_t worker;       /* the caller's number */
     const char *user;    /* NULL: nobody */
     const char *address; /* NULL: none */
-    uint64_t now_ms;     /* as for token_bucket_take */
 };
 
 /* What an open stream takes up. */
@@ -43,30 +47,18 @@ struct limits_hold {
 };
 #define LIMITS_NO_HOLD ((struct limits_hold){SIZE_MAX, SIZE_MAX})
 
-enum limits_verdict {
-    LIMITS_GRANTED,
-    LIMITS_USER_FULL,
-    LIMITS_ADDRESS_FULL,
-    LIMITS_TOO_OFTEN /* the address has come too often of late */
-};
+enum limits_verdict { LIMITS_GRANTED, LIMITS_USER_FULL, LIMITS_ADDRESS_FULL };
 
-/* Asks for a stream. Granted, *hold is to be given back; else *wait_ms is how long the reader
- * should stay away at least, which may be 0. */
+/* Asks for a stream. Granted, *hold is to be given back. */
 enum limits_verdict limits_admit(const struct limits *limits,
                                  const struct limits_reader *reader,
-                                 struct limits_hold *hold, uint64_t *wait_ms);
+                                 struct limits_hold *hold);
 void limits_release(const struct limits *limits, struct limits_hold *hold);
 
 /* A worker has died: what it held is free. */
 void limits_forget(const struct limits *limits, size_t worker);
 
-/* A keyed hash of some texts, for tables that strangers must not aim at (SipHash-1-3). */
-struct limits_key {
-    uint64_t halves[2];
-};
-int limits_key_make(struct limits_key *key, struct error *error); /* random; 0, or -1 */
-uint64_t limits_hash(const struct limits_key *key, const void *bytes, size_t len);
-/* Of an address, as it is counted; kind parts those of different tables. */
-uint64_t limits_hash_address(const struct limits_key *key, const char *address);
+/* The hash of an address as it is counted: two addresses of one subscriber have the same. */
+uint64_t limits_hash_address(const struct hash_key *key, const char *address);
 
 #endif

@@ -58,7 +58,7 @@ check_channels(const struct request *request, const struct publish_rows *rows,
 /* Exactly one of the list. Neither "*", which says that all may read, nor "null", which is every
  * sandboxed frame and local file. */
 static bool
-is_listed(const struct option_list *origins, const char *origin)
+is_listed(const struct text_list *origins, const char *origin)
 {
     if (strcmp(origin, "*") == 0 || strcmp(origin, "null") == 0)
         return false;
@@ -86,7 +86,7 @@ is_same_origin(const struct request_post *post, const char *origin)
 }
 
 int
-publish_check_origin(const struct request *request, const struct option_list *origins,
+publish_check_origin(const struct request *request, const struct text_list *origins,
                      struct error *error)
 {
     const struct request_post *post = &request->post;
@@ -111,22 +111,6 @@ publish_check_origin(const struct request *request, const struct option_list *or
 
 /* --- the body's frame ---------------------------------------------------------------------------- */
 
-static bool
-is_space(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct slice
-trim(struct slice text)
-{
-    while (text.len > 0 && is_space(text.p[0]))
-        text = (struct slice){text.p + 1, text.len - 1};
-    while (text.len > 0 && is_space(text.p[text.len - 1]))
-        text.len--;
-    return text;
-}
-
 /* Cuts the part up to the next `;` off the front of *rest. */
 static struct slice
 cut_part(struct slice *rest)
@@ -136,7 +120,7 @@ cut_part(struct slice *rest)
     size_t taken = end != NULL ? part.len + 1 : part.len;
     rest->p += taken;
     rest->len -= taken;
-    return trim(part);
+    return slice_trim(part);
 }
 
 static bool
@@ -185,7 +169,7 @@ check_type(const char *text, enum publish_type *type, struct error *error)
 }
 
 static int
-check_length(const char *text, const struct fcgi_parser_body *body, struct error *error)
+check_length(const char *text, const struct request_body *body, struct error *error)
 {
     char quoted[PARSE_QUOTED_MAX];
     int64_t len;
@@ -198,9 +182,9 @@ check_length(const char *text, const struct fcgi_parser_body *body, struct error
         error_set(error, "Content-Length %s is not a number", parse_quote(quoted, text));
         return 400;
     }
-    if (parse_count(text, 0, FCGI_PARSER_BODY_MAX, &len) != 0) {
+    if (parse_count(text, 0, REQUEST_BODY_MAX, &len) != 0) {
         error_set(error, "a body of %.20s bytes: at most %d may be published in a request",
-                  text, FCGI_PARSER_BODY_MAX);
+                  text, REQUEST_BODY_MAX);
         return 413;
     }
     if (body->came != (uint64_t)len || body->bytes.len != body->came) {
@@ -213,7 +197,7 @@ check_length(const char *text, const struct fcgi_parser_body *body, struct error
 
 int
 publish_judge(const struct request *request, const struct publish_rules *rules,
-              const struct fcgi_parser_body *body, struct publish_rows *rows,
+              const struct request_body *body, struct publish_rows *rows,
               struct error *error)
 {
     enum publish_type type = PUBLISH_FORM;

@@ -1,6 +1,6 @@
 /* endpoint.c - from a POST to rows in the table, and back to an answer; see publish/endpoint.h.
  *
- * Called by serve/serve.c. publish/check.c judges, publish/writer.c writes. What is between them, one for each
+ * Called by serve/serve.c. publish/check.c judges, publish/queue.c writes (on the writer's thread). What is between them, one for each
  * request that waits for its commit, is `struct pending`. */
 #include "config.h"
 
@@ -12,17 +12,17 @@
 
 #include "http/response.h"
 #include "publish/check.h"
-#include "publish/writer.h"
+#include "publish/queue.h"
 
 struct publish_endpoint {
     uv_loop_t *loop;
     struct publish_endpoint_config config;
-    struct writer *writer;
+    struct publish_queue *queue;
     struct buf answer;
 };
 
 struct pending {
-    struct writer_job job;
+    struct publish_job job;
     struct publish_endpoint *endpoint;
     struct output *output; /* NULL: the requester is gone */
     struct request request;
@@ -47,7 +47,7 @@ static void
 send_answer(struct publish_endpoint *endpoint, struct output *output)
 {
     if (endpoint->answer.failed)
-        output->ops->drop(output);
+        output_drop(output);
     else
         output_answer(output, buf_slice(&endpoint->answer));
 }
@@ -75,7 +75,7 @@ answer_ids(struct publish_endpoint *endpoint, struct output *output,
     response_append_body(&endpoint->answer, 201, "application/json", buf_slice(&body),
                          &pending->request, endpoint->config.origins);
     if (body.failed)
-        output->ops->drop(output);
+        output_drop(output);
     else
         send_answer(endpoint, output);
     buf_fini(&body);
@@ -87,18 +87,18 @@ answer_result(struct publish_endpoint *endpoint, struct output *output,
 {
     const struct request *request = &pending->request;
     switch (pending->job.result) {
-    case WRITER_DONE:
+    case PUBLISH_DONE:
         answer_ids(endpoint, output, pending);
         break;
-    case WRITER_BUSY:
+    case PUBLISH_BUSY:
         answer_text(
             endpoint, output, request, 503,
-            "another writer has the database locked, nothing was stored: try again");
+            "the database is locked or being opened anew, nothing was stored: try again");
         break;
-    case WRITER_REFUSED:
+    case PUBLISH_REFUSED:
         answer_text(endpoint, output, request, 400, pending->job.error.text);
         break;
-    case WRITER_FAILED:
+    case PUBLISH_FAILED:
         answer_text(endpoint, output, request, 500,
                     "the rows could not be stored: see rowcast's log");
         break;
@@ -111,21 +111,21 @@ answer_result(struct publish_endpoint *endpoint, struct output *output,
 static void
 note_result(struct publish_endpoint *endpoint, const struct pending *pending)
 {
-    const struct writer_job *job = &pending->job;
+    const struct publish_job *job = &pending->job;
     const struct log *log = endpoint->config.log;
     char user[64];
     char address[64];
     char why[ERROR_TEXT_MAX];
     log_quote(user, sizeof user, pending->request.filter.user);
     log_quote(address, sizeof address, pending->request.address);
-    if (job->result != WRITER_DONE) {
-        log_line(log, job->result == WRITER_FAILED ? LOG_ERROR : LOG_WARN,
+    if (job->result != PUBLISH_DONE) {
+        log_line(log, job->result == PUBLISH_FAILED ? LOG_ERROR : LOG_WARN,
                  "publish failed user=%s address=%s rows=%zu why=%s", user, address,
                  job->rows.count, log_quote(why, sizeof why, job->error.text));
         return;
     }
-    endpoint->config.counters->publishes++;
-    endpoint->config.counters->published += job->rows.count;
+    ++*endpoint->config.counters.requests;
+    *endpoint->config.counters.rows += job->rows.count;
     log_line(log, LOG_INFO,
              "publish user=%s address=%s rows=%zu first=%" PRId64 " last=%" PRId64, user,
              address, job->rows.count, job->ids[0], job->ids[job->rows.count - 1]);
@@ -153,21 +153,19 @@ pending_free(struct pending *pending)
     free(pending);
 }
 
-/* The wire is given back, or gone. */
+/* The output is given back, or gone. */
 static struct output *
 pending_leave_output(struct pending *pending)
 {
     struct output *output = pending->output;
     pending->output = NULL;
-    if (output != NULL) {
-        output->reader = NULL;
-        output->publishes = false;
-    }
+    if (output != NULL)
+        output_clear_owner(output);
     return output;
 }
 
 static void
-on_written(void *arg, struct writer_job *job)
+on_written(void *arg, struct publish_job *job)
 {
     struct publish_endpoint *endpoint = arg;
     struct pending *pending = (struct pending *)(void *)job; /* its first member */
@@ -177,6 +175,35 @@ on_written(void *arg, struct writer_job *job)
         answer_result(endpoint, output, pending);
     pending_free(pending);
 }
+
+/* --- for the connection ------------------------------------------------------------------------ */
+
+/* Only an answer of the protocol itself can be pending: ours is not made yet. */
+static void
+on_output_writable(struct output *output)
+{
+    switch (output_flush(output)) {
+    case OUTPUT_SENT:
+        output_disarm(output);
+        break;
+    case OUTPUT_BLOCKED:
+        break;
+    case OUTPUT_GONE:
+        pending_leave_output(output->owner);
+        output_drop(output);
+        break;
+    }
+}
+
+static void
+on_output_gone(struct output *output, enum gone_reason why)
+{
+    pending_leave_output(output->owner);
+    if (why == GONE_ABORTED)
+        output_finish(output);
+}
+
+static const struct output_ops pending_ops = {on_output_writable, on_output_gone};
 
 static struct pending *
 pending_new(struct publish_endpoint *endpoint, struct output *output,
@@ -195,7 +222,7 @@ pending_new(struct publish_endpoint *endpoint, struct output *output,
 
 void
 publish_endpoint_request(struct publish_endpoint *endpoint, struct output *output,
-                         struct request *request, const struct fcgi_parser_body *body)
+                         struct request *request, const struct request_body *body)
 {
     struct publish_rules rules = {endpoint->config.origins, now_ms()};
     struct publish_rows rows;
@@ -209,7 +236,7 @@ publish_endpoint_request(struct publish_endpoint *endpoint, struct output *outpu
     struct pending *pending = pending_new(endpoint, output, request, &rows);
     /* What came in on the last descriptor is not to wait on it. */
     if (pending == NULL || output->over_limit ||
-        writer_submit(endpoint->writer, &pending->job) != 0) {
+        publish_queue_submit(endpoint->queue, &pending->job) != 0) {
         refuse(
             endpoint, output, request,
             (struct refusal){503, "too many requests are waiting to be stored: try again"});
@@ -218,45 +245,13 @@ publish_endpoint_request(struct publish_endpoint *endpoint, struct output *outpu
         return;
     }
     *request = (struct request){.method = METHOD_POST};
-    output->reader = pending;
-    output->publishes = true;
-}
-
-/* --- the gateway's words ------------------------------------------------------------------------- */
-
-/* Only an answer of the protocol itself can have been left over. */
-void
-publish_endpoint_output_writable(struct output *output)
-{
-    switch (output_flush(output)) {
-    case OUTPUT_SENT:
-        output->ops->want_write(output, false);
-        break;
-    case OUTPUT_BLOCKED:
-        break;
-    case OUTPUT_GONE:
-        pending_leave_output(output->reader);
-        output->ops->drop(output);
-        break;
-    }
-}
-
-void
-publish_endpoint_output_gone(struct output *output, enum gone_reason why)
-{
-    pending_leave_output(output->reader);
-    if (why == GONE_CLOSED)
-        return;
-    if (output_end(output) == OUTPUT_GONE)
-        output->ops->drop(output);
-    else
-        output->ops->release(output);
+    output_set_owner(output, &pending_ops, pending);
 }
 
 size_t
 publish_endpoint_pending(const struct publish_endpoint *endpoint)
 {
-    return endpoint == NULL ? 0 : writer_pending(endpoint->writer);
+    return endpoint == NULL ? 0 : publish_queue_pending(endpoint->queue);
 }
 
 /* --- life --------------------------------------------------------------------------------------- */
@@ -265,7 +260,6 @@ struct publish_endpoint *
 publish_endpoint_new(uv_loop_t *loop, const struct publish_endpoint_config *config,
                      struct error *error)
 {
-    struct store_config store = {.path = config->db, .table = config->table};
     struct publish_endpoint *endpoint = calloc(1, sizeof *endpoint);
     if (endpoint == NULL) {
         error_set(error, "out of memory");
@@ -273,8 +267,8 @@ publish_endpoint_new(uv_loop_t *loop, const struct publish_endpoint_config *conf
     }
     endpoint->loop = loop;
     endpoint->config = *config;
-    endpoint->writer = writer_new(loop, &store, on_written, endpoint, error);
-    if (endpoint->writer != NULL)
+    endpoint->queue = publish_queue_new(loop, config->writer, on_written, endpoint, error);
+    if (endpoint->queue != NULL)
         return endpoint;
     free(endpoint);
     return NULL;
@@ -285,7 +279,7 @@ publish_endpoint_free(struct publish_endpoint *endpoint)
 {
     if (endpoint == NULL)
         return;
-    writer_free(endpoint->writer);
+    publish_queue_free(endpoint->queue);
     buf_fini(&endpoint->answer);
     free(endpoint);
 }

@@ -7,40 +7,43 @@
 #include <uv.h>
 
 #include "fastcgi/gateway.h"
-#include "hub/hub.h"
-#include "base/options.h"
+#include "base/text_list.h"
 #include "http/request.h"
+#include "limits/refusal_log.h"
+#include "publish/writer.h"
 
 struct publish_endpoint;
 
+/* Where it counts: in memory that all workers' reports read, one place for each worker. */
+struct publish_counters {
+    uint64_t *requests; /* that published rows */
+    uint64_t *rows;
+};
+
 struct publish_endpoint_config {
-    const char *db;
-    const char *table;
-    const struct option_list *origins; /* --cors-origin */
-    struct hub_counters *counters;     /* this worker's; publishes and published are ours */
-    struct refusal_log *refusal_log;   /* for the log */
+    struct writer *writer; /* not started yet; see publish_queue_new */
+    const struct text_list *origins; /* --cors-origin */
+    struct publish_counters counters;
+    struct refusal_log *refusal_log; /* for the log */
     const struct log *log;
 };
 
-/* Returns NULL with *error where the table cannot be written; see writer_new. All that config
- * points to must outlive it. */
+/* Returns NULL with *error when out of memory. All that config points to but the writer, which is
+ * freed before, must outlive it. */
 struct publish_endpoint *publish_endpoint_new(uv_loop_t *loop,
                                               const struct publish_endpoint_config *config,
                                               struct error *error);
 
-/* Answers on the output, at once or when the rows are committed; until then the output's reader is
- * ours (wire->publishes). Takes what *request owns; the caller calls request_fini all the same. */
+/* Answers on the output, at once or when the rows are committed; until then the output is owned
+ * here. The rows of a requester that is gone are written all the same. Takes what *request owns;
+ * the caller calls request_fini all the same. */
 void publish_endpoint_request(struct publish_endpoint *endpoint, struct output *output,
-                              struct request *request, const struct fcgi_parser_body *body);
-
-/* For the gateway's handlers. The rows of a requester that is gone are written all the same. */
-void publish_endpoint_output_writable(struct output *output);
-void publish_endpoint_output_gone(struct output *output, enum gone_reason why);
+                              struct request *request, const struct request_body *body);
 
 /* Requests that wait for their rows to be written. 0 for NULL. */
 size_t publish_endpoint_pending(const struct publish_endpoint *endpoint);
 
-/* Before the gateway is freed: what is pending is tried once more and answered. */
+/* After the writer, before the gateway: what is pending was tried once more, and is answered. */
 void publish_endpoint_free(struct publish_endpoint *endpoint);
 
 #endif

@@ -6,6 +6,7 @@
 #include "config.h"
 
 #include <inttypes.h>
+#include <errno.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,7 +107,7 @@ set_data(struct publish_rows *rows, json_t *value, struct error *error)
     if (json_is_string(value))
         return publish_rows_set(rows, PUBLISH_DATA, string_of(value), error);
     append_value(&text, value);
-    int status = 500;
+    int status = 503;
     if (text.failed)
         error_set(error, "out of memory");
     else
@@ -178,9 +179,9 @@ add_array(struct publish_rows *rows, json_t *array, struct error *error)
 static int
 refuse_text(const json_error_t *fault, struct error *error)
 {
-    if (json_error_code(fault) == json_error_out_of_memory) {
+    if (errno == ENOMEM) {
         error_set(error, "out of memory");
-        return 500;
+        return 503;
     }
     /* "... near 'what stands there'" would quote the body, which is not for logs. */
     const char *near_text = strstr(fault->text, " near ");
@@ -194,6 +195,7 @@ int
 publish_parse_json(struct publish_rows *rows, struct slice body, struct error *error)
 {
     json_error_t fault;
+    errno = 0; /* malloc(3) tells; jansson calls it bad syntax when memory runs out */
     json_t *root = json_loadb(body.p, body.len, JSON_REJECT_DUPLICATES, &fault);
     if (root == NULL)
         return refuse_text(&fault, error);

@@ -39,7 +39,7 @@ static int
 out_of_memory(struct error *error)
 {
     error_set(error, "out of memory");
-    return 500;
+    return 503;
 }
 
 static int

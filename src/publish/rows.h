@@ -38,7 +38,7 @@ struct publish_rows {
 
 void publish_rows_init(struct publish_rows *rows, int64_t now_ms);
 
-/* Adds the body's rows. Returns 0, or 400 (500: out of memory) with *error, which names the field
+/* Adds the body's rows. Returns 0, or 400 (503: out of memory) with *error, which names the field
  * and says what to do. Where that is 0 every row satisfies the CHECKs of sql/schema.sql:
  * channel ('default' where none is given), event, recipient and collapse_key are not empty, the
  * first two hold no CR, LF or NUL, the event is none that is reserved; all is UTF-8. */
@@ -53,10 +53,10 @@ void publish_rows_fini(struct publish_rows *rows);
 
 /* --- for the parsers ------------------------------------------------------------------------ */
 
-/* Begins a row. Returns 0, 400 (one too many) or 500. */
+/* Begins a row. Returns 0, 400 (one too many) or 503. */
 int publish_rows_begin(struct publish_rows *rows, struct error *error);
 
-/* Sets a field of the row that was begun last, in UTF-8 without NUL. Returns 0, 400 or 500. */
+/* Sets a field of the row that was begun last, in UTF-8 without NUL. Returns 0, 400 or 503. */
 int publish_rows_set(struct publish_rows *rows, enum publish_field field,
                      struct slice value, struct error *error);
 

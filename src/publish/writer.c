@@ -1,9 +1,10 @@
-/* writer.c - the thread that writes what is published over HTTP; see publish/writer.h.
+/* writer.c - the thread that writes: whose turn it is, the connection, locks and failures; see
+ * publish/writer.h.
  *
- * Jobs go from `waiting` (mutex) to a batch that is the thread's own, and from there to
- * `finished` (mutex), which the loop empties when the async handle wakes it. The lock is asked
- * for in short turns instead of one long wait, so that a job whose time is over is answered and
- * an end of the program is seen meanwhile. */
+ * SQLite's own busy handler would wait up to 100 ms between two attempts, which against a writer that
+ * never rests is hardly ever the right moment; looking every 100 µs costs a few µs each and finds the
+ * gap. How long a piece of work may wait for the lock is its kind's affair. The thread is not niced:
+ * asleep with the lock held it would hold the application's writer up. */
 #include "config.h"
 
 #include "publish/writer.h"
@@ -11,115 +12,262 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <uv.h>
 
-/* One turn of waiting for the lock. */
-#define TURN_MS 200
+#define US UINT64_C(1000)
+#define MS UINT64_C(1000000)
 
-struct writer {
-    uv_thread_t thread;
-    uv_async_t async;
-    uv_mutex_t mutex;
-    uv_cond_t cond;
-    struct queue waiting;  /* mutex */
-    struct queue finished; /* mutex */
-    bool ending;           /* mutex */
-    size_t pending;        /* the loop's */
-    struct store_config config;
-    struct store *store; /* the thread's; NULL: to be opened */
-    writer_done_fn done;
+#define BUSY_FIRST_NS (100 * US)
+#define BUSY_FINE_LOOKS 500 /* then rarer */
+#define BUSY_LATER_NS (2 * MS)
+#define SHUT_NS (20 * MS) /* while the reader opens the database anew */
+#define RETRY_FIRST_MS 250
+
+/* A kind of work in this writer. The thread's own, but for `trouble`. */
+struct slot {
+    const struct writer_kind *kind;
     void *arg;
+    uint64_t not_before_ns; /* after a lock or a failure */
+    uint64_t served_ns;     /* its last turn */
+    unsigned looks;         /* in a row that found the database locked */
+    uint64_t retry_ms;      /* 0: it does not fail */
+    struct error trouble;   /* mutex; empty: none */
 };
 
-/* --- the thread: writing -------------------------------------------------------------------- */
+struct writer {
+    struct writer_config config;
+    uv_thread_t thread;
+    uv_mutex_t mutex;
+    uv_cond_t cond;
+    bool ending; /* mutex */
+    bool has_thread;
+    struct slot slots[WRITER_KINDS_MAX];
+    size_t count;
 
+    /* The thread's own, and writer_start's before there is a thread. */
+    struct store *store; /* NULL: there is no connection */
+    bool is_cleared;     /* no stranger was seen since it was opened; see store/files.h */
+};
+
+/* --- the connection -------------------------------------------------------------------------- */
+
+static void
+writer_close(struct writer *writer)
+{
+    if (writer->store == NULL)
+        return;
+    store_close(writer->store);
+    writer->store = NULL;
+    store_gate_leave(writer->config.gate);
+}
+
+/* Not opened just to see that it cannot be written: SQLite keeps the descriptor of a closed
+ * connection for as long as another one, the reader's, has locks on the file. */
 static enum store_result
 writer_open(struct writer *writer, struct error *error)
 {
+    struct store_config config = {.path = writer->config.path,
+                                  .table = writer->config.table,
+                                  .mode = STORE_WRITE,
+                                  .keep_wal = true};
     bool busy = false;
-    if (writer->store != NULL && store_has_moved(writer->store)) {
-        store_close(writer->store);
-        writer->store = NULL;
+    if (store_diagnose_rights(config.path, STORE_WRITE, error))
+        return STORE_FAILED;
+    if (!store_gate_enter(writer->config.gate)) {
+        error_set(error, "%s is being opened anew: repeat", config.path);
+        return STORE_BUSY;
     }
-    if (writer->store == NULL)
-        writer->store = store_open(&writer->config, &busy, error);
+    writer->store = store_open(&config, &busy, error);
+    writer->is_cleared = false;
     if (writer->store != NULL)
         return STORE_OK;
+    store_gate_leave(writer->config.gate);
     return busy ? STORE_BUSY : STORE_FAILED;
 }
 
+/* Whether the connection is one by which may be written. */
 static enum store_result
-insert_job(struct store *store, struct writer_job *job, struct error *error)
+writer_check(struct writer *writer, struct error *error)
 {
-    enum store_result result = STORE_OK;
-    for (size_t i = 0; i < job->rows.count && result == STORE_OK; i++) {
-        struct row row;
-        publish_rows_get(&job->rows, i, &row);
-        result = store_insert(store, &row, &job->ids[i], error);
+    struct store_gate *gate = writer->config.gate;
+    if (writer->store != NULL && store_has_moved(writer->store))
+        store_gate_shut(gate);
+    if (store_gate_is_shut(gate))
+        writer_close(writer);
+    if (!store_gate_may_write(gate, error))
+        return STORE_FAILED;
+    enum store_result result =
+        writer->store != NULL ? STORE_OK : writer_open(writer, error);
+    /* Once, before anything is written: who opens the database later finds what we have open. */
+    if (result == STORE_OK && !writer->is_cleared) {
+        struct store_device device = {""};
+        if (store_has_strangers(writer->store, &device, error))
+            return STORE_BUSY; /* it may be about to open the -shm; if not, the reader tells */
+        writer->is_cleared = true;
     }
     return result;
 }
 
-struct outcome {
-    enum writer_result result;
-    struct error error;
-};
-
-/* All jobs of the batch in one transaction. */
-static struct outcome
-write_batch(struct writer *writer, const struct queue *batch)
+/* After a failure: whether it would go now. */
+static enum store_result
+writer_probe(struct writer *writer, struct error *error)
 {
-    struct outcome outcome = {.result = WRITER_DONE};
-    enum store_result result = writer_open(writer, &outcome.error);
-    if (result == STORE_OK)
-        result = store_begin_write(writer->store, &outcome.error);
-    for (struct queue_link *link = queue_head(batch);
-         link != NULL && link != &batch->ends && result == STORE_OK; link = link->next)
-        result = insert_job(writer->store, queue_item(link, struct writer_job, link),
-                            &outcome.error);
-    if (result == STORE_OK)
-        result = store_commit(writer->store, &outcome.error);
-    if (result == STORE_OK)
-        return outcome;
-
-    const char *refusal = writer->store != NULL ? store_refusal(writer->store) : NULL;
-    outcome.result = result == STORE_BUSY ? WRITER_BUSY : WRITER_FAILED;
-    if (refusal != NULL && result == STORE_FAILED) {
-        outcome.result = WRITER_REFUSED;
-        error_set(&outcome.error, "the table refuses the row: %s", refusal);
-    }
-    if (writer->store != NULL)
-        store_rollback(writer->store);
-    if (outcome.result == WRITER_FAILED) {
-        /* Whatever it was, the next one starts afresh. */
-        store_close(writer->store);
-        writer->store = NULL;
-    }
-    return outcome;
+    enum store_result result = store_begin_write(writer->store, error);
+    store_rollback(writer->store);
+    return result;
 }
 
-/* --- the thread: jobs ------------------------------------------------------------------------ */
+static enum store_result
+writer_prepare(struct writer *writer, const struct slot *slot, struct error *error)
+{
+    enum store_result result = writer_check(writer, error);
+    if (result == STORE_OK && slot->retry_ms > 0)
+        result = writer_probe(writer, error);
+    if (result == STORE_OK)
+        result = store_set_durability(writer->store, slot->kind->durability, error);
+    return result;
+}
+
+/* --- failures -------------------------------------------------------------------------------- */
 
 static void
-finish_job(struct writer *writer, struct writer_job *job, const struct outcome *outcome)
+slot_set_trouble(struct writer *writer, struct slot *slot, const struct error *error)
 {
-    job->result = outcome->result;
-    job->error = outcome->error;
     uv_mutex_lock(&writer->mutex);
-    queue_push(&writer->finished, &job->link);
+    slot->trouble = *error;
     uv_mutex_unlock(&writer->mutex);
-    uv_async_send(&writer->async);
 }
 
 static void
-finish_all(struct writer *writer, struct queue *batch, const struct outcome *outcome)
+slot_succeed(struct writer *writer, struct slot *slot)
 {
-    struct queue_link *link;
-    while ((link = queue_head(batch)) != NULL)
-        finish_job(writer, queue_item(link, struct writer_job, link), outcome);
+    slot->not_before_ns = 0;
+    slot->looks = 0;
+    slot->retry_ms = 0;
+    if (slot->trouble.text[0] == '\0')
+        return;
+    log_line(writer->config.log, LOG_INFO, "%s", slot->kind->working);
+    slot_set_trouble(writer, slot, &(struct error){""});
+}
+
+static void
+slot_await(const struct writer *writer, struct slot *slot)
+{
+    uint64_t wait_ns = ++slot->looks < BUSY_FINE_LOOKS ? BUSY_FIRST_NS : BUSY_LATER_NS;
+    if (writer->store == NULL)
+        wait_ns = SHUT_NS;
+    slot->not_before_ns = uv_hrtime() + wait_ns;
+}
+
+/* Said once for as long as it stays the same. */
+static void
+slot_fail(struct writer *writer, struct slot *slot, const struct error *error)
+{
+    slot->retry_ms = slot->retry_ms == 0 ? RETRY_FIRST_MS : slot->retry_ms * 2;
+    if (slot->retry_ms > slot->kind->retry_max_ms)
+        slot->retry_ms = slot->kind->retry_max_ms;
+    slot->not_before_ns = uv_hrtime() + slot->retry_ms * MS;
+    slot->looks = 0;
+    if (strcmp(slot->trouble.text, error->text) == 0)
+        return;
+    log_line(writer->config.log, LOG_WARN, "%s: %s", slot->kind->failing, error->text);
+    slot_set_trouble(writer, slot, error);
+}
+
+static void
+slot_book(struct writer *writer, struct slot *slot, enum store_result result,
+          const struct error *error)
+{
+    slot->served_ns = uv_hrtime();
+    switch (result) {
+    case STORE_OK:
+        slot_succeed(writer, slot);
+        break;
+    case STORE_BUSY:
+        slot_await(writer, slot);
+        break;
+    case STORE_FAILED: /* whatever it was, the next one starts afresh */
+        writer_close(writer);
+        slot_fail(writer, slot, error);
+        break;
+    }
+}
+
+/* --- turns ----------------------------------------------------------------------------------- */
+
+/* When the slot's turn may come. After a failure it is tried again even with nothing to do, so that
+ * the health check hears of the end of it. */
+static uint64_t
+slot_due_ns(const struct slot *slot)
+{
+    uint64_t due = slot->retry_ms > 0 ? 0 : slot->kind->due_ns(slot->arg);
+    return due > slot->not_before_ns ? due : slot->not_before_ns;
+}
+
+/* Of those that are due, the one that has waited longest; else *when: the next one is. */
+static struct slot *
+writer_choose(struct writer *writer, uint64_t now, uint64_t *when)
+{
+    struct slot *chosen = NULL;
+    *when = WRITER_NEVER;
+    for (size_t i = 0; i < writer->count; i++) {
+        struct slot *slot = &writer->slots[i];
+        uint64_t due = slot_due_ns(slot);
+        if (due <= now && (chosen == NULL || slot->served_ns < chosen->served_ns))
+            chosen = slot;
+        if (due < *when)
+            *when = due;
+    }
+    return chosen;
+}
+
+/* Waits for a turn. NULL: there is something else to see to, or the end has come. */
+static struct slot *
+writer_wait(struct writer *writer)
+{
+    struct slot *slot = NULL;
+    uv_mutex_lock(&writer->mutex);
+    while (!writer->ending && slot == NULL) {
+        uint64_t when;
+        uint64_t now = uv_hrtime();
+        if (writer->store != NULL && store_gate_is_shut(writer->config.gate))
+            break;
+        slot = writer_choose(writer, now, &when);
+        if (slot != NULL)
+            break;
+        if (when == WRITER_NEVER)
+            uv_cond_wait(&writer->cond, &writer->mutex);
+        else
+            uv_cond_timedwait(&writer->cond, &writer->mutex, when - now);
+    }
+    uv_mutex_unlock(&writer->mutex);
+    return slot;
+}
+
+static void
+writer_turn(struct writer *writer, struct slot *slot)
+{
+    struct error error = {""};
+    enum store_result result = writer_prepare(writer, slot, &error);
+    if (result == STORE_OK)
+        result = slot->kind->work(slot->arg, writer->store, &error);
+    else if (slot->kind->go_without != NULL)
+        slot->kind->go_without(slot->arg, result, &error);
+    slot_book(writer, slot, result, &error);
+}
+
+static void
+writer_end_slot(struct writer *writer, const struct slot *slot)
+{
+    struct error error = {""};
+    if (slot->kind->end == NULL)
+        return;
+    enum store_result result = writer_prepare(writer, slot, &error);
+    slot->kind->end(slot->arg, result == STORE_OK ? writer->store : NULL, result, &error);
 }
 
 static bool
-is_ending(struct writer *writer)
+writer_is_ending(struct writer *writer)
 {
     uv_mutex_lock(&writer->mutex);
     bool ending = writer->ending;
@@ -127,114 +275,73 @@ is_ending(struct writer *writer)
     return ending;
 }
 
-/* Locked: those whose time is over are told so; all of them at the end of the program. Oldest
- * first, so the first that may go on waiting is followed by such. */
-static void
-give_up_late(struct writer *writer, struct queue *batch, const struct outcome *outcome)
-{
-    uint64_t now = is_ending(writer) ? UINT64_MAX : uv_hrtime();
-    struct queue_link *link;
-    while ((link = queue_head(batch)) != NULL) {
-        struct writer_job *job = queue_item(link, struct writer_job, link);
-        if (job->until_ns > now)
-            return;
-        finish_job(writer, job, outcome);
-    }
-}
-
-static bool
-is_single(const struct queue *batch)
-{
-    const struct queue_link *head = queue_head(batch);
-    return head != NULL && head->next == &batch->ends;
-}
-
-/* Writes the batch as one, for as long as only a lock stands in the way. */
-static struct outcome
-write_patiently(struct writer *writer, struct queue *batch)
-{
-    struct outcome outcome;
-    do {
-        outcome = write_batch(writer, batch);
-        if (outcome.result == WRITER_BUSY)
-            give_up_late(writer, batch, &outcome);
-    } while (outcome.result == WRITER_BUSY && queue_head(batch) != NULL);
-    return outcome;
-}
-
-static void
-write_jobs(struct writer *writer, struct queue *batch)
-{
-    struct queue_link *link;
-    struct outcome outcome = write_patiently(writer, batch);
-    if (outcome.result == WRITER_DONE || is_single(batch)) {
-        finish_all(writer, batch, &outcome);
-        return;
-    }
-    /* One spoils it for the others: each by itself. */
-    while ((link = queue_head(batch)) != NULL) {
-        struct queue alone;
-        queue_init(&alone);
-        queue_push(&alone, link);
-        outcome = write_patiently(writer, &alone);
-        finish_all(writer, &alone, &outcome);
-    }
-}
-
-/* Waits for jobs and takes them all. False at the end. */
-static bool
-take_jobs(struct writer *writer, struct queue *batch)
-{
-    struct queue_link *link;
-    uv_mutex_lock(&writer->mutex);
-    while (queue_head(&writer->waiting) == NULL && !writer->ending)
-        uv_cond_wait(&writer->cond, &writer->mutex);
-    while ((link = queue_head(&writer->waiting)) != NULL)
-        queue_push(batch, link);
-    uv_mutex_unlock(&writer->mutex);
-    return queue_head(batch) != NULL;
-}
-
 static void
 writer_main(void *arg)
 {
     struct writer *writer = arg;
-    struct queue batch;
-    queue_init(&batch);
-    while (take_jobs(writer, &batch))
-        write_jobs(writer, &batch);
-    store_close(writer->store);
-    writer->store = NULL;
-}
-
-/* --- the loop's side ------------------------------------------------------------------------- */
-
-static void
-deliver(struct writer *writer)
-{
-    struct queue_link *link;
-    for (;;) {
-        uv_mutex_lock(&writer->mutex);
-        link = queue_head(&writer->finished);
-        if (link != NULL)
-            queue_remove(link);
-        uv_mutex_unlock(&writer->mutex);
-        if (link == NULL)
-            return;
-        writer->pending--;
-        writer->done(writer->arg, queue_item(link, struct writer_job, link));
+    while (!writer_is_ending(writer)) {
+        struct slot *slot = writer_wait(writer);
+        if (store_gate_is_shut(writer->config.gate))
+            writer_close(writer);
+        if (slot != NULL)
+            writer_turn(writer, slot);
     }
+    for (size_t i = 0; i < writer->count; i++)
+        writer_end_slot(writer, &writer->slots[i]);
+    writer_close(writer);
 }
 
+/* --- life ------------------------------------------------------------------------------------ */
+
 static void
-on_finished(uv_async_t *async)
+on_gate(void *arg)
 {
-    deliver(async->data);
+    writer_wake(arg);
+}
+
+struct writer *
+writer_new(const struct writer_config *config)
+{
+    struct writer *writer = calloc(1, sizeof *writer);
+    if (writer == NULL)
+        return NULL;
+    writer->config = *config;
+    if (uv_mutex_init(&writer->mutex) == 0) {
+        if (uv_cond_init(&writer->cond) == 0)
+            return writer;
+        uv_mutex_destroy(&writer->mutex);
+    }
+    free(writer);
+    return NULL;
+}
+
+void
+writer_add(struct writer *writer, const struct writer_kind *kind, void *arg)
+{
+    writer->slots[writer->count++] = (struct slot){.kind = kind, .arg = arg};
+}
+
+/* What is wrong is said at the start: an error where a vital kind of work needs it, else a line in
+ * the log. */
+static int
+writer_try(struct writer *writer, struct error *error)
+{
+    struct error ignored;
+    if (!store_gate_may_write(writer->config.gate, &ignored))
+        return 0; /* the reader has said so */
+    if (writer_check(writer, error) != STORE_FAILED)
+        return 0;
+    for (size_t i = 0; i < writer->count; i++) {
+        if (writer->slots[i].kind->is_vital)
+            return -1;
+        slot_fail(writer, &writer->slots[i], error);
+    }
+    return 0;
 }
 
 /* Signals are the loop's: the thread takes none. */
 static int
-start_thread(struct writer *writer)
+writer_start_thread(struct writer *writer)
 {
     sigset_t all;
     sigset_t before;
@@ -245,85 +352,45 @@ start_thread(struct writer *writer)
     return result;
 }
 
-static void
-on_async_closed(uv_handle_t *handle)
+int
+writer_start(struct writer *writer, struct error *error)
 {
-    struct writer *writer = handle->data;
-    uv_cond_destroy(&writer->cond);
-    uv_mutex_destroy(&writer->mutex);
-    free(writer);
-}
-
-static int
-writer_set_up(struct writer *writer, uv_loop_t *loop)
-{
-    if (uv_mutex_init(&writer->mutex) != 0)
-        return -1;
-    if (uv_cond_init(&writer->cond) != 0) {
-        uv_mutex_destroy(&writer->mutex);
+    int result = writer_try(writer, error);
+    if (result == 0 && writer_start_thread(writer) != 0)
+        result = error_set(error, "cannot start the thread that writes");
+    if (result != 0) {
+        writer_close(writer);
         return -1;
     }
-    if (uv_async_init(loop, &writer->async, on_finished) != 0) {
-        uv_cond_destroy(&writer->cond);
-        uv_mutex_destroy(&writer->mutex);
-        return -1;
-    }
-    writer->async.data = writer;
+    writer->has_thread = true;
+    store_gate_on_turn(writer->config.gate, on_gate, writer);
     return 0;
 }
 
-struct writer *
-writer_new(uv_loop_t *loop, const struct store_config *store, writer_done_fn done,
-           void *arg, struct error *error)
+void
+writer_wake(struct writer *writer)
 {
-    struct writer *writer = calloc(1, sizeof *writer);
-    if (writer == NULL) {
-        error_set(error, "out of memory");
-        return NULL;
-    }
-    writer->config = *store;
-    writer->config.mode = STORE_WRITE;
-    writer->config.busy_ms = TURN_MS;
-    writer->config.keep_wal = true;
-    writer->done = done;
-    writer->arg = arg;
-    queue_init(&writer->waiting);
-    queue_init(&writer->finished);
-    if (writer_open(writer, error) == STORE_FAILED || writer_set_up(writer, loop) != 0) {
-        store_close(writer->store);
-        free(writer);
-        return NULL;
-    }
-    if (start_thread(writer) == 0)
-        return writer;
-    error_set(error, "cannot start the thread that writes what is published");
-    store_close(writer->store);
-    uv_close((uv_handle_t *)&writer->async, on_async_closed);
-    return NULL;
-}
-
-int
-writer_submit(struct writer *writer, struct writer_job *job)
-{
-    if (writer->pending == WRITER_JOBS_MAX)
-        return -1;
-    job->ids = calloc(job->rows.count, sizeof *job->ids);
-    if (job->ids == NULL)
-        return -1;
-    job->until_ns = uv_hrtime() + (uint64_t)WRITER_WAIT_MS * 1000000;
-    queue_link_init(&job->link);
-    writer->pending++;
     uv_mutex_lock(&writer->mutex);
-    queue_push(&writer->waiting, &job->link);
     uv_cond_signal(&writer->cond);
     uv_mutex_unlock(&writer->mutex);
-    return 0;
 }
 
-size_t
-writer_pending(const struct writer *writer)
+enum writer_health
+writer_health(struct writer *writer, struct error *error)
 {
-    return writer->pending;
+    enum writer_health health = WRITER_WELL;
+    if (writer == NULL)
+        return WRITER_WELL;
+    uv_mutex_lock(&writer->mutex);
+    for (size_t i = 0; i < writer->count && health != WRITER_FAILS; i++) {
+        const struct slot *slot = &writer->slots[i];
+        if (slot->trouble.text[0] == '\0')
+            continue;
+        health = slot->kind->is_vital ? WRITER_FAILS : WRITER_LIMPS;
+        error_set(error, "%s: %s", slot->kind->failing, slot->trouble.text);
+    }
+    uv_mutex_unlock(&writer->mutex);
+    return health;
 }
 
 void
@@ -331,11 +398,15 @@ writer_free(struct writer *writer)
 {
     if (writer == NULL)
         return;
-    uv_mutex_lock(&writer->mutex);
-    writer->ending = true;
-    uv_cond_signal(&writer->cond);
-    uv_mutex_unlock(&writer->mutex);
-    uv_thread_join(&writer->thread);
-    deliver(writer);
-    uv_close((uv_handle_t *)&writer->async, on_async_closed);
+    if (writer->has_thread) {
+        uv_mutex_lock(&writer->mutex);
+        writer->ending = true;
+        uv_cond_signal(&writer->cond);
+        uv_mutex_unlock(&writer->mutex);
+        uv_thread_join(&writer->thread);
+        store_gate_on_turn(writer->config.gate, NULL, NULL);
+    }
+    uv_cond_destroy(&writer->cond);
+    uv_mutex_destroy(&writer->mutex);
+    free(writer);
 }

@@ -13,6 +13,7 @@
 #include "http/response.h"
 #include "feed/feed.h"
 #include "hub/hub.h"
+#include "limits/limits.h"
 #include "publish/endpoint.h"
 #include "serve/report.h"
 #include "serve/status_stream.h"
@@ -35,9 +36,9 @@ make_nonce(char nonce[NONCE_TEXT])
 static void
 answer_report(struct serve *serve, const struct request *request)
 {
-    const struct option_list *origins = &serve->settings->cors_origins;
+    const struct text_list *origins = &serve->settings->cors_origins;
     struct buf body = {0};
-    const char *text;
+    struct error text;
     char nonce[NONCE_TEXT];
     int status;
     switch (request->resource) {
@@ -61,8 +62,10 @@ answer_report(struct serve *serve, const struct request *request)
         break;
     case RESOURCE_HEALTH:
     case RESOURCE_STREAM:
-        status = report_health(serve->feed, &text);
-        response_append_health(&serve->answer, status, text, feed_lag_ms(serve->feed),
+        status = report_health(serve->feed, serve->writer, &text);
+        if (!request->admin)
+            report_hide_folders(&text);
+        response_append_health(&serve->answer, status, text.text, feed_lag_ms(serve->feed),
                                request, origins);
         break;
     }
@@ -127,7 +130,24 @@ check_post(const struct serve *serve, const struct request *request, struct erro
     return 405;
 }
 
-/* What the request is and whether it may be. Returns 0, or the status of the refusal. */
+/* A stream is told by the hub, in its own words: an EventSource gives up for good on any status but
+ * 200. What else came too often gets a status. */
+static int
+check_rate(const struct serve *serve, struct request *request, int status,
+           struct error *error)
+{
+    request->too_often_ms =
+        limits_visit(serve->worker->limits, request->address, uv_now(&serve->loop));
+    bool is_stream = status == 0 && request->resource == RESOURCE_STREAM &&
+                     request->method == METHOD_GET;
+    if (request->too_often_ms == 0 || is_stream)
+        return status;
+    error_set(error, "too many requests from this address: wait");
+    return 429;
+}
+
+/* What the request is and whether it may be. Returns 0, or the status of the refusal. Every request
+ * counts to its address's rate, and nothing is computed for one that comes too often. */
 static int
 dispatch_judge(const struct serve *serve, struct request *request, const char *const *envp,
                struct error *error)
@@ -136,9 +156,10 @@ dispatch_judge(const struct serve *serve, struct request *request, const char *c
                                        serve->settings->require_ticket};
     int status = request_parse(request, envp, error);
     request->takes_post = serve->settings->allow_publish;
+    status = check_rate(serve, request, status, error);
     if (status == 0)
         status = check_post(serve, request, error);
-    if (status == 0 && request->method != METHOD_OPTIONS)
+    if (status == 0 && request->method != METHOD_OPTIONS && request->too_often_ms == 0)
         status = access_check(request, &rules, serve_now_ms(), error);
     return status;
 }
@@ -154,10 +175,30 @@ dispatch_refuse(struct serve *serve, const struct request *request, int status,
                          &serve->settings->cors_origins);
 }
 
-/* Hands the output to whoever goes on with it. False: to nobody, the answer is in serve->answer. */
+/* The headers are in serve->answer. */
+static void
+dispatch_open_stream(struct serve *serve, struct output *output, struct request *request)
+{
+    struct hub_request opens = {.format = request->format,
+                                .start = request->start,
+                                .start_value = request->start_value,
+                                .start_text = request->start_text,
+                                .address = request->address,
+                                .throttle_ms = request->throttle_ms,
+                                .wait_s = request->wait_s,
+                                .ping = request->ping,
+                                .too_often_ms = request->too_often_ms,
+                                .expires_at_ms = request->expires_at_ms,
+                                .headers = buf_slice(&serve->answer)};
+    filter_move(&opens.filter, &request->filter);
+    hub_open(serve->hub, output, &opens);
+}
+
+/* Passes the output on to the part of the program that answers later. False: the answer is in
+ * serve->answer. */
 static bool
 dispatch_hand_over(struct serve *serve, struct output *output, struct request *request,
-                   const struct fcgi_parser_body *body)
+                   const struct request_body *body)
 {
     bool live_status = request->resource == RESOURCE_STATUS && request->wants_events;
     if (request->method == METHOD_POST) {
@@ -176,13 +217,13 @@ dispatch_hand_over(struct serve *serve, struct output *output, struct request *r
     if (live_status)
         status_stream_open(serve->status, output, buf_slice(&serve->answer));
     else
-        hub_open(serve->hub, output, request, buf_slice(&serve->answer));
+        dispatch_open_stream(serve, output, request);
     return true;
 }
 
-void
+static void
 dispatch(struct serve *serve, struct output *output, const char *const *envp,
-         const struct fcgi_parser_body *body)
+         const struct request_body *body)
 {
     struct request request;
     struct error error = {""};
@@ -197,41 +238,19 @@ dispatch(struct serve *serve, struct output *output, const char *const *envp,
     else
         handed_over = dispatch_hand_over(serve, output, &request, body);
     if (!handed_over && serve->answer.failed)
-        output->ops->drop(output);
+        output_drop(output);
     else if (!handed_over)
         output_answer(output, buf_slice(&serve->answer));
     request_fini(&request);
 }
 
-static void
-on_request(void *arg, struct output *output, const char *const *envp,
-           const struct fcgi_parser_body *body)
+void
+dispatch_request(void *arg, struct output *output, const char *const *envp,
+                 const struct request_body *body)
 {
     const char *const *environment = serve_environment(arg, envp);
     if (environment == NULL)
-        output->ops->drop(output);
+        output_drop(output);
     else
         dispatch(arg, output, environment, body);
 }
-
-static void
-on_writable(void *arg, struct output *output)
-{
-    struct serve *serve = arg;
-    if (output->publishes)
-        publish_endpoint_output_writable(output);
-    else if (!status_stream_writable(serve->status, output))
-        hub_output_writable(output);
-}
-
-static void
-on_gone(void *arg, struct output *output, enum gone_reason why)
-{
-    struct serve *serve = arg;
-    if (output->publishes)
-        publish_endpoint_output_gone(output, why);
-    else if (!status_stream_gone(serve->status, output, why == GONE_ABORTED))
-        hub_output_gone(output, why == GONE_ABORTED ? CLOSE_ABORTED : CLOSE_READER_GONE);
-}
-
-const struct gateway_handlers dispatch_handlers = {on_request, on_writable, on_gone};

@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "limits/refusal_log.h"
 
-#define SERVE_SIGNALS 3
+#define SERVE_SIGNALS 5
 
 struct serve {
     const struct serve_settings *settings;
@@ -25,6 +25,7 @@ struct serve {
     struct gateway *gateway;
     struct cgi *cgi;
     struct ticket_keys *keys;          /* NULL: no --ticket-key-file */
+    struct writer *writer;             /* NULL: this process writes nothing */
     struct publish_endpoint *endpoint; /* NULL: no --allow-publish, or a CGI's GET */
     struct status_stream *status;
     struct retention *retention; /* NULL: rows are not deleted here */
@@ -33,24 +34,27 @@ struct serve {
     uv_timer_t beat;   /* the watchdog */
     uv_prepare_t done; /* CGI: looks whether the answer is out */
     uint64_t drain_began_ms;
+    struct error
+        lost; /* why it must be started again; see feed_on_lost. Empty: it need not */
     struct buf answer;
     struct buf environment; /* pointers: see serve_environment */
 };
 
 /* serve/dispatch.c */
 
-/* For the gateway, or a CGI's wire; their arg is the struct serve. */
-extern const struct gateway_handlers dispatch_handlers;
-
-/* Answers a request, or hands its output to the hub, to publishing or to the live status. */
-void dispatch(struct serve *serve, struct output *output, const char *const *envp,
-              const struct fcgi_parser_body *body);
+/* Answers a request, or hands its output to the hub, to publishing or to the live status. A
+ * gateway_request_fn whose arg is the struct serve. */
+void dispatch_request(void *arg, struct output *output, const char *const *envp,
+                      const struct request_body *body);
 
 /* serve/signals.c */
 
 /* From now on signals are taken. After the gateway, since libfcgi's start replaces handlers
  * (FCGX_Init). */
 void signals_start(struct serve *serve, enum serve_kind kind);
+
+/* Ends the program as SIGTERM does: streams are told, then it leaves. */
+void serve_drain(struct serve *serve, const char *why);
 
 /* Reads the keys of tickets, at the start or anew. Returns 0, or -1: *error says what is wrong
  * with the file, and the keys at hand go on to be used. Streams that are open stay open till

@@ -1,13 +1,13 @@
 /* retention.h - `serve --keep-age`, `--keep-rows`: old rows deleted in the background.
  *
- * A thread with a connection of its own, so that the loop never waits for the write lock. It
- * works in small transactions with pauses between them, takes the lock only when nobody has it,
- * and does nothing at all while there is nothing to delete. */
+ * A kind of work for the writer's thread (publish/writer.h). It works in small transactions with pauses
+ * between them, takes the lock only when nobody has it, and does nothing at all while there is
+ * nothing to delete. */
 #ifndef ROWCAST_SERVE_RETENTION_H
 #define ROWCAST_SERVE_RETENTION_H
 
-#include "base/log.h"
 #include "store/store.h"
+#include "publish/writer.h"
 
 struct retention;
 
@@ -32,15 +32,13 @@ struct retention_config {
 int retention_check(const struct retention_config *config, const struct store_marks *marks,
                     struct error *error);
 
-/* Starts the thread. path, table and log must outlive it. Returns NULL with *error. A database that
- * cannot be written is no error: it is logged, and tried again. */
+/* Adds the kind of work to the writer, which is not started yet and must be freed (its thread is
+ * then ended) before retention_free. Copies *config. Returns NULL when out of memory. A database that
+ * cannot be written is no error: the writer logs it, and it is tried again. */
 struct retention *retention_new(const struct retention_config *config,
-                                const struct log *log, struct error *error);
+                                struct writer *writer);
 
-/* The database is opened anew before the next round (SIGHUP). */
-void retention_reload(struct retention *retention);
-
-/* Ends the thread: waits for the transaction at hand, some milliseconds. NULL is fine. */
+/* NULL is fine. */
 void retention_free(struct retention *retention);
 
 #endif

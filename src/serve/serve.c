@@ -20,6 +20,7 @@
 #include "serve/retention.h"
 #include "serve/status_stream.h"
 #include "access/keys.h"
+#include "publish/writer.h"
 
 /* Descriptors that are not streams: the database, its WAL and -shm, sockets, timers, short
  * requests. */
@@ -57,6 +58,7 @@ close_leftover(uv_handle_t *handle, void *arg)
 static void
 serve_fini(struct serve *serve)
 {
+    writer_free(serve->writer); /* the thread's end; what it works for comes after it */
     publish_endpoint_free(serve->endpoint);
     retention_free(serve->retention);
     status_stream_free(serve->status);
@@ -77,6 +79,7 @@ serve_fini(struct serve *serve)
     buf_fini(&serve->environment);
     ticket_keys_free(serve->keys);
     refusal_log_fini(&serve->refusal_log);
+    log_close(&serve->log);
 }
 
 /* --- the start --------------------------------------------------------------------------- */
@@ -100,7 +103,8 @@ serve_init_loop(struct serve *serve, struct error *error)
 }
 
 static int
-serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
+serve_init_hub(struct serve *serve, enum serve_kind kind, unsigned descriptors,
+               struct error *error)
 {
     const struct serve_settings *settings = serve->settings;
     struct store_config store = {.path = settings->db,
@@ -118,6 +122,7 @@ serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
                              .limits = serve->worker->limits,
                              .refusal_log = &serve->refusal_log,
                              .window_bytes = (size_t)settings->window_bytes,
+                             .starts_cold = kind == SERVE_CGI,
                              .max_event_bytes = (size_t)settings->max_event_bytes,
                              .counters = serve->worker->counters,
                              .workers = serve->worker->count,
@@ -140,27 +145,22 @@ serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
 static int
 serve_init_publishing(struct serve *serve, struct error *error)
 {
+    struct hub_counters *counters = &serve->worker->counters[serve->worker->number];
     struct publish_endpoint_config config = {
-        .db = serve->settings->db,
-        .table = serve->settings->table,
+        .writer = serve->writer,
         .origins = &serve->settings->cors_origins,
-        .counters = &serve->worker->counters[serve->worker->number],
+        .counters = {&counters->publish_requests, &counters->published_rows},
         .refusal_log = &serve->refusal_log,
         .log = &serve->log};
-    if (!serve->settings->allow_publish)
-        return 0;
     serve->endpoint = publish_endpoint_new(&serve->loop, &config, error);
-    if (serve->endpoint != NULL)
-        return 0;
-    struct error cause = *error;
-    return error_set(error, "--allow-publish: %s", cause.text);
+    return serve->endpoint != NULL ? 0 : -1;
 }
 
 static uint64_t
 serve_lowest_tail(const void *arg)
 {
     const struct serve_worker *worker = arg;
-    return hub_lowest_tail(worker->counters, worker->count);
+    return hub_counters_lowest_tail(worker->counters, worker->count);
 }
 
 struct retention_config
@@ -179,17 +179,46 @@ serve_retention(const struct serve_settings *settings, const struct serve_worker
 }
 
 /* Of several workers the first one does it for all; a CGI process is gone too soon. */
-static int
-serve_init_retention(struct serve *serve, struct error *error)
+static bool
+serve_keeps_rows(const struct serve *serve, enum serve_kind kind)
 {
-    const struct serve_worker *worker = serve->worker;
-    struct retention_config config = serve_retention(serve->settings, worker);
-    if (retention_check(&config, feed_marks(serve->feed), error) != 0)
-        return -1;
-    if ((config.keep_age_ms == 0 && config.keep_rows == 0) || worker->number != 0)
+    const struct serve_settings *settings = serve->settings;
+    return kind == SERVE_FASTCGI && serve->worker->number == 0 &&
+           (settings->keep_age_ms != 0 || settings->keep_rows != 0);
+}
+
+/* What this process is to write, and the thread that does. */
+static int
+serve_init_writer(struct serve *serve, enum serve_kind kind, struct error *error)
+{
+    bool publishes = serve->settings->allow_publish;
+    bool keeps_rows = serve_keeps_rows(serve, kind);
+    struct writer_config config = {.path = serve->settings->db,
+                                   .table = serve->settings->table,
+                                   .gate = feed_gate(serve->feed),
+                                   .log = &serve->log};
+    struct retention_config retention = serve_retention(serve->settings, serve->worker);
+    if (!publishes && !keeps_rows)
         return 0;
-    serve->retention = retention_new(&config, &serve->log, error);
-    return serve->retention == NULL ? -1 : 0;
+    serve->writer = writer_new(&config);
+    if (serve->writer == NULL)
+        return error_set(error, "out of memory");
+    if (publishes && serve_init_publishing(serve, error) != 0)
+        return -1;
+    if (keeps_rows && (serve->retention = retention_new(&retention, serve->writer)) == NULL)
+        return error_set(error, "out of memory");
+    if (writer_start(serve->writer, error) == 0)
+        return 0;
+    struct error cause = *error;
+    return error_set(error, "--allow-publish: %s", cause.text);
+}
+
+/* Only an application may delete from a table of its own. */
+static int
+serve_check_retention(const struct serve *serve, struct error *error)
+{
+    struct retention_config config = serve_retention(serve->settings, serve->worker);
+    return retention_check(&config, feed_marks(serve->feed), error);
 }
 
 static void
@@ -202,17 +231,30 @@ serve_log_start(const struct serve *serve, const struct listeners *listeners)
                  serve->settings->table, serve->settings->db);
 }
 
+/* Answers that are not taken count like streams. */
+static unsigned
+serve_max_waiting(const struct serve *serve, unsigned descriptors)
+{
+    int64_t max_streams = serve->settings->max_streams;
+    return max_streams > 0 && max_streams < descriptors ? (unsigned)max_streams
+                                                        : descriptors;
+}
+
 static int
 serve_init_gateway(struct serve *serve, const struct listeners *listeners,
                    unsigned descriptors, struct error *error)
 {
+    struct hub_counters *counters = &serve->worker->counters[serve->worker->number];
     struct gateway_config config = {.request_timeout_ms =
                                         (uint64_t)serve->settings->request_timeout_ms,
+                                    .stall_ms = (uint64_t)serve->settings->stall_ms,
+                                    .max_waiting = serve_max_waiting(serve, descriptors),
+                                    .waiting = &counters->answers,
                                     .max_conns = descriptors,
                                     .is_shared = serve->worker->count > 1,
                                     .takes_body = serve->settings->allow_publish,
                                     .log = &serve->log};
-    serve->gateway = gateway_new(&serve->loop, &config, &dispatch_handlers, serve, error);
+    serve->gateway = gateway_new(&serve->loop, &config, dispatch_request, serve, error);
     return serve->gateway == NULL ? -1 : gateway_listen(serve->gateway, listeners, error);
 }
 
@@ -232,33 +274,59 @@ static int
 serve_init_cgi(struct serve *serve, struct error *error)
 {
     const char *method = getenv("REQUEST_METHOD");
-    struct fcgi_parser_body body = {.came = 0};
+    struct request_body body = {.came = 0};
     if (method != NULL && strcmp(method, "POST") == 0) {
-        if (serve_init_publishing(serve, error) != 0)
+        if (serve_init_writer(serve, SERVE_CGI, error) != 0)
             return -1;
         cgi_read_body(&body, (uint64_t)serve->settings->request_timeout_ms);
     }
-    serve->cgi = cgi_new(&serve->loop, &dispatch_handlers, serve, error);
+    serve->cgi = cgi_new(&serve->loop, (uint64_t)serve->settings->stall_ms, error);
     if (serve->cgi != NULL) {
         uv_prepare_start(&serve->done, on_cgi_turn);
-        dispatch(serve, cgi_output(serve->cgi), (const char *const *)environ, &body);
+        dispatch_request(serve, cgi_output(serve->cgi), (const char *const *)environ,
+                         &body);
     }
     buf_fini(&body.bytes);
     return serve->cgi != NULL ? 0 : -1;
 }
 
+/* The log whose folder must stay writable, so that a rotated one can be made anew: the one of --log-to,
+ * or standard error where logs belong. Elsewhere, as in a home directory, it would be a hole. */
+static const char *
+serve_log_path(const struct serve *serve)
+{
+    static const char logs[] = "/var/log/";
+    const char *path = serve->log.out.path;
+    if (path == NULL || serve->log.to == LOG_SINK_FILE)
+        return path;
+    return strncmp(path, logs, sizeof logs - 1) == 0 ? path : NULL;
+}
+
+/* The database's folder was replaced, and we may not enter the new one. */
+static void
+on_lost(void *arg, const struct error *error)
+{
+    struct serve *serve = arg;
+    if (serve->lost.text[0] != '\0')
+        return;
+    serve->lost = *error;
+    serve_drain(serve, "the database is out of reach");
+}
+
 /* Everything is open: what could be asked for from now on is a matter of some folders. Before there
  * are threads, which would keep their rights. */
 static void
-serve_enter_sandbox(const struct serve *serve, const struct listeners *listeners)
+serve_enter_sandbox(struct serve *serve, const struct listeners *listeners)
 {
     const struct sandbox_rule rules[] = {
         {serve->settings->db,
          SANDBOX_WRITE_BESIDE}, /* -wal, -shm; the file when replaced */
         {listeners == NULL ? NULL : listeners->unlink_path, SANDBOX_REMOVE_BESIDE},
         {serve->settings->ticket_key_file, SANDBOX_READ_BESIDE}, /* it may be replaced */
+        {serve_log_path(serve), SANDBOX_APPEND_BESIDE},
         {"/dev/null", SANDBOX_READ},    /* the gateway's reserve of a descriptor */
         {"/dev/urandom", SANDBOX_READ}, /* SQLite's random numbers */
+        {"/proc/locks", SANDBOX_READ},  /* who has the database open: store/files.c */
     };
     struct error error = {""};
     if (serve->settings->no_confine)
@@ -266,11 +334,19 @@ serve_enter_sandbox(const struct serve *serve, const struct listeners *listeners
     int version = sandbox_enter(rules, sizeof rules / sizeof *rules, &error);
     if (version < 0)
         log_line(&serve->log, LOG_WARN, "cannot confine the process: %s", error.text);
-    else
+    else if (version > 0)
+        feed_confine(serve->feed, on_lost, serve);
+    if (version >= 0)
         log_line(&serve->log, LOG_DEBUG,
                  version > 0 ? "confined by Landlock %d"
                              : "not confined: the kernel has no Landlock (%d)",
                  version);
+    int filtered = sandbox_filter_calls(&error);
+    if (filtered < 0)
+        log_line(&serve->log, LOG_WARN, "cannot filter system calls: %s", error.text);
+    else
+        log_line(&serve->log, LOG_DEBUG, "system calls are %s",
+                 filtered > 0 ? "filtered" : "not filtered: no seccomp here");
 }
 
 static int
@@ -281,7 +357,8 @@ serve_start_fastcgi(struct serve *serve, const struct listeners *listeners,
         return -1;
     signals_start(serve, SERVE_FASTCGI);
     serve_enter_sandbox(serve, listeners);
-    if (serve_init_publishing(serve, error) != 0 || serve_init_retention(serve, error) != 0)
+    if (serve_check_retention(serve, error) != 0 ||
+        serve_init_writer(serve, SERVE_FASTCGI, error) != 0)
         return -1;
     serve_announce(serve, listeners);
     return 0;
@@ -295,6 +372,16 @@ serve_start_cgi(struct serve *serve, struct error *error)
     return serve_init_cgi(serve, error);
 }
 
+struct log_config
+serve_log_config(const struct serve_settings *settings, struct hub_counters *counters)
+{
+    struct log_config config = {.level = (enum log_level)settings->log_level,
+                                .file = settings->log_to,
+                                .loss = &counters->log};
+    log_parse_to(settings->log_to, &config.to);
+    return config;
+}
+
 int
 serve_run(const struct serve_settings *settings, enum serve_kind kind,
           const struct listeners *listeners, const struct serve_worker *worker,
@@ -302,10 +389,12 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
 {
     struct serve serve = {.settings = settings, .worker = worker};
     unsigned descriptors = listen_raise_descriptors();
-    log_open(&serve.log, (enum log_level)settings->log_level,
-             (enum log_sink)settings->log_to);
-    if (refusal_log_init(&serve.refusal_log, &serve.log, error) != 0)
+    struct log_config log = serve_log_config(settings, &worker->counters[worker->number]);
+    if (log_open(&serve.log, &log, error) != 0 ||
+        refusal_log_init(&serve.refusal_log, &serve.log, error) != 0) {
+        log_close(&serve.log);
         return -1;
+    }
     if (settings->max_streams > (int64_t)(descriptors * worker->count))
         log_line(
             &serve.log, LOG_WARN,
@@ -319,13 +408,15 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
         signal(SIGHUP, SIG_IGN); /* until there is somebody to take it */
     int result = serve_load_keys(&serve, error);
     if (result == 0)
-        result = serve_init_hub(&serve, descriptors, error);
+        result = serve_init_hub(&serve, kind, descriptors, error);
     if (result == 0)
         result = kind == SERVE_CGI
                      ? serve_start_cgi(&serve, error)
                      : serve_start_fastcgi(&serve, listeners, descriptors, error);
     if (result == 0)
         uv_run(&serve.loop, UV_RUN_DEFAULT);
+    if (result == 0 && serve.lost.text[0] != '\0')
+        result = error_set(error, "%s", serve.lost.text);
     serve_fini(&serve);
     return result;
 }

@@ -1,4 +1,5 @@
-/* signals.c - what SIGTERM, SIGINT and SIGHUP ask of a running responder: to drain, to reload.
+/* signals.c - what signals ask of a running responder: to drain (SIGTERM, SIGINT, SIGQUIT, SIGUSR1),
+ * to reload (SIGHUP).
  *
  * libuv turns signals into calls on the loop, so nothing here runs in a signal handler. With
  * several workers the parent (serve/workers.c) takes them and passes them on. */
@@ -12,11 +13,31 @@
 #include "hub/hub.h"
 #include "serve/sd_notify.h"
 #include "publish/endpoint.h"
-#include "serve/retention.h"
 #include "serve/status_stream.h"
 #include "access/keys.h"
 
 #define DRAIN_LOOK_MS 10
+
+/* All ask for the same. SIGQUIT and SIGUSR1 are how managers of FastCGI programs ask politely: nginx's
+ * and PHP's for the first, Apache's mod_fastcgi and mod_fcgid for the second. */
+static const struct {
+    int number;
+    const char *name;
+} ends[] = {
+    {SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"}, {SIGQUIT, "SIGQUIT"}, {SIGUSR1, "SIGUSR1"}};
+
+#define ENDS (sizeof ends / sizeof *ends)
+
+_Static_assert(SERVE_SIGNALS == ENDS + 1, "these, and SIGHUP");
+
+static const char *
+end_name(int number)
+{
+    size_t i = 0;
+    while (i + 1 < ENDS && ends[i].number != number)
+        i++;
+    return ends[i].name;
+}
 
 /* --- the end ----------------------------------------------------------------------------- */
 
@@ -31,21 +52,15 @@ on_drain_look(uv_timer_t *timer)
         uv_stop(&serve->loop);
 }
 
-static void
-on_signal(uv_signal_t *handle, int signum)
+void
+serve_drain(struct serve *serve, const char *why)
 {
-    struct serve *serve = handle->data;
-    bool draining = serve->drain_began_ms != 0;
-    /* Ctrl-C and systemd tell all processes, and then our parent tells us too: that is no
-     * impatience. The parent ends what takes too long. */
-    if (draining && serve->worker->count > 1)
-        return;
-    if (serve->gateway == NULL || draining) {
+    if (serve->gateway == NULL || serve->drain_began_ms != 0) {
         uv_stop(&serve->loop); /* CGI, or told twice */
         return;
     }
-    log_line(&serve->log, LOG_INFO, "%s: draining %zu streams",
-             signum == SIGTERM ? "SIGTERM" : "SIGINT", hub_streams(serve->hub));
+    log_line(&serve->log, LOG_INFO, "%s: draining %zu streams", why,
+             hub_streams(serve->hub));
     if (serve->worker->count == 1)
         notify_stopping(hub_streams(serve->hub));
     serve->drain_began_ms = uv_now(&serve->loop);
@@ -53,6 +68,17 @@ on_signal(uv_signal_t *handle, int signum)
     hub_drain(serve->hub);
     status_stream_end(serve->status);
     uv_timer_start(&serve->drain, on_drain_look, 0, DRAIN_LOOK_MS);
+}
+
+static void
+on_signal(uv_signal_t *handle, int signum)
+{
+    struct serve *serve = handle->data;
+    /* Ctrl-C and systemd tell all processes, and then our parent tells us too: that is no
+     * impatience. The parent ends what takes too long. */
+    if (serve->drain_began_ms != 0 && serve->worker->count > 1)
+        return;
+    serve_drain(serve, end_name(signum));
 }
 
 /* --- reload ------------------------------------------------------------------------------ */
@@ -72,19 +98,20 @@ serve_load_keys(struct serve *serve, struct error *error)
 }
 
 /* What SIGHUP asks for: everything that was opened or read at the start and may have been put
- * in another place since. Streams stay open and lose nothing; what cannot be read anew stays
- * as it was. */
+ * in another place since. Streams stay open and lose nothing. Keys that cannot be read anew stay as
+ * they were; a database that cannot be opened is tried again until it can. */
 static void
 serve_reload(struct serve *serve)
 {
     struct error error = {""};
+    int reopened = log_reopen(&serve->log, &error);
     log_line(&serve->log, LOG_INFO, "SIGHUP: reopening");
-    if (feed_reload(serve->feed, &error) != 0)
-        log_line(&serve->log, LOG_WARN, "the database stays as it is: %s", error.text);
+    if (reopened != 0)
+        log_line(&serve->log, LOG_WARN, "the log stays as it is: %s", error.text);
+    feed_reload(serve->feed);
     if (serve_load_keys(serve, &error) != 0)
         log_line(&serve->log, LOG_WARN, "the tickets' keys stay as they are: %s",
                  error.text);
-    retention_reload(serve->retention);
 }
 
 static void
@@ -100,9 +127,8 @@ void
 signals_start(struct serve *serve, enum serve_kind kind)
 {
     if (kind == SERVE_FASTCGI)
-        uv_signal_start(&serve->signals[2], on_reload_signal, SIGHUP);
-    uv_signal_start(&serve->signals[0], on_signal, SIGTERM);
-    uv_signal_start(&serve->signals[1], on_signal, SIGINT);
+        uv_signal_start(&serve->signals[ENDS], on_reload_signal, SIGHUP);
+    for (size_t i = 0; i < ENDS; i++)
+        uv_signal_start(&serve->signals[i], on_signal, ends[i].number);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGUSR1, SIG_IGN);
 }

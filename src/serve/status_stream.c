@@ -1,6 +1,6 @@
-/* status_stream.c - snapshots for those who look at the status page; see serve/status_stream.h.
+/* status_stream.c - snapshots for the viewers of the status page; see serve/status_stream.h.
  *
- * The timer runs only while somebody looks. A viewer whose socket is full gets no further snapshot
+ * The timer runs only while there are viewers. A viewer whose socket is full gets no further snapshot
  * until it is empty, and is dropped when that takes too long. */
 #include "config.h"
 
@@ -16,8 +16,9 @@
 #define RETRY_MS 10000
 
 struct viewer {
+    struct status_stream *stream;
     struct output *output; /* NULL: a free place */
-    unsigned missed;
+    unsigned missed;       /* snapshots, since the socket took the last one whole */
 };
 
 struct status_stream {
@@ -29,19 +30,19 @@ struct status_stream {
 };
 
 static struct viewer *
-find(struct status_stream *stream, const struct output *output)
+find_free_viewer(struct status_stream *stream)
 {
     for (size_t i = 0; i < STATUS_VIEWERS_MAX; i++)
-        if (stream->viewers[i].output == output)
+        if (stream->viewers[i].output == NULL)
             return &stream->viewers[i];
     return NULL;
 }
 
 static void
-viewer_forget(struct status_stream *stream, struct viewer *viewer)
+viewer_forget(struct viewer *viewer)
 {
-    viewer->output->reader = NULL;
-    *viewer = (struct viewer){0};
+    struct status_stream *stream = viewer->stream;
+    viewer->output = NULL;
     for (size_t i = 0; i < STATUS_VIEWERS_MAX; i++)
         if (stream->viewers[i].output != NULL)
             return;
@@ -49,29 +50,60 @@ viewer_forget(struct status_stream *stream, struct viewer *viewer)
 }
 
 static void
-viewer_drop(struct status_stream *stream, struct viewer *viewer)
+viewer_drop(struct viewer *viewer)
 {
     struct output *output = viewer->output;
-    viewer_forget(stream, viewer);
-    output->ops->drop(output);
+    viewer_forget(viewer);
+    output_drop(output);
+}
+
+/* What the socket does not take now is no loss: it is kept and flushed. */
+static void
+viewer_end(struct viewer *viewer)
+{
+    struct output *output = viewer->output;
+    viewer_forget(viewer);
+    output_disarm(output);
+    output_finish(output);
 }
 
 static void
-viewer_send(struct status_stream *stream, struct viewer *viewer, struct slice text)
+viewer_send(struct viewer *viewer, struct slice text)
 {
     struct output *output = viewer->output;
     if (!output_is_clear(output)) {
         if (++viewer->missed > MISSED_MAX)
-            viewer_drop(stream, viewer);
+            viewer_drop(viewer);
         return;
     }
     viewer->missed = 0;
     enum output_result result = output_push_text(output, text);
     if (result == OUTPUT_GONE)
-        viewer_drop(stream, viewer);
+        viewer_drop(viewer);
     else if (result == OUTPUT_BLOCKED)
-        output->ops->want_write(output, true);
+        output_arm(output);
 }
+
+static void
+on_viewer_writable(struct output *output)
+{
+    enum output_result result = output_flush(output);
+    if (result == OUTPUT_GONE)
+        viewer_drop(output->owner);
+    else if (result == OUTPUT_SENT)
+        output_disarm(output);
+}
+
+static void
+on_viewer_gone(struct output *output, enum gone_reason why)
+{
+    if (why == GONE_ABORTED)
+        viewer_end(output->owner);
+    else
+        viewer_forget(output->owner);
+}
+
+static const struct output_ops viewer_ops = {on_viewer_writable, on_viewer_gone};
 
 /* Behind what stands in stream->text. */
 static void
@@ -92,14 +124,14 @@ on_tick(uv_timer_t *timer)
         return;
     for (size_t i = 0; i < STATUS_VIEWERS_MAX; i++)
         if (stream->viewers[i].output != NULL)
-            viewer_send(stream, &stream->viewers[i], buf_slice(&stream->text));
+            viewer_send(&stream->viewers[i], buf_slice(&stream->text));
 }
 
 void
 status_stream_open(struct status_stream *stream, struct output *output,
                    struct slice headers)
 {
-    struct viewer *viewer = find(stream, NULL);
+    struct viewer *viewer = find_free_viewer(stream);
     buf_clear(&stream->text);
     buf_append(&stream->text, headers.p, headers.len);
     if (viewer == NULL) {
@@ -109,54 +141,15 @@ status_stream_open(struct status_stream *stream, struct output *output,
     }
     append_snapshot(stream);
     if (stream->text.failed) {
-        output->ops->drop(output);
+        output_drop(output);
         return;
     }
     viewer->output = output;
-    output->reader = stream;
+    viewer->missed = 0;
+    output_set_owner(output, &viewer_ops, viewer);
     if (!uv_is_active((uv_handle_t *)&stream->timer))
         uv_timer_start(&stream->timer, on_tick, SNAPSHOT_MS, SNAPSHOT_MS);
-    viewer_send(stream, viewer, buf_slice(&stream->text));
-}
-
-bool
-status_stream_writable(struct status_stream *stream, struct output *output)
-{
-    struct viewer *viewer = find(stream, output);
-    if (viewer == NULL)
-        return false;
-    enum output_result result = output_flush(output);
-    if (result == OUTPUT_GONE)
-        viewer_drop(stream, viewer);
-    else if (result == OUTPUT_SENT)
-        output->ops->want_write(output, false);
-    return true;
-}
-
-static void
-viewer_end(struct status_stream *stream, struct viewer *viewer)
-{
-    struct output *output = viewer->output;
-    viewer_forget(stream, viewer);
-    if (!output_is_clear(output))
-        output->ops->want_write(output, false); /* whoever takes it over arms it again */
-    if (output_end(output) == OUTPUT_GONE)
-        output->ops->drop(output);
-    else
-        output->ops->release(output);
-}
-
-bool
-status_stream_gone(struct status_stream *stream, struct output *output, bool aborted)
-{
-    struct viewer *viewer = find(stream, output);
-    if (viewer == NULL)
-        return false;
-    if (aborted)
-        viewer_end(stream, viewer);
-    else
-        viewer_forget(stream, viewer);
-    return true;
+    viewer_send(viewer, buf_slice(&stream->text));
 }
 
 void
@@ -164,7 +157,7 @@ status_stream_end(struct status_stream *stream)
 {
     for (size_t i = 0; i < STATUS_VIEWERS_MAX; i++)
         if (stream->viewers[i].output != NULL)
-            viewer_end(stream, &stream->viewers[i]);
+            viewer_end(&stream->viewers[i]);
 }
 
 struct status_stream *
@@ -177,6 +170,8 @@ status_stream_new(uv_loop_t *loop, const struct hub *hub, const struct feed *fee
     stream->feed = feed;
     uv_timer_init(loop, &stream->timer);
     stream->timer.data = stream;
+    for (size_t i = 0; i < STATUS_VIEWERS_MAX; i++)
+        stream->viewers[i].stream = stream;
     return stream;
 }
 
@@ -195,6 +190,6 @@ status_stream_free(struct status_stream *stream)
         return;
     for (size_t i = 0; i < STATUS_VIEWERS_MAX; i++)
         if (stream->viewers[i].output != NULL)
-            viewer_drop(stream, &stream->viewers[i]);
+            viewer_drop(&stream->viewers[i]);
     uv_close((uv_handle_t *)&stream->timer, on_closed);
 }

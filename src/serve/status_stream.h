@@ -1,5 +1,5 @@
-/* status_stream.h - the live status: a snapshot each second, as server-sent events, to the few who
- * look. No stream of the hub: it has no rows and counts for no limit but its own. */
+/* status_stream.h - the live status: a snapshot each second, as server-sent events, to a
+ * few viewers. No stream of the hub: it has no rows and counts for no limit but its own. */
 #ifndef ROWCAST_SERVE_STATUS_STREAM_H
 #define ROWCAST_SERVE_STATUS_STREAM_H
 
@@ -17,18 +17,14 @@ struct status_stream;
 struct status_stream *status_stream_new(uv_loop_t *loop, const struct hub *hub,
                                         const struct feed *feed);
 
-/* Takes the output; headers go out first. One viewer too many is told to come back later. */
+/* Takes the output; headers go out first. One viewer too many gets a retry: and the end. */
 void status_stream_open(struct status_stream *stream, struct output *output,
                         struct slice headers);
-
-/* For the gateway's handlers: false when the output is not one of ours. */
-bool status_stream_writable(struct status_stream *stream, struct output *output);
-bool status_stream_gone(struct status_stream *stream, struct output *output, bool aborted);
 
 /* Ends all of them in an orderly way. */
 void status_stream_end(struct status_stream *stream);
 
-/* Drops who is left. The loop must run once more for its timer to close. NULL is fine. */
+/* Drops the viewers that are left. The loop must run once more for its timer to close. NULL is fine. */
 void status_stream_free(struct status_stream *stream);
 
 #endif

@@ -3,6 +3,9 @@
 
 #include "store/gap.h"
 
+#include <inttypes.h>
+#include <stdio.h>
+
 int64_t
 gap_before_all(const struct store_marks *marks)
 {
@@ -12,20 +15,20 @@ gap_before_all(const struct store_marks *marks)
 }
 
 bool
-gap_find(const struct store_marks *marks, int64_t after, enum gap_reason *reason,
-         int64_t *resumed_at)
+gap_find(const struct store_marks *marks, int64_t after, struct gap *gap)
 {
     if (after > marks->tail) { /* an id of another database: nothing of it can be here */
-        *reason = GAP_RESET;
-        *resumed_at = marks->tail;
+        gap->reason = GAP_RESET;
+        gap->resumed_at = marks->tail;
     } else if (after < marks->base) { /* from before this database was made or rebased */
-        *reason = GAP_RESET;
-        *resumed_at = gap_before_all(marks);
+        gap->reason = GAP_RESET;
+        gap->resumed_at = gap_before_all(marks);
     } else if (after < marks->low_water) {
-        *reason = GAP_PRUNED;
-        *resumed_at = marks->low_water;
+        gap->reason = GAP_PRUNED;
+        gap->resumed_at = marks->low_water;
     } else {
         return false;
     }
+    snprintf(gap->after, sizeof gap->after, "%" PRId64, after);
     return true;
 }

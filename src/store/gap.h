@@ -1,7 +1,7 @@
 /* gap.h - what a reader has missed for good, judged from what the table remembers. Pure.
  *
- * DESIGN.md section 4, "A gap is never silent": the one place for that rule, whether the reader
- * is a stream that resumes, one that rows were deleted under, or `rowcast tail`. */
+ * A gap is never silent (doc/PROTOCOL.md, "Gaps"): this is the one place for that rule, whether
+ * the reader is a stream that resumes, one that rows were deleted under, or `rowcast tail`. */
 #ifndef ROWCAST_STORE_GAP_H
 #define ROWCAST_STORE_GAP_H
 
@@ -9,9 +9,8 @@
 #include "store/store.h"
 
 /* For a reader that has everything up to the id `after`: false when nothing is missing, else true
- * with the reason and the cursor from which to go on. */
-bool gap_find(const struct store_marks *marks, int64_t after, enum gap_reason *reason,
-              int64_t *resumed_at);
+ * and *gap. */
+bool gap_find(const struct store_marks *marks, int64_t after, struct gap *gap);
 
 /* The cursor before all rows that there are: as high as that allows, so that a reader who drops
  * at once and resumes from it is told of no gap. */

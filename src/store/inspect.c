@@ -39,6 +39,7 @@
 #define SHM_READER_LOCKS_AT 123
 
 #define SHM_TRIES 20
+#define STRANGERS_PAUSE_MS 300
 
 static uint32_t
 number_at(const unsigned char *bytes, size_t at)
@@ -196,4 +197,23 @@ store_inspect(const struct store_config *config, enum store_kind *kind, int *ver
         *kind = kinds[found];
     store_close(store);
     return result;
+}
+
+/* One that is just opening the database looks like a stranger for a moment. */
+static bool
+has_lasting_strangers(const char *path, struct error *error)
+{
+    static const struct store_device unknown = {""};
+
+    if (!store_path_has_strangers(path, &unknown, error))
+        return false;
+    sqlite3_sleep(STRANGERS_PAUSE_MS);
+    return store_path_has_strangers(path, &unknown, error);
+}
+
+bool
+store_inspect_names(const char *path, struct error *error)
+{
+    return store_files_have_two_names(path, error) || store_files_are_a_copy(path, error) ||
+           has_lasting_strangers(path, error);
 }

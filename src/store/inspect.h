@@ -17,6 +17,10 @@ enum store_kind { STORE_KIND_NONE, STORE_KIND_OURS, STORE_KIND_FOREIGN };
 enum store_result store_inspect(const struct store_config *config, enum store_kind *kind,
                                 int *version, struct error *error);
 
+/* What lets rows of others stay unseen though all can be read: a second name, a read-only overlay,
+ * a process with another -shm. Opens nothing. True with *error when it found one. */
+bool store_inspect_names(const char *path, struct error *error);
+
 #define STORE_WAL_READERS 5
 
 /* The write-ahead log beside a database, from the files themselves (sqlite.org/walformat.html).

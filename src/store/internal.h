@@ -1,9 +1,10 @@
 /* internal.h - what the store's own files share; nobody else includes it.
  *
- * store/store.c opens and closes, store/sql.c has the text of every statement that is prepared,
- * store/transaction.c begins and ends transactions, store/rows.c reads, store/write.c writes,
- * store/upkeep.c tidies up, store/model.c knows what the schema should be, store/schema.c makes and
- * moves it, and store/error.c turns SQLite's codes into one line that says what to do. */
+ * store/store.c opens and closes, store/files.c tells whether the files are still the same,
+ * store/sql.c has the text of every statement that is prepared, store/transaction.c begins and ends
+ * transactions, store/rows.c reads, store/write.c writes, store/upkeep.c tidies up, store/model.c
+ * knows what the schema should be, store/schema.c makes and moves it, and store/error.c turns
+ * SQLite's codes into one line that says what to do. */
 #ifndef ROWCAST_STORE_INTERNAL_H
 #define ROWCAST_STORE_INTERNAL_H
 
@@ -12,6 +13,7 @@
 #include <sys/types.h>
 
 #include "store/store.h"
+#include "store/files.h"
 
 /* Pairs of channel and recipient in one statement on the index; with more, a scan over the
  * ids costs no more than the merging. */
@@ -81,10 +83,10 @@ struct store {
     bool foreign;      /* not made by rowcast: no marks, no index of ours */
     bool has_sequence; /* sqlite_sequence has, or may get, a row for it */
     bool has[STORE_COLUMNS];
-    bool can_collapse; /* an index finds a row's newer replacement */
-    dev_t device;      /* of the file at the path when it was opened */
-    ino_t inode;
-    ino_t wal_inode;         /* of the WAL beside it; 0: there was none */
+    bool can_collapse;        /* an index finds a row's newer replacement */
+    struct store_files files; /* what it has open */
+    int synchronous;          /* SQLite's own setting of it; -1: not asked yet */
+    enum store_durability durability;
     int data_version;        /* at the last store_changed; -1: not asked yet */
     int64_t schema_cookie;   /* PRAGMA schema_version when the table was looked at */
     struct error fault;      /* see store_fault; text empty: none */
@@ -120,6 +122,10 @@ enum store_table {
  * store->table and has_sequence. */
 enum store_result store_identify(struct store *store, const char *table,
                                  enum store_table *kind, int *version, struct error *error);
+
+/* leftovers.c: whether a rollback journal lies there that is not committed. It may be that of a
+ * writer who is at work. `path`: the file itself, behind links. */
+bool store_has_hot_journal(const char *path);
 
 /* --- store/rows.c --- */
 

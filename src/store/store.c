@@ -51,18 +51,18 @@ check_path(struct store *store, enum store_create create, struct error *error)
 {
     struct stat st;
 
-    if (stat(store->path, &st) != 0) {
+    if (store_files_begin(&store->files, store->path) != 0) {
         if (errno == ENOENT && create == STORE_CREATE_FILE)
             return check_folder(store, error);
         return fail_missing(store->path, store->mode, error);
     }
-    if (!S_ISREG(st.st_mode)) {
+    if (stat(store->path, &st) == 0 && !S_ISREG(st.st_mode)) {
         error_set(error, "%s is not a regular file: give the database file with --db",
                   store->path);
         return STORE_FAILED;
     }
-    store->device = st.st_dev;
-    store->inode = st.st_ino;
+    if (store->mode == STORE_WRITE && store_files_have_two_names(store->path, error))
+        return STORE_FAILED;
     return STORE_OK;
 }
 
@@ -88,7 +88,8 @@ store_open_file(struct store *store, const struct store_config *config,
 {
     *store = (struct store){.mode = config->mode,
                             .max_event_bytes = config->max_event_bytes,
-                            .data_version = -1};
+                            .data_version = -1,
+                            .synchronous = -1};
     store->path = strdup(config->path);
     if (store->path == NULL) {
         error_set(error, "%s: out of memory", config->path);
@@ -108,13 +109,17 @@ store_open_file(struct store *store, const struct store_config *config,
      * business to; and were the files moved about, it would be somebody else's WAL. */
     if (store->mode != STORE_WRITE || config->keep_wal)
         sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    if (store->mode != STORE_WRITE)
+    if (store->mode != STORE_WRITE) {
+        /* The schema is another's: no function or table in it with side effects is run for us. */
+        sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+        sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
         /* A small cache: every commit of another connection empties it, and a replay reads each
          * page once. No temporary files: a confined process cannot make any. */
         return store_execute(store,
                              "PRAGMA query_only = 1; PRAGMA cache_size = -512; "
                              "PRAGMA temp_store = MEMORY",
                              "open it", error);
+    }
     if (create == STORE_CREATE_NEVER)
         return store_execute(store, "PRAGMA temp_store = MEMORY", "open it", error);
     return STORE_OK;
@@ -368,14 +373,20 @@ open_table(struct store *store, const char *table, struct error *error)
     return result;
 }
 
-/* Of the file that is at the WAL's path now, 0 when there is none. */
-static ino_t
-wal_inode(const struct store *store)
+/* After the first read, which opens -wal and -shm. What SQLite has opened must be what was looked at
+ * before. */
+static enum store_result
+note_files(struct store *store, struct error *error)
 {
-    struct stat st;
-    const char *path = sqlite3_filename_wal(sqlite3_db_filename(store->db, "main"));
+    int moved = 0;
 
-    return stat(path, &st) == 0 ? st.st_ino : 0;
+    store_files_note(&store->files, sqlite3_db_filename(store->db, "main"));
+    sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
+    if (moved == 0 && !store_has_moved(store))
+        return STORE_OK;
+    error_set(error, "%s was moved or replaced while it was being opened: repeat",
+              store->path);
+    return STORE_BUSY;
 }
 
 struct store *
@@ -395,10 +406,10 @@ store_open(const struct store_config *config, bool *busy, struct error *error)
         result = store_prepare_reading(store, error);
     if (result == STORE_OK)
         result = open_table(store, table, error);
-    if (result == STORE_OK) {
-        store->wal_inode = wal_inode(store);
+    if (result == STORE_OK)
+        result = note_files(store, error);
+    if (result == STORE_OK)
         return store;
-    }
     if (busy != NULL)
         *busy = result == STORE_BUSY;
     store_close(store);
@@ -411,6 +422,10 @@ store_close(struct store *store)
     if (store == NULL)
         return;
     store_finalize_all(store);
+    /* As the last one SQLite would copy the WAL into the database and remove it, by its name: not
+     * when another one's may be there. */
+    if (store->db != NULL && store->files.path[0] != '\0' && store_has_moved(store))
+        sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     sqlite3_close(store->db);
     free(store->table);
     free(store->path);
@@ -505,20 +520,28 @@ store_fault(const struct store *store)
 bool
 store_has_moved(struct store *store)
 {
-    int moved = 0;
-    struct stat st;
+    return store_files_have_moved(&store->files, store->path);
+}
 
-    /* SQLite looks at the file behind symbolic links, by inode alone; the stat sees a link that
-     * was turned elsewhere and an equal inode on another device. */
-    sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-    if (moved != 0 || stat(store->path, &st) != 0 || st.st_dev != store->device ||
-        st.st_ino != store->inode)
-        return true;
+bool
+store_has_strangers(const struct store *store, struct store_device *device,
+                    struct error *error)
+{
+    return store_files_have_strangers(&store->files, device, error);
+}
 
-    /* While we have it open nobody removes the WAL but a person who moves files: new commits then
-     * go to another one than ours. */
-    ino_t wal = wal_inode(store);
-    bool is_same = store->wal_inode == 0 || wal == store->wal_inode;
-    store->wal_inode = wal;
-    return !is_same;
+enum store_result
+store_check_files(struct store *store, struct error *error)
+{
+    store->refusal[0] = '\0';
+    if (store->files.path[0] == '\0')
+        return STORE_OK; /* a new one, that `rowcast init` is making */
+    if (store_has_moved(store)) {
+        error_set(error,
+                  "%s, its -wal or its -shm was removed or replaced: nothing is written to "
+                  "what is open: repeat",
+                  store->path);
+        return STORE_BUSY;
+    }
+    return store_files_have_two_names(store->path, error) ? STORE_FAILED : STORE_OK;
 }

@@ -1,8 +1,8 @@
 /* store.h - the table: opening, reading rows after a cursor, writing, pruning.
  *
- * The only door to SQLite: nothing but store*.c includes sqlite3.h. Statements are prepared once.
- * No call waits for a lock longer than busy_ms; a locked database is an ordinary outcome
- * (STORE_BUSY) after which the caller tries again later. DESIGN.md sections 3 and 7. */
+ * The only door to SQLite: nothing but store*.c includes sqlite3.h. Statements are prepared
+ * once. No call waits for a lock longer than busy_ms; a locked database is an ordinary outcome
+ * (STORE_BUSY) after which the caller tries again later. */
 #ifndef ROWCAST_STORE_STORE_H
 #define ROWCAST_STORE_STORE_H
 
@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "event/filter.h"
 #include "event/row.h"
+#include "store/files.h"
 
 #define STORE_SCHEMA_VERSION 2
 #define STORE_DEFAULT_TABLE "notification"
@@ -37,8 +38,8 @@ struct store_config {
     /* data above it is not given: row.too_large; 0: no limit. Above twice as much, and 1 MiB, it is
      * not read into memory either. */
     size_t max_event_bytes;
-    /* For a writer that stays open: it leaves the WAL alone when it closes, as readers do. By then
-     * another file may stand at the path, whose WAL it would remove. */
+    /* For a writer that stays open: it leaves the WAL alone when it closes, as readers do. By
+     * then another file may stand at the path, whose WAL it would remove. */
     bool keep_wal;
 };
 
@@ -101,14 +102,18 @@ struct store_range {
     /* NULL, or only rows for this filter are given. Of the others no more than id, channel and
      * recipient is read, and nothing of them where the filter is exact, through the index. */
     const struct filter *narrow;
+    /* NULL, or asked instead of the filter where that is not exact, with fn's arg; of the row only
+     * id, channel and recipient are set. It must let through what the filter does. */
+    bool (*wants)(void *arg, const struct row *row);
     bool
         collapse; /* leave out rows that a newer row replaces, where an index finds that row */
     int64_t newest; /* the newer row may have an id up to this; at least up_to */
 };
 
 struct store_progress {
-    int64_t last;  /* every row up to this id has been seen (or is not for the filter) */
-    bool complete; /* nothing is left up to range.up_to; last == up_to then */
+    int64_t last;     /* every row up to this id has been seen (or is not for the filter) */
+    bool complete;    /* nothing is left up to range.up_to; last == up_to then */
+    size_t looked_at; /* rows, whether they were for the filter or not */
 };
 
 /* Rows in id order. On STORE_BUSY or STORE_FAILED *progress says how far it came: the rows
@@ -136,10 +141,20 @@ struct store_time {
 enum store_result store_find_time(struct store *store, const struct store_time *time,
                                   int64_t *cursor, struct error *error);
 
-/* True when the file at the path is no longer the one that is open (SQLITE_FCNTL_HAS_MOVED,
- * another inode at the path, or another WAL beside it). Cheap; does not open or close the
- * file, which would drop SQLite's locks (sqlite.org/howtocorrupt.html section 2.2). */
+/* True when the file at the path, or the -wal or -shm beside it, is no longer the one that is open.
+ * Cheap; goes by stat alone. Then every connection of the process must be closed before one is
+ * opened: SQLite keeps one index for all that a process has open at an inode, and hands it to a new
+ * connection too (store/gate.h does so for serve). */
 bool store_has_moved(struct store *store);
+
+/* True when another process has the database open and another -shm than we; *error says which and
+ * what to do. Reads /proc/locks. See store_files_have_strangers. */
+bool store_has_strangers(const struct store *store, struct store_device *device,
+                         struct error *error);
+
+/* STORE_OK when the files that are open are those at the path and have no other name. STORE_BUSY
+ * when they have moved: after they are opened anew it is worth another try. For writers: store_begin_write, store_commit and an insert outside of a transaction ask it. */
+enum store_result store_check_files(struct store *store, struct error *error);
 
 /* Looks for the right that the effective user lacks on folder, file, -wal or -shm to open the
  * database in that mode, and names it. True when it found one and set *error. Opens none of
@@ -185,11 +200,18 @@ enum store_result store_prune(struct store *store, const struct store_prune *pru
 /* For how long the last batch that deleted something held the write lock, in microseconds. */
 int64_t store_prune_locked_us(const struct store *store);
 
-/* --- upkeep, for a connection of its own beside an application's writer -------------------- */
+/* --- upkeep, beside an application's writer ------------------------------------------------ */
 
-/* Sets the connection up for it: its commits are not synced one by one where that is safe (WAL:
- * a power cut may bring pruned rows back), it caches little, and closing it does not checkpoint. */
-enum store_result store_begin_upkeep(struct store *store, struct error *error);
+enum store_durability {
+    STORE_DURABLE, /* each commit is on the disk when store_commit returns, as SQLite is set */
+    STORE_LAZY /* not synced one by one where that is safe: in WAL mode a power cut may take the
+                      last commits back, and with rows that were pruned that is no harm */
+};
+
+/* For the transactions that follow. Not within one. */
+enum store_result store_set_durability(struct store *store,
+                                       enum store_durability durability,
+                                       struct error *error);
 
 /* Gives at most max_pages of the free pages back to the file system, where the database is one
  * with auto_vacuum=INCREMENTAL, else none. A reserve is kept, since new rows want pages again.
@@ -223,6 +245,12 @@ struct store_init_result {
  * as by store_rebase: readers are told of a gap. Returns 0, or -1 with *error. */
 int store_init(const struct store_config *config, enum store_journal journal,
                struct store_init_result *result, struct error *error);
+
+/* Whether a WAL or journal lies beside the file that SQLite would play into it while no other program has
+ * the database open: after a backup was copied there, it may be of the database before. Returns
+ * 0, or -1 with *error, which says what to remove. Not while this process has the database open, whose
+ * locks it would drop. */
+int store_check_leftovers(const char *path, struct error *error);
 
 /* After a backup was restored: moves sequence and base past the Unix time in milliseconds, the
  * sequence, and `above` (0: not known), so that no id handed out since the backup is given

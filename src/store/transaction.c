@@ -45,13 +45,21 @@ store_end_read(struct store *store)
 enum store_result
 store_begin_write(struct store *store, struct error *error)
 {
-    return run_named(store, STATEMENT_BEGIN_WRITE, "begin to write", error);
+    enum store_result result = store_check_files(store, error);
+
+    return result != STORE_OK
+               ? result
+               : run_named(store, STATEMENT_BEGIN_WRITE, "begin to write", error);
 }
 
 enum store_result
 store_commit(struct store *store, struct error *error)
 {
-    return run_named(store, STATEMENT_COMMIT, "commit", error);
+    /* Once more: the transaction may have taken long. */
+    enum store_result result = store_check_files(store, error);
+
+    return result != STORE_OK ? result
+                              : run_named(store, STATEMENT_COMMIT, "commit", error);
 }
 
 void

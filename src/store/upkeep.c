@@ -1,6 +1,6 @@
 /* upkeep.c - what keeps the files small beside an application's writer: free pages given
- * back, the WAL emptied. Called by serve/retention.c on a connection of its own. And the probe of a
- * health check.
+ * back, the WAL emptied. Called by serve/retention.c on the writer's connection. And the probe of a health
+ * check.
  *
  * Nothing here changes what kind of database it is: auto_vacuum stays what its owner has made it,
  * and so does the journal mode. */
@@ -14,7 +14,8 @@
 /* Free pages that are left for new rows: an eighth of the file, and these. */
 #define RESERVE_PAGES 32
 
-#define INCREMENTAL 2 /* PRAGMA auto_vacuum */
+#define INCREMENTAL 2        /* PRAGMA auto_vacuum */
+#define SYNCHRONOUS_NORMAL 1 /* PRAGMA synchronous */
 
 static enum store_result
 ask_is_wal(struct store *store, bool *is_wal, struct error *error)
@@ -37,18 +38,48 @@ ask_is_wal(struct store *store, bool *is_wal, struct error *error)
     return result;
 }
 
-enum store_result
-store_begin_upkeep(struct store *store, struct error *error)
+static enum store_result
+set_synchronous(struct store *store, int level, struct error *error)
+{
+    char sql[48];
+
+    sqlite3_snprintf(sizeof sql, sql, "PRAGMA synchronous = %d", level);
+    return store_execute(store, sql, "set how it is synced", error);
+}
+
+/* A rollback journal that is not synced can cost the database; a WAL only the last commits. */
+static enum store_result
+be_lazy(struct store *store, struct error *error)
 {
     bool is_wal;
+    int64_t level = 0;
     enum store_result result = ask_is_wal(store, &is_wal, error);
 
+    if (result != STORE_OK || !is_wal)
+        return result;
+    if (store->synchronous < 0)
+        result = store_ask_number(store, "PRAGMA synchronous", NULL, &level, error);
+    if (result != STORE_OK)
+        return result;
+    if (store->synchronous < 0)
+        store->synchronous = (int)level;
+    return set_synchronous(store, SYNCHRONOUS_NORMAL, error);
+}
+
+enum store_result
+store_set_durability(struct store *store, enum store_durability durability,
+                     struct error *error)
+{
+    enum store_result result = STORE_OK;
+
+    if (store->durability == durability)
+        return STORE_OK;
+    if (durability == STORE_LAZY)
+        result = be_lazy(store, error);
+    else if (store->synchronous >= 0)
+        result = set_synchronous(store, store->synchronous, error);
     if (result == STORE_OK)
-        result = store_execute(store, "PRAGMA cache_size = -2048", "open it", error);
-    /* A rollback journal that is not synced can cost the database; a WAL only the last commits. */
-    if (result == STORE_OK && is_wal)
-        result = store_execute(store, "PRAGMA synchronous = NORMAL", "open it", error);
-    sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
+        store->durability = durability;
     return result;
 }
 

@@ -47,6 +47,8 @@ store_insert(struct store *store, const struct row *row, int64_t *id, struct err
 {
     store->refusal[0] = '\0';
     enum store_result result = check_next_id(store, error);
+    if (result == STORE_OK && sqlite3_get_autocommit(store->db) != 0)
+        result = store_check_files(store, error);
     if (result != STORE_OK)
         return result;
     sqlite3_stmt *statement = store_statement(store, STATEMENT_INSERT, &result, error);

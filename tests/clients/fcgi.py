@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
 """A raw FastCGI client for tests: says exactly what it is told to, well-formed or not.
 
-    fcgi.py ADDRESS --get /health?x=1 [NAME=VALUE...]    one request; prints the answer's bytes
-    fcgi.py ADDRESS --get / --body FILE [NAME=VALUE...]  a POST with the file's bytes as its body
     fcgi.py ADDRESS STEP...                              a conversation, step by step
 
-ADDRESS is unix:PATH or HOST:PORT. --get reads until the peer closes: exit 0 if END_REQUEST
-came before, 1 if not, 2 after --seconds (10). Steps, in order:
+ADDRESS is unix:PATH or HOST:PORT. For one request and its answer there is fcgi_get.c. Steps, in
+order:
 
     begin[:ID[,ROLE[,FLAGS]]]  BEGIN_REQUEST (id 1, role 1 responder, flags 1 keep-conn)
     params[:ID[,NAME=VALUE]...]  the request's parameters and their empty record: GET / with
@@ -34,7 +32,6 @@ came before, 1 if not, 2 after --seconds (10). Steps, in order:
 Each record that is read is printed as one line: TYPE id=N text. Exit 1 and a line on stderr if
 a step's wait fails or takes longer than --seconds."""
 
-import argparse
 import os
 import socket
 import struct
@@ -89,11 +86,6 @@ def body(file):
         content = opened.read()
     # Odd sizes, as no web server promises any.
     return b"".join(record(5, 1, content[i:i + 9999]) for i in range(0, len(content), 9999))
-
-
-def post(settings, file):
-    settings = ["REQUEST_METHOD=POST", f"CONTENT_LENGTH={os.path.getsize(file)}"] + settings
-    return begin(1, 1, 0) + params(1, settings) + body(file) + record(5, 1)
 
 
 class Peer:
@@ -259,35 +251,24 @@ def step(peer, text):
     return True
 
 
+# argparse would take longer to load than most conversations last.
+def arguments(words):
+    seconds = 10.0
+    if words[1:2] == ["--seconds"]:
+        seconds = float(words[2])
+        del words[1:3]
+    if len(words) < 2 or words[1].startswith("--"):
+        sys.exit(__doc__)
+    return words[0], seconds, words[1:]
+
+
 def main():
-    parser = argparse.ArgumentParser(description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("address")
-    parser.add_argument("--get")
-    parser.add_argument("--body")
-    parser.add_argument("--seconds", type=float, default=10)
-    parser.add_argument("steps", nargs="*")
-    options = parser.parse_intermixed_args()
+    address, seconds, steps = arguments(sys.argv[1:])
     try:
-        peer = Peer(options.address, options.seconds)
+        peer = Peer(address, seconds)
     except OSError as error:
-        sys.exit(f"fcgi.py: {options.address}: {error}")
-    if options.get is not None:
-        settings = ["PATH=" + options.get] + options.steps
-        peer.send(post(settings, options.body) if options.body else
-                  whole_request(1, 0, settings))
-        try:
-            while True:
-                got = peer.next_record()
-                if got is None:
-                    sys.exit(0 if 1 in peer.ended else 1)
-                if got[0] == 6:
-                    sys.stdout.buffer.write(got[2])
-                    sys.stdout.buffer.flush()
-        except TimeoutError:
-            sys.exit(2)
-        return
-    for text in options.steps:
+        sys.exit(f"fcgi.py: {address}: {error}")
+    for text in steps:
         try:
             if not step(peer, text):
                 sys.exit(f"fcgi.py: connection closed at: {text}")

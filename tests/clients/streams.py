@@ -37,6 +37,7 @@ class Stream:
         self.records = []          # (seconds since the start, bytes) of each STDOUT record
         self.ended = self.closed = self.paused = False
         self.parsed = 0
+        self.searched = {}         # data -> where in the body has(data) goes on
         self.last_id = None        # that of the last complete block
         self.events = []           # (id, event, data), rowcast: events too
         self.retries = []
@@ -143,8 +144,11 @@ class Stream:
                 and b"event: rowcast:" not in record[1]]
 
     def has(self, data):
-        """A row with this data was the last thing to come (cheap, for waiting)."""
-        return self.body.endswith(f"\ndata: {data}\n\n".encode())
+        """A row with this data has come, whatever came behind it (cheap, for waiting)."""
+        row = f"\ndata: {data}\n\n".encode()
+        found = self.body.find(row, self.searched.get(data, 0))
+        self.searched[data] = found if found >= 0 else max(0, len(self.body) - len(row) + 1)
+        return found >= 0
 
     # --- what a reader does
 
@@ -223,7 +227,8 @@ class Crowd:
                 self.fail(f"not within {self.seconds} s: {what}")
 
     def each(self, condition, what="what each stream waits for", streams=None):
-        """Until the condition holds for each of the streams, which are all that are open."""
+        """Until the condition holds for each of the streams, which are all that are open. It is
+        asked again when bytes have come, so it must stay true once it is."""
         pending = {s for s in streams or self.streams if not s.paused and not condition(s)}
         while pending:
             try:

@@ -173,7 +173,7 @@ check_stream(enum format format, const struct row *row, const struct expected *e
     struct sse_parser parser = {0};
     struct buf buf = {0};
 
-    sse_append_open(&buf, format, 3000, "41");
+    sse_append_open(&buf, format, &(struct opening){3000, "41", NULL});
     sse_append_row(&buf, format, row, LIMIT);
     sse_append_row(&buf, format, &last, LIMIT);
     MUST(!buf.failed);

@@ -102,7 +102,8 @@ stage_open(struct stage *stage, const struct stage_config *config)
     log_init(&stage->log, LOG_DEBUG);
     char log[80];
     snprintf(log, sizeof log, "%s/log", stage->folder);
-    stage->log.fd = open(log, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    log_sink_out_init(&stage->log.out,
+                      open(log, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
     open_database(stage, config->journal);
     assert_int_equal(uv_loop_init(&stage->loop), 0);
     uv_timer_init(&stage->loop, &stage->tick);
@@ -119,7 +120,7 @@ stage_forget_readers(struct stage *stage)
         struct reader *reader = stage->readers[i];
         reader_hang_up(reader);
         if (!reader->closed)
-            reader->output.ops->drop(&reader->output);
+            output_drop(&reader->output);
     }
     stage_step(stage); /* runs the handles' close callbacks */
     for (size_t i = 0; i < stage->reader_count; i++)
@@ -136,7 +137,7 @@ stage_close(struct stage *stage)
     uv_run(&stage->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&stage->loop), 0); /* no handle was forgotten */
     sqlite3_close(stage->db);
-    close(stage->log.fd);
+    close(stage->log.out.fd);
     nftw(stage->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -214,8 +215,8 @@ stage_has_logged(const struct stage *stage, const char *text)
 {
     struct buf lines = {0};
 
-    lseek(stage->log.fd, 0, SEEK_SET);
-    peer_read(stage->log.fd, &lines, SIZE_MAX);
+    lseek(stage->log.out.fd, 0, SEEK_SET);
+    peer_read(stage->log.out.fd, &lines, SIZE_MAX);
     bool found = memmem(buf_slice(&lines).p, lines.len, text, strlen(text)) != NULL;
     buf_fini(&lines);
     return found;
@@ -285,12 +286,22 @@ watch(struct reader *reader)
 }
 
 static void
-on_want_write(struct output *output, bool on)
+on_arm(struct output *output)
 {
     struct reader *reader = reader_of(output);
 
     assert_false(reader->closed);
-    reader->wants_write = on;
+    reader->wants_write = true;
+    watch(reader);
+}
+
+static void
+on_disarm(struct output *output)
+{
+    struct reader *reader = reader_of(output);
+
+    assert_false(reader->closed);
+    reader->wants_write = false;
     watch(reader);
 }
 
@@ -301,11 +312,10 @@ on_release(struct output *output)
 
     assert_false(reader->released || reader->dropped);
     reader->released = true;
-    output->reader = NULL;
     if (output_is_clear(output))
         close_our_end(reader);
     else
-        on_want_write(output, true);
+        on_arm(output);
 }
 
 static void
@@ -314,7 +324,6 @@ on_drop(struct output *output)
     struct reader *reader = reader_of(output);
 
     reader->dropped = true;
-    output->reader = NULL;
     close_our_end(reader);
 }
 
@@ -325,14 +334,14 @@ on_poll(uv_poll_t *poll, int status, int events)
     struct reader *reader = poll->data;
 
     if (status < 0 || (events & UV_READABLE)) {
-        if (reader->output.reader != NULL)
-            hub_output_gone(&reader->output, CLOSE_READER_GONE);
-        reader->output.reader = NULL;
+        if (reader->output.ops != NULL)
+            reader->output.ops->gone(&reader->output, GONE_CLOSED);
+        output_clear_owner(&reader->output);
         close_our_end(reader);
         return;
     }
-    if (reader->output.reader != NULL)
-        hub_output_writable(&reader->output);
+    if (reader->output.ops != NULL)
+        reader->output.ops->writable(&reader->output);
     else if (output_flush(&reader->output) != OUTPUT_BLOCKED)
         close_our_end(reader);
 }
@@ -349,11 +358,29 @@ put_variable(char ***at, const char *name, const char *value)
     snprintf(*(*at)++, size, "%s=%s", name, value);
 }
 
-/* As serve/serve.c does with a request. */
+static void
+open_stream(struct stage *stage, struct reader *reader, struct request *request,
+            struct slice headers)
+{
+    struct hub_request opens = {.format = request->format,
+                                .start = request->start,
+                                .start_value = request->start_value,
+                                .start_text = request->start_text,
+                                .address = request->address,
+                                .throttle_ms = request->throttle_ms,
+                                .wait_s = request->wait_s,
+                                .ping = request->ping,
+                                .expires_at_ms = request->expires_at_ms,
+                                .headers = headers};
+    filter_move(&opens.filter, &request->filter);
+    hub_open(stage->hub, &reader->output, &opens);
+}
+
+/* As serve/dispatch.c does with a request. */
 static void
 serve_request(struct stage *stage, struct reader *reader, const char *const *envp)
 {
-    static const struct option_list no_origins;
+    static const struct text_list no_origins;
     struct request request;
     struct buf headers = {0};
 
@@ -364,11 +391,11 @@ serve_request(struct stage *stage, struct reader *reader, const char *const *env
     else
         response_append_stream_headers(&headers, &request, &no_origins);
     if (headers.failed)
-        reader->output.ops->drop(&reader->output);
+        output_drop(&reader->output);
     else if (reader->refused != 0)
         output_answer(&reader->output, buf_slice(&headers));
     else
-        hub_open(stage->hub, &reader->output, &request, buf_slice(&headers));
+        open_stream(stage, reader, &request, buf_slice(&headers));
     request_fini(&request);
     buf_fini(&headers);
 }
@@ -399,7 +426,8 @@ send_request(struct stage *stage, struct reader *reader, const struct visit *vis
 struct reader *
 stage_visit(struct stage *stage, const struct visit *visit)
 {
-    static const struct output_ops ops = {on_want_write, on_release, on_drop};
+    static const struct output_transport transport = {on_arm, on_disarm, on_release,
+                                                      on_drop};
     struct reader *reader = calloc(1, sizeof *reader);
     int pair[2];
 
@@ -409,7 +437,7 @@ stage_visit(struct stage *stage, const struct visit *visit)
     reader->fd = pair[1];
     reader->idle = visit->idle;
     reader->output = (struct output){
-        .ops = &ops,
+        .transport = &transport,
         .fd = pair[0],
         .request_id = visit->request_id == 0 ? 1 : visit->request_id,
     };

@@ -11,6 +11,7 @@
 
 #include "../../fuzz/hs256.h"
 #include "access/find.h"
+#include "access/signature.h"
 #include "../ticket_samples.h"
 #include "../unit.h"
 
@@ -384,6 +385,56 @@ test_a_kid_picks_the_key(void **state)
     free(foreign);
 }
 
+/* ticket.c calls signature_check by way of this (the linker's --wrap). */
+static size_t tries;
+
+enum signature_verdict __real_signature_check(const struct ticket_key *key,
+                                              struct slice text, struct slice signature);
+enum signature_verdict __wrap_signature_check(const struct ticket_key *key,
+                                              struct slice text, struct slice signature);
+
+enum signature_verdict
+__wrap_signature_check(const struct ticket_key *key, struct slice text,
+                       struct slice signature)
+{
+    tries++;
+    return __real_signature_check(key, text, signature);
+}
+
+/* Whatever a stranger sends, four keys at most are tried, and of those that the ticket can be
+ * signed with: the others need a kid. */
+static void
+test_without_a_kid_the_tries_are_few(void **state)
+{
+    (void)state;
+    char file[8192] = "";
+    char secret[64];
+    struct error error;
+    for (int i = 0; i < 6; i++) {
+        size_t len = strlen(file);
+        snprintf(file + len, sizeof file - len, "kid: k%d\n%s%d\nkid: e%d\n%s", i, SECRET,
+                 i, i, EC_PUBLIC);
+    }
+    for (int i = 0; i < 6; i++) {
+        snprintf(secret, sizeof secret, "%s%d", SECRET, i);
+        char *text = hs256_token(slice_of(HEADER), slice_of("{}"), secret);
+        tries = 0;
+        assert_int_equal(verify(file, NULL, text, &error), i < TICKET_TRIES_MAX ? 0 : 401);
+        assert_int_equal(tries, i < TICKET_TRIES_MAX ? i + 1 : TICKET_TRIES_MAX);
+        free(text);
+        char header[64];
+        snprintf(header, sizeof header, "{\"alg\":\"HS256\",\"kid\":\"k%d\"}", i);
+        text = hs256_token(slice_of(header), slice_of("{}"), secret);
+        tries = 0;
+        assert_int_equal(verify(file, NULL, text, &error), 0);
+        assert_int_equal(tries, 1);
+        free(text);
+    }
+    tries = 0;
+    assert_refused(file, RSA_TOKEN, "alg is not that of any of the server's keys");
+    assert_int_equal(tries, 0);
+}
+
 static void
 test_bad_key_files(void **state)
 {
@@ -598,6 +649,7 @@ main(void)
         cmocka_unit_test(test_public_keys_verify),
         cmocka_unit_test(test_a_public_key_is_no_secret),
         cmocka_unit_test(test_a_kid_picks_the_key),
+        cmocka_unit_test(test_without_a_kid_the_tries_are_few),
         cmocka_unit_test(test_bad_key_files),
         cmocka_unit_test(test_a_file_has_at_most_16_keys),
         cmocka_unit_test(test_what_is_signed_verifies),

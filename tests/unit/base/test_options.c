@@ -20,7 +20,7 @@ struct settings {
     int64_t heartbeat;
     int64_t mode;
     int level;
-    struct option_list origins;
+    struct text_list origins;
 };
 
 #define FIELD(name) offsetof(struct settings, name)

@@ -60,10 +60,26 @@ make_table(const struct texts *patterns, const struct texts *channels)
     return table;
 }
 
-static struct patterns
-list_of(char **pattern)
+/* Each text as a list of its own. */
+static struct patterns *
+make_lists(const struct texts *texts)
 {
-    return (struct patterns){pattern, 1};
+    struct patterns *lists = calloc(texts->count, sizeof *lists);
+
+    assert_non_null(lists);
+    for (size_t i = 0; i < texts->count; i++) {
+        assert_int_equal(patterns_add(&lists[i], slice_of(texts->items[i])), PATTERNS_OK);
+        assert_int_equal(patterns_compile(&lists[i], PATTERNS_GRANTED), PATTERNS_OK);
+    }
+    return lists;
+}
+
+static void
+free_lists(struct patterns *lists, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        patterns_fini(&lists[i]);
+    free(lists);
 }
 
 /* --- the matcher itself --------------------------------------------------------------------------- */
@@ -92,6 +108,7 @@ test_the_naive_matcher_is_sqlites(void **state)
 
 struct space {
     struct texts requested, bounds, channels;
+    struct patterns *requested_lists, *bound_lists;
     bool *requested_table, *bounds_table;
 };
 
@@ -101,6 +118,8 @@ space_init(struct space *space, unsigned requested_len, unsigned bound_len)
     space->requested = make_texts(pattern_letters, 1, requested_len);
     space->bounds = make_texts(pattern_letters, 1, bound_len);
     space->channels = make_texts("ab]-", 0, 3);
+    space->requested_lists = make_lists(&space->requested);
+    space->bound_lists = make_lists(&space->bounds);
     space->requested_table = make_table(&space->requested, &space->channels);
     space->bounds_table = make_table(&space->bounds, &space->channels);
 }
@@ -108,6 +127,8 @@ space_init(struct space *space, unsigned requested_len, unsigned bound_len)
 static void
 space_fini(struct space *space)
 {
+    free_lists(space->requested_lists, space->requested.count);
+    free_lists(space->bound_lists, space->bounds.count);
     free(space->requested.items);
     free(space->bounds.items);
     free(space->channels.items);
@@ -152,10 +173,10 @@ check_space(unsigned requested_len, unsigned bound_len, enum filter_bound which)
     space_init(&space, requested_len, bound_len);
     for (size_t r = 0; r < space.requested.count; r++) {
         for (size_t b = 0; b < space.bounds.count; b++) {
-            char *requested = space.requested.items[r];
-            char *bound = space.bounds.items[b];
-            struct filter filter = {.requested = list_of(&requested)};
-            filter.bounds[which] = list_of(&bound);
+            const char *requested = space.requested.items[r];
+            const char *bound = space.bounds.items[b];
+            struct filter filter = {.requested = space.requested_lists[r]};
+            filter.bounds[which] = space.bound_lists[b];
             filter.bounded[which] = true;
             check_pair(&space, &filter, r, b);
             check_refusal(&filter, requested, bound);
@@ -191,11 +212,12 @@ test_the_tickets_bound_is_one_like_the_locations(void **state)
 static void
 check_triple(const struct space *space, size_t r, size_t location, size_t ticket)
 {
-    char *requested = space->requested.items[r];
-    char *bounds[] = {space->bounds.items[location], space->bounds.items[ticket]};
-    struct filter filter = {.requested = list_of(&requested),
-                            .bounds = {list_of(&bounds[0]), list_of(&bounds[1])},
-                            .bounded = {true, true}};
+    const char *requested = space->requested.items[r];
+    const char *bounds[] = {space->bounds.items[location], space->bounds.items[ticket]};
+    struct filter filter = {
+        .requested = space->requested_lists[r],
+        .bounds = {space->bound_lists[location], space->bound_lists[ticket]},
+        .bounded = {true, true}};
     size_t count = space->channels.count;
 
     for (size_t c = 0; c < count; c++) {
@@ -237,6 +259,7 @@ test_one_of_each_list_is_enough_and_none_of_a_bound_is_nothing(void **state)
             struct filter filter = {.bounded = {true, false}};
             patterns_add(&filter.bounds[0], slice_of(patterns.items[first]));
             patterns_add(&filter.bounds[0], slice_of(patterns.items[second]));
+            patterns_compile(&filter.bounds[0], PATTERNS_GRANTED);
             struct filter nothing = {.requested = filter.bounds[0], .bounded = {true}};
             for (size_t c = 0; c < channels.count; c++) {
                 struct slice channel = slice_of(channels.items[c]);
@@ -261,16 +284,18 @@ static void
 test_a_recipient_is_one_condition_more(void **state)
 {
     struct texts names = make_texts("aAb ", 0, 3);
-    char everything_text[] = "*";
-    char *everything = everything_text;
-    char bound_text[] = "a*";
-    char *bound = bound_text;
+    struct patterns everything = {0};
+    struct patterns bound = {0};
 
     (void)state;
+    patterns_add(&everything, slice_of("*"));
+    patterns_compile(&everything, PATTERNS_ASKED);
+    patterns_add(&bound, slice_of("a*"));
+    patterns_compile(&bound, PATTERNS_GRANTED);
     for (size_t u = 0; u < names.count; u++) {
         for (size_t r = 0; r < names.count; r++) {
-            struct filter filter = {.requested = list_of(&everything),
-                                    .bounds = {list_of(&bound)},
+            struct filter filter = {.requested = everything,
+                                    .bounds = {bound},
                                     .bounded = {true},
                                     .user = names.items[u]};
             struct slice recipient = slice_of(names.items[r]);
@@ -280,6 +305,8 @@ test_a_recipient_is_one_condition_more(void **state)
             assert_false(filter_matches(&filter, slice_of("ab"), recipient));
         }
     }
+    patterns_fini(&everything);
+    patterns_fini(&bound);
     free(names.items);
 }
 

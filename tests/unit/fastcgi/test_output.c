@@ -14,12 +14,12 @@
 
 #include "../unit.h"
 
-#define TEST_NAME "wire"
+#define TEST_NAME "output"
 
 #define TINY 1 /* the kernel makes its minimum of it: some 4 KiB */
 #define EVENTS 60
 
-/* A wire, both ends of its descriptor, and what the output asked of its owner. */
+/* An output, both ends of its descriptor, and what the output asked of its owner. */
 struct line {
     struct output output;
     int peer_fd;
@@ -35,10 +35,9 @@ line_of(struct output *output)
 }
 
 static void
-on_want_write(struct output *output, bool on)
+on_arm(struct output *output)
 {
     (void)output;
-    (void)on;
 }
 
 static void
@@ -53,7 +52,7 @@ on_drop(struct output *output)
     line_of(output)->dropped++;
 }
 
-static const struct output_ops ops = {on_want_write, on_release, on_drop};
+static const struct output_transport transport = {on_arm, on_arm, on_release, on_drop};
 
 typedef void (*pair_fn)(int pair[2], int send_bytes);
 
@@ -75,9 +74,11 @@ line_init(struct line *line, pair_fn make, int send_bytes)
     int pair[2];
 
     make(pair, send_bytes);
-    *line = (struct line){
-        .output = {.ops = &ops, .fd = pair[0], .request_id = 1, .plain = make == pipe_pair},
-        .peer_fd = pair[1]};
+    *line = (struct line){.output = {.transport = &transport,
+                                     .fd = pair[0],
+                                     .request_id = 1,
+                                     .plain = make == pipe_pair},
+                          .peer_fd = pair[1]};
 }
 
 static void

@@ -722,13 +722,13 @@ struct post {
     size_t bytes, part, piece;
 };
 
-static struct fcgi_parser_body
+static struct request_body
 take_post(const struct post *post)
 {
     struct fcgi_parser parser = {.takes_body = true};
     struct buf in = {0};
     struct buf body = {0};
-    struct fcgi_parser_body taken = {.came = 0};
+    struct request_body taken = {.came = 0};
 
     for (size_t i = 0; i < post->bytes; i++)
         buf_append(&body, &(char){(char)(i * 7)}, 1);
@@ -785,7 +785,7 @@ test_the_body_of_a_post_is_gathered_up_to_its_limit(void **state)
 
     (void)state;
     for (size_t i = 0; i < COUNT(cases); i++) {
-        struct fcgi_parser_body body = take_post(&cases[i].post);
+        struct request_body body = take_post(&cases[i].post);
         CHECK((body.bytes.len > 0) == cases[i].gathered, "case %zu\n", i);
         CHECK(body.came == cases[i].post.bytes, "case %zu\n", i);
         CHECK(cases[i].gathered || body.bytes.cap == 0, "case %zu holds memory\n", i);

@@ -20,6 +20,8 @@ static const char *const patterns[] = {"a",        "b",   "ab",   "orders",   "o
                                        "[ab]",     "[*]", "anna", "]",        "nothing"};
 static const char *const users[] = {"anna", "bob", "", "a", "orders"};
 
+static const struct hash_key hash_key = {{1, 2}};
+
 static unsigned
 next_random(unsigned *seed)
 {
@@ -42,10 +44,12 @@ random_filter(unsigned *seed)
     struct filter filter = {0};
 
     add_random(&filter.requested, seed, 3);
+    assert_int_equal(patterns_compile(&filter.requested, PATTERNS_ASKED), PATTERNS_OK);
     for (int i = 0; i < FILTER_BOUNDS; i++) {
         filter.bounded[i] = next_random(seed) % 3 == 0;
         if (filter.bounded[i])
             add_random(&filter.bounds[i], seed, 3);
+        patterns_compile(&filter.bounds[i], PATTERNS_GRANTED);
     }
     if (next_random(seed) % 2 == 0)
         filter.user = strdup(users[next_random(seed) % COUNT(users)]);
@@ -72,6 +76,7 @@ join_channel(struct audiences *audiences, const char *channel, const char *user,
 
     if (channel != NULL)
         assert_int_equal(patterns_add(&filter.requested, slice_of(channel)), PATTERNS_OK);
+    assert_int_equal(patterns_compile(&filter.requested, PATTERNS_ASKED), PATTERNS_OK);
     if (user != NULL)
         filter.user = strdup(user);
     struct audience *audience = audiences_join(audiences, &filter, format);
@@ -85,13 +90,26 @@ join_channel(struct audiences *audiences, const char *channel, const char *user,
  * every filter fall on one hash. */
 static bool all_hashes_collide;
 
-uint64_t __real_filter_hash(const struct filter *filter);
-uint64_t __wrap_filter_hash(const struct filter *filter);
+uint64_t __real_filter_hash(const struct filter *filter, const struct hash_key *key);
+uint64_t __wrap_filter_hash(const struct filter *filter, const struct hash_key *key);
 
 uint64_t
-__wrap_filter_hash(const struct filter *filter)
+__wrap_filter_hash(const struct filter *filter, const struct hash_key *key)
 {
-    return all_hashes_collide ? 7 : __real_filter_hash(filter);
+    return all_hashes_collide ? 7 : __real_filter_hash(filter, key);
+}
+
+/* Counts how often patterns were asked about a channel. */
+static size_t judged;
+
+bool __real_filter_allows_channel(const struct filter *filter, struct slice channel);
+bool __wrap_filter_allows_channel(const struct filter *filter, struct slice channel);
+
+bool
+__wrap_filter_allows_channel(const struct filter *filter, struct slice channel)
+{
+    judged++;
+    return __real_filter_allows_channel(filter, channel);
 }
 
 /* --- matching -------------------------------------------------------------------------------------- */
@@ -112,8 +130,7 @@ on_match(void *arg, struct audience *audience)
 }
 
 static void
-check_row(const struct audiences *audiences, struct meetings *meetings,
-          const struct row *row)
+check_row(struct audiences *audiences, struct meetings *meetings, const struct row *row)
 {
     memset(meetings->met, 0, sizeof meetings->met);
     audiences_match(audiences, row, on_match, meetings);
@@ -136,7 +153,7 @@ test_a_row_meets_each_audience_that_it_is_for_once(void **state)
 {
     (void)state;
     for (unsigned round = 1; round <= ROUNDS; round++) {
-        struct audiences *audiences = audiences_new();
+        struct audiences *audiences = audiences_new(&hash_key);
         struct meetings meetings = {.joined = {NULL}};
         unsigned seed = round;
         for (int step = 0; step < 8; step++) {
@@ -172,7 +189,7 @@ count_call(void *arg, struct audience *audience)
 static void
 test_a_row_in_an_empty_hall_meets_nobody(void **state)
 {
-    struct audiences *audiences = audiences_new();
+    struct audiences *audiences = audiences_new(&hash_key);
     struct row row = {.id = 1, .channel = slice_of("a"), .recipient = slice_of("u")};
     size_t calls = 0;
 
@@ -193,7 +210,7 @@ test_a_row_in_an_empty_hall_meets_nobody(void **state)
 static void
 test_equal_filters_and_formats_are_one_audience(void **state)
 {
-    struct audiences *audiences = audiences_new();
+    struct audiences *audiences = audiences_new(&hash_key);
 
     (void)state;
     struct audience *first = join_channel(audiences, "a", NULL, FORMAT_SSE);
@@ -216,7 +233,7 @@ test_equal_filters_and_formats_are_one_audience(void **state)
 static void
 test_two_users_never_share_an_audience(void **state)
 {
-    struct audiences *audiences = audiences_new();
+    struct audiences *audiences = audiences_new(&hash_key);
     struct row row = {.id = 1, .channel = slice_of("a"), .recipient = slice_of("anna")};
     struct meetings meetings = {.joined = {NULL}};
 
@@ -267,7 +284,7 @@ static const char *const alike[] = {
 
 /* A row for recipient `r` meets the audiences of user `r` and of nobody else. */
 static void
-check_alike_row(const struct audiences *audiences, struct meetings *meetings, size_t r)
+check_alike_row(struct audiences *audiences, struct meetings *meetings, size_t r)
 {
     struct row row = {.id = 1, .channel = slice_of("a"), .recipient = slice_of(alike[r])};
 
@@ -289,7 +306,7 @@ check_alike_row(const struct audiences *audiences, struct meetings *meetings, si
 static void
 check_alike(const char *pattern)
 {
-    struct audiences *audiences = audiences_new();
+    struct audiences *audiences = audiences_new(&hash_key);
     struct meetings meetings = {.joined = {NULL}};
     size_t count = COUNT(alike);
 
@@ -334,7 +351,7 @@ test_a_collision_of_hashes_joins_nobody(void **state)
 static void
 test_each_is_every_audience_once(void **state)
 {
-    struct audiences *audiences = audiences_new();
+    struct audiences *audiences = audiences_new(&hash_key);
     size_t calls = 0;
 
     (void)state;
@@ -353,7 +370,7 @@ static void
 test_crowds_come_and_go(void **state)
 {
     static struct audience *joined[3000];
-    struct audiences *audiences = audiences_new();
+    struct audiences *audiences = audiences_new(&hash_key);
     struct row row = {.id = 1, .channel = slice_of("c7")};
 
     (void)state;
@@ -379,6 +396,84 @@ test_crowds_come_and_go(void **state)
     audiences_free(audiences);
 }
 
+/* --- verdicts ---------------------------------------------------------------------------------------- */
+
+static void
+test_a_channel_is_judged_once(void **state)
+{
+    struct audiences *audiences = audiences_new(&hash_key);
+    struct row row = {.id = 1, .channel = slice_of("orders.7")};
+    size_t calls = 0;
+
+    (void)state;
+    join_channel(audiences, "orders.*", NULL, FORMAT_SSE);
+    join_channel(audiences, "*.8", NULL, FORMAT_SSE);
+    struct audience *private = join_channel(audiences, "*7", "anna", FORMAT_SSE);
+    judged = 0;
+    for (int i = 0; i < 1000; i++)
+        audiences_match(audiences, &row, count_call, &calls);
+    assert_int_equal(calls, 2000);
+    assert_int_equal(judged, 3);
+    row.recipient = slice_of("anna");
+    audiences_match(audiences, &row, count_call, &calls);
+    assert_int_equal(calls, 2001);
+    assert_int_equal(judged, 3);
+    assert_true(audience_allows(audiences, private, &row));
+    row.recipient = slice_of("bob");
+    assert_false(audience_allows(audiences, private, &row));
+    assert_int_equal(judged, 3);
+    audiences_free(audiences);
+}
+
+/* More channels than are remembered, names too long to be, and audiences that begin anew: every
+ * verdict is that of this very channel and pattern. */
+static void
+test_a_verdict_is_never_another_channels(void **state)
+{
+    static const char *const parities[] = {"*[02468]", "*[13579]"};
+    struct audiences *audiences = audiences_new(&hash_key);
+    struct audience *audience = join_channel(audiences, parities[0], NULL, FORMAT_SSE);
+    char name[VERDICT_NAME_MAX + 10];
+    unsigned parity = 0;
+    unsigned seed = 1;
+
+    (void)state;
+    for (int round = 0; round < 20000; round++) {
+        size_t calls = 0;
+        unsigned number = next_random(&seed) % (round % 2 == 0 ? 40 : 400);
+        if (round % 50 == 49) { /* at the same address, perhaps */
+            audiences_leave(audiences, audience);
+            parity = 1 - parity;
+            audience = join_channel(audiences, parities[parity], NULL, FORMAT_SSE);
+        }
+        snprintf(name, sizeof name, "%0*u", number % 7 == 0 ? VERDICT_NAME_MAX + 5 : 4,
+                 number);
+        struct row row = {.id = 1, .channel = slice_of(name)};
+        audiences_match(audiences, &row, count_call, &calls);
+        assert_int_equal(calls, number % 2 == parity);
+    }
+    audiences_free(audiences);
+}
+
+/* --- what strangers choose ------------------------------------------------------------------------------ */
+
+static void
+test_no_choice_of_channels_makes_a_long_chain(void **state)
+{
+    struct audiences *audiences = audiences_new(&hash_key);
+    char channel[16];
+    char user[16];
+
+    (void)state;
+    for (int i = 0; i < 5000; i++) {
+        snprintf(channel, sizeof channel, "%d", i);
+        snprintf(user, sizeof user, "%d", i % 1000);
+        join_channel(audiences, channel, user, FORMAT_SSE);
+    }
+    assert_in_range(audiences_longest_chain(audiences), 1, 12);
+    audiences_free(audiences);
+}
+
 int
 main(void)
 {
@@ -391,6 +486,9 @@ main(void)
         cmocka_unit_test(test_a_collision_of_hashes_joins_nobody),
         cmocka_unit_test(test_each_is_every_audience_once),
         cmocka_unit_test(test_crowds_come_and_go),
+        cmocka_unit_test(test_a_channel_is_judged_once),
+        cmocka_unit_test(test_a_verdict_is_never_another_channels),
+        cmocka_unit_test(test_no_choice_of_channels_makes_a_long_chain),
     };
 
     return RUN(tests);

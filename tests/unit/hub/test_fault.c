@@ -6,8 +6,12 @@
 #include "../fault.h"
 
 #include <jansson.h>
+#include <openssl/crypto.h>
 #include <unistd.h>
 
+#include "../../fuzz/hs256.h"
+#include "../ticket_samples.h"
+#include "access/ticket.h"
 #include "fastcgi/libfcgi.h"
 #include "fastcgi/parser.h"
 #include "publish/rows.h"
@@ -282,8 +286,7 @@ test_a_request_without_memory_is_given_up(void **state)
     assert_true(fault_leaks_nothing());
 }
 
-/* True when the rows are there; without memory it is said so. (jansson's own allocations are not
- * ours to fail.) */
+/* True when the rows are there; without memory it is said so. */
 static bool
 parse_bodies(void)
 {
@@ -300,7 +303,7 @@ parse_bodies(void)
             publish_rows_parse(&rows, (enum publish_type)type,
                                slice_of(type == PUBLISH_FORM ? form : json), &error);
         fault_pause();
-        assert_true(status == 0 || status == 500);
+        assert_true(status == 0 || status == 503);
         assert_string_equal(error.text, status == 0 ? "" : "out of memory");
         fault_resume();
         good = good && status == 0;
@@ -325,6 +328,85 @@ test_a_body_without_memory_is_refused(void **state)
     } while (count >= nth);
     assert_true(nth > 5);
     assert_true(fault_leaks_nothing());
+}
+
+/* --- tickets --------------------------------------------------------------------------------------------- */
+
+/* A good ticket is good or not known, a bad one bad or not known: without memory nobody is told that
+ * his ticket is bad, which would send him to a login. Returns the status. */
+static int
+verify(const struct ticket_keys *keys, const char *text)
+{
+    const struct ticket_rules rules = {keys, NULL, 1800000000000};
+    struct ticket ticket;
+    struct error error = {""};
+    int status = ticket_verify(&rules, slice_of(text), &ticket, &error);
+    ticket_fini(&ticket);
+    fault_pause();
+    assert_string_equal(status == 503 ? error.text : "out of memory", "out of memory");
+    return status;
+}
+
+static void
+check_ticket(const struct ticket_keys *keys, const char *text, int wanted)
+{
+    unsigned long nth = 0;
+    unsigned long count;
+    int status;
+
+    do {
+        fault_arm(++nth, 0);
+        fault_resume();
+        status = verify(keys, text);
+        count = fault_disarm();
+        CHECK(status == wanted || (status == 503 && count >= nth),
+              "allocation %lu: status %d, not %d\n", nth, status, wanted);
+    } while (count >= nth);
+    assert_int_equal(status, wanted);
+    assert_true(nth > 5);
+}
+
+static void
+test_a_ticket_without_memory_is_not_called_bad(void **state)
+{
+    static const char *const files[] = {RSA_PUBLIC, EC_PUBLIC};
+    static const char *const tokens[] = {RSA_TOKEN, EC_TOKEN};
+    struct error error;
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(files); i++) {
+        char *bad = strdup(tokens[i]);
+        size_t at = strlen(bad) - 20;
+        struct ticket_keys *keys =
+            ticket_keys_parse(slice_of(files[i]), "keys", TICKET_VERIFIES, NULL, &error);
+        assert_non_null(keys);
+        bad[at] = bad[at] == 'A' ? 'B' : 'A';
+        check_ticket(keys, tokens[i], 0);
+        check_ticket(keys, bad, 401);
+        ticket_keys_free(keys);
+        free(bad);
+    }
+}
+
+static void
+test_a_ticket_with_a_secret_and_without_memory_is_not_called_bad(void **state)
+{
+    static const char secret[] = "0123456789abcdef0123456789abcdef";
+    struct error error;
+    struct ticket_keys *keys =
+        ticket_keys_parse(slice_of(secret), "keys", TICKET_VERIFIES, NULL, &error);
+    struct slice header = slice_of("{\"alg\":\"HS256\"}");
+    struct slice claims = slice_of("{\"sub\":\"ann\",\"channels\":[\"a\",\"b*\"]}");
+    char *good = hs256_token(header, claims, secret);
+    char *bad = hs256_token(header, claims, "another");
+
+    (void)state;
+    assert_non_null(keys);
+    check_ticket(keys, good, 0);
+    check_ticket(keys, bad, 401);
+    free(good);
+    free(bad);
+    ticket_keys_free(keys);
 }
 
 /* --- the start ------------------------------------------------------------------------------------------- */
@@ -379,16 +461,43 @@ test_a_start_without_memory_fails_with_a_word(void **state)
     assert_true(fault_leaks_nothing());
 }
 
+/* The libraries' allocations may fail, too. */
+static void *
+library_malloc(size_t size, const char *file, int line)
+{
+    (void)file, (void)line;
+    return malloc(size);
+}
+
+static void *
+library_realloc(void *p, size_t size, const char *file, int line)
+{
+    (void)file, (void)line;
+    return realloc(p, size);
+}
+
+static void
+library_free(void *p, const char *file, int line)
+{
+    (void)file, (void)line;
+    free(p);
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_body_without_memory_is_refused),
         cmocka_unit_test(test_a_request_without_memory_is_given_up),
+        cmocka_unit_test(test_a_ticket_without_memory_is_not_called_bad),
+        cmocka_unit_test(test_a_ticket_with_a_secret_and_without_memory_is_not_called_bad),
         cmocka_unit_test(test_a_start_without_memory_fails_with_a_word),
         cmocka_unit_test(test_whichever_allocation_fails_nothing_malformed_is_sent),
         cmocka_unit_test(test_a_shortage_that_lasts_a_while_does_no_harm_either),
     };
 
+    json_set_alloc_funcs(malloc, free);
+    assert_int_equal(
+        CRYPTO_set_mem_functions(library_malloc, library_realloc, library_free), 1);
     return RUN(tests);
 }

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "../stage.h"
+#include "fastcgi/records.h"
 
 #include "../unit.h"
 
@@ -129,8 +130,7 @@ test_a_stream_opens_at_the_tail_and_gets_what_is_new(void **state)
     WAIT(&stage, reader_has_text(reader, "data: "));
     check_transcript(reader, "open:1");
     assert_int_equal(reader->retry_ms, 1234);
-    assert_int_equal(memcmp(reader->headers.p, "Content-Type: text/event-stream\r\n", 33),
-                     0);
+    assert_int_equal(memcmp(reader->headers.p, "Content-Type: text/event-stream;", 32), 0);
     assert_int_equal(memcmp(reader->body.p, ": connected\n", 12), 0);
     assert_int_equal(reader->answer.records, 1); /* headers and opening in one */
 
@@ -336,6 +336,31 @@ test_a_first_visit_is_told_of_no_gap(void **state)
                                "7:message:y");
         assert_int_equal(reader_rows(young), 6);
         assert_false(reader_has_text(young, "gap"));
+        stage_close(&stage);
+    }
+}
+
+/* As under CGI: nothing is read before somebody asks, and what is asked for comes from the table. */
+static void
+test_a_cold_hub_reads_nothing_at_its_start(void **state)
+{
+    static const struct hub_config kinds[] = {{.starts_cold = false}, {.starts_cold = true}};
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(kinds); i++) {
+        struct stage stage;
+        struct hub_counters totals;
+        stage_open(&stage, &(struct stage_config){.hub = {0}});
+        for (int row = 0; row < 20; row++)
+            stage_insert(&stage, "a", "x");
+        stage_stop_hub(&stage);
+        stage_start_hub(&stage, &kinds[i]);
+        hub_totals(stage.hub, &totals);
+        assert_int_equal(totals.window_bytes == 0, kinds[i].starts_cold);
+        struct reader *all = stage_visit(&stage, &(struct visit){.query = "since=all"});
+        stage_insert(&stage, "a", "y");
+        WAIT(&stage, reader_has_row(all, "y"));
+        assert_int_equal(reader_rows(all), 21);
         stage_close(&stage);
     }
 }
@@ -941,7 +966,7 @@ test_a_reply_that_is_stuck_on_the_wire_does_not_count_for_the_stream(void **stat
     reader_stuff(reader);
     assert_int_equal(output_push(&reader->output, (struct slice){reply, sizeof reply - 1}),
                      OUTPUT_BLOCKED);
-    reader->output.ops->want_write(&reader->output, true); /* as fastcgi/conn.c does */
+    output_arm(&reader->output); /* as fastcgi/conn.c does */
     reader->idle = false;
     WAIT(&stage, output_is_clear(&reader->output));
     for (int i = 0; i < 100; i++) /* some of them wait for a tick */
@@ -1029,7 +1054,7 @@ test_a_quiet_stream_hears_a_heartbeat(void **state)
     struct reader *comment = stage_visit(&stage, &(struct visit){0});
     struct reader *ping = stage_visit(&stage, &(struct visit){.query = "ping=1"});
     struct reader *ndjson = stage_visit(&stage, &(struct visit){.accept = NDJSON});
-    WAIT(&stage, reader_has_text(comment, "\n\n:\n\n:\n\n:\n\n"));
+    WAIT(&stage, reader_has_text(comment, "\n\n:\n:\n:\n"));
     WAIT(&stage, reader_has_text(ping, "event: rowcast:ping\ndata: {\"last_event_id\":"));
     WAIT(&stage, reader_has_text(ndjson, "\n\n\n\n"));
     assert_false(reader_has_text(comment, ":\nid: ")); /* the cursor has not moved */
@@ -1049,13 +1074,13 @@ test_a_heartbeat_tells_the_id_that_the_cursor_moved_to(void **state)
     stage_insert(&stage, "b", "not for them");
     WAIT(&stage, reader_has_text(comment, with_id(&stage, id, ":\nid: ", 1)));
     WAIT(&stage, reader_has_text(ping, with_id(&stage, id, "\nid: ", 1)));
-    WAIT(&stage, reader_has_text(comment, "\n\n:\n\n:\n\n")); /* and it is told once */
+    WAIT(&stage, reader_has_text(comment, "\n\n:\n:\n")); /* and it is told once */
     assert_int_equal(reader_rows(comment), 0);
     stage_insert(&stage, "a", "for them");
     WAIT(&stage, reader_rows(comment) == 1 && reader_rows(ping) == 1);
-    assert_int_equal(comment->events[1].id, 2);
+    assert_int_equal(comment->events[comment->event_count - 1].id, 2);
     assert_int_equal(ping->events[ping->event_count - 1].id, 2);
-    WAIT(&stage, reader_has_text(comment, "for them\n\n:\n\n:\n\n")); /* it knows */
+    WAIT(&stage, reader_has_text(comment, "for them\n\n:\n:\n")); /* it knows */
     stage_close(&stage);
 }
 
@@ -1140,8 +1165,8 @@ test_an_aborted_request_is_ended(void **state)
         stage_visit(&stage, &(struct visit){.send_bytes = TINY, .idle = true});
     insert_many(&stage, "a", 1, 100, 1000);
     WAIT(&stage, reader_rows(reader) == 100 && is_blocked(blocked));
-    hub_output_gone(&reader->output, CLOSE_ABORTED);
-    hub_output_gone(&blocked->output, CLOSE_ABORTED);
+    reader->output.ops->gone(&reader->output, GONE_ABORTED);
+    blocked->output.ops->gone(&blocked->output, GONE_ABORTED);
     assert_true(reader->released && blocked->released);
     blocked->idle = false;
     WAIT(&stage, reader_has_ended(reader) && reader_has_ended(blocked));
@@ -1217,8 +1242,7 @@ test_draining_gives_headers_to_those_that_have_none_yet(void **state)
     WAIT(&stage, reader->at_end);
     assert_true(reader_has_ended(reader));
     assert_non_null(reader->headers.p);
-    assert_int_equal(memcmp(reader->headers.p, "Content-Type: text/event-stream\r\n", 33),
-                     0);
+    assert_int_equal(memcmp(reader->headers.p, "Content-Type: text/event-stream;", 32), 0);
     stage_close(&stage);
 }
 
@@ -1388,14 +1412,54 @@ test_a_document_reaches_a_slow_reader_whole(void **state)
                                                                 .send_bytes = TINY,
                                                                 .idle = true,
                                                                 .request_id = 77});
-    WAIT(&stage, reader->released);
-    assert_int_equal(hub_streams(stage.hub), 0);
+    WAIT(&stage, is_blocked(reader));
+    assert_int_equal(hub_streams(stage.hub), 1); /* until the last byte is out */
     reader->idle = false;
     WAIT(&stage, reader->at_end);
+    assert_int_equal(hub_streams(stage.hub), 0);
     assert_true(reader_has_ended(reader));
     json_t *document = json_loadb(reader->body.p, reader->body.len, 0, NULL);
     assert_int_equal(json_array_size(json_object_get(document, "events")), 50);
     json_decref(document);
+    stage_close(&stage);
+}
+
+static void
+test_a_document_that_is_not_taken_counts_to_the_limits_and_stalls(void **state)
+{
+    struct stage stage;
+    struct visit visit = {
+        .query = "since=all", .accept = JSON, .send_bytes = TINY, .idle = true};
+
+    (void)state;
+    stage_open(&stage, &(struct stage_config){.hub = {.max_streams = 1, .stall_ms = 50}});
+    insert_many(&stage, "a", 1, 50, 1000);
+    struct reader *unread = stage_visit(&stage, &visit);
+    WAIT(&stage, is_blocked(unread));
+    visit.idle = false;
+    struct reader *refused = stage_visit(&stage, &visit);
+    WAIT(&stage, refused->at_end);
+    check_document(refused, NO_CURSOR, NULL, "");
+    WAIT(&stage, unread->dropped);
+    assert_int_equal(hub_streams(stage.hub), 0);
+    assert_int_equal(stage.counters.closed[CLOSE_STALLED], 1);
+    stage_close(&stage);
+}
+
+/* 1 MB of control characters are 6 MB of JSON: more than was ever kept for an answer. */
+static void
+test_a_document_with_a_large_row_is_complete(void **state)
+{
+    struct stage stage;
+
+    (void)state;
+    stage_open(&stage, &(struct stage_config){0});
+    stage_sql(&stage, "INSERT INTO notification(data)"
+                      " SELECT replace(hex(zeroblob(500000)), '0', char(1))");
+    struct reader *reader =
+        stage_visit(&stage, &(struct visit){.query = "since=all", .accept = JSON});
+    WAIT(&stage, reader->at_end);
+    check_document(reader, 1, NULL, "1");
     stage_close(&stage);
 }
 
@@ -1533,6 +1597,7 @@ main(void)
         cmocka_unit_test(test_resume_brings_what_was_missed_and_then_what_is_new),
         cmocka_unit_test(test_since_all_brings_all_and_of_an_empty_table_nothing),
         cmocka_unit_test(test_a_first_visit_is_told_of_no_gap),
+        cmocka_unit_test(test_a_cold_hub_reads_nothing_at_its_start),
         cmocka_unit_test(test_a_long_replay_meets_the_live_end_without_a_seam),
         cmocka_unit_test(test_many_that_resume_from_one_place_each_get_it_all),
         cmocka_unit_test(test_an_id_that_another_worker_gave_out_is_no_gap),
@@ -1576,6 +1641,8 @@ main(void)
         cmocka_unit_test(test_polls_lead_through_a_long_table),
         cmocka_unit_test(test_a_long_poll_waits_for_a_first_row),
         cmocka_unit_test(test_a_document_reaches_a_slow_reader_whole),
+        cmocka_unit_test(test_a_document_that_is_not_taken_counts_to_the_limits_and_stalls),
+        cmocka_unit_test(test_a_document_with_a_large_row_is_complete),
         cmocka_unit_test(test_a_private_row_reaches_its_user_and_nobody_else),
         cmocka_unit_test(test_streams_outlast_a_locked_database),
         cmocka_unit_test(test_a_transaction_that_is_rolled_back_shows_nothing),

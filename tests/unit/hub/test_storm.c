@@ -145,6 +145,7 @@ new_guest(struct storm *storm, struct place *place)
     place->user = (const char *[]){NULL, "u", "v"}[dice(storm, 3)];
     for (size_t i = 0; i < 2 && ways[way].patterns[i] != NULL; i++)
         patterns_add(&place->filter.requested, slice_of(ways[way].patterns[i]));
+    patterns_compile(&place->filter.requested, PATTERNS_ASKED);
     if (place->user != NULL)
         place->filter.user = strdup(place->user);
     place->after =

@@ -11,6 +11,7 @@
 #define TEST_NAME "window"
 
 #define NO_LIMIT ((size_t)1 << 40)
+static const struct hash_key hash_key = {{1, 2}};
 #define MAX_EVENT_BYTES 1000
 
 static struct row
@@ -75,7 +76,7 @@ check_sound(const struct window *window)
 static void
 test_a_new_window_is_empty(void **state)
 {
-    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES);
+    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES, &hash_key);
 
     (void)state;
     window_reset(window, 41);
@@ -90,7 +91,7 @@ test_a_new_window_is_empty(void **state)
 static void
 test_rows_are_copies_byte_for_byte(void **state)
 {
-    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES);
+    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES, &hash_key);
     char data[] = "a\0b\xff";
     char channel[] = "orders";
     struct row row = {.id = 7,
@@ -123,7 +124,7 @@ static void
 test_find_gives_the_first_row_after_an_id(void **state)
 {
     static const int64_t ids[] = {5, 6, 9, 100, 101, 500};
-    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES);
+    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES, &hash_key);
 
     (void)state;
     for (size_t i = 0; i < COUNT(ids); i++)
@@ -142,7 +143,7 @@ test_find_gives_the_first_row_after_an_id(void **state)
 static void
 test_it_grows_and_goes_round_and_keeps_the_order(void **state)
 {
-    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES);
+    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES, &hash_key);
     int64_t next = 1;
 
     (void)state;
@@ -165,14 +166,14 @@ test_it_grows_and_goes_round_and_keeps_the_order(void **state)
 static void
 test_trim_lets_the_oldest_go_until_the_bytes_fit(void **state)
 {
-    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES);
+    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES, &hash_key);
 
     (void)state;
     add(window, 1);
     size_t one = window_bytes(window);
     window_free(window);
 
-    window = window_new(10 * one, MAX_EVENT_BYTES);
+    window = window_new(10 * one, MAX_EVENT_BYTES, &hash_key);
     for (int64_t id = 1; id <= 25; id++)
         add(window, id);
     assert_int_equal(window_count(window), 25); /* adding lets nothing go */
@@ -189,7 +190,7 @@ test_trim_lets_the_oldest_go_until_the_bytes_fit(void **state)
 static void
 test_trim_keeps_what_is_still_to_be_sent(void **state)
 {
-    struct window *window = window_new(0, MAX_EVENT_BYTES);
+    struct window *window = window_new(0, MAX_EVENT_BYTES, &hash_key);
 
     (void)state;
     window_reset(window, 9);
@@ -210,7 +211,7 @@ test_trim_keeps_what_is_still_to_be_sent(void **state)
 static void
 test_a_row_larger_than_the_window_is_in_it_all_the_same(void **state)
 {
-    struct window *window = window_new(100, MAX_EVENT_BYTES);
+    struct window *window = window_new(100, MAX_EVENT_BYTES, &hash_key);
 
     (void)state;
     add(window, 1);
@@ -223,7 +224,7 @@ test_a_row_larger_than_the_window_is_in_it_all_the_same(void **state)
 static void
 test_drop_forgets_rows_and_never_lowers_the_floor(void **state)
 {
-    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES);
+    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES, &hash_key);
 
     (void)state;
     window_reset(window, 10);
@@ -244,7 +245,7 @@ test_drop_forgets_rows_and_never_lowers_the_floor(void **state)
 static void
 test_reset_empties_and_sets_any_floor(void **state)
 {
-    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES);
+    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES, &hash_key);
 
     (void)state;
     for (int64_t id = 1; id <= 300; id++)
@@ -271,7 +272,7 @@ test_a_newer_row_replaces_one_with_the_same_channel_recipient_and_key(void **sta
         {"a", NULL, "k"}, {"b", NULL, "k"}, {"a", NULL, "l"},
         {"a", "u", "k"},  {"a", "v", "k"},  {"a", "", "k"},
         {"a", NULL, ""},  {"a", "k", "u"},  {"ab", NULL, "k"}};
-    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES);
+    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES, &hash_key);
     struct entry *first[COUNT(keys)];
     int64_t id = 0;
 
@@ -294,7 +295,7 @@ test_a_newer_row_replaces_one_with_the_same_channel_recipient_and_key(void **sta
 static void
 test_none_of_many_that_differ_in_one_thing_replaces_another(void **state)
 {
-    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES);
+    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES, &hash_key);
 
     (void)state;
     for (int64_t id = 1; id <= 3000; id++) {
@@ -311,7 +312,7 @@ test_none_of_many_that_differ_in_one_thing_replaces_another(void **state)
 static void
 test_rows_without_a_key_replace_nothing(void **state)
 {
-    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES);
+    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES, &hash_key);
 
     (void)state;
     for (int64_t id = 1; id <= 10; id++)
@@ -324,7 +325,7 @@ test_rows_without_a_key_replace_nothing(void **state)
 static void
 test_a_row_that_is_gone_is_replaced_by_nobody(void **state)
 {
-    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES);
+    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES, &hash_key);
 
     (void)state;
     add_keyed(window, 1, "a", NULL, "k");
@@ -344,7 +345,7 @@ test_a_row_that_is_gone_is_replaced_by_nobody(void **state)
 static void
 test_thousands_of_keys_are_replaced_rightly_while_it_grows(void **state)
 {
-    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES);
+    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES, &hash_key);
     size_t marked = 0;
     size_t replaced = 0;
 
@@ -380,7 +381,7 @@ test_thousands_of_keys_are_replaced_rightly_while_it_grows(void **state)
 static void
 test_each_format_is_encoded_once_and_counted(void **state)
 {
-    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES);
+    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES, &hash_key);
     struct row row = make_row(3, "line\nline");
 
     (void)state;
@@ -408,7 +409,7 @@ test_each_format_is_encoded_once_and_counted(void **state)
 static void
 test_a_row_that_was_too_large_quotes_the_limit(void **state)
 {
-    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES);
+    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES, &hash_key);
     struct row row = {
         .id = 3, .channel = slice_of("c"), .data_bytes = 5000, .too_large = true};
 
@@ -424,7 +425,7 @@ test_a_row_that_was_too_large_quotes_the_limit(void **state)
 static void
 test_encodings_count_when_the_window_is_trimmed(void **state)
 {
-    struct window *window = window_new(20000, MAX_EVENT_BYTES);
+    struct window *window = window_new(20000, MAX_EVENT_BYTES, &hash_key);
 
     (void)state;
     for (int64_t id = 1; id <= 30; id++)
@@ -439,6 +440,27 @@ test_encodings_count_when_the_window_is_trimmed(void **state)
     assert_true(full <= 20000 || window_count(window) < 30);
     assert_true(window_bytes(window) <= 20000);
     check_sound(window);
+    window_free(window);
+}
+
+/* Keys that fall into one bucket of 1024 under FNV-1a, which whoever publishes can compute. */
+static void
+test_keys_made_to_collide_do_not(void **state)
+{
+    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES, &hash_key);
+    char key[16];
+    unsigned number = 0;
+
+    (void)state;
+    for (int64_t id = 1; id <= 1000;) {
+        uint64_t hash = UINT64_C(14695981039346656037);
+        snprintf(key, sizeof key, "k%u", number++);
+        for (const char *p = key; *p != '\0'; p++)
+            hash = (hash ^ (unsigned char)*p) * UINT64_C(1099511628211);
+        if (((hash ^ hash >> 32) & 1023) == 0)
+            add_keyed(window, id++, "c", NULL, key);
+    }
+    assert_in_range(window_longest_chain(window), 1, 10);
     window_free(window);
 }
 
@@ -464,6 +486,7 @@ main(void)
         cmocka_unit_test(test_each_format_is_encoded_once_and_counted),
         cmocka_unit_test(test_a_row_that_was_too_large_quotes_the_limit),
         cmocka_unit_test(test_encodings_count_when_the_window_is_trimmed),
+        cmocka_unit_test(test_keys_made_to_collide_do_not),
     };
 
     return RUN(tests);

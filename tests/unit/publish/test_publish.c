@@ -17,6 +17,7 @@ allow(struct patterns *patterns, bool *has, const char *pattern)
     *has = pattern != NULL;
     if (pattern != NULL && *pattern != '\0')
         assert_int_equal(patterns_add(patterns, slice_of(pattern)), PATTERNS_OK);
+    assert_int_equal(patterns_compile(patterns, PATTERNS_GRANTED), PATTERNS_OK);
 }
 
 /* --- who ---------------------------------------------------------------------------------------- */
@@ -76,7 +77,7 @@ test_what_may_be_read_plays_no_part(void **state)
 static void
 test_origins(void **state)
 {
-    static const struct option_list origins = {
+    static const struct text_list origins = {
         .items = {"https://shop.example", "*", "null"}, .count = 3};
     static const struct {
         const char *origin, *host, *https, *site;
@@ -135,10 +136,10 @@ static int
 judge(const char *type, const char *length, struct slice bytes, struct publish_rows *rows,
       struct error *error)
 {
-    static const struct option_list none = {.count = 0};
+    static const struct text_list none = {.count = 0};
     struct publish_rules rules = {&none, NOW_MS};
     struct request request = {.method = METHOD_POST};
-    struct fcgi_parser_body body = {.came = bytes.len};
+    struct request_body body = {.came = bytes.len};
     char number[24];
 
     allow(&request.publish, &request.has_publish, "*");

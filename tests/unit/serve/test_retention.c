@@ -9,7 +9,28 @@
 
 #define TEST_NAME "retention"
 
-static struct retention *
+/* Retention, and the writer's thread on which it works. */
+struct keeper {
+    struct writer *writer;
+    struct retention *retention;
+};
+
+static struct keeper
+start_with(struct stage *stage, const struct retention_config *config)
+{
+    struct writer_config writer = {.path = stage->path,
+                                   .table = STORE_DEFAULT_TABLE,
+                                   .gate = feed_gate(stage->feed),
+                                   .log = &stage->log};
+    struct keeper keeper = {.writer = writer_new(&writer)};
+    assert_non_null(keeper.writer);
+    keeper.retention = retention_new(config, keeper.writer);
+    assert_non_null(keeper.retention);
+    assert_int_equal(writer_start(keeper.writer, &stage->error), 0);
+    return keeper;
+}
+
+static struct keeper
 start(struct stage *stage, int64_t keep_age_ms, int64_t keep_rows)
 {
     struct retention_config config = {.path = stage->path,
@@ -19,9 +40,14 @@ start(struct stage *stage, int64_t keep_age_ms, int64_t keep_rows)
                                       .tail = &stage->counters.tail,
                                       .pruned_rows = &stage->counters.pruned_rows,
                                       .prunes = &stage->counters.prunes};
-    struct retention *retention = retention_new(&config, &stage->log, &stage->error);
-    assert_non_null(retention);
-    return retention;
+    return start_with(stage, &config);
+}
+
+static void
+stop(struct keeper keeper)
+{
+    writer_free(keeper.writer);
+    retention_free(keeper.retention);
 }
 
 static int64_t
@@ -53,7 +79,7 @@ test_keeps_the_newest(void **state)
     (void)state;
     stage_open(&stage, &(struct stage_config){0});
     struct reader *reader = stage_visit(&stage, &(struct visit){0});
-    struct retention *retention = start(&stage, 0, 10);
+    struct keeper keeper = start(&stage, 0, 10);
     insert(&stage, 1000);
     WAIT(&stage, pruned(&stage) == 990);
     assert_int_equal(count(&stage), 10);
@@ -64,7 +90,7 @@ test_keeps_the_newest(void **state)
     WAIT(&stage, reader_rows(reader) == 1005);
     assert_false(reader_has_text(reader, "rowcast:gap"));
     assert_true(stage.counters.prunes > 0);
-    retention_free(retention);
+    stop(keeper);
     stage_close(&stage);
 }
 
@@ -79,10 +105,10 @@ test_waits_for_the_loop(void **state)
     struct reader *reader = stage_visit(&stage, &(struct visit){0});
     WAIT(&stage, stage.counters.tail == (uint64_t)stage.base + 3);
     insert(&stage, 50);
-    struct retention *retention = start(&stage, 0, 1);
+    struct keeper keeper = start(&stage, 0, 1);
     while (pruned(&stage) < 3) /* the thread's doing; no turn of the loop */
         uv_sleep(1);
-    retention_free(retention); /* it has ended its round */
+    stop(keeper); /* it has ended its round */
     assert_int_equal(count(&stage), 50);
     WAIT(&stage, reader_rows(reader) == 50);
     assert_false(reader_has_text(reader, "rowcast:gap"));
@@ -114,8 +140,7 @@ test_waits_for_other_workers(void **state)
                                       .prunes = &stage.counters.prunes};
     insert(&stage, 50);
     WAIT(&stage, stage.counters.tail == (uint64_t)stage.base + 50);
-    struct retention *retention = retention_new(&config, &stage.log, &stage.error);
-    assert_non_null(retention);
+    struct keeper keeper = start_with(&stage, &config);
     WAIT(&stage, pruned(&stage) == 20);
     __atomic_store_n(&tail, (uint64_t)stage.base + 30, __ATOMIC_RELAXED);
     WAIT(&stage, pruned(&stage) == 30);
@@ -123,7 +148,7 @@ test_waits_for_other_workers(void **state)
     assert_int_equal(stage_ask(&stage, "SELECT min(id) FROM notification"),
                      stage.base + 31);
     WAIT(&stage, pruned(&stage) == 49); /* it does not move any more */
-    retention_free(retention);
+    stop(keeper);
     stage_close(&stage);
 }
 
@@ -134,11 +159,11 @@ test_lowest_tail(void **state)
     struct hub_counters counters[4] = {
         {.tail = 70}, {.tail = 50}, {.tail = 0}, {.tail = 60}};
     (void)state;
-    assert_int_equal(hub_lowest_tail(counters, 1), 70);
-    assert_int_equal(hub_lowest_tail(counters, 4), 50);
-    hub_forget_streams(&counters[1]);
-    assert_int_equal(hub_lowest_tail(counters, 4), 60);
-    assert_int_equal(hub_lowest_tail(&counters[2], 1), 0);
+    assert_int_equal(hub_counters_lowest_tail(counters, 1), 70);
+    assert_int_equal(hub_counters_lowest_tail(counters, 4), 50);
+    hub_counters_forget_streams(&counters[1]);
+    assert_int_equal(hub_counters_lowest_tail(counters, 4), 60);
+    assert_int_equal(hub_counters_lowest_tail(&counters[2], 1), 0);
 }
 
 static void
@@ -150,9 +175,9 @@ test_by_age(void **state)
     insert(&stage, 30);
     stage_sql(&stage, "UPDATE notification SET created_at = 1000 WHERE id <= %lld",
               (long long)stage.base + 20);
-    struct retention *retention = start(&stage, 3600000, 0);
+    struct keeper keeper = start(&stage, 3600000, 0);
     WAIT(&stage, pruned(&stage) == 20);
-    retention_free(retention);
+    stop(keeper);
     assert_int_equal(count(&stage), 10);
     stage_close(&stage);
 }
@@ -163,17 +188,17 @@ test_reopens(void **state)
     struct stage stage;
     (void)state;
     stage_open(&stage, &(struct stage_config){0});
-    struct retention *retention = start(&stage, 0, 1);
+    struct keeper keeper = start(&stage, 0, 1);
     insert(&stage, 5);
     WAIT(&stage, pruned(&stage) == 4);
-    retention_reload(retention);
+    feed_reload(stage.feed);
     insert(&stage, 5);
     WAIT(&stage, pruned(&stage) == 9);
     stage_replace_database(&stage);
     WAIT(&stage, count(&stage) == 0);
     insert(&stage, 5);
     WAIT(&stage, pruned(&stage) == 13);
-    retention_free(retention);
+    stop(keeper);
     stage_close(&stage);
 }
 
@@ -201,7 +226,7 @@ open_store(struct stage *stage)
     struct store_config config = {.path = stage->path, .mode = STORE_WRITE};
     struct store *store = store_open(&config, NULL, &stage->error);
     assert_non_null(store);
-    assert_int_equal(store_begin_upkeep(store, &stage->error), STORE_OK);
+    assert_int_equal(store_set_durability(store, STORE_LAZY, &stage->error), STORE_OK);
     return store;
 }
 

@@ -287,6 +287,21 @@ test_open_of_another_kind_of_file(void **state)
     expect_refusal(bench, STORE_READ, NULL, "not an SQLite database");
 }
 
+/* As a schema with words of a later SQLite looks: the file is sound. */
+static void
+test_schema_of_a_newer_sqlite(void **state)
+{
+    struct bench *bench = *state;
+
+    init(bench);
+    run_sql(bench, "CREATE TABLE t(a); CREATE INDEX i ON t(a); PRAGMA writable_schema = 1;"
+                   "UPDATE sqlite_master SET sql = 'CREATE INDEX i ON t(a) HASHED' "
+                   "WHERE name = 'i'");
+    expect_refusal(bench, STORE_READ, NULL, sqlite3_libversion());
+    assert_null(strstr(bench->error.text, "recover"));
+    assert_null(strstr(bench->error.text, "damaged"));
+}
+
 static void
 test_reader_cannot_write(void **state)
 {
@@ -297,6 +312,13 @@ test_reader_cannot_write(void **state)
     init(bench);
     struct store *store = open_as(bench, STORE_READ);
     assert_int_equal(store_insert(store, &row, &id, &bench->error), STORE_FAILED);
+    /* Nor does it run what is not harmless in a schema that it did not make. */
+    int defensive = 0;
+    int trusted = 1;
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, -1, &defensive);
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, -1, &trusted);
+    assert_int_equal(defensive, 1);
+    assert_int_equal(trusted, 0);
     store_close(store);
     store_close(NULL);
 }
@@ -582,6 +604,7 @@ request(struct filter *filter, const char *channels)
         p += len;
         p += *p == ' ' ? 1 : 0;
     }
+    assert_int_equal(patterns_compile(&filter->requested, PATTERNS_ASKED), PATTERNS_OK);
 }
 
 static void
@@ -1582,6 +1605,15 @@ test_dropped_table_goes_on_above(void **state)
     assert_int_equal(ask_sql(bench, "SELECT id FROM notification"), INT64_C(4000000000001));
 }
 
+/* rebase asks whether another program has the file open, and its locks tell nothing of one in this
+ * process. */
+static void
+close_other(struct bench *bench)
+{
+    sqlite3_close(bench->other);
+    bench->other = NULL;
+}
+
 static void
 test_rebase(void **state)
 {
@@ -1592,16 +1624,20 @@ test_rebase(void **state)
     init(bench);
     run_sql(bench, "INSERT INTO notification(data) VALUES ('x')");
     int64_t id = ask_sql(bench, "SELECT id FROM notification");
+    close_other(bench);
     assert_int_equal(store_rebase(&config, INT64_C(5000000000000), &base, &bench->error),
                      0);
     assert_int_equal(base, INT64_C(5000000000001));
     assert_int_equal(ask_sql(bench, "SELECT base FROM rowcast_meta"), base);
+    close_other(bench);
     assert_int_equal(store_rebase(&config, 0, &base, &bench->error), 0);
     assert_int_equal(base, INT64_C(5000000000002));
     run_sql(bench, "INSERT INTO notification(data) VALUES ('y')");
     assert_int_equal(ask_sql(bench, "SELECT max(id) FROM notification"), base + 1);
     assert_int_equal(ask_sql(bench, "SELECT min(id) FROM notification"), id);
+    close_other(bench);
     assert_int_equal(store_rebase(&config, INT64_MAX, &base, &bench->error), -1);
+    close_other(bench);
     assert_int_equal(store_rebase(&config, ROW_ID_MAX, &base, &bench->error), -1);
 }
 
@@ -1614,6 +1650,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_open_says_what_to_do),
         TEST(test_open_of_another_kind_of_file),
+        TEST(test_schema_of_a_newer_sqlite),
         TEST(test_reader_cannot_write),
         TEST(test_missing_rights_are_named),
         TEST(test_sees_other_connections_commits),

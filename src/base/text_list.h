@@ -1,0 +1,15 @@
+/* text_list.h - a short list of texts that the list does not own: an option that may be given
+ * several times, the origins of --cors-origin. */
+#ifndef ROWCAST_BASE_TEXT_LIST_H
+#define ROWCAST_BASE_TEXT_LIST_H
+
+#include <stddef.h>
+
+#define TEXT_LIST_MAX 64
+
+struct text_list {
+    const char *items[TEXT_LIST_MAX];
+    size_t count;
+};
+
+#endif

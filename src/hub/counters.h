@@ -1,0 +1,84 @@
+/* counters.h - what a hub counts, and the words for reasons: in the log, in /metrics and /status.
+ *
+ * One struct for each worker, in memory that all workers share: aligned 64-bit words that one
+ * worker writes and the reports of all read. It outlives the hub, and the worker. */
+#ifndef ROWCAST_HUB_COUNTERS_H
+#define ROWCAST_HUB_COUNTERS_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/latency_histogram.h"
+#include "base/log.h"
+#include "event/format.h"
+
+/* Why a stream has ended. */
+enum close_reason {
+    CLOSE_READER_GONE,
+    CLOSE_ABORTED,  /* by the web server: FCGI_ABORT_REQUEST */
+    CLOSE_STALLED,  /* the reader took nothing for --stall-timeout */
+    CLOSE_DRAINED,  /* the program restarts */
+    CLOSE_AGED,     /* --max-age */
+    CLOSE_EXPIRED,  /* its ticket */
+    CLOSE_ANSWERED, /* a poll's document is out */
+    CLOSE_CHANGED,  /* the event that was half out is no longer in the table */
+    CLOSE_NO_MEMORY,
+    CLOSE_REASONS
+};
+
+/* Why a reader is sent away. */
+enum hub_refusal {
+    HUB_DRAINING,
+    HUB_FULL,
+    HUB_USER_FULL,
+    HUB_ADDRESS_FULL,
+    HUB_NO_DATABASE,
+    HUB_NO_MEMORY,
+    HUB_TOO_OFTEN,
+    HUB_REFUSALS,
+    HUB_ADMITTED = HUB_REFUSALS
+};
+
+struct hub_counters {
+    uint64_t streams; /* open now */
+    uint64_t behind;  /* of these, waiting for their next page of replay */
+    uint64_t answers; /* not streams, that are not taken yet; written by fastcgi/conn.c */
+    uint64_t window_bytes;
+    uint64_t opened;
+    uint64_t refused; /* over a limit */
+    uint64_t closed[CLOSE_REASONS];
+    uint64_t events; /* deliveries: one event to one stream */
+    uint64_t bytes;  /* written to streams: headers and bodies, no framing */
+    uint64_t rows;   /* seen by the feed */
+    uint64_t gaps;
+    uint64_t publish_requests; /* written by publish/endpoint.c */
+    uint64_t published_rows;   /* likewise */
+    uint64_t
+        tail; /* rows up to it were given to this worker's streams; 0: there is no worker */
+    uint64_t pruned_rows; /* by --keep-age and --keep-rows; written by retention's thread */
+    uint64_t prunes;      /* its transactions */
+    uint64_t formats[FORMATS]; /* open streams by representation */
+    uint64_t refused_by[HUB_REFUSALS];
+    uint64_t database_errors; /* reads that failed */
+    uint64_t started_ms;      /* Unix time of the first start in this place */
+    struct log_loss log;      /* lines of the log that were lost; written by any thread */
+    struct latency_histogram lag;
+};
+
+/* The words of a close line in the log, and the labels of `closed` and `refused_by`. */
+const char *close_reason_name(enum close_reason why);
+const char *hub_refusal_name(enum hub_refusal why);
+
+/* For a worker that has died: nothing is open any more. */
+void hub_counters_forget_streams(struct hub_counters *counters);
+
+/* The lowest tail of these workers, so that rows up to it were given out by all; 0: there is no
+ * worker. May be called by another thread. */
+uint64_t hub_counters_lowest_tail(const struct hub_counters *counters, size_t workers);
+
+/* Adds them up. What is no sum is that of the worker `own`: rows and tail, which each worker sees
+ * for itself; started_ms is the first one's. */
+void hub_counters_sum(const struct hub_counters *counters, size_t workers, size_t own,
+                      struct hub_counters *sum);
+
+#endif

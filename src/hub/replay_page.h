@@ -1,0 +1,20 @@
+/* replay_page.h - the rows that a stream needs next, packed. */
+#ifndef ROWCAST_HUB_REPLAY_PAGE_H
+#define ROWCAST_HUB_REPLAY_PAGE_H
+
+#include "hub/state.h"
+
+enum replay_page_result {
+    REPLAY_PAGE_OK,
+    REPLAY_PAGE_STALE, /* rows were deleted that the feed does not know of: let it look first */
+    REPLAY_PAGE_UNREADABLE, /* the database is locked or broken; the feed was told */
+    REPLAY_PAGE_NO_MEMORY
+};
+
+/* Makes hub->page one that has what the stream needs next, unless it is that already. *from: the
+ * mark behind which that begins, NULL: the page's start. A page may have no event at all: it then
+ * says how far the cursor may move. Takes as long as the turn's clock (hub/turns.h) allows. */
+enum replay_page_result replay_page_prepare(struct hub *hub, const struct stream *stream,
+                                            const struct mark **from);
+
+#endif

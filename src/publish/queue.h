@@ -1,0 +1,59 @@
+/* queue.h - what is published over HTTP, as a kind of work for the writer's thread (publish/writer.h).
+ *
+ * The loop hands jobs over and gets them back when they are done. Jobs that wait together share a
+ * transaction, and so one fsync; should one of them be refused, each gets a transaction of its
+ * own. A job is written whole or not at all. */
+#ifndef ROWCAST_PUBLISH_QUEUE_H
+#define ROWCAST_PUBLISH_QUEUE_H
+
+#include <uv.h>
+
+#include "base/error.h"
+#include "publish/rows.h"
+#include "base/queue.h"
+#include "publish/writer.h"
+
+#define PUBLISH_JOBS_MAX 64  /* that wait or are being written */
+#define PUBLISH_WAIT_MS 5000 /* how long a job waits for the lock */
+
+enum publish_result {
+    PUBLISH_DONE,    /* committed */
+    PUBLISH_BUSY,    /* locked all the time: nothing was written */
+    PUBLISH_REFUSED, /* by a constraint or trigger of the table, whose words are in error */
+    PUBLISH_FAILED   /* anything else: error is for the log */
+};
+
+/* Part of what the submitter allocates. */
+struct publish_job {
+    struct queue_link link;
+    struct publish_rows rows; /* in; the submitter's to free */
+    int64_t *ids;             /* out: as many as rows, for the submitter to free */
+    enum publish_result result;
+    struct error error;
+    uint64_t until_ns; /* the wait's end, by uv_hrtime */
+};
+
+/* On the loop's thread, once for each job that was submitted. */
+typedef void (*publish_done_fn)(void *arg, struct publish_job *job);
+
+struct publish_queue;
+
+/* Adds the kind of work to the writer, which is not started yet and must be freed (its thread is
+ * then ended) before publish_queue_free. NULL with *error when out of memory. */
+struct publish_queue *publish_queue_new(uv_loop_t *loop, struct writer *writer,
+                                        publish_done_fn done, void *arg,
+                                        struct error *error);
+
+/* Hands the job (rows set) over until `done` is called with it. Returns 0, or -1 when
+ * PUBLISH_JOBS_MAX are waiting already, or memory is out: the job stays the caller's. */
+int publish_queue_submit(struct publish_queue *queue, struct publish_job *job);
+
+/* Jobs for which `done` has not been called. */
+size_t publish_queue_pending(const struct publish_queue *queue);
+
+/* After the writer's end, which has tried each waiting job once more, without waiting for a lock:
+ * calls `done` for all, and frees the queue when the loop has run the close callback. NULL is
+ * harmless. */
+void publish_queue_free(struct publish_queue *queue);
+
+#endif

@@ -1,0 +1,82 @@
+/* files.h - whether what a connection has open is what lies at the database's path.
+ *
+ * A WAL database is three files, and SQLite finds two of them by name, once. When one is removed,
+ * replaced or reached by another name, connections go on with what they have open: they read an
+ * index that no new commit is noted in, or write over rows that others have committed
+ * (sqlite.org/howtocorrupt.html sections 2.4 to 2.6). SQLite itself compares the database file
+ * alone. All of this goes by stat: to open one of these files and close it again would drop SQLite's
+ * locks (section 2.2). */
+#ifndef ROWCAST_STORE_FILES_H
+#define ROWCAST_STORE_FILES_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+
+struct store_file {
+    dev_t device;
+    ino_t inode; /* 0: there was none */
+};
+
+/* What a connection has open. An inode cannot be given to another file while it is open, so
+ * equal numbers are the same file. */
+struct store_files {
+    char path[PATH_MAX]; /* without links, as SQLite has it: -wal and -shm are beside it */
+    struct store_file database;
+    struct store_file wal;
+    struct store_file shm;
+};
+
+/* Looks at the database file at `path`, links followed, before it is opened. Returns 0, or -1 with
+ * errno. */
+int store_files_begin(struct store_files *files, const char *path);
+
+/* Notes the -wal and -shm beside `opened` (SQLite's name for the database, without links), after the
+ * first read: those are there for as long as a WAL database is open. */
+void store_files_note(struct store_files *files, const char *opened);
+
+/* True when one of the three at the path is another one now, or gone. One that was not there at the
+ * open (the journal mode was changed to WAL since) is noted. Five system calls at most. */
+bool store_files_have_moved(struct store_files *files, const char *path);
+
+/* The folder of a path, and the one in which the file is, links followed. */
+struct store_folders {
+    struct store_file given;
+    struct store_file real;
+};
+
+void store_folders_note(struct store_folders *folders, const char *path);
+
+/* True when what is at the path now is in one of them, or nothing is there. */
+bool store_folders_have(const struct store_folders *folders, const char *path);
+
+/* True when the file may have another name by which another process may have it open, with a -wal
+ * and -shm of its own beside that name: a hard link, or a file that is mounted by itself. *error
+ * says so and what to do. False too when there is no such file. */
+bool store_files_have_two_names(const char *path, struct error *error);
+
+/* True when the file is on an overlay that cannot be written: its lower layer may be written by
+ * others, whose locks and -shm are not seen here. `error` as above. */
+bool store_files_are_a_copy(const char *path, struct error *error);
+
+/* How the kernel names the device that the database is on, in /proc/locks; stat may say otherwise
+ * (btrfs, overlay). Empty: not known yet. */
+struct store_device {
+    char name[32];
+};
+
+/* True when another process has the database open with another -shm than ours, as far as the kernel
+ * tells (/proc/locks, which shows processes of the own container only). A process that is just about
+ * to open it looks the same: ask again some milliseconds later. `error` as above. Learns *device. */
+bool store_files_have_strangers(const struct store_files *files,
+                                struct store_device *device, struct error *error);
+
+/* The same before the database at the path is opened: whether somebody has it open, and not the -shm
+ * that lies there, or none lies there. Who opens it then makes a new -shm, and what that somebody
+ * commits after this is not in it, and is written over. While *device is not known, stat's is taken. */
+bool store_path_has_strangers(const char *path, const struct store_device *device,
+                              struct error *error);
+
+#endif
