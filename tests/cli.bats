@@ -273,6 +273,28 @@ session() {
 	assert_equal "$(grep -c '"reason":"reset"' "$T/out")" 1
 }
 
+@test "tail: rows that are pruned while its output is blocked are told as a gap" {
+	"$ROWCAST" init --db "$DB"
+	sqlite3 "$DB" "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+		INSERT INTO notification(data) SELECT printf('%.*c', 100, 'x') FROM n"
+	run python3 - "$ROWCAST" "$DB" <<-'PY'
+		import json, sqlite3, subprocess, sys
+		tail = subprocess.Popen([sys.argv[1], "tail", "--db", sys.argv[2], "--since", "all", "--json"],
+		                        stdout=subprocess.PIPE)
+		lines = [json.loads(tail.stdout.readline())]      # and the pipe is full soon
+		db = sqlite3.connect(sys.argv[2])
+		db.execute("DELETE FROM notification WHERE id < (SELECT max(id) - 10 FROM notification)")
+		db.commit()
+		lines += [json.loads(line) for line in tail.stdout]
+		ids = [int(line["id"]) for line in lines]
+		gaps = [i for i in range(1, len(ids)) if ids[i] != ids[i - 1] + 1]
+		told = [i for i in range(1, len(ids)) if lines[i]["event"] == "rowcast:gap"]
+		print(len(ids) < 5000, gaps == told, len(told), ids[-1] - ids[0])
+	PY
+	assert_success
+	assert_output "True True 1 4999"
+}
+
 @test "tail: --table takes a table or view that has only id and data" {
 	sql "CREATE TABLE t(id INTEGER PRIMARY KEY, data); INSERT INTO t VALUES (3, 'three'), (4, NULL);
 		CREATE VIEW v AS SELECT id * 10 AS id, 'v' || data AS data FROM t"

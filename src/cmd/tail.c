@@ -19,7 +19,7 @@
 
 #include "base/buf.h"
 #include "event/filter.h"
-#include "store/gap.h"
+#include "store/read_log.h"
 #include "base/parse_number.h"
 #include "event/sse.h"
 
@@ -91,8 +91,7 @@ struct tail {
     struct store *store;
     struct patterns channels;
     enum format format;
-    int64_t cursor;
-    bool resumes; /* the cursor is an id that the reader had: a gap behind it is told */
+    struct store_cursor cursor;
     int64_t now_ms;
     struct buf out;
     bool is_terminal;
@@ -173,30 +172,29 @@ turn_of(enum store_result result)
     return result == STORE_OK ? TURN_DONE : result == STORE_BUSY ? TURN_AGAIN : TURN_FAILED;
 }
 
-/* Says what the reader has missed, by the rules for streams, and moves the cursor. */
+/* Says what the reader has missed. */
 static void
-check_gap(struct tail *tail, const struct store_marks *marks)
+print_gap(void *arg, const struct gap *gap)
 {
-    struct gap gap;
+    struct tail *tail = arg;
 
-    if (!gap_find(marks, tail->cursor, &gap))
-        return;
-    sse_append_gap(&tail->out, tail->format, &gap);
-    tail->cursor = gap.resumed_at;
+    sse_append_gap(&tail->out, tail->format, gap);
 }
 
-/* From the cursor to `up_to`, a page at a time. */
+/* Everything that is there by now, a page at a time. While a page is written out rows may be pruned:
+ * each page is a look of its own at what is missing. */
 static enum turn
-print_up_to(struct tail *tail, int64_t up_to)
+print_new(struct tail *tail)
 {
-    struct store_progress progress = {0};
+    struct store_log log = {.range = {.up_to = ROW_ID_MAX, .max_rows = TAIL_PAGE_ROWS},
+                            .gap = print_gap,
+                            .row = print_row,
+                            .arg = tail};
 
-    while (!progress.complete && !interrupted) {
-        struct store_range range = {
-            .after = tail->cursor, .up_to = up_to, .max_rows = TAIL_PAGE_ROWS};
+    while (!log.progress.complete && !interrupted) {
+        tail->now_ms = cmd_now_ms();
         enum store_result result =
-            store_read_range(tail->store, &range, print_row, tail, &progress, &tail->error);
-        tail->cursor = progress.last;
+            store_read_log(tail->store, &tail->cursor, &log, &tail->error);
         enum turn turn = flush(tail);
         if (turn != TURN_DONE)
             return turn;
@@ -204,24 +202,6 @@ print_up_to(struct tail *tail, int64_t up_to)
             return turn_of(result);
     }
     return TURN_DONE;
-}
-
-/* Everything that is there by now. */
-static enum turn
-print_new(struct tail *tail)
-{
-    struct store_marks marks;
-    enum store_result result = store_read_marks(tail->store, &marks, &tail->error);
-
-    if (result != STORE_OK)
-        return turn_of(result);
-    tail->now_ms = cmd_now_ms();
-    if (tail->resumes)
-        check_gap(tail, &marks);
-    enum turn turn = print_up_to(tail, marks.tail);
-    if (turn == TURN_DONE)
-        tail->resumes = true;
-    return turn;
 }
 
 /* --- where to start --------------------------------------------------------------------------- */
@@ -256,7 +236,7 @@ start_at_last(struct tail *tail, const struct store_marks *marks, int64_t wanted
         result =
             store_read_back(tail->store, &range, count_row, &last, &progress, &tail->error);
     }
-    tail->cursor = progress.last - 1;
+    tail->cursor = store_cursor_at(marks, progress.last - 1);
     return result;
 }
 
@@ -276,18 +256,19 @@ find_start(struct tail *tail)
         return start_at_last(tail, &marks,
                              settings->last > 0 ? settings->last : TAIL_DEFAULT_LAST);
     if (strcmp(settings->since, "all") == 0) {
-        tail->cursor = marks.lowest - 1;
+        tail->cursor = store_cursor_at(&marks, marks.lowest - 1);
         return STORE_OK;
     }
-    if (parse_id(settings->since, &tail->cursor) == 0) {
-        tail->resumes = true;
+    if (parse_id(settings->since, &tail->cursor.id) == 0)
         return STORE_OK;
-    }
     if (parse_age(settings->since, &age_ms) != 0)
         age_ms = 0; /* cmd_tail has checked it */
     struct store_time time = {.created_at_ms = tail->now_ms - age_ms,
                               .now_ms = tail->now_ms};
-    return store_find_time(tail->store, &time, &tail->cursor, &tail->error);
+    int64_t id = marks.tail;
+    result = store_find_time(tail->store, &time, &id, &tail->error);
+    tail->cursor = store_cursor_at(&marks, id);
+    return result;
 }
 
 /* --- following -------------------------------------------------------------------------------- */

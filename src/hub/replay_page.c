@@ -70,6 +70,13 @@ struct page_reader {
     int64_t now_ms;
 };
 
+static bool
+page_wants(void *arg, const struct row *row)
+{
+    const struct page_reader *reader = arg;
+    return audience_allows(reader->hub->audiences, reader->hub->page.audience, row);
+}
+
 static enum store_step
 page_take_row(void *arg, const struct row *row)
 {
@@ -104,6 +111,7 @@ page_read_table(struct hub *hub, struct store *store, bool *stale, struct error 
                                 .max_rows = PAGE_ROWS,
                                 .until_ns = hub->turns.until_ns,
                                 .narrow = &page->audience->filter,
+                                .wants = page_wants,
                                 .collapse = true};
     struct store_progress progress = {.last = page->after};
     enum store_result result = store_read_marks(store, &marks, error);

@@ -17,6 +17,14 @@ struct searcher {
     int64_t now_ms;
 };
 
+static bool
+search_wants(void *arg, const struct row *row)
+{
+    const struct searcher *searcher = arg;
+    const struct stream *stream = searcher->stream;
+    return audience_allows(stream->hub->audiences, stream->audience, row);
+}
+
 static enum store_step
 search_take_row(void *arg, const struct row *row)
 {
@@ -72,6 +80,7 @@ search_step(struct stream *stream)
                                     left < SEARCH_STEP_ROWS ? left : SEARCH_STEP_ROWS,
                                 .until_ns = hub->turns.until_ns,
                                 .narrow = &stream->audience->filter,
+                                .wants = search_wants,
                                 .collapse = true,
                                 .newest = search->newest};
     struct store_progress progress = {0};

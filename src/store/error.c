@@ -262,6 +262,30 @@ fail_constraint(struct store *store, struct error *error)
     return STORE_FAILED;
 }
 
+/* An SQLite that is older than the one that made an object in the schema calls it malformed: the file is
+ * sound then, and recovering it would lose what it does not understand. */
+static enum store_result
+fail_corrupt(struct store *store, struct error *error)
+{
+    static const char schema[] = "malformed database schema";
+    const char *text = sqlite3_errmsg(store->db);
+
+    if (strncmp(text, schema, sizeof schema - 1) == 0) {
+        error_set(
+            error,
+            "%s: SQLite %s of this program does not understand its schema (%s): it was "
+            "made by a newer SQLite, or edited by hand: use one at least as new, or "
+            "drop that object with the program that made it",
+            store->path, sqlite3_libversion(), text);
+        return STORE_FAILED;
+    }
+    error_set(error,
+              "%s is damaged (%s): stop its writers, then restore a backup, or save "
+              "what can be read: sqlite3 %s .recover | sqlite3 new.db",
+              store->path, text, store->path);
+    return STORE_FAILED;
+}
+
 enum store_result
 store_fail(struct store *store, int code, const char *doing, struct error *error)
 {
@@ -280,11 +304,7 @@ store_fail(struct store *store, int code, const char *doing, struct error *error
     case SQLITE_FULL:
         return fail_full(store, error);
     case SQLITE_CORRUPT:
-        error_set(error,
-                  "%s is damaged (%s): stop its writers, then restore a backup, or save "
-                  "what can be read: sqlite3 %s .recover | sqlite3 new.db",
-                  store->path, sqlite3_errmsg(store->db), store->path);
-        return STORE_FAILED;
+        return fail_corrupt(store, error);
     case SQLITE_NOTADB:
         error_set(error, "%s is not an SQLite database (or is encrypted): check --db",
                   store->path);

@@ -226,8 +226,7 @@ wants_row(sqlite3_context *context, int count, sqlite3_value **values)
 {
     struct store *store = sqlite3_user_data(context);
     struct store_walk *walk = store->walk;
-    struct slice channel;
-    struct slice recipient;
+    struct row row = {0};
 
     (void)count;
     if (walk == NULL || walk_is_over(walk)) {
@@ -236,11 +235,14 @@ wants_row(sqlite3_context *context, int count, sqlite3_value **values)
     }
     walk->last = sqlite3_value_int64(values[0]);
     walk->looked_at++;
-    if (!take_bytes(values[1], &channel) || !take_bytes(values[2], &recipient))
+    row.id = walk->last;
+    if (!take_bytes(values[1], &row.channel) || !take_bytes(values[2], &row.recipient))
         sqlite3_result_error_nomem(context);
+    else if (walk->range->wants != NULL)
+        sqlite3_result_int(context, walk->range->wants(walk->arg, &row));
     else
         sqlite3_result_int(context,
-                           filter_matches(walk->range->narrow, channel, recipient));
+                           filter_matches(walk->range->narrow, row.channel, row.recipient));
 }
 
 enum store_result

@@ -102,6 +102,9 @@ struct store_range {
     /* NULL, or only rows for this filter are given. Of the others no more than id, channel and
      * recipient is read, and nothing of them where the filter is exact, through the index. */
     const struct filter *narrow;
+    /* NULL, or asked instead of the filter where that is not exact, with fn's arg; of the row only
+     * id, channel and recipient are set. It must let through what the filter does. */
+    bool (*wants)(void *arg, const struct row *row);
     bool
         collapse; /* leave out rows that a newer row replaces, where an index finds that row */
     int64_t newest; /* the newer row may have an id up to this; at least up_to */

@@ -287,6 +287,21 @@ test_open_of_another_kind_of_file(void **state)
     expect_refusal(bench, STORE_READ, NULL, "not an SQLite database");
 }
 
+/* As a schema with words of a later SQLite looks: the file is sound. */
+static void
+test_schema_of_a_newer_sqlite(void **state)
+{
+    struct bench *bench = *state;
+
+    init(bench);
+    run_sql(bench, "CREATE TABLE t(a); CREATE INDEX i ON t(a); PRAGMA writable_schema = 1;"
+                   "UPDATE sqlite_master SET sql = 'CREATE INDEX i ON t(a) HASHED' "
+                   "WHERE name = 'i'");
+    expect_refusal(bench, STORE_READ, NULL, sqlite3_libversion());
+    assert_null(strstr(bench->error.text, "recover"));
+    assert_null(strstr(bench->error.text, "damaged"));
+}
+
 static void
 test_reader_cannot_write(void **state)
 {
@@ -1635,6 +1650,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_open_says_what_to_do),
         TEST(test_open_of_another_kind_of_file),
+        TEST(test_schema_of_a_newer_sqlite),
         TEST(test_reader_cannot_write),
         TEST(test_missing_rights_are_named),
         TEST(test_sees_other_connections_commits),
