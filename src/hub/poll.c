@@ -15,9 +15,10 @@
 /* --- the answer ---------------------------------------------------------------------------- */
 
 static void
-append_document(struct buf *to, const struct stream *stream, const struct records *rows)
+append_document(struct buf *to, const struct stream *stream)
 {
-    const struct resume_point *start = &stream->extra->start;
+    const struct stream_extra *extra = stream->extra;
+    const struct resume_point *start = &extra->start;
     /* Ended before its start was found: to go on from the tail would lose rows. */
     if (stream_is_searching(stream))
         buf_append_text(to, "{\"last_event_id\":null,\"gap\":");
@@ -31,8 +32,8 @@ append_document(struct buf *to, const struct stream *stream, const struct record
     if (start->is_cut_short)
         buf_printf(to, ",\"searched_to\":\"%lld\"", (long long)start->searched_to);
     buf_append_text(to, ",\"events\":[");
-    if (rows != NULL)
-        records_append_bodies(rows, to);
+    buf_append(to, extra->rows.p, extra->rows.len);
+    to->failed |= extra->rows.failed;
     buf_append_text(to, "]}\n");
 }
 
@@ -70,16 +71,16 @@ on_answer_gone(struct output *output, enum gone_reason why)
 /* The document is with the output, to the last byte. */
 static const struct output_ops answer_ops = {on_answer_writable, on_answer_gone};
 
-/* rows: those of the document; NULL: none. */
 static void
-poll_answer(struct stream *stream, const struct records *rows)
+poll_answer(struct stream *stream)
 {
     struct hub *hub = stream->hub;
     struct stream_extra *extra = stream->extra;
     struct buf *text = &extra->headers;
     struct output *output = stream->output;
 
-    append_document(text, stream, rows);
+    append_document(text, stream);
+    buf_fini(&extra->rows);
     if (text->failed) {
         stream_drop(stream, CLOSE_NO_MEMORY);
         return;
@@ -112,6 +113,11 @@ static bool
 poll_take_gap(struct stream *stream, const struct gap *gap)
 {
     struct resume_point *start = &stream->extra->start;
+    if (stream->extra->rows.len > 0) { /* they are before the gap: the next poll meets it */
+        stream->cursor = stream->extra->rows_cursor;
+        poll_answer(stream);
+        return false;
+    }
     if (!start->has_gap) /* the first one says it all: rows after it are missing */
         start->gap = *gap;
     start->has_gap = true;
@@ -128,28 +134,42 @@ poll_begin(struct stream *stream, const struct resume_point *start, struct slice
     stream_set_state(stream, STREAM_READY);
 }
 
-/* The first page with rows in it is the answer, and so is the tail, unless there is time to wait. */
+/* Adds the page's rows to the document. */
+static void
+poll_take_rows(struct stream *stream, const struct records *records)
+{
+    struct stream_extra *extra = stream->extra;
+    if (records->events == 0)
+        return;
+    if (extra->rows.len > 0)
+        buf_append_text(&extra->rows, ",");
+    records_append_bodies(records, &extra->rows);
+    extra->rows_cursor = records->cursor;
+    stream->events += records->events;
+    stream->hub->counters->events += records->events;
+}
+
+/* A turn's clock may end a page early, so pages are added up until the document is as large as a page
+ * may be, or the tail is reached. At the tail a document without rows is sent unless there is time
+ * to wait; a gap is news enough. */
 static void
 poll_take_page(struct stream *stream, const struct mark *from)
 {
     struct hub *hub = stream->hub;
-    const struct records *records = &hub->page.records;
+    struct stream_extra *extra = stream->extra;
     (void)from; /* a document begins with its page */
 
-    if (records->events == 0 && records->cursor < hub_tail(hub)) {
-        stream->cursor = records->cursor;
+    stream->cursor = hub->page.records.cursor;
+    poll_take_rows(stream, &hub->page.records);
+    bool is_at_tail = stream->cursor >= hub_tail(hub);
+    bool is_full = extra->rows.len >= hub->page.most_bytes || extra->rows.failed;
+    bool may_wait = uv_is_active((uv_handle_t *)&extra->lifetime);
+    if (!is_at_tail && !is_full)
         stream_set_state(stream, STREAM_READY);
-        return;
-    }
-    bool may_wait = uv_is_active((uv_handle_t *)&stream->extra->lifetime);
-    if (records->events == 0 && may_wait && !stream->extra->start.has_gap) {
+    else if (extra->rows.len == 0 && may_wait && !extra->start.has_gap)
         stream_set_state(stream, STREAM_LIVE);
-        return;
-    }
-    stream->cursor = records->cursor;
-    stream->events += records->events;
-    hub->counters->events += records->events;
-    poll_answer(stream, records);
+    else
+        poll_answer(stream);
 }
 
 /* Nothing is written before the answer. */
@@ -167,7 +187,7 @@ poll_end(struct stream *stream, enum close_reason why, const char *words)
     struct output *output = stream->output;
     (void)words;
     if (!stream->extra->is_answered) {
-        poll_answer(stream, NULL);
+        poll_answer(stream);
         return;
     }
     output_disarm(output);

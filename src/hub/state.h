@@ -57,6 +57,8 @@ struct stream_extra {
 
     /* Of a poll. */
     struct resume_point start; /* what the document says of it */
+    struct buf rows;           /* those of the document so far, joined by commas */
+    int64_t rows_cursor;       /* the cursor behind them */
     bool is_answered;          /* the document is with the output, which flushes it */
     size_t unread;             /* bytes of it that hub->unread counts */
 };

@@ -284,6 +284,7 @@ on_extra_closed(uv_handle_t *handle)
     if (--extra->handles > 0)
         return;
     buf_fini(&extra->headers);
+    buf_fini(&extra->rows);
     free(extra);
 }
 

@@ -502,6 +502,7 @@ test_last_does_not_count_rows_that_a_newer_one_replaces(void **state)
     insert_many(&stage, "other", 1, 3000, 1);
     stage_sql(&stage, "INSERT INTO notification(channel, data, collapse_key) VALUES"
                       " ('keyed', 'new', 'k')");
+    WAIT(&stage, feed_tail(stage.feed) == stage.base + 3003);
     struct reader *reader =
         stage_visit(&stage, &(struct visit){.query = "channel=keye*&last=2"});
     WAIT(&stage, reader_has_row(reader, "new"));
