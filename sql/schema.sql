@@ -1,4 +1,4 @@
--- rowcast's schema, version 1: the one source of it.
+-- rowcast's schema, version 2: the one source of it.
 --
 --     sqlite3 new.db < sql/schema.sql
 --
@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS "rowcast_meta"(
 -- The base is the Unix time in ms, so a database that was deleted and made anew never gives an
 -- old id a new meaning. A table that was dropped has left its row here: go on above it.
 INSERT INTO "rowcast_meta"(table_name, schema_version, base, low_water)
-SELECT 'notification', 1, now, now
+SELECT 'notification', 2, now, now
 FROM (SELECT max(CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER),
                  coalesce((SELECT max(base, low_water) FROM "rowcast_meta"
                            WHERE table_name = 'notification'), 0)) AS now)
@@ -37,41 +37,30 @@ WHERE NOT EXISTS (SELECT 1 FROM sqlite_master
 ON CONFLICT(table_name) DO UPDATE SET schema_version = excluded.schema_version,
     base = excluded.base, low_water = excluded.low_water;
 
--- The names of the constraints are what the writer of a bad row gets to read.
+-- The rules for what a column may hold are in the triggers below. A CHECK or NOT NULL constraint
+-- would not do: the conflict clause of a statement overrides it, and that clause reaches into the
+-- triggers that the statement fires (sqlite.org/lang_createtrigger.html). So an application's
+-- INSERT OR IGNORE INTO orders would drop the notification of its trigger without an error.
+--
+-- data is the last column: SQLite reads a row from its start, and a long text continues on pages
+-- of its own, which are then read only for the rows that are delivered.
 CREATE TABLE "notification"(
     -- the event id; only grows, is never given twice
-    id INTEGER PRIMARY KEY AUTOINCREMENT
-        CONSTRAINT "id must lie between 1 and 9007199254740991"
-            CHECK (id BETWEEN 1 AND 9007199254740991),
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     -- what a page subscribes to
-    channel TEXT NOT NULL DEFAULT 'default'
-        CONSTRAINT "channel must be text, not empty, without CR, LF and NUL"
-            CHECK (typeof(channel) = 'text' AND channel <> '' AND instr(channel, char(10)) = 0
-                   AND instr(channel, char(13)) = 0 AND instr(channel, char(0)) = 0),
+    channel TEXT NOT NULL DEFAULT 'default',
     -- NULL: everyone who may read the channel; else only this user
-    recipient TEXT
-        CONSTRAINT "recipient must be text or NULL"
-            CHECK (recipient IS NULL OR typeof(recipient) = 'text'),
+    recipient TEXT,
     -- the type that a page listens for; NULL: the unnamed "message"
-    event TEXT
-        CONSTRAINT "event must be NULL or text, not empty, without CR, LF and NUL"
-            CHECK (event IS NULL
-                   OR (typeof(event) = 'text' AND event <> '' AND instr(event, char(10)) = 0
-                       AND instr(event, char(13)) = 0 AND instr(event, char(0)) = 0))
-        CONSTRAINT "event must not be open or error, nor begin with rowcast:"
-            CHECK (event NOT IN ('open', 'error') AND substr(event, 1, 8) <> 'rowcast:'),
-    data TEXT NOT NULL,
+    event TEXT,
     -- a newer row with the same channel, recipient and key replaces an undelivered older one
     collapse_key TEXT,
     -- Unix milliseconds
     created_at INTEGER NOT NULL
-        DEFAULT (CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER))
-        CONSTRAINT "created_at must be a number: Unix milliseconds"
-            CHECK (typeof(created_at) IN ('integer', 'real')),
+        DEFAULT (CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER)),
     -- Unix milliseconds; NULL: never; past: not delivered
-    expires_at INTEGER
-        CONSTRAINT "expires_at must be NULL or a number: Unix milliseconds"
-            CHECK (expires_at IS NULL OR typeof(expires_at) IN ('integer', 'real'))
+    expires_at INTEGER,
+    data TEXT NOT NULL
 );
 
 INSERT INTO sqlite_sequence(name, seq)
@@ -87,12 +76,96 @@ CREATE INDEX "notification_by_collapse_key" ON "notification"(channel, collapse_
 CREATE INDEX "notification_by_expires_at" ON "notification"(expires_at)
     WHERE expires_at IS NOT NULL;
 
--- INSERT OR IGNORE with such an id would pass over the CHECK and still leave it in the
--- sequence, which then could not grow any more. Only a trigger that runs before stops that.
-CREATE TRIGGER "notification_id_limit" BEFORE INSERT ON "notification"
-WHEN NEW.id > 9007199254740991
+-- What a row may hold. RAISE(ABORT) fails whatever conflict clause the statement has; the words
+-- for NULL are SQLite's own. A trigger sees the values after their conversion to the column's type.
+-- So an integer has become its digits, which is what the writer meant; but a floating-point number,
+-- which is what JavaScript's programs bind for 7, has become '7.0' and would reach nobody. Such a
+-- text, one that SQLite itself would write for a floating-point number without a fraction, is
+-- refused. An id that is too high would stay in the sequence, which then could not grow any more.
+CREATE TRIGGER "notification_insert" BEFORE INSERT ON "notification"
 BEGIN
-    SELECT RAISE(ABORT, 'rowcast: id must lie between 1 and 9007199254740991');
+    SELECT CASE
+        WHEN NEW.id > 9007199254740991
+            THEN RAISE(ABORT, 'rowcast: id must lie between 1 and 9007199254740991')
+        WHEN NEW.channel IS NULL
+            THEN RAISE(ABORT, 'NOT NULL constraint failed: notification.channel')
+        WHEN typeof(NEW.channel) <> 'text' OR NEW.channel = ''
+            OR instr(NEW.channel, char(10)) > 0 OR instr(NEW.channel, char(13)) > 0
+            OR instr(NEW.channel, char(0)) > 0
+            THEN RAISE(ABORT, 'rowcast: channel must be text, not empty, without CR, LF and NUL')
+        WHEN typeof(NEW.recipient) NOT IN ('text', 'null')
+            THEN RAISE(ABORT, 'rowcast: recipient must be text or NULL')
+        WHEN NEW.event IS NOT NULL
+            AND (typeof(NEW.event) <> 'text' OR NEW.event = ''
+                 OR instr(NEW.event, char(10)) > 0 OR instr(NEW.event, char(13)) > 0
+                 OR instr(NEW.event, char(0)) > 0)
+            THEN RAISE(ABORT, 'rowcast: event must be NULL or text, not empty, without CR, LF and NUL')
+        WHEN NEW.event IN ('open', 'error') OR substr(NEW.event, 1, 8) = 'rowcast:'
+            THEN RAISE(ABORT, 'rowcast: event must not be open or error, nor begin with rowcast:')
+        WHEN typeof(NEW.collapse_key) NOT IN ('text', 'null')
+            THEN RAISE(ABORT, 'rowcast: collapse_key must be text or NULL')
+        WHEN ((NEW.channel GLOB '*.0' OR NEW.channel GLOB '*e+*')
+                AND NEW.channel = CAST(CAST(NEW.channel AS REAL) AS TEXT))
+            OR ((NEW.recipient GLOB '*.0' OR NEW.recipient GLOB '*e+*')
+                AND NEW.recipient = CAST(CAST(NEW.recipient AS REAL) AS TEXT))
+            OR ((NEW.event GLOB '*.0' OR NEW.event GLOB '*e+*')
+                AND NEW.event = CAST(CAST(NEW.event AS REAL) AS TEXT))
+            OR ((NEW.collapse_key GLOB '*.0' OR NEW.collapse_key GLOB '*e+*')
+                AND NEW.collapse_key = CAST(CAST(NEW.collapse_key AS REAL) AS TEXT))
+            THEN RAISE(ABORT, 'rowcast: channel, recipient, event and collapse_key must be text or integer, not a floating-point number (in JavaScript: String(id))')
+        WHEN NEW.data IS NULL
+            THEN RAISE(ABORT, 'NOT NULL constraint failed: notification.data')
+        WHEN NEW.created_at IS NULL
+            THEN RAISE(ABORT, 'NOT NULL constraint failed: notification.created_at')
+        WHEN typeof(NEW.created_at) NOT IN ('integer', 'real')
+            THEN RAISE(ABORT, 'rowcast: created_at must be a number: Unix milliseconds')
+        WHEN typeof(NEW.expires_at) NOT IN ('integer', 'real', 'null')
+            THEN RAISE(ABORT, 'rowcast: expires_at must be NULL or a number: Unix milliseconds')
+    END;
+END;
+
+-- The same for an UPDATE. Without an OF clause, which an UPDATE of rowid would pass by; an UPDATE
+-- that sets the id to what it is (as object mappers do) does no harm.
+CREATE TRIGGER "notification_update" BEFORE UPDATE ON "notification"
+BEGIN
+    SELECT CASE
+        WHEN NEW.id IS NOT OLD.id
+            THEN RAISE(ABORT, 'rowcast: the id of a row must not change: insert a new row')
+        WHEN NEW.channel IS NULL
+            THEN RAISE(ABORT, 'NOT NULL constraint failed: notification.channel')
+        WHEN typeof(NEW.channel) <> 'text' OR NEW.channel = ''
+            OR instr(NEW.channel, char(10)) > 0 OR instr(NEW.channel, char(13)) > 0
+            OR instr(NEW.channel, char(0)) > 0
+            THEN RAISE(ABORT, 'rowcast: channel must be text, not empty, without CR, LF and NUL')
+        WHEN typeof(NEW.recipient) NOT IN ('text', 'null')
+            THEN RAISE(ABORT, 'rowcast: recipient must be text or NULL')
+        WHEN NEW.event IS NOT NULL
+            AND (typeof(NEW.event) <> 'text' OR NEW.event = ''
+                 OR instr(NEW.event, char(10)) > 0 OR instr(NEW.event, char(13)) > 0
+                 OR instr(NEW.event, char(0)) > 0)
+            THEN RAISE(ABORT, 'rowcast: event must be NULL or text, not empty, without CR, LF and NUL')
+        WHEN NEW.event IN ('open', 'error') OR substr(NEW.event, 1, 8) = 'rowcast:'
+            THEN RAISE(ABORT, 'rowcast: event must not be open or error, nor begin with rowcast:')
+        WHEN typeof(NEW.collapse_key) NOT IN ('text', 'null')
+            THEN RAISE(ABORT, 'rowcast: collapse_key must be text or NULL')
+        WHEN ((NEW.channel GLOB '*.0' OR NEW.channel GLOB '*e+*')
+                AND NEW.channel = CAST(CAST(NEW.channel AS REAL) AS TEXT))
+            OR ((NEW.recipient GLOB '*.0' OR NEW.recipient GLOB '*e+*')
+                AND NEW.recipient = CAST(CAST(NEW.recipient AS REAL) AS TEXT))
+            OR ((NEW.event GLOB '*.0' OR NEW.event GLOB '*e+*')
+                AND NEW.event = CAST(CAST(NEW.event AS REAL) AS TEXT))
+            OR ((NEW.collapse_key GLOB '*.0' OR NEW.collapse_key GLOB '*e+*')
+                AND NEW.collapse_key = CAST(CAST(NEW.collapse_key AS REAL) AS TEXT))
+            THEN RAISE(ABORT, 'rowcast: channel, recipient, event and collapse_key must be text or integer, not a floating-point number (in JavaScript: String(id))')
+        WHEN NEW.data IS NULL
+            THEN RAISE(ABORT, 'NOT NULL constraint failed: notification.data')
+        WHEN NEW.created_at IS NULL
+            THEN RAISE(ABORT, 'NOT NULL constraint failed: notification.created_at')
+        WHEN typeof(NEW.created_at) NOT IN ('integer', 'real')
+            THEN RAISE(ABORT, 'rowcast: created_at must be a number: Unix milliseconds')
+        WHEN typeof(NEW.expires_at) NOT IN ('integer', 'real', 'null')
+            THEN RAISE(ABORT, 'rowcast: expires_at must be NULL or a number: Unix milliseconds')
+    END;
 END;
 
 -- Readers go by "all ids after N": a lower id inserted later would never be seen. Within a
@@ -108,15 +181,7 @@ BEGIN
     SELECT RAISE(ABORT, 'rowcast: id must be above all ids before it: leave it out, or run rowcast rebase');
 END;
 
--- Without "OF id", which an UPDATE of rowid would pass by; an UPDATE that sets the id to what
--- it is (as object mappers do) is no harm.
-CREATE TRIGGER "notification_id_fixed" BEFORE UPDATE ON "notification"
-WHEN NEW.id IS NOT OLD.id
-BEGIN
-    SELECT RAISE(ABORT, 'rowcast: the id of a row must not change: insert a new row');
-END;
-
--- Whoever deletes, by hand too: a reader that was away learns that rows are gone.
+-- Whatever program deletes: a reader that was away learns that rows are gone.
 CREATE TRIGGER "notification_low_water" AFTER DELETE ON "notification"
 BEGIN
     UPDATE "rowcast_meta" SET low_water = OLD.id

@@ -368,6 +368,115 @@ session() {
 	assert_output 8000000000001
 }
 
+@test "tail: on a terminal a row cannot give orders to it, in a pipe every byte is as it is" {
+	printf 'a\033]0;title\007b' | "$ROWCAST" send --db "$DB" -
+	script -qec "'$ROWCAST' tail --db '$DB'" /dev/null </dev/null | tr -d '\r' >"$T/shown"
+	grep -qxF 'data: a\x1b]0;title\x07b' "$T/shown"
+	"$ROWCAST" tail --db "$DB" >"$T/raw"
+	grep -qxF $'data: a\e]0;title\ab' "$T/raw"
+}
+
+# The commands of a document between two lines: shown FILE FROM TO
+shown() { sed -n "/$2/,/$3/p" "$BATS_TEST_DIRNAME/../$1" | sed '1d;$d'; }
+
+# What each document says for a backup and its restoration, run as it stands but for the paths. A WAL of
+# the database is left behind, as by a responder that ended.
+restored_by() {
+	local lines
+	"$ROWCAST" send --db "$DB" one
+	lines=$(cat)
+	mkdir -p "$T/backup"
+	bash -ec "$(grep -F '.backup' <<<"$lines")"
+	"$ROWCAST" send --db "$DB" two
+	leave_wal three
+	bash -ec "$(grep -vF '.backup' <<<"$lines")" >"$T/base"
+	assert_equal "$(sql 'SELECT group_concat(data) FROM notification')" one
+	assert_equal "$(sql 'PRAGMA integrity_check')" ok
+	[[ $("$ROWCAST" send --db "$DB" four) -gt $(cat "$T/base") ]]
+}
+# A commit that stays in the WAL, since its writer is killed.
+leave_wal() {
+	coproc sqlite3 "$DB"
+	echo "INSERT INTO notification(data) VALUES ('$1'); SELECT 'done';" >&"${COPROC[1]}"
+	until read -r line <&"${COPROC[0]}" && [[ $line == done ]]; do :; done
+	kill -KILL "$COPROC_PID"
+	wait "$COPROC_PID" 2>/dev/null || true
+	[[ -s $DB-wal ]]
+}
+
+@test "restore: the lines of rowcast(1)" {
+	shown man/rowcast.1 'Make a backup, with' '^\.Ed' | grep '^\$ ' | sed 's/^\$ //' |
+		sed "s#backup\.db#$T/backup/b.db#g; s#\bshop\.db#$DB#g; s#^rowcast#$ROWCAST#" | restored_by
+}
+
+@test "restore: the lines of OPERATIONS" {
+	shown doc/OPERATIONS.md '^## Backup' '^## Upgrade' | grep '^    ' | grep -v systemctl |
+		sed "s#/backup/#$T/backup/#; s#/var/lib/rowcast/rowcast\.db#$DB#g; s#^ *rowcast#$ROWCAST#
+		     s#-o rowcast -g www-data##" | restored_by
+}
+
+@test "rebase: refuses while a WAL lies there that nobody has open, and says what to remove" {
+	"$ROWCAST" send --db "$DB" one
+	sql ".backup '$T/backup.db'"
+	leave_wal two
+	cp "$T/backup.db" "$DB"
+	run "$ROWCAST" rebase --db "$DB"
+	one_line rebase "$DB-wal would be played into the database.*rm -f $DB-wal $DB-shm"
+	cmp "$T/backup.db" "$DB"
+	# As it says.
+	rm -f "$DB-wal" "$DB-shm"
+	"$ROWCAST" rebase --db "$DB"
+	assert_equal "$(sql 'SELECT group_concat(data) FROM notification')" one
+	# One that is its own: into the file with it.
+	leave_wal three
+	run "$ROWCAST" rebase --db "$DB"
+	assert_failure
+	sqlite3 "$DB" 'PRAGMA wal_checkpoint(TRUNCATE)'
+	"$ROWCAST" rebase --db "$DB"
+	assert_equal "$(sql 'SELECT group_concat(data) FROM notification')" one,three
+	# Empty, cut or of zeros: SQLite plays nothing in.
+	: >"$DB-wal"
+	"$ROWCAST" rebase --db "$DB"
+	head -c 5000 /dev/zero >"$DB-wal"
+	"$ROWCAST" rebase --db "$DB"
+	assert_equal "$(sql 'PRAGMA integrity_check')" ok
+}
+
+@test "rebase: a WAL that a program has open is that database's own" {
+	coproc sqlite3 "$DB"
+	echo "INSERT INTO notification(data) VALUES ('one'); SELECT 'done';" >&"${COPROC[1]}"
+	until read -r line <&"${COPROC[0]}" && [[ $line == done ]]; do :; done
+	[[ -s $DB-wal ]]
+	"$ROWCAST" rebase --db "$DB"
+	kill "$COPROC_PID"
+	wait "$COPROC_PID" || true
+	assert_equal "$(sql 'SELECT group_concat(data) FROM notification')" one
+}
+
+@test "rebase: refuses while a hot journal lies there" {
+	sql 'PRAGMA journal_mode = DELETE' >/dev/null
+	"$ROWCAST" send --db "$DB" one
+	cp "$DB" "$T/backup.db"
+	coproc sqlite3 "$DB"
+	printf '%s\n' 'PRAGMA cache_size = 1; BEGIN;' \
+		'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)' \
+		'INSERT INTO notification(data) SELECT hex(randomblob(200)) FROM n;' \
+		"SELECT 'done';" >&"${COPROC[1]}"
+	until read -r line <&"${COPROC[0]}" && [[ $line == done ]]; do :; done
+	kill -KILL "$COPROC_PID"
+	wait "$COPROC_PID" 2>/dev/null || true
+	[[ -s $DB-journal ]]
+	run "$ROWCAST" rebase --db "$DB"
+	one_line rebase "$DB-journal would be rolled back.*rm -f $DB-journal"
+	rm "$DB-journal"
+	cp "$T/backup.db" "$DB"
+	"$ROWCAST" rebase --db "$DB"
+	assert_equal "$(sql 'SELECT group_concat(data) FROM notification')" one
+	# Kept by journal_mode=PERSIST, with nothing to roll back.
+	head -c 1000 /dev/zero >"$DB-journal"
+	"$ROWCAST" rebase --db "$DB"
+}
+
 # --- what goes wrong -----------------------------------------------------------------------
 
 @test "errors: no file, no folder, no table: what to run" {

@@ -227,6 +227,44 @@ mode_of() { stat -c '%G %a' "$1"; }
 	assert_equal "$output" "$DB: table notification is up to date"
 }
 
+@test "init --group: root follows no link and no second name that an application has planted" {
+	needs_root
+	install -d -m 700 "$T/secret"
+	install -m 600 /dev/null "$T/secret/file"
+	install -d -o games -g games -m 755 "$T/app" "$T/app/data" "$T/app/other"
+	local untouched planted
+	untouched=$(stat -c '%n %U %G %a' "$T/secret" "$T/secret/file")
+	DB=$T/app/data/app.db
+	as games games sqlite3 "$DB" 'CREATE TABLE foo(bar)'
+	for planted in -wal -shm -journal; do
+		as games games ln -s "$T/secret/file" "$DB$planted"
+		run -1 "$ROWCAST" init --db "$DB" --group users
+		assert_output --partial "$DB$planted is a link"
+		rm "$DB$planted"
+		ln "$T/secret/file" "$DB$planted"
+		run -1 "$ROWCAST" init --db "$DB" --group users
+		assert_output --partial 'has another name elsewhere'
+		rm "$DB$planted"
+		mkfifo "$DB$planted"
+		run -1 timeout 20 "$ROWCAST" init --db "$DB" --group users
+		assert_output --partial 'is not a regular file'
+		rm "$DB$planted"
+	done
+	as games games ln -s "$T/secret/file" "$T/app/data/link.db"
+	run -1 "$ROWCAST" init --db "$T/app/data/link.db" --group users
+	as games games ln -s "$T/secret" "$T/app/link"
+	run -1 "$ROWCAST" init --db "$T/app/link/new.db" --group users
+	assert_output --partial 'a link on the way belongs to another user'
+	[[ ! -e $T/secret/new.db ]]
+	assert_equal "$(stat -c '%n %U %G %a' "$T/secret" "$T/secret/file")" "$untouched"
+	assert_equal "$(mode_of "$T/app/data")" 'games 755'
+	# A link of root's own is as good as the path.
+	ln -s app/data "$T/mine"
+	"$ROWCAST" init --db "$T/mine/app.db" --group users
+	assert_equal "$(mode_of "$DB")" 'users 664'
+	assert_equal "$(mode_of "$T/app/data")" 'users 2775'
+}
+
 @test "init --group: what another group has, and folders for everybody, are refused untouched" {
 	needs_root
 	install -d -o games -g mail -m 750 "$T/shared"

@@ -28,6 +28,7 @@ last_row() {
 @test "docs: the texts speak only of options that there are" { check mentions; }
 @test "docs: texts and configurations name only variables that something reads" { check variables; }
 @test "docs: PROTOCOL.md has every query parameter, and no other" { check parameters; }
+@test "docs: OPERATIONS.md has every metric, and no other" { check metrics; }
 @test "docs: ARCHITECTURE.md names every source file, and is short" { check sources; }
 @test "docs: links between the documents lead somewhere" { check links; }
 @test "docs: mandoc -T lint finds nothing in the man pages" { check lint; }
@@ -119,6 +120,7 @@ assert_serves() {
 @test "docs: README's shortest lighttpd configuration serves" {
 	init_db
 	snippet lighttpd
+	make_program
 	start_lighttpd
 	assert_serves
 }

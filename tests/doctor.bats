@@ -736,3 +736,11 @@ make_certificate() {
 	stop_server
 	assert_healthy
 }
+
+@test "ticket: one that web servers do not take is said, not left out" {
+	PORT=$(free_port)
+	run "$ROWCAST" doctor --wait 1 --ticket "$(printf 'x%.0s' {1..8169})" "$(url)"
+	assert_output --partial 'the ticket has 8169 bytes: above 8168 Apache refuses the header'
+	run "$ROWCAST" doctor --wait 1 --ticket "$(printf 'x%.0s' {1..8168})" "$(url)"
+	refute_output --partial 'the ticket has'
+}

@@ -422,7 +422,7 @@ streams_possible() {
 }
 
 @test "limits: --stall-timeout closes who takes nothing, not who is slow, and neither loses a row" {
-	begin --stall-timeout 1 --heartbeat 60
+	begin --stall-timeout 2 --heartbeat 60
 	play <<-'PY'
 		stuck, slow = crowd.listen(), crowd.listen()
 		stuck.pause(), slow.pause()
@@ -430,7 +430,7 @@ streams_possible() {
 		commit(db, *(f"{i} {'x' * size}" for i, size in enumerate(sizes)))
 		commit(db, "end")
 		# Some bytes now and then, for two timeouts.
-		until = time.monotonic() + 2.2
+		until = time.monotonic() + 4.2
 		while time.monotonic() < until:
 		    slow.read(20000)
 		    time.sleep(0.05)

@@ -16,6 +16,60 @@ refuses_to_serve() {
 	assert_equal "${#lines[@]}" 1
 }
 
+@test "rights: a read-only mount is told with a remedy of its own, not chmod" {
+	needs_root
+	init_db
+	cat >"$T/inside" <<-'SH'
+		mount --bind "$1" "$1" && mount -o remount,ro,bind "$1"
+		shift
+		exec "$@"
+	SH
+	mkdir "$T/data"
+	mv "$DB" "$T/data/"
+	DB=$T/data/rowcast.db
+	local command
+	for command in "serve --listen unix:$SOCKET" 'send x' tail doctor; do
+		# shellcheck disable=SC2086
+		run unshare -m sh "$T/inside" "$T/data" "$ROWCAST" $command --db "$DB"
+		assert_failure
+		assert_output --partial "$T/data is mounted read-only here"
+		assert_output --partial "ReadWritePaths=$T/data"
+		refute_output --regexp 'chmod|chgrp'
+	done
+}
+
+@test "rights: a hot journal is told as that, not as -wal and -shm" {
+	needs_root
+	"$ROWCAST" init --keep-journal --db "$DB" >/dev/null
+	coproc sqlite3 "$DB"
+	printf '%s\n' 'PRAGMA cache_size = 1; BEGIN;' \
+		'WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)' \
+		'INSERT INTO notification(data) SELECT hex(randomblob(200)) FROM n;' \
+		"SELECT 'done';" >&"${COPROC[1]}"
+	until read -r line <&"${COPROC[0]}" && [[ $line == done ]]; do :; done
+	kill -KILL "$COPROC_PID"
+	wait "$COPROC_PID" 2>/dev/null || true
+	cp "$ROWCAST" "$T/program"
+	run -1 setpriv --reuid=games --regid=games --clear-groups "$T/program" tail --db "$DB"
+	assert_output --partial "left $DB-journal"
+	assert_output --partial "sqlite3 $DB .tables"
+	refute_output --partial -- -shm
+	sqlite3 "$DB" .tables
+	run -0 setpriv --reuid=games --regid=games --clear-groups "$T/program" tail --db "$DB"
+}
+needs_root() { [[ $EUID -eq 0 ]] || skip 'needs root, to mount and to be another user'; }
+
+@test "locked: leaving WAL mode fails while rowcast is connected, as the documents and doctor say" {
+	init_db
+	start_rowcast
+	run sqlite3 "$DB" 'PRAGMA journal_mode = DELETE'
+	assert_output --partial 'locked'
+	grep -q 'PRAGMA journal_mode = DELETE' "$SRC/README.md"
+	run "$ROWCAST" doctor --db "$DB"
+	assert_output --partial 'sets another journal_mode while rowcast has it open'
+	assert_healthy
+}
+
 # --- at start -----------------------------------------------------------------------------
 
 @test "start: a database that is not there is said, with rowcast init" {
@@ -55,6 +109,43 @@ refuses_to_serve() {
 	dd if=/dev/urandom of="$DB" bs=1 seek=100 count=3000 conv=notrunc status=none
 	refuses_to_serve
 	assert_output --partial "$DB"
+}
+
+@test "start: with descriptors 0 to 2 closed no file of ours gets their numbers" {
+	local closed code fd
+	init_db
+	for closed in '0<&-' '2>&-' '0<&- 1>&- 2>&-'; do
+		# shellcheck disable=SC2016 # for the inner shell
+		background bash -c 'exec "$@" '"$closed" - "$ROWCAST" serve --db "$DB" \
+			--listen "unix:$SOCKET" --log-level debug >/dev/null 2>&1
+		ROWCAST_PID=$PID
+		wait_for_start "$ROWCAST_PID" is_well
+		for fd in 0 1 2; do
+			assert_equal "$(readlink "/proc/$ROWCAST_PID/fd/$fd")" /dev/null
+		done
+		# Each of these writes a line, and an answer that must be just that.
+		run fcgi --get '?last=x'
+		assert_line --index 0 --partial 'Status: 400'
+		refute_output --partial refused
+		assert_equal "$(wc -c <"$SOCKET.lock")" 0
+		kill -TERM "$ROWCAST_PID"
+		code=0
+		wait "$ROWCAST_PID" || code=$?
+		assert_equal "$code" 0
+	done
+	assert_equal "$(sql 'PRAGMA integrity_check')" ok
+}
+
+@test "start: commands with descriptors 0 to 2 closed leave the database whole" {
+	init_db
+	bash -c '"$@" 0<&- 1>&- 2>&-' - "$ROWCAST" send --db "$DB" one || true
+	bash -c '"$@" 0<&- 1>&- 2>&-' - "$ROWCAST" send --db "$DB" --no-such-option || true
+	bash -c '"$@" 0<&- 1>&- 2>&-' - "$ROWCAST" init --db "$DB" || true
+	assert_equal "$(sql 'PRAGMA integrity_check')" ok
+	assert_equal "$(sql 'SELECT data FROM notification')" one
+	# What cannot be written is still told by the exit code.
+	run bash -c '"$@" 1>&-' - "$ROWCAST" send --db "$DB" two
+	assert_failure
 }
 
 @test "start: a folder in place of the file" {
@@ -398,6 +489,25 @@ is_open_to_connections() { socat -u OPEN:/dev/null "UNIX-CONNECT:$SOCKET"; }
 		close_stream a
 		listen_direct a
 	done
+	assert_healthy
+}
+
+@test "health: a stranger learns the reason, but no folder; the administrator both" {
+	mkdir "$T/the-folder"
+	DB=$T/the-folder/rowcast.db
+	init_db
+	start_rowcast
+	mv "$DB" "$DB.away"
+	wait_for is_ill
+	run fcgi --get /health
+	assert_output --partial 'rowcast.db'
+	refute_output --partial the-folder
+	run fcgi --get /health ROWCAST_ADMIN=1
+	assert_output --partial "$DB"
+	mv "$DB.away" "$DB"
+	wait_for is_well
+	fcgi --get /health | grep -qx ok
+	note_rest
 	assert_healthy
 }
 

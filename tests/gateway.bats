@@ -198,7 +198,7 @@ talk_stream() {
 }
 
 @test "no descriptors left: accept waits, without spinning, and goes on later" {
-	local before
+	local before lines start=$SECONDS
 	init_db
 	spawn_rowcast --listen "unix:$SOCKET" --listen-mode 0666
 	prlimit --pid "$ROWCAST_PID" --nofile=48:48
@@ -215,6 +215,9 @@ talk_stream() {
 	wait_for said a 'data: 1'
 	wait_for said_beats a 4
 	(($(ticks_of "$ROWCAST_PID") - before < 40)) || fail 'rowcast spins'
+	# The log does not grow either: a line each ten seconds.
+	lines=$(grep -c 'out of file descriptors' "$T/rowcast.err")
+	((lines >= 1 && lines <= 1 + (SECONDS - start) / 10)) || fail "$lines lines"
 	end_group KILL "$crowd"
 	wait_for is_well
 	row 2

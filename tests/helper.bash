@@ -32,6 +32,8 @@ PATH=/usr/sbin:/usr/bin:/sbin:/bin:$PATH
 SRC=${BATS_TEST_DIRNAME%/tests}                   # the repository
 ROWCAST=${ROWCAST:-$SRC/rowcast}                  # the program under test
 CLIENTS=$SRC/tests/clients
+FCGI_GET=${ROWCAST%/*}/tests/clients/fcgi_get      # built beside it
+[[ -x $FCGI_GET ]] || make -s -C "${ROWCAST%/*}" tests/clients/fcgi_get >&2
 for name in "${!ROWCAST_@}"; do                   # options of the program, from outside
 	[[ $name == ROWCAST_TEST_* ]] || unset "$name"
 done
@@ -227,8 +229,13 @@ note_rest() {
 stop_rowcast() { end_group TERM "$ROWCAST_PID"; }
 kill_rowcast() { end_group KILL "$ROWCAST_PID"; }
 
-# A raw FastCGI exchange with $SOCKET: see clients/fcgi.py.
-fcgi() { python3 -SE "$CLIENTS/fcgi.py" "${FCGI_ADDRESS:-unix:$SOCKET}" "$@"; }
+# A raw FastCGI exchange with $SOCKET. One request: fcgi --get TARGET [NAME=VALUE...], see
+# clients/fcgi_get.c. A conversation: fcgi STEP..., see clients/fcgi.py.
+fcgi() {
+	local client=("$FCGI_GET")
+	[[ " $* " == *' --get '* ]] || client=(python3 -SE "$CLIENTS/fcgi.py")
+	"${client[@]}" "${FCGI_ADDRESS:-unix:$SOCKET}" "$@"
+}
 
 # Open descriptors of a process that are sockets (connections, listening sockets, libuv's own
 # pair), and all the others.
@@ -445,7 +452,7 @@ is_open() {
 open_direct() {
 	local name=$1 target=${2:-}
 	shift $(($# > 1 ? 2 : 1))
-	background python3 -SE "$CLIENTS/fcgi.py" "${FCGI_ADDRESS:-unix:$SOCKET}" --seconds 240 \
+	background "$FCGI_GET" "${FCGI_ADDRESS:-unix:$SOCKET}" --seconds 240 \
 		--get "$target" "$@" >"$T/$name.out" 2>&1
 	READER[$name]=$PID
 }

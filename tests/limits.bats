@@ -82,9 +82,9 @@ is_answered() { is_open "$1" || grep -q '^: too many' "$T/$1.out"; }
 
 @test "connect rate: a user makes no difference" {
 	begin --connect-rate 2
-	assert_let_in 2 3 REMOTE_USER=ann
-	is_refused REMOTE_USER=bob
-	is_refused
+	assert_let_in 2 3 REMOTE_USER=ann REMOTE_ADDR=192.0.2.9
+	is_refused REMOTE_USER=bob REMOTE_ADDR=192.0.2.9
+	is_refused REMOTE_ADDR=192.0.2.9
 	assert_healthy
 }
 

@@ -22,8 +22,8 @@ get() { curl -s -m "$WAIT" "$@"; }
 	listen a "$(url)" -H 'Accept-Encoding: gzip, br'
 	run head -n 1 "$T/a.head"
 	assert_output --regexp '^HTTP/1.1 200'
-	assert_equal "$(header_of "$T/a.head" content-type)" text/event-stream
-	assert_equal "$(header_of "$T/a.head" cache-control)" 'no-cache, no-transform'
+	assert_equal "$(header_of "$T/a.head" content-type)" 'text/event-stream; charset=utf-8'
+	assert_equal "$(header_of "$T/a.head" cache-control)" 'no-cache, no-store, no-transform'
 	assert_equal "$(header_of "$T/a.head" x-content-type-options)" nosniff
 	assert_equal "$(header_of "$T/a.head" content-length)" ''
 	assert_equal "$(header_of "$T/a.head" content-encoding)" ''
@@ -120,6 +120,23 @@ write_and_see_it_freed() { row 1 && streams_are 0; }
 	# shellcheck disable=SC2016
 	wait_for bash -c 'grep -A 1 "^event: rowcast:ping$" "$1" | grep -q "^data: "' _ "$T/a.out"
 	assert_equal "$(beats_of a)" 0
+	assert_healthy
+}
+
+@test "resume: of two headers Last-Event-ID, or a list of ids, the highest counts" {
+	local first second
+	begin
+	first=$(row one)
+	second=$(row two)
+	row three
+	for header in "$first, $second" "$second, $first" "$second,x"; do
+		run get -H 'Accept: application/json' -H "Last-Event-ID: $header" "$(url)"
+		assert_equal "$(jq -r '[.events[].data] | join(" ")' <<<"$output")" three
+	done
+	run get -H 'Accept: application/json' -H "Last-Event-ID: $first" -H "Last-Event-ID: $second" "$(url)"
+	assert_equal "$(jq -r '[.events[].data] | join(" ")' <<<"$output")" three
+	run get -H 'Accept: application/json' -H "Last-Event-ID: $second" -H "Last-Event-ID: $first" "$(url)"
+	assert_equal "$(jq -r '[.events[].data] | join(" ")' <<<"$output")" three
 	assert_healthy
 }
 
@@ -332,16 +349,16 @@ write_and_see_it_freed() { row 1 && streams_are 0; }
 }
 
 @test "closed page: its stream is freed within two heartbeats" {
-	local start
+	local before
 	begin --heartbeat 1
 	listen a "$(url)"
 	listen b "$(url)"
 	streams_are 2
-	start=${EPOCHREALTIME/./}
 	close_stream a
+	before=$(beats_of b)
 	wait_for streams_are 1
-	# Half a second for a machine that is busy.
-	((${EPOCHREALTIME/./} - start < 2500000))
+	# By the other page's heartbeats, however busy this machine is; one may be on its way.
+	(($(beats_of b) - before <= 3))
 	row 1
 	expect_data b 1
 	assert_healthy
@@ -375,11 +392,17 @@ write_and_see_it_freed() { row 1 && streams_are 0; }
 	assert_healthy
 }
 
-# Inserts the numbers 1 to 400, each in a transaction of its own.
-writer() { seq 400 | sed 's/.*/INSERT INTO notification(data) VALUES (&);/' | sqlite3 -cmd '.timeout 10000' "$DB"; }
+# Inserts 1, 2, 3 and so on, each in a transaction of its own, until $T/enough is there.
+writer() {
+	local number=0
+	until [[ -e $T/enough ]]; do
+		echo "INSERT INTO notification(data) VALUES ($((++number)));"
+		pause 0.003
+	done | sqlite3 -cmd '.timeout 10000' "$DB"
+}
 
 @test "rowcast killed in mid-stream and restarted: each row once" {
-	local id writer
+	local id writer last
 	begin
 	listen a "$(url)"
 	writer 3>&- 4>&- &
@@ -393,9 +416,11 @@ writer() { seq 400 | sed 's/.*/INSERT INTO notification(data) VALUES (&);/' | sq
 	# A server that saw the refused connection may need a moment.
 	wait_for get -f "$(url /health)"
 	listen a "$(url)" -H "Last-Event-ID: $id"
-	expect_data a 400
+	touch "$T/enough"
 	wait "$writer"
-	assert_equal "$(data_of before; data_of a)" "$(seq 400)"
+	last=$(sql 'SELECT count(*) FROM notification')
+	expect_data a "$last"
+	assert_equal "$(data_of before; data_of a)" "$(seq "$last")"
 	refute has_gap a
 	assert_healthy
 }
@@ -408,7 +433,7 @@ writer() { seq 400 | sed 's/.*/INSERT INTO notification(data) VALUES (&);/' | sq
 	run get -o /dev/null -w '%{http_code}' "$(url)"
 	assert_output --regexp '^50[023]$'
 	start_rowcast
-	WAIT=5 wait_for get -f "$(url /health)"
+	WAIT=8 wait_for get -f "$(url /health)"
 	listen a "$(url)"
 	assert_healthy
 }

@@ -25,9 +25,13 @@ contents() {
 		SELECT * FROM orders"
 }
 
-# The objects of a table and its columns, whatever spaces their texts have. objects DATABASE
+# The tables' columns in any order, since a migration leaves data in the middle of the row, and
+# indexes and triggers, whatever spaces their texts have. objects DATABASE
 objects() {
-	sqlite3 "$1" "SELECT type, name, sql FROM sqlite_master WHERE name NOT IN ('orders') ORDER BY name" |
+	sqlite3 "$1" "SELECT m.name, c.name, c.type, c.\"notnull\", c.dflt_value, c.pk, m.sql LIKE '%AUTOINCREMENT%'
+		FROM sqlite_master AS m, pragma_table_xinfo(m.name) AS c
+		WHERE m.type = 'table' AND m.name NOT IN ('orders') ORDER BY 1, 2"
+	sqlite3 "$1" "SELECT type, name, sql FROM sqlite_master WHERE type <> 'table' ORDER BY name" |
 		sed 's/--.*//' | tr -s ' \t\n' ' '
 }
 

@@ -578,7 +578,7 @@ answers_are() { [[ $(wc -l <"$T/answers") -eq $1 ]]; }
 	begin_direct --drain 20
 	lock_db
 	printf 'data=last' >"$T/body"
-	background python3 -SE "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" --get / --body "$T/body" \
+	background "$FCGI_GET" "unix:$SOCKET" --seconds "$WAIT" --get / --body "$T/body" \
 		CONTENT_TYPE=application/x-www-form-urlencoded 'ROWCAST_PUBLISH=*' >"$T/reply" 2>&1
 	local pid=$PID
 	wait_for streams_are 1
@@ -596,7 +596,7 @@ answers_are() { [[ $(wc -l <"$T/answers") -eq $1 ]]; }
 	begin_direct --drain 0.2
 	lock_db
 	printf 'data=never' >"$T/body"
-	background python3 -SE "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" --get / --body "$T/body" \
+	background "$FCGI_GET" "unix:$SOCKET" --seconds "$WAIT" --get / --body "$T/body" \
 		CONTENT_TYPE=application/x-www-form-urlencoded 'ROWCAST_PUBLISH=*' >"$T/reply" 2>&1
 	local pid=$PID
 	wait_for streams_are 1

@@ -133,9 +133,113 @@ refused() {
 
 @test "schema: INSERT OR IGNORE of an impossible id does not stop the sequence" {
 	refused "id must lie between" "INSERT OR IGNORE INTO notification(id, data) VALUES (9223372036854775807, 1)"
-	sql "INSERT OR IGNORE INTO notification(id, data) VALUES (-3, 1)"
+	refused "id must be above" "INSERT OR IGNORE INTO notification(id, data) VALUES (-3, 1)"
 	run sql "INSERT INTO notification(data) VALUES ('x'); SELECT id - base, data FROM notification, rowcast_meta"
 	assert_output "1|x"
+}
+
+@test "schema: no conflict clause drops or moves a notification that breaks a rule" {
+	run python3 - "$DB" <<-'PY'
+		import sqlite3, sys
+		db = sqlite3.connect(sys.argv[1], isolation_level=None)
+		db.executescript("""
+		CREATE TABLE orders(id INTEGER PRIMARY KEY, channel, data, event, recipient);
+		CREATE TRIGGER orders_insert AFTER INSERT ON orders BEGIN
+		    INSERT INTO notification(channel, data, event, recipient)
+		    VALUES (NEW.channel, NEW.data, NEW.event, NEW.recipient); END;
+		CREATE TRIGGER orders_update AFTER UPDATE ON orders BEGIN
+		    INSERT INTO notification(channel, data, event, recipient)
+		    VALUES (NEW.channel, NEW.data, NEW.event, NEW.recipient); END;
+		INSERT INTO orders VALUES (1, 'good', 'x', NULL, NULL);
+		INSERT INTO notification(data) VALUES ('old')""")
+		def state():
+		    return [db.execute(f"SELECT * FROM {table}").fetchall()
+		            for table in ("orders", "notification", "sqlite_sequence", "rowcast_meta")]
+		def refused(words, statement):
+		    before = state()
+		    try:
+		        db.execute(statement)
+		        print("taken:", statement)
+		    except sqlite3.IntegrityError as error:
+		        if words not in str(error) or state() != before:
+		            print(statement, error)
+		for clause in ("", "OR ABORT", "OR FAIL", "OR IGNORE", "OR REPLACE", "OR ROLLBACK"):
+		    into = f"INSERT {clause} INTO orders VALUES"
+		    refused("NOT NULL constraint failed: notification.channel", f"{into} (2, NULL, 'x', NULL, NULL)")
+		    refused("NOT NULL constraint failed: notification.data", f"{into} (2, 'a', NULL, NULL, NULL)")
+		    refused("channel must be text", f"{into} (2, '', 'x', NULL, NULL)")
+		    refused("event must not be open", f"{into} (2, 'a', 'x', 'open', NULL)")
+		    refused("recipient must be text", f"{into} (2, 'a', 'x', NULL, x'61')")
+		    refused("NOT NULL constraint failed: notification.channel", f"UPDATE {clause} orders SET channel = NULL")
+		    refused("event must be NULL or text", f"UPDATE {clause} orders SET event = ''")
+		    # And without a trigger in between.
+		    into = f"INSERT {clause} INTO notification"
+		    refused("NOT NULL constraint failed: notification.created_at", f"{into}(data, created_at) VALUES (1, NULL)")
+		    refused("created_at must be a number", f"{into}(data, created_at) VALUES (1, 'today')")
+		    refused("expires_at must be NULL", f"{into}(data, expires_at) VALUES (1, 'today')")
+		    refused("collapse_key must be text", f"{into}(data, collapse_key) VALUES (1, x'61')")
+		    refused("id must lie between", f"{into}(id, data) VALUES (9007199254740992, 1)")
+		    refused("id must be above", f"{into}(id, data) VALUES (0, 1)")
+		    refused("NOT NULL constraint failed: notification.data", f"UPDATE {clause} notification SET data = NULL")
+		    refused("id of a row must not change", f"UPDATE {clause} notification SET id = id + 1")
+		db.execute("INSERT OR IGNORE INTO orders VALUES (2, 'good', 'y', NULL, NULL)")
+		db.execute("INSERT OR REPLACE INTO orders VALUES (2, 'good', 'z', NULL, 7)")
+		print(db.execute("SELECT group_concat(channel || data, ' ') FROM notification").fetchone()[0])
+	PY
+	assert_success
+	assert_output "goodx defaultold goody goodz"
+}
+
+@test "schema: an UPDATE obeys the same rules as an INSERT" {
+	local of='s/^.*BEFORE \(INSERT\|UPDATE\).*$/BEFORE/; /OLD.id/,+1d; /9007199254740991/d'
+	assert_equal "$(sql "SELECT sql FROM sqlite_master WHERE name = 'notification_update'" | sed "$of")" \
+		"$(sql "SELECT sql FROM sqlite_master WHERE name = 'notification_insert'" | sed "$of")"
+}
+
+# --- numbers where a text is wanted: bound as programs bind them ------------------------------
+
+@test "numbers: an integer is stored as its digits, a floating-point number that is whole is refused" {
+	run python3 - "$DB" <<-'PY'
+		import sqlite3, sys
+		db = sqlite3.connect(sys.argv[1], isolation_level=None)
+		def stored(column, value):
+		    try:
+		        return db.execute(f"INSERT INTO notification({column}, data) VALUES (?, 'x') "
+		                          f"RETURNING {column}", (value,)).fetchone()[0]
+		    except sqlite3.IntegrityError as error:
+		        return str(error)
+		def expect(column, value, wanted):
+		    if stored(column, value) != wanted:
+		        print(column, repr(value), stored(column, value))
+		refusal = ("rowcast: channel, recipient, event and collapse_key must be text or integer, "
+		           "not a floating-point number (in JavaScript: String(id))")
+		for column in "channel", "recipient", "event", "collapse_key":
+		    for number in 7.0, -3.0, 0.0, 1e15, 123456789012345678.0, 1e300:
+		        expect(column, number, refusal)   # so bind JavaScript's programs all numbers
+		    expect(column, 7, "7")
+		    expect(column, True, "1")
+		    expect(column, 7.5, "7.5")            # as JavaScript writes it
+		    for text in "7 007 7.00 1.0.0 v1.0 .0 +7.0 07.0 -7 1e+5".split() + ["7.0 "]:
+		        expect(column, text, text)
+		for column in "created_at", "expires_at":
+		    expect(column, 1795000000000.0, 1795000000000)
+	PY
+	assert_success
+	assert_output ""
+	refused "not a floating-point number" "UPDATE notification SET recipient = 7.0"
+}
+
+@test "numbers: PDO's, SQLite3's and the shell's integers are texts" {
+	php -r '$db = new PDO("sqlite:" . $argv[1]);
+		$db->prepare("INSERT INTO notification(recipient, data) VALUES (?, ?)")->execute([7, "pdo"]);
+		$insert = $db->prepare("INSERT INTO notification(recipient, data) VALUES (?, ?)");
+		$insert->bindValue(1, 8, PDO::PARAM_INT); $insert->bindValue(2, "int"); $insert->execute();
+		$db = new SQLite3($argv[1]);
+		$insert = $db->prepare("INSERT INTO notification(recipient, data) VALUES (?, ?)");
+		$insert->bindValue(1, 9); $insert->bindValue(2, "sqlite3"); $insert->execute();' "$DB"
+	sql "INSERT INTO notification(recipient, data) VALUES (10, 'shell')"
+	assert_equal "$(sql "SELECT group_concat(recipient) FROM (SELECT quote(recipient) AS recipient FROM notification ORDER BY id)")" \
+		"'7','8','9','10'"
 }
 
 # --- the order of ids ----------------------------------------------------------------------

@@ -93,11 +93,11 @@ finish() {
 	assert_equal "$(post 'channel=b&data=secret' ROWCAST_PUBLISH=a REMOTE_USER=ann REMOTE_ADDR=192.0.2.7)" 403
 	assert_equal "$(post 'data=secret' REMOTE_ADDR=192.0.2.8)" 403
 	assert_equal "$(post 'data=secret' ROWCAST_PUBLISH='*' HTTP_ORIGIN=https://elsewhere.example REMOTE_ADDR=192.0.2.9)" 403
-	assert_equal "$(post 'dada=secret' ROWCAST_PUBLISH='*' REMOTE_ADDR=192.0.2.9)" 400
+	assert_equal "$(post 'dada=secret' ROWCAST_PUBLISH='*' REMOTE_ADDR=192.0.2.10)" 400
 	log_has 'info: refused status=403 user=ann address=192.0.2.7 why="channel .* may not be published on'
 	log_has 'info: refused status=403 user=- address=192.0.2.8 why="nobody may publish here'
 	log_has 'info: refused status=403 user=- address=192.0.2.9 why="pages of .*elsewhere.example'
-	log_has 'info: refused status=400 user=- address=192.0.2.9 why="unknown field'
+	log_has 'info: refused status=400 user=- address=192.0.2.10 why="unknown field'
 	refute log_has secret
 	assert_healthy
 }
@@ -320,8 +320,9 @@ told_by_all() { [[ $(grep -c "$1" "$T/rowcast.err") -eq $2 ]]; }
 	done
 	status_of "?ticket=$long"
 	status_of '' HTTP_COOKIE="rowcast_ticket=$long"
-	log_has 'open stream=.* channels=.*\[ticket\]'
-	# The lines of refusals are few for an address and a status: each kind that quotes, by another.
+	# The lines of polls and refusals are few for an address: each kind that quotes, by another.
+	status_of "?channel=$small" HTTP_ACCEPT=application/json REMOTE_ADDR=192.0.2.50
+	log_has 'close stream=.* address=192.0.2.50 channels=.*\[ticket\]'
 	local number=1
 	for target in "?last=$small" "?since=$small" "?channel=$small&wait=1" "/$small" "?wait=$small"; do
 		status_of "$target" ROWCAST_CHANNELS=a REMOTE_ADDR="192.0.2.$((number++))"

@@ -163,10 +163,10 @@ count_is() { [[ $(sql 'SELECT count(*) FROM notification') -eq $1 ]]; }
 	assert_workers_healthy
 }
 
-@test "workers: SIGTERM and SIGINT to the parent end every stream properly, exit code 0" {
+@test "workers: SIGTERM, SIGINT, SIGQUIT and SIGUSR1 to the parent end every stream properly, exit code 0" {
 	local signal i workers
 	init_db
-	for signal in TERM INT; do
+	for signal in TERM INT QUIT USR1; do
 		start_workers
 		for i in 1 2 3 4 5 6; do
 			background python3 -SE "$CLIENTS/fcgi.py" "unix:$SOCKET" --seconds "$WAIT" request:1 \

@@ -8,6 +8,7 @@ export interface Alert {
   body?: string | number;
   /** http: or https: only; relative to the page. */
   url?: string;
+  /** Of the page's own origin, or an image as data:. */
   icon?: string;
   /** A newer alert of the same tag replaces an older one. */
   tag?: string;
@@ -28,6 +29,8 @@ export interface AlertsOptions {
   name?: string;
   /** At most so many in so many milliseconds; the others are counted in one. */
   flood?: { most: number; ms: number };
+  /** In milliseconds: older rows raise none. Default: none of those that were there before the page. */
+  maxAge?: number | null;
   /** What is shown for the others. */
   more?: (count: number) => Alert;
 }

@@ -7,26 +7,21 @@
 //
 // The manual is doc/ALERTS.md. No dependencies but the worker beside it, alerts-sw.js.
 //
-// What a row holds is hostile until shown otherwise: it becomes text, and a URL only where it is
-// http(s). With several tabs each row is claimed by a Web Lock of its name, which one tab gets and
-// keeps while it lives; so one shows it, and a tab that is late, or was frozen, shows nothing twice.
-// (A leading tab that shows all would be fewer locks, but is silent while frozen, and the tabs'
-// rows may differ. localStorage is not in step between processes.)
+// Reading order: alert.js (from a row to an alert), claims.js (which tab shows it), worker.js and
+// toasts.js (by what), alerts.js (what a page sees).
+//
+// Made from the modules in web/alerts/ by tools/bundle-js: change those, not this file.
+
+// --- alert.js - from a row to an alert: what is shown, and how much of it. Pure.
+//
+// What a row holds is hostile until shown otherwise: it becomes text, a URL only where it is http(s),
+// and an icon only of the page's own origin, so that no row makes the browser call elsewhere.
 
 const TITLE_MAX = 200;        // characters
 const BODY_MAX = 1000;
-const CLAIMS_MAX = 1000;      // rows whose locks are kept, so that no tab shows them again
-const TOASTS_MAX = 4;
-const FLOOD = { most: 5, ms: 10000 };
-const TOAST_MS = 8000;
-const WORKER_MS = 10000;      // for a service worker to start
-const ALONE_MS = 5000;        // for another tab to have shown what is its
-const MORE_TAG = 'rowcast-more';
-
-// --- from a row to an alert (pure; also for the unit tests) ----------------------------------
 
 // The address if it may be followed, else ''. base: what a relative one is relative to.
-export function safeUrl(url, base) {
+function safeUrl(url, base) {
   if (typeof url !== 'string' || url === '')
     return '';
   try {
@@ -37,44 +32,52 @@ export function safeUrl(url, base) {
   }
 }
 
-function cut(value, max) {
-  const text = typeof value === 'string' ? value : typeof value === 'number' ? String(value) : '';
+// An image of the page's own origin, or data: that is one, which calls no one and runs nothing.
+function safeIcon(icon, base) {
+  if (/^data:image\//.test(icon))
+    return icon;
+  const url = safeUrl(icon, base);
+  return url !== '' && new URL(url).origin === new URL(base).origin ? url : '';
+}
+
+function shortText(value, max) {
+  const text = typeof value === 'string' || typeof value === 'number' ? String(value) : '';
   return text.length > max ? `${text.slice(0, max - 1)}…` : text;
 }
 
-// What a page or a row gives, as text of bounded length and addresses that may be followed. An
-// icon is an image: it may be data: as well, which runs nothing.
-export function clean(alert, base) {
+// What a page or a row gives, as text of bounded length and addresses that may be followed.
+function clean(alert, base) {
   return {
-    title: cut(alert.title, TITLE_MAX),
-    body: cut(alert.body, BODY_MAX),
+    title: shortText(alert.title, TITLE_MAX),
+    body: shortText(alert.body, BODY_MAX),
     url: safeUrl(alert.url, base),
-    icon: /^data:image\//.test(alert.icon) ? alert.icon : safeUrl(alert.icon, base),
-    tag: cut(alert.tag, TITLE_MAX),
+    icon: safeIcon(alert.icon, base),
+    tag: shortText(alert.tag, TITLE_MAX),
     quiet: alert.quiet === true,
   };
 }
 
-function parsed(text) {
+// The object that a row's data is, if it is an alert; else null.
+function alertIn(text) {
   try {
     const value = JSON.parse(text);
-    const said = value !== null && typeof value === 'object' && ('title' in value || 'body' in value);
-    return said ? value : null;
+    const isAlert = value !== null && typeof value === 'object' && ('title' in value || 'body' in value);
+    return isAlert ? value : null;
   } catch {
     return null;
   }
 }
 
 // The documented mapping: JSON with a title or a body is an alert; all else is text.
-export function alertOf(row) {
-  const channel = row.channel ?? 'default';
-  const title = row.type === 'message' ? channel : `${channel} · ${row.type}`;
-  const data = parsed(row.data);
-  return data === null ? { title, body: row.data } : { ...data, title: data.title ?? title };
+function alertOf({ channel, type, data }) {
+  const name = channel ?? 'default';
+  const title = type === 'message' ? name : `${name} · ${type}`;
+  const alert = alertIn(data);
+  return alert === null ? { title, body: data } : { ...alert, title: alert.title ?? title };
 }
 
-// Lets `most` through in `ms`, so that whoever comes back to two thousand rows is not buried.
-export class Flood {
+// Lets `most` through in `ms`, so that a person who comes back to two thousand rows can still see.
+class Flood {
   #times = [];
 
   constructor({ most, ms }) {
@@ -91,9 +94,17 @@ export class Flood {
   }
 }
 
-// --- the browser's parts ------------------------------------------------------------------------
+// --- claims.js - which tab shows a row.
+//
+// With several tabs each row is claimed by a Web Lock of its name, which one tab gets and keeps while
+// it lives; so one shows it, and a tab that is late, or was frozen, shows nothing twice. (A leading
+// tab that shows all would be fewer locks, but is silent while frozen, and the tabs' rows may differ.
+// localStorage is not in step between processes.) Without Web Locks every tab gets every claim.
 
-const locks = () => globalThis.navigator?.locks ?? null;
+const CLAIMS_MAX = 1000;      // rows whose locks are kept, so that no tab shows them again
+const ALONE_MS = 5000;        // for another tab to have shown what is its
+
+const lockManager = () => globalThis.navigator?.locks ?? null;
 
 // Each row's lock is held until CLAIMS_MAX newer ones are, or the page goes.
 class Claims {
@@ -116,10 +127,10 @@ class Claims {
   }
 
   #hold(lockName) {
-    if (locks() === null)
+    if (lockManager() === null)
       return Promise.resolve(true);
     return new Promise((resolve) => {
-      locks().request(lockName, { ifAvailable: true }, (lock) => {
+      lockManager().request(lockName, { ifAvailable: true }, (lock) => {
         resolve(lock !== null);
         return lock === null ? undefined : new Promise((release) => {
           this.#held.push(release);
@@ -139,20 +150,23 @@ class Claims {
   // (Not by getNotifications(): in Chromium that forgets one that is just being put on the screen.)
   async isSuperseded(id, tag) {
     const start = this.#tagLock(tag);
-    const { held } = await locks()?.query() ?? { held: [] };
+    const { held } = await lockManager()?.query() ?? { held: [] };
     return held.some(({ name }) => name.startsWith(start) && Number(name.slice(start.length)) > Number(id));
   }
 
   // Runs fn while no other tab does: an older row must not replace a newer one of its tag. A tab
   // that hangs in there holds the others up for ALONE_MS only.
   async alone(fn) {
-    if (locks() === null)
+    if (lockManager() === null)
       return fn();
     const wait = new AbortController();
     const timer = setTimeout(() => wait.abort(), ALONE_MS);
-    const begin = () => { clearTimeout(timer); return fn(); };
+    const begin = () => {
+      clearTimeout(timer);
+      return fn();
+    };
     try {
-      return await locks().request(`rowcast-alerts:${this.name}`, { signal: wait.signal }, begin);
+      return await lockManager().request(`rowcast-alerts:${this.name}`, { signal: wait.signal }, begin);
     } catch (error) {
       if (!wait.signal.aborted)
         throw error;
@@ -161,30 +175,60 @@ class Claims {
   }
 }
 
+// --- worker.js - the service worker, once it can show notifications.
+
+const WORKER_MS = 10000;      // for it to start
+
+// Resolves to its registration. worker: a file's address, or the registration of the site's own.
+async function workerOf(worker) {
+  const isFile = typeof worker === 'string' || worker instanceof URL;
+  return activated(isFile ? await navigator.serviceWorker.register(worker) : worker);
+}
+
 function activated(registration) {
   const worker = registration.active ?? registration.waiting ?? registration.installing;
   if (worker?.state === 'activated')
-    return Promise.resolve(registration);
+    return registration;
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => reject(new Error('the service worker does not start')), WORKER_MS);
     worker?.addEventListener('statechange', () => {
-      if (worker.state === 'activated' || worker.state === 'redundant')
-        clearTimeout(timer);
+      if (worker.state !== 'activated' && worker.state !== 'redundant')
+        return;
+      clearTimeout(timer);
       if (worker.state === 'activated')
         resolve(registration);
-      else if (worker.state === 'redundant')
+      else
         reject(new Error('the service worker did not install'));
     });
   });
 }
 
-async function register(worker) {
-  if (typeof worker !== 'string' && !(worker instanceof URL))
-    return activated(worker);
-  return activated(await navigator.serviceWorker.register(worker));
-}
+// --- toasts.js - notes in an element of the page, for the person who looks at it.
 
-// --- toasts ---------------------------------------------------------------------------------------
+const TOASTS_MAX = 4;
+const TOAST_MS = 8000;
+// :where() has no weight: any rule of the page's own style sheet goes before these.
+const STYLE = `
+:where(.rowcast-toasts) { position: fixed; right: 1rem; bottom: 1rem; z-index: 1; display: grid; gap: .5rem;
+  width: min(22rem, calc(100vw - 2rem)); }
+:where(.rowcast-toasts .toast) { position: relative; padding: .7rem 2.6rem .7rem 1rem; border: 1px solid GrayText;
+  border-radius: .5rem; background: Canvas; color: CanvasText; box-shadow: 0 .4rem 1.5rem #0004; overflow-wrap: anywhere; }
+:where(.rowcast-toasts .toast-title) { display: block; font-weight: 600; }
+:where(.rowcast-toasts .toast-body) { white-space: pre-line; }
+:where(.rowcast-toasts .toast-close) { position: absolute; top: .35rem; right: .35rem; width: 1.9rem; height: 1.9rem;
+  padding: 0; border: 0; background: none; color: inherit; font-size: 1.1rem; line-height: 1; cursor: pointer; }`;
+
+let styleSheet = null;
+
+// A style sheet made by script, which a Content-Security-Policy without inline styles allows. A browser
+// that cannot make one (Safari before 16.4) shows the toasts as the page styles them.
+function addStyle(document) {
+  if (styleSheet !== null || !('adoptedStyleSheets' in document))
+    return;
+  styleSheet = new CSSStyleSheet();
+  styleSheet.replaceSync(STYLE);
+  document.adoptedStyleSheets = [...document.adoptedStyleSheets, styleSheet];
+}
 
 function element(name, className, text) {
   const node = document.createElement(name);
@@ -193,12 +237,13 @@ function element(name, className, text) {
   return node;
 }
 
-// Notes in an element of the page. They stay while the pointer or the focus is on them.
+// Toasts stay while the pointer or the focus is on them.
 class Toasts {
   constructor(box, onclick) {
     this.box = box;
     this.onclick = onclick;
-    this.more = null;
+    box.classList.add('rowcast-toasts');
+    addStyle(box.ownerDocument);
     if (!box.hasAttribute('role') && !box.hasAttribute('aria-live'))
       box.setAttribute('role', 'status');
   }
@@ -245,19 +290,21 @@ class Toasts {
   }
 }
 
-// --- what a page sees -------------------------------------------------------------------------------
+// --- alerts.js - Alerts: what a page sees. From rows to notifications, or to toasts.
 
+const MORE_TAG = 'rowcast-more';
 const DEFAULTS = {
   types: ['alert'],
   map: (event, alert) => alert,
   worker: 'alerts-sw.js',
   toasts: null,
   name: '',
-  flood: FLOOD,
+  flood: { most: 5, ms: 10000 },
+  maxAge: null,
   more: (count) => ({ title: `${count} more`, body: '' }),
 };
 
-function settingsOf(options) {
+function alertSettings(options) {
   const settings = { ...DEFAULTS, ...options };
   const unknown = Object.keys(settings).find((name) => !(name in DEFAULTS));
   if (unknown !== undefined)
@@ -269,12 +316,14 @@ function settingsOf(options) {
   settings.types = [].concat(settings.types);
   if (settings.types.length === 0 || settings.types.some((type) => typeof type !== 'string' || type === ''))
     throw new TypeError('types: event types, or \'*\'');
+  if (settings.maxAge !== null && !(settings.maxAge >= 0))
+    throw new TypeError('maxAge: milliseconds');
   if (settings.toasts !== null && !(settings.toasts instanceof Element))
     throw new TypeError('toasts: not an element');
   return settings;
 }
 
-export class Alerts extends EventTarget {
+class Alerts extends EventTarget {
   enabled = true;          // the person's own switch: false makes toasts of all
   #settings;
   #claims;
@@ -289,7 +338,7 @@ export class Alerts extends EventTarget {
 
   constructor(rows, options = {}) {
     super();
-    this.#settings = settingsOf(options);
+    this.#settings = alertSettings(options);
     this.#claims = new Claims(this.#settings.name);
     this.#flood = new Flood(this.#settings.flood);
     this.#toasts = this.#settings.toasts && new Toasts(this.#settings.toasts, (detail) => this.#clicked(detail));
@@ -356,7 +405,7 @@ export class Alerts extends EventTarget {
   }
 
   #worker() {
-    this.#registration ??= register(this.#settings.worker);
+    this.#registration ??= workerOf(this.#settings.worker);
     this.#registration.catch(() => { this.#registration = null; });   // the next row tries again
     return this.#registration;
   }
@@ -364,11 +413,21 @@ export class Alerts extends EventTarget {
   // --- from rows to what is shown
 
   #take(event) {
+    if (this.#isOld(event))
+      return;
     const given = this.#settings.map(event, alertOf(event));
     if (given === null || given === undefined)
       return;
     this.#queue.push({ id: event.lastEventId, alert: clean(given, document.baseURI) });
     this.#show();
+  }
+
+  // Without maxAge: whether the row was there before the page.
+  #isOld({ isHistory = false, createdAt = null }) {
+    const { maxAge } = this.#settings;
+    if (maxAge === null)
+      return isHistory;
+    return createdAt !== null && Date.now() - createdAt > maxAge;
   }
 
   async #show() {
@@ -401,7 +460,7 @@ export class Alerts extends EventTarget {
     for (const note of notes) {
       if (note.alert.tag !== '' && await this.#claims.isSuperseded(note.id, note.alert.tag))
         continue;
-      if (this.#flood.lets(Date.now()))
+      if (this.#flood.lets(performance.now()))
         await this.#notify(registration, note);
       else
         others++;
@@ -471,7 +530,7 @@ export class Alerts extends EventTarget {
 
   // A toast is for whoever looks at this page, so no tab claims it.
   #toastAll(notes) {
-    const few = notes.filter(() => this.#flood.lets(Date.now()));
+    const few = notes.filter(() => this.#flood.lets(performance.now()));
     for (const { id, alert } of few)
       this.#toasts?.show(alert, { id, url: alert.url });
     if (notes.length > few.length)
@@ -487,4 +546,5 @@ export class Alerts extends EventTarget {
   }
 }
 
-export default Alerts;
+export { Flood, alertOf, clean, safeUrl };
+export { Alerts, Alerts as default };

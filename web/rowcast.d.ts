@@ -1,6 +1,6 @@
 // Types of rowcast.js; what things mean is in doc/JAVASCRIPT.md.
 
-export type Transport = 'eventsource' | 'fetch' | 'longpoll' | 'poll';
+export type Transport = 'fetch' | 'poll';
 export type State = 'connecting' | 'open' | 'retrying' | 'offline' | 'fallback' | 'closed';
 
 export interface Timeouts {
@@ -10,22 +10,24 @@ export interface Timeouts {
   retryMax: number;
   refused: number;
   silence: number;
+  steady: number;
   wait: number;
   poll: number;
   upgrade: number;
   upgradeMax: number;
   life: number;
   answer: number;
+  claim: number;
 }
 
 export interface RowcastOptions {
   /** Channels or GLOB patterns; none: all that the server lets this page read. */
   channels?: string | string[];
-  /** Where a first connection starts: 'all', an id, or an age such as '10m'. */
+  /** Where each document starts: 'all', an id, or an age such as '10m'. */
   since?: string;
   /** Likewise: the newest 1 to 1000 rows. Not together with since. */
   last?: number;
-  /** Start after this id; goes before what storage holds. */
+  /** Start after this id; goes before since, last and storage. */
   lastEventId?: string | number;
   /** Milliseconds between two writes of the server to this stream, at least. */
   throttle?: number;
@@ -35,9 +37,9 @@ export interface RowcastOptions {
   /** false: a connection of its own. A string: share only with tabs that give the same one. */
   share?: boolean | string;
   /** Where the last id is kept over a reload; default sessionStorage; null: nowhere. */
-  storage?: Pick<Storage, 'getItem' | 'setItem'> | null;
-  /** Which to use, best first. */
-  transports?: Transport[];
+  storage?: (Pick<Storage, 'getItem' | 'setItem'> & Partial<Pick<Storage, 'removeItem'>>) | null;
+  /** Which may be used. The names of the first version, 'eventsource' and 'longpoll', stand for these. */
+  transports?: (Transport | 'eventsource' | 'longpoll')[];
   /** In milliseconds. */
   timeouts?: Partial<Timeouts>;
 }
@@ -63,6 +65,8 @@ export class RowEvent extends MessageEvent<string> {
   readonly channel: string | null;
   /** Unix time in milliseconds. */
   readonly createdAt: number | null;
+  /** Whether the row was there before the page: one that since or last has brought. */
+  readonly isHistory: boolean;
   json<T = unknown>(): T;
 }
 

@@ -4,188 +4,187 @@
 //   const rows = new Rowcast('/events', { channels: ['orders.*'] });
 //   rows.on('paid', (event) => console.log(event.channel, event.json()));
 //
-// The manual is doc/JAVASCRIPT.md, the protocol doc/PROTOCOL.md. No dependencies; copy this file.
+// The manual is doc/JAVASCRIPT.md, the protocol doc/PROTOCOL.md. No dependencies.
 //
-// How it works. The server's table is a log with growing ids, and whoever has every row up to an
-// id needs nothing but that id to go on. So everything here passes *feeds* along: "these are all
-// rows above `from` up to `to`". Each tab has a Cursor, takes of a feed what is above it, and sees
-// from `from` when something is missing; then it asks the server for the part between (JSON). It
-// begins with such a question as well: so a tab that may not read is refused by itself.
+// How it works. The server's table is a log with growing ids, and a reader that has every row up to
+// an id needs nothing but that id to go on. So everything here passes *feeds* along: "these are all
+// rows above `from` up to `to`". Each tab has a Cursor, takes from a feed what is above it, and sees
+// from `from` when something is missing; then it asks the server for the part between.
 //
-//   transport → Link → Source ──feed──▶ Rowcast of this tab: Cursor → listeners
-//    one attempt │  one tab leads │
-//                │                └──BroadcastChannel──▶ Rowcast of the other tabs
+//    Link  →  Source ──feed──▶ Tabs of this tab ──▶ Rowcast: Cursor → listeners
+//    one attempt │                 │
+//                │                 └──Share (BroadcastChannel)──▶ Tabs of the other tabs ──▶ Rowcast
+//                └ one tab leads
 //
-// That is why two leaders at once (one was frozen, and wakes) do no harm: a feed that was had
-// already adds nothing. The Web Lock keeps connections few; the cursors keep rows right.
+// That is why two leaders at once (one was frozen, and wakes) do no harm: a feed that was had already
+// adds nothing. The Web Lock keeps connections few; the cursors keep rows right.
 //
-// Reading order: the pure parts, Cursor, requests, transports, Link (one attempt), Source (attempt
-// after attempt), Share (which tab leads), Rowcast (what a page sees, and what tabs say to each other).
+// Reading order: glob.js, cursor.js, time.js, request.js; then link.js (one attempt), source.js
+// (attempt after attempt), share.js (which tab leads), tabs.js (what tabs say to each other);
+// settings.js, position.js and rowcast.js (what a page sees).
+//
+// Made from the modules in web/rowcast/ by tools/bundle-js: change those, not this file.
 
-const TIMEOUTS = {   // milliseconds
-  open: 8000,        // for the opening to arrive, else the next transport is tried
-  request: 20000,    // for a JSON answer, and for a ticket
-  retry: 3000,       // first delay after a failure; doubles up to
-  retryMax: 30000,
-  refused: 300000,   // delay after a refusal (401, 403, 400 ...), which time seldom mends
-  silence: 150000,   // without a byte, while the server's heartbeat is not known yet
-  wait: 25000,       // of a long poll
-  poll: 5000,        // between two polls
-  upgrade: 60000,    // while polling: first delay before streaming is tried again; doubles, up to
-  upgradeMax: 600000,
-  life: 5000,        // a leading tab that was silent for so long is asked for a sign of life,
-  answer: 2000,      // and replaced when none comes in this time
-};
-const CHANNELS_MAX = 64;      // the server's limit for one request
-const QUERY_MAX = 6000;       // characters; the server's is 8192, with the other parameters
-const QUEUE_MAX = 1000;       // feeds kept while a tab asks for what it missed
-const TALK = 1;               // version of what tabs say to each other; others are not listened to
+// --- glob.js - channels and patterns: what a pattern matches, what a list of them covers.
+//
+// Patterns follow SQLite's GLOB, as on the server: `*`, `?`, `[a-z]`, `[^a-z]`. A page needs them
+// because one stream serves many tabs, and each takes its own out of it.
 
-// --- pure parts -------------------------------------------------------------------------------
+const CHANNELS_MAX = 64;      // the server's limits for one request: names,
+const CHANNEL_BYTES_MAX = 256;   // each of them,
+const PATTERNS_MAX = 16;             // patterns among them,
+const PATTERN_BYTES_MAX = 512;       // and these together
+const QUERY_MAX = 6000;              // characters; web servers take some 8000 for a request's first line
+
+const TOKEN = /\[(?:(\^)|(?!\^))([^][^\]]*)\]|[^]/gu;      // a set, or one character
+const SET_ITEM = /^\]|([^])-([^])|[^]/gu;                  // of a set: a range, or one character
 
 const literal = (character) => `\\u{${character.codePointAt(0).toString(16)}}`;
 
-// A set of GLOB as one of regular expressions. A `]` at its beginning stands for itself, and a range
-// backwards holds its first end.
-function setOf(not, inside) {
-  const [, first, rest] = /^(\]?)([^]*)$/.exec(inside);
-  const items = Array.from(rest.matchAll(/([^])-([^])|[^]/gu), ([item, from, to]) => (from === undefined
-    ? literal(item) : literal(from) + (from.codePointAt(0) <= to.codePointAt(0) ? `-${literal(to)}` : '')));
-  return `[${not ? '^' : ''}${first && literal(first)}${items.join('')}]`;
+// A set as one of a regular expression. A range that runs backwards holds its first end only.
+function setOf(negation, inside) {
+  const items = Array.from(inside.matchAll(SET_ITEM), ([item, from, to]) => {
+    if (from === undefined)
+      return literal(item);
+    return from.codePointAt(0) <= to.codePointAt(0) ? `${literal(from)}-${literal(to)}` : literal(from);
+  });
+  return `[${negation ?? ''}${items.join('')}]`;
 }
 
-// SQLite's GLOB as a regular expression. Only the last star is ever tried again, so a pattern of many
-// stars ends soon: what stands between two is taken where it is found first, by (?=(...))\1.
-export function glob(pattern) {
+function partOf([token, negation, inside]) {
+  if (token === '?')
+    return '[^]';
+  if (inside !== undefined)
+    return setOf(negation, inside);
+  return token === '[' ? '[]' : literal(token);            // a set without its `]` matches nothing
+}
+
+// A pattern as a regular expression. What stands between two stars is taken where it is found
+// first, by (?=(...))\1, and only the last star is tried again: a pattern of many stars ends soon.
+function glob(pattern) {
   const parts = [''];
-  for (const [token, not, inside] of pattern.matchAll(/\[(?:(\^)|(?!\^))([^][^\]]*)\]|[^]/gu)) {
-    if (token === '*')
+  for (const match of pattern.matchAll(TOKEN)) {
+    if (match[0] === '*')
       parts.push('');
-    else if (token === '?')
-      parts[parts.length - 1] += '[^]';
-    else   // a set without its `]` holds nothing
-      parts[parts.length - 1] += inside !== undefined ? setOf(not, inside) : token === '[' ? '[]' : literal(token);
+    else
+      parts.push(parts.pop() + partOf(match));
   }
   const [first, ...more] = parts;
   const last = more.length > 0 ? `[^]*${more.pop()}` : '';
-  return new RegExp(`^${first}${more.map((part, n) => `(?=([^]*?${part}))\\${n + 1}`).join('')}${last}$`, 'u');
+  const middle = more.map((part, n) => `(?=([^]*?${part}))\\${n + 1}`);
+  return new RegExp(`^${first}${middle.join('')}${last}$`, 'u');
 }
 
-const isExact = (pattern) => !/[*?[]/.test(pattern);
-const includes = (patterns, one) => patterns.includes(one)
-  || (isExact(one) && patterns.some((pattern) => !isExact(pattern) && glob(pattern).test(one)));
+const isExact = (channel) => !/[*?[]/.test(channel);
+const includes = (channels, one) => channels.includes(one)
+  || (isExact(one) && channels.some((channel) => !isExact(channel) && glob(channel).test(one)));
 
-// Whether a reader of the channels and types `have` gets all that one of `want` wants. No channel
-// is every channel; types null is every type.
-export function covers(have, want) {
-  const channels = have.channels.length === 0
-    || (want.channels.length > 0 && want.channels.every((one) => includes(have.channels, one)));
-  const types = have.types === null
-    || (want.types !== null && want.types.every((type) => have.types.includes(type)));
-  return channels && types;
+// Whether a reader of `have` gets all that one of `want` wants. No channel stands for all channels.
+function covers(have, want) {
+  return have.length === 0 || (want.length > 0 && want.every((one) => includes(have, one)));
 }
 
-// The least that covers all of `wants`. Too many channels for one request: all, and tabs choose.
-export function union(wants) {
-  let channels = wants.some((want) => want.channels.length === 0) ? []
-    : [...new Set(wants.flatMap((want) => want.channels))].sort();
-  channels = channels.filter((one) => !channels.some((other) => other !== one && includes([other], one)));
-  if (channels.length > CHANNELS_MAX
-      || channels.reduce((sum, one) => sum + encodeURIComponent(one).length + 9, 0) > QUERY_MAX)
-    channels = [];
-  const types = wants.some((want) => want.types === null) ? null
-    : [...new Set(wants.flatMap((want) => want.types))].sort();
-  return { channels, types };
+// The channels to name in a request: these, or none if they are too many for one. Then all come, and
+// the page takes its own.
+function fitting(channels) {
+  const patterns = channels.filter((one) => !isExact(one));
+  const fits = channels.length <= CHANNELS_MAX && patterns.length <= PATTERNS_MAX
+    && new TextEncoder().encode(patterns.join('')).length <= PATTERN_BYTES_MAX
+    && channels.map((one) => `&channel=${encodeURIComponent(one)}`).join('').length <= QUERY_MAX;
+  return fits ? channels : [];
 }
 
-// The nth delay in a row: doubles from first to max, and is spread by a quarter either way.
-export function backoff(n, first, max, random = Math.random) {
-  return Math.min(first * 2 ** Math.max(0, n - 1), max) * (0.75 + random() / 2);
+// The least that covers all of these lists.
+function union(lists) {
+  if (lists.some((list) => list.length === 0))
+    return [];
+  const all = [...new Set(lists.flat())].sort();
+  return fitting(all.filter((one) => !all.some((other) => other !== one && includes([other], one))));
 }
 
-// The lines of a stream of bytes, as many at a time as have come.
-export async function* linesOf(stream) {
-  const reader = stream.getReader();
-  const decoder = new TextDecoder();
-  for (let rest = ''; ;) {
-    const { done, value } = await reader.read();
-    if (done)
-      return;
-    const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
-    rest = lines.pop();
-    yield lines;
-  }
-}
-
-function sleep(ms, signal) {
-  return new Promise((resolve) => {
-    const end = () => {
-      clearTimeout(timer);
-      signal.removeEventListener('abort', end);
-      resolve();
-    };
-    const timer = setTimeout(end, ms);
-    signal.addEventListener('abort', end);
-    if (signal.aborted)
-      end();
-  });
-}
-
-// --- Cursor -----------------------------------------------------------------------------------
+// --- cursor.js - which rows a reader has: every row up to an id. All that keeps rows right is here.
+//
+// Rows travel as feeds: "these are all rows above `from` up to `to`", { era, from, to, rows, gap }.
+// A cursor takes from a feed what is above it, and sees from `from` when something is missing
+// between. So a feed that comes twice, late, or from two leaders at once does no harm. Ids are
+// decimal numbers up to 2^53 - 1, as text.
 
 const isReset = (gap) => gap !== null && gap.reason !== 'pruned';
+const later = (id, other) => (Number(other ?? -1) > Number(id ?? -1) ? other : id);
 
-// What a tab or a connection has: every row up to `id` (null: not known yet). After a `reset` gap
-// ids start anew, perhaps lower; `era` counts those, so that a feed of the time before is known as such.
-export class Cursor {
+// `id` null: not known yet. After a gap that is a reset ids begin anew, perhaps lower; `era` counts
+// those gaps, so that a feed of the time before is recognised.
+class Cursor {
   constructor(id = null, era = 0) {
     this.id = id;
     this.era = era;
   }
 
-  // The feed that a page of the server's is for one who asked from here.
+  // The feed that the server's page is for a reader that asked from here.
   feed({ last_event_id: id = null, gap = null, events = [] }) {
     const reset = isReset(gap);
-    const ends = [reset ? null : this.id, gap?.resumed_at, events.at(-1)?.id, id];
     return {
       era: this.era + (reset ? 1 : 0),
       from: this.id ?? '0',
-      to: ends.reduce((most, end) => (Number(end ?? -1) > Number(most ?? -1) ? end : most)),
+      to: [reset ? null : this.id, gap?.resumed_at, events.at(-1)?.id, id].reduce(later),
       rows: events,
       gap,
     };
   }
 
-  // Moves over a feed. Returns { rows, gap } that are new; or, without moving, { missed } with
-  // why not: 'rows' (some between here and its start), 'reset' (one), 'nothing' (the feed is old).
+  // Moves over a feed; returns what of it is new, { rows, gap }. Or stays, and returns { missed }:
+  // 'rows' (some before the feed's start), 'reset' (a gap), 'nothing' (the feed is old).
   take(feed) {
     const reset = isReset(feed.gap) && feed.era > this.era;
     if (feed.era < this.era)
       return { missed: 'nothing' };
-    if (this.id === null)
-      this.id = feed.from;
-    else if (!reset && feed.era > this.era)
+    this.id ??= feed.from;
+    if (!reset && feed.era > this.era)
       return { missed: 'reset' };
-    else if (!reset && Number(feed.from) > Number(this.id))
+    if (!reset && Number(feed.from) > Number(this.id))
       return { missed: 'rows' };
     const start = Number(reset ? feed.gap.resumed_at : this.id);
     this.era = feed.era;
     if (reset || Number(feed.to) > start)
       this.id = feed.to;
-    return {
-      rows: feed.rows.filter((row) => Number(row.id) > start),
-      gap: feed.gap !== null && (reset || Number(feed.gap.resumed_at) > start) ? feed.gap : null,
-    };
+    const hasNewGap = feed.gap !== null && (reset || Number(feed.gap.resumed_at) > start);
+    return { rows: feed.rows.filter((row) => Number(row.id) > start), gap: hasNewGap ? feed.gap : null };
   }
 }
 
-// --- requests ---------------------------------------------------------------------------------
+// --- time.js - durations, in milliseconds, by a clock that no one sets (performance.now).
+
+// Ends early when the signal is aborted.
+function sleep(ms, signal) {
+  return new Promise((resolve) => {
+    const timer = setTimeout(end, signal.aborted ? 0 : ms);
+    signal.addEventListener('abort', end);
+    function end() {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', end);
+      resolve();
+    }
+  });
+}
+
+// The nth delay in a row: doubles from first to max, and is spread by a quarter either way.
+function backoff(n, first, max, random = Math.random) {
+  return Math.min(first * 2 ** Math.max(0, n - 1), max) * (0.75 + random() / 2);
+}
+
+// --- request.js - requests to rowcast, and the form of its answers.
+//
+// All that comes from outside is checked here: the status, the type, and the form of what is read.
+// An answer, or a part of a stream, is a page: { last_event_id, gap, events }, each optional.
 
 class Failure extends Error {
+  isLate = false;              // of a link: it has not brought a word
+
+  // status: HTTP's; 0: there was no answer.
   constructor(message, status = 0) {
     super(message);
     this.status = status;
-    // A status that comes of the request itself: asking again soon will not help.
+    // Refused: the request itself is wrong, and asking again soon will not help.
     this.refused = status >= 400 && status < 500 && ![408, 425, 429].includes(status);
   }
 
@@ -194,19 +193,21 @@ class Failure extends Error {
   }
 }
 
-const asFailure = (error) => (error instanceof Failure ? error : new Failure(String(error?.message ?? error)));
+function asFailure(error) {
+  return error instanceof Failure ? error : new Failure(String(error?.message ?? error));
+}
 
-// Runs fn(signal), for so long at most, and not when `outer` is aborted.
+// Runs fn(signal) for at most so many milliseconds, and not beyond the end of `outer`.
 async function within(ms, what, outer, fn) {
   outer.throwIfAborted();
   const abort = new AbortController();
   const stop = () => abort.abort(outer.reason);
   const timer = setTimeout(() => abort.abort(new Failure(`${what}: no answer in ${ms} ms`)), ms);
   outer.addEventListener('abort', stop);
+  const cut = new Promise((_, reject) => {
+    abort.signal.addEventListener('abort', () => reject(abort.signal.reason));
+  });
   try {
-    const cut = new Promise((_, reject) => {
-      abort.signal.addEventListener('abort', () => reject(abort.signal.reason));
-    });
     return await Promise.race([fn(abort.signal), cut]);
   } finally {
     clearTimeout(timer);
@@ -214,7 +215,7 @@ async function within(ms, what, outer, fn) {
   }
 }
 
-// The parameter `ticket`, null for none. The function is the page's own: it may throw, or hang.
+// The page's ticket; null for none. A function is the page's own code: it may throw, or hang.
 async function ticketOf({ ticket, timeouts }, signal) {
   if (typeof ticket !== 'function')
     return ticket;
@@ -226,6 +227,7 @@ async function ticketOf({ ticket, timeouts }, signal) {
   return got;
 }
 
+// A parameter that is null or undefined is left out.
 function address(settings, channels, params) {
   const url = new URL(settings.url);
   for (const channel of channels)
@@ -237,10 +239,11 @@ function address(settings, channels, params) {
   return url.href;
 }
 
-// A fetch that is sure of status and type: a login page or a portal also answers 200.
-async function request(settings, url, type, signal) {
+// The answer for { url, ticket }, if status and type are right: a login page or a hotel's portal
+// answers 200 as well.
+async function request(settings, { url, ticket }, type, signal) {
   const response = await fetch(url, {
-    headers: { Accept: type },
+    headers: ticket === null ? { Accept: type } : { Accept: type, Authorization: `Bearer ${ticket}` },
     credentials: settings.withCredentials ? 'include' : 'same-origin',
     cache: 'no-store',
     signal,
@@ -256,207 +259,209 @@ async function request(settings, url, type, signal) {
 }
 
 const isId = (id) => typeof id === 'string' && /^[0-9]{1,16}$/.test(id);
+const isGap = (gap) => isId(gap.resumed_at) && typeof gap.reason === 'string';
 const isRow = (row) => isId(row?.id) && typeof row.event === 'string' && typeof row.data === 'string'
   && (typeof row.channel === 'string' || row.channel === null);
 
-// All that comes from outside has the form of a JSON answer, or of a part of one:
-// { last_event_id, gap, events }. Returns it if it is what rowcast sends.
-export function checkPage(page) {
+// Returns the page if it has the form that rowcast sends.
+function checkPage(page) {
   const { last_event_id: id = null, gap = null, events = [] } = page;
-  if (!(id === null || isId(id)) || !(gap === null || (isId(gap.resumed_at) && typeof gap.reason === 'string'))
-      || !Array.isArray(events) || !events.every(isRow))
+  if (!(id === null || isId(id)) || !(gap === null || isGap(gap)) || !Array.isArray(events) || !events.every(isRow))
     throw new Failure('the answer is not what rowcast sends');
   return page;
 }
 
-async function fetchPage(settings, url, signal) {
-  const page = checkPage(await (await request(settings, url, 'application/json', signal)).json());
+async function fetchPage(settings, target, signal) {
+  const page = checkPage(await (await request(settings, target, 'application/json', signal)).json());
   if (!isId(page.last_event_id) || !Array.isArray(page.events))
     throw new Failure('the server has no room for this reader just now');
   return page;
 }
 
-const fetchPageSoon = (settings, url, signal) => within(settings.timeouts.request, new URL(url).pathname, signal,
-  (inner) => fetchPage(settings, url, inner));
+function fetchPageSoon(settings, target, signal) {
+  return within(settings.timeouts.request, new URL(target.url).pathname, signal,
+    (inner) => fetchPage(settings, target, inner));
+}
 
-// --- transports: each opens its way for a Link and lets it hear pages, until the link is ended ------
-
-const TRANSPORTS = {
-  // EventSource calls listeners by type and has none for all types: those that nobody wants pass
-  // unheard. envelope=1 brings channel and time, ping=1 heartbeats that a page can see.
-  eventsource(link) {
-    const source = new EventSource(link.url({ envelope: 1, ping: 1 }),
-      { withCredentials: link.settings.withCredentials });
-    link.signal.addEventListener('abort', () => source.close());
-    const hear = (type, asPage) => source.addEventListener(type, (event) => {
-      if (event instanceof MessageEvent)
-        link.hear(() => asPage(JSON.parse(event.data), event.data));
-    });
-    // Another program's table may have rows of such types: those are envelopes, and no news.
-    const hearOwn = (type, asPage) => hear(`rowcast:${type}`, (item, text) => ('event' in item ? {} : asPage(item, text)));
-    hearOwn('open', (opening) => opening);
-    hearOwn('ping', (ping) => ({ ...ping, beat: true }));
-    hearOwn('gap', (gap) => ({ gap }));
-    for (const type of [...link.covers.types, 'rowcast:too-large'])
-      hear(type, (row) => ({ events: [row] }));
-    source.addEventListener('error', (event) => {
-      // A row may be of the type `error`. After a stream that was open the browser comes back by
-      // itself, at the time that the server asked for (retry:); once, and not with an old ticket.
-      if (event instanceof MessageEvent)
-        return;
-      if (source.readyState === EventSource.CONNECTING && link.open && link.ticket === null)
-        link.drop();
-      else
-        link.end(new Failure('the event stream failed'));
-    });
-  },
-
-  async fetch(link) {
-    const response = await request(link.settings, link.url(), 'application/x-ndjson', link.signal);
-    for await (const lines of linesOf(response.body)) {
-      for (const line of lines) {
-        const item = line === '' ? { beat: true } : JSON.parse(line);
-        link.hear(() => ('id' in item ? { events: [item] } : item));
-      }
-    }
-    throw new Failure('the stream ended');
-  },
-
-  longpoll: (link) => pollFor(link, { wait: Math.round(link.settings.timeouts.wait / 1000) }),
-  poll: (link) => pollFor(link, null),
-};
-
-const isStream = (transport) => transport === 'eventsource' || transport === 'fetch';
-
-// The first request never waits: its answer shows that this way works. An answer is a page of
-// rows, and there may be more until one is empty.
-async function pollFor(link, waiting) {
-  let params = {};
-  while (!link.signal.aborted) {
-    const page = await fetchPage(link.settings, link.url(params), link.signal);
-    link.hear(() => page);
-    const idle = page.events.length === 0;
-    if (idle && waiting === null)
-      await sleep(link.settings.timeouts.poll, link.signal);
-    params = idle ? waiting : {};
+// The lines of a stream of bytes, as many at a time as have come.
+async function* linesOf(stream) {
+  const reader = stream.getReader();
+  const decoder = new TextDecoder();
+  let rest = '';
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done)
+      return;
+    const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
+    rest = lines.pop();
+    yield lines;
   }
 }
 
-// --- Link: one attempt with one transport, from the ticket to its end ----------------------------------
+// The pages that such lines are (NDJSON). Rows that came together are one page; an empty line, the
+// server's heartbeat, is an empty page.
+function pagesOf(lines) {
+  const pages = [];
+  for (const line of lines) {
+    const item = line === '' ? {} : JSON.parse(line);
+    if (!('id' in item))
+      pages.push(item);
+    else if (pages.at(-1)?.events !== undefined)
+      pages.at(-1).events.push(item);
+    else
+      pages.push({ events: [item] });
+  }
+  return pages.map(checkPage);
+}
 
-const AGAIN = new Failure('not a failure: what is wanted has changed');
+// --- link.js - one attempt to read: from the ticket to the end of one stream, or of a row of polls.
+//
+// A Source makes links, one after the other. A link passes each page that comes to
+// source.heard(link, page, quietMs), and `over` tells how it ended. From then on it passes on
+// nothing: a late byte of an old connection changes nothing.
 
-// `over` tells why it has ended. From then on it is deaf: a late event of an old connection changes nothing.
+// Not a failure: something else is wanted now, or the page has closed.
+const AGAIN = new Failure('another connection takes its place');
+
 class Link {
-  open = false;           // its opening has come
-  pages = 0;              // heard
-  ticket;                 // undefined: the page has not given it yet
-  heardAt = Date.now();
-  patience = Infinity;    // milliseconds from then on to its end
+  isOpen = false;          // its opening has come
+  pages = 0;               // heard so far
+  ticket;                  // undefined: not known yet
+  startedAt = performance.now();
+  heardAt = performance.now();
+  patience = Infinity;     // milliseconds from then on; then it is given up
   #timer = 0;
   #abort = new AbortController();
-  #tell;
+  #resolve;
 
+  // transport: 'fetch' is a stream (NDJSON), 'poll' one JSON answer after the other.
   constructor(source, transport) {
-    const { channels, types } = source.host.want();
     this.source = source;
     this.settings = source.settings;
+    this.isStream = transport === 'fetch';
     this.transport = transport;
-    this.covers = { channels, types: transport === 'eventsource' ? types : null };
-    this.over = new Promise((resolve) => { this.#tell = resolve; });
+    this.channels = source.host.want();
+    this.over = new Promise((resolve) => { this.#resolve = resolve; });
     this.#run().catch((error) => this.end(error));
   }
 
   get signal() { return this.#abort.signal; }
 
-  async #run() {
-    this.ticket = await ticketOf(this.settings, this.signal);
-    this.signal.throwIfAborted();
-    this.#expect(this.settings.timeouts.open);
-    await TRANSPORTS[this.transport](this);
-  }
-
   end(why) {
     clearTimeout(this.#timer);
     this.#abort.abort();
-    this.#tell(asFailure(why));
+    this.#resolve(asFailure(why));
   }
 
-  url(params) {
-    return address(this.settings, this.covers.channels, { last_event_id: this.source.cursor.id,
-      throttle: isStream(this.transport) ? this.settings.throttle : null, ticket: this.ticket, ...params });
+  async #run() {
+    this.ticket = await ticketOf(this.settings, this.signal);
+    this.signal.throwIfAborted();
+    this.#giveUpAfter(this.settings.timeouts.open);
+    await (this.isStream ? this.#stream() : this.#poll());
   }
 
-  // What is wrong with a page ends the link.
-  hear(read) {
-    if (this.signal.aborted)
-      return;
-    try {
-      const page = checkPage(read());
-      if (!this.open && !isId(page.last_event_id))
-        throw new Failure('the stream does not begin as rowcast\'s do');
-      const since = Date.now() - this.heardAt;
-      this.heardAt = Date.now();
-      this.pages++;
-      this.source.heard(this, page, since);
-      if (!this.signal.aborted)
-        this.#expect(this.source.patience(this.transport));
-    } catch (error) {
-      this.end(error);
+  #target(params) {
+    const from = { last_event_id: this.source.cursor.id };
+    return { url: address(this.settings, this.channels, { ...from, ...params }), ticket: this.ticket };
+  }
+
+  async #stream() {
+    // ping: heartbeats with the cursor. client: the server ends an older stream of this page, which
+    // may be half open after a change of the network.
+    const target = this.#target({ throttle: this.settings.throttle, ping: 1, client: this.source.host.id });
+    const response = await request(this.settings, target, 'application/x-ndjson', this.signal);
+    for await (const lines of linesOf(response.body))
+      pagesOf(lines).forEach((page) => this.#hear(page));
+    throw new Failure('the stream ended');
+  }
+
+  // The first request does not wait, as its answer shows that this way works; nor does one after
+  // an answer with rows, as there may be more. The others wait for a row: at the server, or here
+  // if something between cuts requests that wait.
+  async #poll() {
+    const { wait, poll } = this.settings.timeouts;
+    let params = {};
+    while (!this.signal.aborted) {
+      const page = await fetchPage(this.settings, this.#target(params), this.signal);
+      this.#hear(page);
+      const mayWait = page.events.length === 0 && this.source.mayWait;
+      params = mayWait ? { wait: Math.round(wait / 1000) } : {};
+      if (page.events.length === 0 && !mayWait)
+        await sleep(poll, this.signal);
     }
   }
 
-  // The transport comes back by itself.
-  drop() {
-    this.open = false;
-    this.source.say('retrying');
+  #hear(page) {
+    if (this.signal.aborted)
+      return;
+    if (!this.isOpen && !isId(page.last_event_id))
+      throw new Failure('the stream does not begin as rowcast\'s do');
+    const quietMs = performance.now() - this.heardAt;
+    this.heardAt += quietMs;
+    this.pages++;
+    this.source.heard(this, page, quietMs);
+    if (!this.signal.aborted)
+      this.#giveUpAfter(this.source.patience(this));
   }
 
-  #expect(ms) {
+  #giveUpAfter(ms) {
     clearTimeout(this.#timer);
     this.patience = ms;
     this.#timer = setTimeout(() => {
-      const failure = new Failure(this.pages > 0 ? 'the connection went silent'
-        : `no answer in ${ms} ms by ${this.transport}`);
-      failure.late = this.pages === 0;
-      this.end(failure);
+      const isLate = this.pages === 0;
+      const failure = new Failure(isLate ? `no answer in ${ms} ms by ${this.transport}` : 'the connection went silent');
+      this.end(Object.assign(failure, { isLate }));
     }, ms);
   }
 }
 
-// --- Source: a connection that lasts --------------------------------------------------------------
+// --- source.js - a connection that lasts: link after link, from a cursor on.
+//
+// The tab that leads has one, for all tabs. It streams where it can. Where streams do not come
+// through (a proxy or a virus scanner collects the answer, or cuts it soon) it polls, and tries to
+// stream again now and then. host: want() says which channels to read, feed(part) takes what
+// comes, refused() is called when the server has refused the request itself.
 
-// Link after link from a cursor: picks the transport, comes back after failures. host.feed(part) gets
-// what comes; host.want() says what to read; host.refused() lets all tabs ask whether they may.
+const STRIKES = 2;             // so many streams in a row that do not do, and polls take their place
+const MORE_MS = 20;            // what is wanted within one turn is asked for together
+const BEATS = 3;               // heartbeats from which their interval is estimated
+const BEAT_MIN_MS = 500;       // what comes sooner had waited for this page to run
+const BEAT_MAX_MS = 60000;
+
 class Source {
+  mayWait = true;              // polls may wait at the server
+  #transport;                  // of the next link
   #status = { state: 'connecting', error: null, delay: null };
-  #strikes = new Map();   // how often a transport did not do where another did; two, and it is left
-  #failures = 0;
-  #upgrades = 0;
-  #beatMs = 0;            // the server's heartbeat; 0: not known yet
+  #strikes = 0;                // streams in a row that did not do
+  #failures = 0;               // links in a row that failed
+  #upgrades = 0;               // times that streaming was tried again
+  #beats = [];                 // the last intervals between two heartbeats
   #link = null;
-  #trial = null;          // beside a polling link, the stream that shall replace it
-  #rest = new AbortController();   // ends the time between two links
+  #pause = new AbortController();   // ends the time between two links
   #stopped = false;
 
   constructor(host, cursor) {
     this.host = host;
     this.settings = host.settings;
     this.cursor = new Cursor(cursor.id, cursor.era);
+    this.#transport = this.settings.transports[0];
   }
 
-  get covers() { return this.#link?.open ? this.#link.covers : null; }
+  // The channels of which every row comes; null: not connected.
+  get channels() { return this.#link?.isOpen ? this.#link.channels : null; }
 
   async run() {
     while (!this.#stopped) {
-      const link = this.#link ??= this.#start();
-      const failure = await link?.over;
-      if (link === null)
+      if (this.#status.state === 'open')
+        this.say('connecting');
+      else
+        this.tell();
+      if (this.#stopped)       // by a listener of the state
         return;
-      if (link !== this.#link)
-        continue;         // the trial has taken its place
-      this.#trial?.end(AGAIN);
-      this.#link = this.#trial = null;
+      const link = new Link(this, this.#transport);
+      this.#link = link;
+      const failure = await link.over;
+      this.#link = null;
       if (failure !== AGAIN && !this.#stopped)
         await this.#recover(link, failure);
     }
@@ -465,34 +470,39 @@ class Source {
   stop() {
     this.#stopped = true;
     this.#link?.end(AGAIN);
-    this.#trial?.end(AGAIN);
-    this.#rest.abort();
+    this.#pause.abort();
   }
 
-  // Perhaps more is wanted now. Rows of it may have passed unheard: start again from the cursor.
-  // Returns whether what is open serves all. (What is not open yet looks again when it is.)
+  // Perhaps other channels are wanted now. Rows of them may have passed unread, so a new link begins
+  // from the cursor. Returns whether the open one serves all; one that is not open looks again then.
   want() {
-    if (this.covers === null || covers(this.covers, this.host.want()))
-      return true;
     const link = this.#link;
-    setTimeout(() => link.end(AGAIN), 20);   // more may be wanted in this turn
+    if (this.channels === null || covers(this.channels, this.host.want()))
+      return true;
+    setTimeout(() => link.end(AGAIN), MORE_MS);
     return false;
   }
 
-  // Something happened that makes it likely that the connection is gone, or can be had now.
-  wake(sure) {
-    if (sure)
-      this.#strikes.clear();
-    if (this.#link === null)
-      this.#rest.abort();
-    else if (sure || Date.now() - this.#link.heardAt > this.#link.patience)
-      this.#link.end(AGAIN);
+  // Something has happened after which the connection is likely to be gone, or to be had again:
+  // another network, with which all is tried anew; or the person is back, who waits for no pause.
+  wake({ isNewNetwork }) {
+    if (isNewNetwork) {
+      this.#transport = this.settings.transports[0];
+      this.#strikes = 0;
+      this.#upgrades = 0;
+      this.mayWait = true;
+    }
+    const link = this.#link;
+    if (link === null)
+      this.#pause.abort();
+    else if (isNewNetwork || performance.now() - link.heardAt > link.patience)
+      link.end(AGAIN);
   }
 
-  // The present state, for all tabs.
+  // Tells all tabs the present state.
   say(state, error = null, delay = null) {
-    const offline = state === 'retrying' && globalThis.navigator?.onLine === false;
-    this.#status = { state: offline ? 'offline' : state, error, delay };
+    const isOffline = state === 'retrying' && globalThis.navigator?.onLine === false;
+    this.#status = { state: isOffline ? 'offline' : state, error, delay };
     this.tell();
   }
 
@@ -502,247 +512,447 @@ class Source {
   }
 
   #feed(part) {
-    const transport = this.#link?.open ? this.#link.transport : null;
-    this.host.feed({ ...part, covers: this.covers, status: { ...this.#status, transport } });
+    const transport = this.#link?.isOpen ? this.#link.transport : null;
+    this.host.feed({ ...part, channels: this.channels, status: { ...this.#status, transport } });
   }
 
   // --- what links tell
 
-  heard(link, page, since) {
-    // The server sends a heartbeat when nothing else was sent for an interval: that is how long it is.
-    if (page.beat)
-      this.#beatMs = Math.max(this.#beatMs, Math.min(since, 60000));
-    if (!link.open)
+  heard(link, page, quietMs) {
+    if (!link.isOpen)
       this.#opened(link);
-    this.#status = { state: isStream(link.transport) ? 'open' : 'fallback', error: null, delay: null };
+    else if (link.isStream && page.events === undefined && page.gap === undefined)
+      this.#learnBeat(quietMs);
+    this.#status = { state: link.isStream ? 'open' : 'fallback', error: null, delay: null };
     const feed = this.cursor.feed(page);
     this.#feed({ ...feed, ...this.cursor.take(feed) });
   }
 
   #opened(link) {
-    link.open = true;
-    if (link === this.#trial) {
-      const polling = this.#link;
-      this.#link = link;
-      this.#trial = null;
-      polling.end(AGAIN);
-    }
+    link.isOpen = true;
     this.#failures = 0;
-    if (isStream(link.transport)) {
-      this.#upgrades = 0;
-      this.#strikes.delete(link.transport);
-    } else {
-      this.#upgrade(link);
-    }
+    if (!link.isStream && this.settings.transports.includes('fetch'))
+      this.#streamLater(link);
     this.want();
   }
 
-  // How long a link may be silent.
-  patience(transport) {
-    const { silence, wait, poll, request: limit } = this.settings.timeouts;
-    if (!isStream(transport))
-      return limit + Math.max(wait, poll);
-    return this.#beatMs > 0 ? Math.max(2.5 * this.#beatMs, 1000) : silence;
+  // Ends a link that polls after a while, for a stream; one that does not do leads back to polls.
+  async #streamLater(link) {
+    const { retry, upgrade, upgradeMax } = this.settings.timeouts;
+    const delay = this.#upgrades === 0 ? retry : backoff(this.#upgrades, upgrade, upgradeMax);
+    await sleep(delay, link.signal);
+    if (link.signal.aborted)
+      return;
+    this.#upgrades++;
+    this.#strikes = STRIKES - 1;
+    this.#transport = 'fetch';
+    link.end(AGAIN);
+  }
+
+  // The server sends a heartbeat when it has sent nothing else for an interval.
+  #learnBeat(quietMs) {
+    if (quietMs >= BEAT_MIN_MS)
+      this.#beats = [...this.#beats, Math.min(quietMs, BEAT_MAX_MS)].slice(-BEATS);
+  }
+
+  // For how long a link may be silent.
+  patience(link) {
+    const { silence, wait, poll, request } = this.settings.timeouts;
+    if (!link.isStream)
+      return request + Math.max(wait, poll);
+    return this.#beats.length > 0 ? 2.5 * Math.max(...this.#beats) : silence;
   }
 
   // --- from link to link
 
-  #usable() {
-    const all = this.host.want().types === null;
-    return this.settings.transports.filter((name) => name !== 'eventsource' || (typeof EventSource === 'function' && !all));
-  }
-
-  #good = (name) => (this.#strikes.get(name) ?? 0) < 2;
-
-  #start() {
-    const usable = this.#usable();
-    if (!usable.some(this.#good))
-      this.#strikes.clear();
-    if (usable.length === 0)
-      this.say('retrying', new Failure('this browser has none of the transports').detail);
-    else if (!['retrying', 'offline'].includes(this.#status.state))
-      this.say('connecting');
-    return usable.length === 0 || this.#stopped ? null : new Link(this, usable.find(this.#good));
-  }
-
-  // Tries to stream, again and again, beside a link that polls.
-  async #upgrade(link) {
-    const { upgrade, upgradeMax } = this.settings.timeouts;
-    const target = this.#usable().find(isStream);
-    while (target !== undefined) {
-      await sleep(backoff(++this.#upgrades, upgrade, upgradeMax), link.signal);
-      if (link.signal.aborted)
-        return;
-      this.#trial = new Link(this, target);
-      await this.#trial.over;
-    }
-  }
-
-  // What a failed link teaches, and the time until the next.
   async #recover(link, failure) {
-    const { signal } = this.#rest = new AbortController();
-    const why = failure.late ? null : await this.#why(link, failure, signal);
-    if (this.#stopped)
-      return;
-    const strikes = failure.late ? 2 : why === null ? 1 : 0;
-    this.#strikes.set(link.transport, strikes && strikes + (this.#strikes.get(link.transport) ?? 0));
-    // Connected or not, no word has come: a proxy or a virus scanner holds it back, or the server is
-    // stuck. The next way down is tried at once; behind the last one it is the server.
-    if (failure.late && this.#usable().some(this.#good))
-      return;
-    if (why?.status === 401 && link.open && typeof this.settings.ticket === 'function')
-      return;              // the ticket has expired while it was used
+    this.#transport = link.isStream ? this.#afterStream(link, failure) : this.#afterPoll(link, failure);
+    if (failure.isLate && this.#transport !== link.transport)
+      return;                  // a poll shows whether it is the stream or the server
+    if (failure.status === 401 && link.isOpen && typeof this.settings.ticket === 'function')
+      return;                  // the ticket has expired while it was in use
     const { retry, retryMax } = this.settings.timeouts;
-    const delay = backoff(++this.#failures, retry, retryMax);
-    this.say('retrying', (why ?? failure).detail, Math.round(delay));
+    this.#failures++;
+    const delay = backoff(this.#failures, retry, retryMax);
+    this.#pause = new AbortController();
+    const { signal } = this.#pause;
+    this.say('retrying', failure.detail, Math.round(delay));
     await sleep(delay, signal);
-    if (why?.refused && !this.#stopped)
+    if (failure.refused && !this.#stopped)
       this.host.refused();
   }
 
-  // Why it failed; null: because of its transport.
-  async #why(link, failure, signal) {
-    if (link.transport === 'longpoll' && link.pages === 1)
-      return null;         // something between ends requests that wait
-    if (!isStream(link.transport) || link.open || link.ticket === undefined)
-      return failure;
-    // EventSource does not tell. A JSON request for the same does, and may do where a stream does not.
-    return fetchPageSoon(this.settings, link.url(), signal).then(() => null, asFailure);
+  // A stream does not do if it brings nothing, cannot be had, or soon ends, and the server does not
+  // say why. Returns the next link's transport.
+  #afterStream(link, failure) {
+    if (link.isOpen && performance.now() - link.startedAt >= this.settings.timeouts.steady) {
+      this.#strikes = 0;
+      this.#upgrades = 0;
+    } else if (failure.isLate) {
+      this.#strikes = STRIKES;
+    } else if (failure.status === 0 && link.ticket !== undefined) {
+      this.#strikes++;
+      if (link.isOpen)         // that it opens again will prove nothing
+        this.#upgrades = Math.max(this.#upgrades, 1);
+    }
+    return this.#strikes >= STRIKES && this.settings.transports.includes('poll') ? 'poll' : 'fetch';
+  }
+
+  #afterPoll(link, failure) {
+    if (!link.isOpen) {        // polls do no better: it is the server
+      this.#strikes = 0;
+      return this.settings.transports[0];
+    }
+    if (link.pages === 1 && !failure.refused)
+      this.mayWait = false;    // the first request that waited was cut
+    return 'poll';
   }
 }
 
-// --- Share: which tab leads ------------------------------------------------------------------------
+// --- share.js - which tab leads. The tabs of a name elect one, and talk on a BroadcastChannel.
+//
+// A Web Lock elects it, and goes to the next tab when the leader's is closed. A frozen tab keeps
+// its lock, so the others listen for signs of life, ask when they hear none, and steal the lock
+// when no answer comes. Answers are messages, which hidden tabs send at once; their timers may run
+// once a minute only. Over plain http there are no locks: a tab that gets no answer leads, and
+// where two do, one of them yields (see tabs.js). For a moment two may lead, which does no harm
+// (see cursor.js). tabs: lead(), stepDown(), heard(message), ask().
 
-// A Web Lock elects the leader, and goes to the next tab when the leader's is closed. A frozen tab
-// keeps its lock, so the others listen for signs of life on the channel, ask when they hear none,
-// and steal the lock when no answer comes. Answers are messages, which hidden tabs send at once;
-// their timers may run once a minute. host: lead(), stepDown(), heard(message), ask().
+const locks = () => globalThis.navigator?.locks ?? null;
+
 class Share {
-  leading = false;
   #name;
   #channel = null;
-  #lock = null;           // the AbortController of our request; also tells which one counts
-  #release = null;
+  #isLeading = false;
+  #request = null;        // the AbortController of the request for the lock that counts
+  #release = null;        // gives the lock back
   #timer = 0;
 
-  constructor(name, host) {
+  constructor(name, tabs) {
     this.#name = name;
-    this.host = host;
+    this.tabs = tabs;
   }
 
-  static get possible() {
-    return typeof BroadcastChannel === 'function' && Boolean(globalThis.navigator?.locks);
+  static isPossible() {
+    return typeof BroadcastChannel === 'function' && (locks() !== null || globalThis.document !== undefined);
   }
 
   join() {
     try {
       this.#channel = new BroadcastChannel(this.#name);
     } catch {               // forbidden, as storage is
-      this.host.lead();
+      this.tabs.lead();
       return;
     }
-    this.#channel.onmessage = ({ data }) => this.host.heard(data);
-    this.#request(false);
-    this.look();
+    this.#channel.onmessage = ({ data }) => this.tabs.heard(data);
+    if (locks() !== null)
+      this.#requestLock({});
+    this.#askFor(locks() !== null ? 'answer' : 'claim');
   }
 
   leave() {
-    this.leading = false;
+    this.#isLeading = false;
     clearTimeout(this.#timer);
-    this.#lock = (this.#lock?.abort(), null);
-    this.#release = (this.#release?.(), null);
-    this.#channel = (this.#channel?.close(), null);
+    this.#request?.abort();
+    this.#request = null;
+    this.#release?.();
+    this.#release = null;
+    this.#channel?.close();
+    this.#channel = null;
   }
 
   post(message) {
     this.#channel?.postMessage(message);
   }
 
-  // The leader gave a sign of life.
+  // The leader has given a sign of life.
   alive() {
     this.#after('life', () => this.look());
   }
 
-  // Does anybody lead?
   look() {
-    if (this.leading || this.#channel === null)
-      return;
-    this.host.ask();
-    this.#after('answer', () => {
-      this.#request(true);
-      this.alive();
-    });
+    this.#askFor('answer');
   }
 
-  // Spread, so that one asks or steals, and the others hear of it.
+  // The leader has closed. A lock goes on to the next tab by itself.
+  leaderLeft() {
+    if (locks() === null)
+      this.#askFor('claim');
+  }
+
+  // Another tab leads as well. Returns whether this one has stepped down; a lock decides by itself.
+  yields() {
+    if (locks() !== null)
+      return false;
+    this.#isLeading = false;
+    this.tabs.stepDown();
+    return true;
+  }
+
+  // Asks whether there is a leader, and takes its place if no answer comes in this time.
+  #askFor(name) {
+    if (this.#isLeading || this.#channel === null)
+      return;
+    this.tabs.ask();
+    this.#after(name, () => this.#takeOver());
+  }
+
+  // Spread, so that one tab asks or takes over and the others hear of it.
   #after(name, fn) {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(fn, this.host.settings.timeouts[name] * (1 + Math.random() / 2));
+    this.#timer = setTimeout(fn, this.tabs.settings.timeouts[name] * (1 + Math.random() / 2));
   }
 
-  #request(steal) {
-    this.#lock?.abort();
-    const lock = this.#lock = new AbortController();
-    const counts = () => this.#lock === lock;
-    navigator.locks.request(this.#name, steal ? { steal } : { signal: lock.signal }, () => {
-      if (!counts())
-        return undefined;
-      this.leading = true;
-      clearTimeout(this.#timer);
-      const held = new Promise((release) => { this.#release = release; });
-      this.host.lead();
-      return held;
-    }).catch(() => {
-      if (!counts())
-        return;
-      if (this.leading) {           // stolen while this tab was frozen
-        this.leading = false;
-        this.#release = null;
-        this.host.stepDown();
-        this.#request(false);
-        this.look();
-      } else {                      // a browser that has locks and does not give them
-        this.leave();
-        this.host.lead();
-      }
-    });
+  #takeOver() {
+    if (locks() === null) {
+      this.#lead();
+    } else {
+      this.#requestLock({ steal: true });
+      this.alive();
+    }
+  }
+
+  #lead() {
+    this.#isLeading = true;
+    clearTimeout(this.#timer);
+    this.tabs.lead();
+  }
+
+  #requestLock({ steal = false }) {
+    this.#request?.abort();
+    const request = new AbortController();
+    this.#request = request;
+    const options = steal ? { steal } : { signal: request.signal };
+    locks().request(this.#name, options, () => (this.#request === request ? this.#hold() : undefined))
+      .catch(() => this.#request === request && this.#lost());
+  }
+
+  // The lock is held until the promise is resolved.
+  #hold() {
+    const held = new Promise((release) => { this.#release = release; });
+    this.#lead();
+    return held;
+  }
+
+  #lost() {
+    if (!this.#isLeading) {    // a browser that has locks and does not give them
+      this.leave();
+      this.tabs.lead();
+      return;
+    }
+    this.#isLeading = false;   // stolen while this tab was frozen
+    this.#release = null;
+    this.tabs.stepDown();
+    this.#requestLock({});
+    this.look();
   }
 }
 
-// --- Rowcast: what a page sees ------------------------------------------------------------------------
+// --- tabs.js - the tabs that share one stream, and what they say to each other.
+//
+// The tab that leads has a Source, and passes all that comes on to the others as feeds; each takes
+// its own. reader is this tab's Rowcast: { settings, cursor, want(), receive(feed),
+// setStatus(status), restart() }.
+//
+//   { kind: 'hello', tab, era, want }               is anyone leading? I want these channels
+//   { kind: 'feed', lead, channels, status, ... }   a feed (cursor.js), and a sign of life
+//   { kind: 'bye', tab }                            I want nothing any more
+//   { kind: 'recheck' }                             the server refuses what we ask for together
 
-export class RowEvent extends MessageEvent {
-  constructor(row, type = row.event) {
-    super(type, { data: row.data, lastEventId: row.id });
-    // For listeners of '*' the type is the row's all the same.
-    Object.defineProperty(this, 'type', { value: row.event, enumerable: true });
-    this.channel = row.channel;
-    this.createdAt = row.created_at ?? null;
+const TALK = 2;                 // version of the messages; tabs of other versions are not heard
+
+const randomId = () => Array.from({ length: 4 }, () => Math.random().toString(36).slice(2, 10)).join('-');
+
+class Tabs {
+  id = randomId();              // also the server's, to know this page again by
+  #share = null;
+  #source = null;               // this tab leads
+  #wants = new Map();           // leading: the channels that each other tab wants
+  #leader = null;               // following: who leads
+
+  constructor(reader) {
+    this.reader = reader;
+    this.settings = reader.settings;
   }
 
-  json() {
-    return JSON.parse(this.data);
+  get hasJoined() { return this.#share !== null || this.#source !== null; }
+
+  join() {
+    const { url, withCredentials, throttle, ticket, transports, share } = this.settings;
+    if (share === false || !Share.isPossible()) {
+      this.lead();
+      return;
+    }
+    const name = JSON.stringify([TALK, url, withCredentials, throttle, ticket, transports, share]);
+    this.#share = new Share(`rowcast:${name}`, this);
+    this.#share.join();
+  }
+
+  leave() {
+    this.#share?.post({ kind: 'bye', tab: this.id });
+    this.stepDown();
+    this.#share?.leave();
+    this.#share = null;
+  }
+
+  wake(why) {
+    this.#source?.wake(why);
+    this.#share?.look();
+  }
+
+  // The browser says that there is no network.
+  offline() {
+    this.#source?.say('offline');
+  }
+
+  // --- called by Share
+
+  lead() {
+    this.#wants.clear();
+    this.#source = new Source(this, this.reader.cursor);
+    this.#source.run();
+  }
+
+  stepDown() {
+    this.#source?.stop();
+    this.#source = null;
+    this.#leader = null;
+  }
+
+  ask() {
+    this.#share?.post({ kind: 'hello', tab: this.id, era: this.reader.cursor.era, want: this.reader.want() });
+  }
+
+  heard(message) {
+    if (message.kind === 'recheck')
+      this.reader.restart();
+    else if (message.kind === 'bye')
+      this.#left(message);
+    else if (message.kind === 'hello' && this.#source !== null)
+      this.#serve(message);
+    else if (message.kind === 'feed' && this.#source === null)
+      this.#follow(message);
+    else if (message.kind === 'feed')
+      this.#settle(message);
+  }
+
+  // --- called by Source
+
+  want() {
+    return union([this.reader.want(), ...this.#wants.values()]);
+  }
+
+  feed(part) {
+    const feed = { kind: 'feed', lead: this.id, ...part };
+    this.#share?.post(feed);
+    this.reader.receive(feed);
+  }
+
+  // Each tab asks for itself now, so that those alone are refused that may not read.
+  refused() {
+    this.#share?.post({ kind: 'recheck' });
+    this.reader.restart();
+  }
+
+  // --- leading and following
+
+  #left({ tab }) {
+    this.#wants.delete(tab);
+    if (tab === this.#leader)
+      this.#share.leaderLeft();
+  }
+
+  // Another tab leads as well: the one with the lower id goes on, and the other hears of it.
+  #settle(feed) {
+    if (feed.lead > this.id)
+      this.#source.tell();
+    else if (this.#share.yields())
+      this.#follow(feed);
+  }
+
+  #serve({ tab, want, era }) {
+    const { cursor } = this.#source;
+    cursor.era = Math.max(cursor.era, era);
+    this.#wants.set(tab, want);
+    if (this.#source.want())
+      this.#source.tell();
+  }
+
+  #follow(feed) {
+    this.#share.alive();
+    const isNewLeader = feed.lead !== this.#leader;
+    this.#leader = feed.lead;
+    if (feed.channels !== null && covers(feed.channels, this.reader.want())) {
+      this.reader.receive(feed);
+      return;
+    }
+    const state = feed.channels === null ? feed.status.state : 'connecting';
+    this.reader.setStatus({ ...feed.status, state, transport: null });
+    if (isNewLeader)
+      this.ask();
   }
 }
+
+// --- settings.js - from a page's options to settings: each has a value, or is refused in words.
+
+const TIMEOUTS = {   // milliseconds
+  open: 8000,        // for the opening of a stream, else it is polled
+  request: 20000,    // for a JSON answer, and for a ticket
+  retry: 3000,       // first delay after a failure; doubles up to
+  retryMax: 30000,
+  refused: 300000,   // delay after a refusal (401, 403, 400 ...), which time seldom mends
+  silence: 150000,   // without a byte, while the server's heartbeat is not known yet
+  steady: 60000,     // a stream that ends sooner, twice in a row, is left for polls
+  wait: 25000,       // of a poll, at the server
+  poll: 5000,        // between two polls where none may wait
+  upgrade: 60000,    // while polling: a delay before streaming is tried again; doubles, up to
+  upgradeMax: 600000,
+  life: 5000,        // a leading tab that was silent for so long is asked for a sign of life,
+  answer: 2000,      // and replaced when none comes in this time,
+  claim: 300,        // or in this one, where there are no Web Locks, if it has closed or none is known
+};
+const TRANSPORTS = ['fetch', 'poll'];
+const OLD_TRANSPORTS = { eventsource: 'fetch', longpoll: 'poll' };   // what has taken their place
+
+function refuseIf(isWrong, words) {
+  if (isWrong)
+    throw new TypeError(words);
+}
+
+// A page may be rendered on a server: there the modules load, but a relative URL means nothing.
+function absolute(url) {
+  const base = globalThis.document?.baseURI ?? globalThis.location?.href;
+  try {
+    return new URL(url, base).href;
+  } catch {
+    throw new TypeError(`url: ${url} is no address${base === undefined ? ', and there is no page that it is relative to' : ''}`);
+  }
+}
+
+const isChannel = (one) => typeof one === 'string' && one !== ''
+  && new TextEncoder().encode(one).length <= CHANNEL_BYTES_MAX;
 
 function settingsOf(url, options) {
-  const { ticket = null, share = true, throttle = null, transports = Object.keys(TRANSPORTS) } = options;
-  const channels = options.channels === undefined ? [] : [].concat(options.channels);
-  if (channels.some((one) => typeof one !== 'string' || one === '') || channels.length > CHANNELS_MAX)
-    throw new TypeError(`channels: up to ${CHANNELS_MAX} strings that are not empty`);
-  const unknown = transports.find((name) => !Object.hasOwn(TRANSPORTS, name));
-  if (unknown !== undefined || transports.length === 0)
-    throw new TypeError(`transports: ${unknown ?? 'an empty list'} is none of ${Object.keys(TRANSPORTS).join(', ')}`);
-  if (options.lastEventId !== undefined && !isId(String(options.lastEventId)))
-    throw new TypeError('lastEventId: not a decimal number');
-  if (options.since !== undefined && options.last !== undefined)
-    throw new TypeError('since and last exclude each other');
-  if (ticket !== null && typeof ticket !== 'string' && typeof ticket !== 'function')
-    throw new TypeError('ticket: neither a string nor a function');
+  const { lastEventId = null, since, last, ticket = null, share = true, throttle = null } = options;
+  const channels = [].concat(options.channels ?? []);
+  const transports = (options.transports ?? TRANSPORTS).map((name) => OLD_TRANSPORTS[name] ?? name);
+  const unknown = transports.find((name) => !TRANSPORTS.includes(name));
+  refuseIf(channels.length > CHANNELS_MAX || !channels.every(isChannel),
+    `channels: up to ${CHANNELS_MAX} strings, each of 1 to ${CHANNEL_BYTES_MAX} bytes`);
+  refuseIf(unknown !== undefined || transports.length === 0,
+    `transports: ${unknown ?? 'an empty list'} is none of ${TRANSPORTS.join(', ')}`);
+  refuseIf(lastEventId !== null && !isId(String(lastEventId)), 'lastEventId: not a decimal number');
+  refuseIf(since !== undefined && last !== undefined, 'since and last exclude each other');
+  refuseIf(last !== undefined && fitting(channels).length < channels.length,
+    'last: not with so many channels that one request cannot name them');
+  refuseIf(ticket !== null && typeof ticket !== 'string' && typeof ticket !== 'function',
+    'ticket: neither a string nor a function');
   return {
-    url: new URL(url, globalThis.document?.baseURI ?? globalThis.location?.href).href,
+    url: absolute(url),
     channels: [...new Set(channels)].sort(),
-    transports,
+    transports: TRANSPORTS.filter((name) => transports.includes(name)),
+    lastEventId: lastEventId === null ? null : String(lastEventId),
+    first: { since, last },      // where a first connection starts
     ticket,
     // A function's tickets cannot be compared: such tabs share only under a name they agree on.
     share: typeof ticket === 'function' && share === true ? false : share,
@@ -751,6 +961,14 @@ function settingsOf(url, options) {
     timeouts: { ...TIMEOUTS, ...options.timeouts },
   };
 }
+
+// --- position.js - how far a page is, kept in storage so that a reload goes on from there.
+//
+// A position belongs to the document that had the rows. Another document goes on from it only if it
+// takes that one's place: by a reload, by going back to it, or in the same frame. Another page, a
+// pop-up (which gets a copy of the storage) or a second object has had none of the rows.
+
+const taken = new Set();      // keys: each object in a page has its own
 
 // Storage may be forbidden, or full: then a reload starts with what is new.
 function quietly(fn) {
@@ -761,44 +979,128 @@ function quietly(fn) {
   }
 }
 
-export class Rowcast extends EventTarget {
-  static #keys = new Set();     // in storage: each object in a page has its own
+// Where the frame of this document is: its number in each window above it.
+function framePath() {
+  const path = [];
+  for (let frame = globalThis.window; frame !== undefined && frame !== frame.parent; frame = frame.parent) {
+    const siblings = Array.from({ length: frame.parent.length }, (_, n) => frame.parent[n]);
+    path.unshift(siblings.indexOf(frame));
+  }
+  return path;
+}
+
+// Whether this document may be another one's successor. Loads in frames are all of the type
+// `navigate`, also when the page around is reloaded.
+function mayGoOn() {
+  const [load] = performance.getEntriesByType('navigation');
+  return load?.type === 'reload' || load?.type === 'back_forward' || framePath().length > 0;
+}
+
+class Position {
+  #storage;
+  #key;
+
+  constructor(storage, { url, channels, share }) {
+    this.#storage = storage === undefined ? quietly(() => globalThis.sessionStorage) : storage;
+    const [page] = (globalThis.location?.href ?? '').split('#');
+    const name = JSON.stringify([url, channels, typeof share === 'string' ? share : '', page, framePath()]);
+    let n = 1;
+    while (taken.has(`rowcast:${name}#${n}`))
+      n++;
+    this.#key = `rowcast:${name}#${n}`;
+    taken.add(this.#key);
+  }
+
+  // That of the document whose place this one has taken; null: there is none.
+  read() {
+    const id = quietly(() => this.#storage.getItem(this.#key));
+    return isId(id) && mayGoOn() ? id : null;
+  }
+
+  write(id) {
+    quietly(() => this.#storage?.setItem(this.#key, id));
+  }
+
+  // The key is free for another object.
+  release() {
+    taken.delete(this.#key);
+  }
+
+  forget() {
+    quietly(() => this.#storage?.removeItem?.(this.#key));
+  }
+}
+
+// --- rowcast.js - Rowcast: what a page sees. It has a cursor, and delivers what moves it.
+//
+// It begins by asking the server for itself (JSON): so it gets what it missed, and is refused by
+// itself where it may not read. Then it joins the tabs, from which feeds come (cursor.js). When a
+// feed shows that something is missing it asks the server again, for the part between.
+
+const QUEUE_MAX = 1000;         // feeds kept while this tab asks for what it missed
+
+// node 18 has no CustomEvent.
+const StateEvent = globalThis.CustomEvent ?? class extends Event {
+  constructor(type, { detail }) {
+    super(type);
+    this.detail = detail;
+  }
+};
+
+// A row, as an event of its type. isHistory: it was there before the page (since, last).
+class RowEvent extends MessageEvent {
+  constructor(row, isHistory = false) {
+    super(row.event, { data: row.data, lastEventId: row.id });
+    this.channel = row.channel;
+    this.createdAt = row.created_at ?? null;
+    this.isHistory = isHistory;
+  }
+
+  json() {
+    return JSON.parse(this.data);
+  }
+}
+
+class Rowcast extends EventTarget {
   #settings;
-  #id = `${Date.now().toString(36)}-${Math.random().toString(36).slice(2)}`;
-  #types = new Set(['message']);
   #matchers;                    // of the channels
   #cursor;                      // what has come to this tab,
   #delivered;                   // and up to where the listeners have had it
-  #storage;
-  #key;
-  #first;                       // where a first connection starts: { since, last }
-  #share = null;
-  #source = null;               // leading
-  #wants = new Map();           // leading: what each other tab wants
-  #leader = null;               // following: who leads
-  #queue = null;                // feeds that wait while what was missed is being fetched; null: live
-  #active = false;
-  #catching = new AbortController();
-  #alarm = new AbortController();    // ends pauses
+  #position;
+  #predecessor;                 // how far the document was whose place this one has taken; null: none
+  #isBeginning;                 // the rows of since or last are coming
+  #tabs;
+  #queue = null;                // feeds that wait while what was missed is being fetched; null: none
+  #isActive = false;            // false: closed, or put aside by the browser
+  #catching = new AbortController();   // ends asking for what was missed,
+  #pause = new AbortController();      // and the time between two attempts at that
   #closed = new AbortController();
   #status = { state: 'connecting', error: null, delay: null, transport: null };
   #handlers = {};
+  #every = new EventTarget();          // for listeners of '*'
+  #everyListeners = new WeakMap();
 
   constructor(url, options = {}) {
     super();
-    const { url: href, channels, share } = this.#settings = settingsOf(url, options);
-    this.#matchers = channels.map(glob);
-    this.#storage = options.storage === undefined ? quietly(() => globalThis.sessionStorage) : options.storage;
-    const key = JSON.stringify([href, channels, typeof share === 'string' ? share : '']);
-    for (let n = 1; Rowcast.#keys.has(this.#key = `rowcast:${key}#${n}`); n++)
-      ;
-    Rowcast.#keys.add(this.#key);
-    const stored = quietly(() => this.#storage.getItem(this.#key));
-    this.#delivered = options.lastEventId?.toString() ?? (isId(stored) ? stored : null);
+    this.#settings = settingsOf(url, options);
+    this.#matchers = this.#settings.channels.map(glob);
+    this.#position = new Position(options.storage, this.#settings);
+    this.#predecessor = this.#position.read();
+    const { lastEventId, first } = this.#settings;
+    const hasFirst = first.since !== undefined || first.last !== undefined;
+    this.#delivered = lastEventId ?? (hasFirst ? null : this.#predecessor);
+    this.#isBeginning = hasFirst && lastEventId === null;
     this.#cursor = new Cursor(this.#delivered);
-    this.#first = { since: options.since, last: options.last };
+    this.#tabs = new Tabs({
+      settings: this.#settings,
+      cursor: this.#cursor,
+      want: () => fitting(this.#settings.channels),
+      receive: (feed) => this.#receive(feed),
+      setStatus: (status) => this.#setStatus(status),
+      restart: () => this.#restart(),
+    });
     this.#hearBrowser();
-    // A moment later, so that the listeners that come next count from the start.
+    // A moment later, so that the listeners that come next hear everything from the start.
     queueMicrotask(() => this.#resume());
   }
 
@@ -816,25 +1118,30 @@ export class Rowcast extends EventTarget {
     return () => this.removeEventListener(type, fn);
   }
 
-  addEventListener(type, ...rest) {
-    super.addEventListener(type, ...rest);
-    if (this.#types.has(String(type)) || String(type).startsWith('rowcast:'))
-      return;
-    this.#types.add(String(type));
-    if (this.#source)
-      this.#source.want();
+  addEventListener(type, fn, options) {
+    if (String(type) === '*')
+      this.#every.addEventListener('row', this.#everyListener(fn), options);
     else
-      this.#ask();
+      super.addEventListener(type, fn, options);
+  }
+
+  removeEventListener(type, fn, options) {
+    if (String(type) === '*')
+      this.#every.removeEventListener('row', this.#everyListener(fn), options);
+    else
+      super.removeEventListener(type, fn, options);
   }
 
   close() {
+    if (this.#isActive)           // not while the page is left: a reload may follow
+      this.#position.forget();
+    this.#position.release();
     this.#suspend();
     this.#closed.abort();
-    Rowcast.#keys.delete(this.#key);
     this.#setStatus({ state: 'closed', error: null, delay: null, transport: null });
   }
 
-  // --- for the listeners: each may close this Rowcast at any time; #active tells
+  // --- for the listeners: each may close this Rowcast at any time; #isActive tells
 
   #handle(type, fn) {
     this.removeEventListener(type, this.#handlers[type] ?? null);
@@ -842,36 +1149,54 @@ export class Rowcast extends EventTarget {
     this.addEventListener(type, this.#handlers[type]);
   }
 
+  // A listener of '*' gets the row's own event, with the row's type, out of the one that it hears.
+  #everyListener(fn) {
+    if (!fn)
+      return null;
+    if (!this.#everyListeners.has(fn)) {
+      const call = typeof fn === 'function' ? fn.bind(this) : (event) => fn.handleEvent(event);
+      this.#everyListeners.set(fn, ({ row }) => call(row));
+    }
+    return this.#everyListeners.get(fn);
+  }
+
   #setStatus(status) {
     if (this.#status.state === 'closed' || JSON.stringify(status) === JSON.stringify(this.#status))
       return;
     this.#status = status;
-    this.dispatchEvent(new CustomEvent('rowcast:state', { detail: status }));
+    this.dispatchEvent(new StateEvent('rowcast:state', { detail: status }));
   }
 
-  // What a cursor says is new.
+  // Hands on what the cursor says is new.
   #deliver({ rows, gap }) {
-    if (gap) {
+    if (gap !== null) {
       this.#delivered = gap.resumed_at;
-      this.dispatchEvent(Object.assign(new MessageEvent('rowcast:gap',
-        { data: JSON.stringify(gap), lastEventId: gap.resumed_at }), { detail: gap }));
+      const init = { data: JSON.stringify(gap), lastEventId: gap.resumed_at };
+      this.dispatchEvent(Object.assign(new MessageEvent('rowcast:gap', init), { detail: gap }));
     }
     for (const row of rows.filter((one) => this.#isMine(one))) {
-      if (!this.#active)
+      if (!this.#isActive)
         break;
       this.#delivered = row.id;
-      this.dispatchEvent(new RowEvent(row));
-      if (row.event !== '*')
-        this.dispatchEvent(new RowEvent(row, '*'));
+      const event = new RowEvent(row, this.#isHistory(row));
+      this.dispatchEvent(event);
+      this.#every.dispatchEvent(Object.assign(new Event('row'), { row: event }));
     }
-    if (this.#active)
+    if (this.#isActive) {
       this.#delivered = this.#cursor.id;
-    quietly(() => this.#storage?.setItem(this.#key, this.#delivered));
+      this.#position.write(this.#delivered);
+    }
+  }
+
+  // A predecessor has had the rows up to where it was; the others are news.
+  #isHistory({ id }) {
+    return this.#isBeginning && (this.#predecessor === null || Number(id) <= Number(this.#predecessor));
   }
 
   #isMine({ channel, event }) {
-    return (this.#matchers.length === 0 || this.#matchers.some((one) => typeof channel === 'string' && one.test(channel)))
-      && (event === 'rowcast:too-large' || !event.startsWith('rowcast:'));
+    if (event.startsWith('rowcast:') && event !== 'rowcast:too-large')
+      return false;
+    return this.#matchers.length === 0 || (channel !== null && this.#matchers.some((one) => one.test(channel)));
   }
 
   // --- coming and going
@@ -879,14 +1204,12 @@ export class Rowcast extends EventTarget {
   #hearBrowser() {
     const { window, document } = globalThis;
     const hear = (target, type, fn) => target?.addEventListener(type, fn, { signal: this.#closed.signal });
-    const wake = (sure) => {
-      this.#wake();
-      this.#source?.wake(sure);
-      this.#share?.look();
-    };
-    hear(window, 'online', () => wake(true));
-    hear(window, 'offline', () => this.#source?.say('offline'));
-    hear(document, 'visibilitychange', () => document.visibilityState === 'visible' && wake(false));
+    hear(window, 'online', () => this.#wake({ isNewNetwork: true }));
+    hear(window, 'offline', () => this.#tabs.offline());
+    hear(document, 'visibilitychange', () => {
+      if (document.visibilityState === 'visible')
+        this.#wake({ isNewNetwork: false });
+    });
     // A page that is put aside (back/forward cache, frozen) lets go of everything, so that another
     // tab leads at once and the browser may keep the page.
     hear(window, 'pagehide', () => this.#suspend());
@@ -895,129 +1218,31 @@ export class Rowcast extends EventTarget {
     hear(document, 'resume', () => this.#resume());
   }
 
+  #wake(why) {
+    this.#pause.abort();
+    this.#tabs.wake(why);
+  }
+
   #suspend() {
-    this.#active = false;
-    this.#share?.post({ kind: 'bye', tab: this.#id });
-    this.#stepDown();
-    this.#share = (this.#share?.leave(), null);
+    this.#isActive = false;
+    this.#tabs.leave();
     this.#catching.abort();
     this.#queue = null;
-    this.#wake();
+    this.#pause.abort();
   }
 
   #resume() {
-    if (this.#active || this.#status.state === 'closed')
+    if (this.#isActive || this.#status.state === 'closed')
       return;
-    this.#active = true;
+    this.#isActive = true;
     this.#setStatus({ state: 'connecting', error: null, delay: null, transport: null });
-    if (this.#active)
-      this.#catchUp();
+    if (this.#isActive)
+      this.#catchUp(null);
   }
 
   #restart() {
     this.#suspend();
     this.#resume();
-  }
-
-  #wake() {
-    this.#alarm.abort();
-    this.#alarm = new AbortController();
-  }
-
-  #join() {
-    const { url, withCredentials, throttle, ticket, transports, share } = this.#settings;
-    if (share === false || !Share.possible) {
-      this.#lead();
-      return;
-    }
-    const name = JSON.stringify([TALK, url, withCredentials, throttle, ticket, transports, share]);
-    this.#share = new Share(`rowcast:${name}`, this.#host());
-    this.#share.join();
-  }
-
-  // What Source and Share call.
-  #host() {
-    return {
-      settings: this.#settings,
-      want: () => union([this.#want(), ...this.#wants.values()]),
-      feed: (part) => this.#feed(part),
-      refused: () => this.#refused(),
-      lead: () => this.#lead(),
-      stepDown: () => this.#stepDown(),
-      ask: () => this.#ask(),
-      heard: (message) => this.#heard(message),
-    };
-  }
-
-  // --- leading
-
-  #lead() {
-    this.#wants.clear();
-    this.#source = new Source(this.#host(), this.#cursor);
-    this.#source.run();
-  }
-
-  #stepDown() {
-    this.#source?.stop();
-    this.#source = this.#leader = null;
-  }
-
-  #feed(part) {
-    const feed = { kind: 'feed', lead: this.#id, ...part };
-    this.#share?.post(feed);
-    this.#receive(feed);
-  }
-
-  // The server refuses what is asked for together. Whoever may not read is told when it asks for itself.
-  #refused() {
-    this.#share?.post({ kind: 'recheck' });
-    this.#restart();
-  }
-
-  // --- messages of other tabs
-
-  #want() {
-    const { channels, transports } = this.#settings;
-    const all = this.#types.has('*') && transports.some((name) => name !== 'eventsource');
-    return { channels, types: all ? null : [...this.#types] };
-  }
-
-  // For a sign of life, and for what this tab wants.
-  #ask() {
-    this.#share?.post({ kind: 'hello', tab: this.#id, era: this.#cursor.era, want: this.#want() });
-  }
-
-  #heard(message) {
-    const { kind, tab } = message;
-    if (kind === 'recheck')
-      this.#restart();
-    else if (kind === 'bye')
-      this.#wants.delete(tab);
-    else if (kind === 'hello' && this.#source)
-      this.#serve(message);
-    else if (kind === 'feed' && !this.#source)
-      this.#follow(message);
-  }
-
-  #serve({ tab, want, era }) {
-    const { cursor } = this.#source;
-    cursor.era = Math.max(cursor.era, era);
-    this.#wants.set(tab, want);
-    if (this.#source.want())
-      this.#source.tell();
-  }
-
-  #follow(feed) {
-    this.#share.alive();
-    const isNew = feed.lead !== this.#leader;
-    this.#leader = feed.lead;
-    if (feed.covers !== null && covers(feed.covers, this.#want())) {
-      this.#receive(feed);
-      return;
-    }
-    this.#setStatus({ ...feed.status, state: feed.covers === null ? feed.status.state : 'connecting', transport: null });
-    if (isNew)
-      this.#ask();
   }
 
   // --- taking feeds in
@@ -1029,64 +1254,87 @@ export class Rowcast extends EventTarget {
       return;
     }
     this.#setStatus(feed.status);
-    if (!this.#active)
+    if (!this.#isActive)
       return;
     const taken = this.#cursor.take(feed);
-    if (taken.missed === 'nothing')
-      this.#ask();                // tells the leader of the newer era
-    else if (taken.missed)
-      this.#catchUp(feed);
-    else
+    if (taken.missed === undefined)
       this.#deliver(taken);
+    else if (taken.missed === 'nothing')
+      this.#tabs.ask();           // tells the leader of the newer era
+    else
+      this.#catchUp(feed);
   }
 
-  // Asks the server for what lies between the cursor and a feed (null: and now), page by page, while
-  // feeds wait in the queue. Then they are taken.
-  async #catchUp(feed = null) {
+  // Asks the server for what lies between the cursor and a feed (null: and now), again and again
+  // until it answers. Feeds wait in the queue meanwhile, and are taken then.
+  async #catchUp(feed) {
     this.#queue = feed === null ? [] : [feed];
-    const { signal } = this.#catching = new AbortController();
-    for (let failures = 0, done = false; !done; ) {
-      try {
-        await this.#pages(feed, signal);
-        done = true;
-      } catch (error) {
-        const { refused, detail } = asFailure(error);
-        const { retry, retryMax, refused: long } = this.#settings.timeouts;
-        const delay = refused ? long : backoff(++failures, retry, retryMax);
-        if (!signal.aborted)
-          this.#setStatus({ state: 'retrying', error: detail, delay: Math.round(delay), transport: null });
-        if (!signal.aborted)
-          await sleep(delay, this.#alarm.signal);
-      }
+    this.#catching = new AbortController();
+    const { signal } = this.#catching;
+    for (let attempt = 1, isDone = false; !isDone; attempt++) {
+      isDone = await this.#hasTaken(feed, attempt);
       if (signal.aborted)
         return;
     }
+    this.#isBeginning = false;
     const queue = this.#queue;
     this.#queue = null;
-    if (this.#share === null && this.#source === null)
-      this.#join();
+    if (!this.#tabs.hasJoined)
+      this.#tabs.join();
     queue.forEach((waiting) => this.#receive(waiting));   // into the next queue, if one begins
   }
 
-  async #pages(feed, signal) {
+  // Whether the attempt did; if not, after the time until the next.
+  async #hasTaken(feed, attempt) {
+    const { signal } = this.#catching;
+    try {
+      await this.#takePages(feed, signal);
+      return true;
+    } catch (error) {
+      if (!signal.aborted)
+        await this.#waitAfter(asFailure(error), attempt);
+      return false;
+    }
+  }
+
+  async #waitAfter({ refused, detail }, attempt) {
+    const { retry, retryMax, refused: long } = this.#settings.timeouts;
+    const delay = refused ? long : backoff(attempt, retry, retryMax);
+    this.#pause = new AbortController();
+    const { signal } = this.#pause;
+    this.#setStatus({ state: 'retrying', error: detail, delay: Math.round(delay), transport: null });
+    await sleep(delay, signal);
+  }
+
+  async #takePages(feed, signal) {
     const cursor = this.#cursor;
     const { era } = cursor;
-    for (let page = null; page?.events.length !== 0; ) {
-      if (page !== null && feed !== null && Number(cursor.id) >= Number(feed.from))
-        break;
-      const start = cursor.id === null ? this.#first : { last_event_id: cursor.id };
-      const params = { ...start, ticket: await ticketOf(this.#settings, signal) };
-      page = await fetchPageSoon(this.#settings, address(this.#settings, this.#settings.channels, params), signal);
+    const hasAll = () => feed !== null && Number(cursor.id) >= Number(feed.from);
+    let page;
+    do {
+      page = await this.#fetchPage(signal);
       signal.throwIfAborted();
       this.#deliver(cursor.take(cursor.feed(page)));
       signal.throwIfAborted();     // a listener may have closed
-    }
+    } while (page.events.length > 0 && !hasAll());
     if (feed === null)
       return;
-    if (era === cursor.era && Number(cursor.id) < Number(feed.from))
+    if (era === cursor.era && !hasAll())
       cursor.id = feed.from;
     cursor.era = Math.max(cursor.era, feed.era);
   }
+
+  async #fetchPage(signal) {
+    const { id } = this.#cursor;
+    const start = id === null ? this.#settings.first : { last_event_id: id };
+    const ticket = await ticketOf(this.#settings, signal);
+    const url = address(this.#settings, fitting(this.#settings.channels), start);
+    return fetchPageSoon(this.#settings, { url, ticket }, signal);
+  }
 }
 
-export default Rowcast;
+export { backoff };
+export { Cursor };
+export { covers, fitting, glob, union };
+export { checkPage, linesOf, pagesOf };
+export { RowEvent, Rowcast, Rowcast as default };

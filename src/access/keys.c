@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/secret.h"
 #include "base/json.h"
 #include "access/pem.h"
 
@@ -107,7 +108,7 @@ static int
 add_key(struct reader *reader, const struct ticket_key *parsed, struct slice bytes)
 {
     struct ticket_key *key = &reader->keys->items[reader->keys->count];
-    char *copy = strndup(bytes.p, bytes.len);
+    char *copy = secret_copy(bytes);
     if (copy == NULL)
         return error_set(reader->error, "out of memory");
     *key = (struct ticket_key){.kid = reader->kid,
@@ -337,8 +338,7 @@ ticket_keys_free(struct ticket_keys *keys)
     if (keys == NULL)
         return;
     for (size_t i = 0; i < keys->count; i++) {
-        explicit_bzero(keys->items[i].bytes, keys->items[i].len);
-        free(keys->items[i].bytes);
+        secret_free(keys->items[i].bytes, keys->items[i].len);
         free(keys->items[i].kid);
         ticket_pem_free(&keys->items[i]);
     }

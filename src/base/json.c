@@ -115,13 +115,32 @@ utf8_append(struct buf *buf, struct slice bytes)
 }
 
 static bool
-needs_escape(unsigned char c)
+is_control(unsigned char c)
 {
     return c < 0x20 || c == '"' || c == '\\';
 }
 
+/* U+0085, U+2028 and U+2029 may stand in JSON, but many languages' "lines" end there (Python's
+ * str.splitlines), which would cut a row in two. */
+static const struct line_end {
+    const char *bytes, *escape;
+} line_ends[] = {
+    {"\xC2\x85", "\\u0085"}, {"\xE2\x80\xA8", "\\u2028"}, {"\xE2\x80\xA9", "\\u2029"}};
+
+/* The one that the text begins with, or NULL. */
+static const struct line_end *
+find_line_end(struct slice text)
+{
+    for (size_t i = 0; i < sizeof line_ends / sizeof *line_ends; i++) {
+        size_t len = strlen(line_ends[i].bytes);
+        if (text.len >= len && memcmp(text.p, line_ends[i].bytes, len) == 0)
+            return &line_ends[i];
+    }
+    return NULL;
+}
+
 static void
-append_escape(struct buf *buf, unsigned char c)
+append_control(struct buf *buf, unsigned char c)
 {
     static const char hex[] = "0123456789abcdef";
     static const char letters[] = {['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f',
@@ -136,6 +155,13 @@ append_escape(struct buf *buf, unsigned char c)
     }
 }
 
+/* May an escape be needed here? Quick, for what is nearly every byte of a row. */
+static bool
+is_plain(unsigned char c)
+{
+    return !is_control(c) && c != 0xC2 && c != 0xE2;
+}
+
 /* Valid UTF-8, in runs of what needs no escape. */
 static void
 append_escaped(struct buf *buf, struct slice text)
@@ -144,10 +170,19 @@ append_escaped(struct buf *buf, struct slice text)
 
     for (size_t i = 0; i < text.len; i++) {
         unsigned char c = (unsigned char)text.p[i];
-        if (!needs_escape(c))
+        if (is_plain(c))
+            continue;
+        const struct line_end *line_end =
+            find_line_end((struct slice){text.p + i, text.len - i});
+        if (line_end == NULL && !is_control(c))
             continue;
         buf_append(buf, text.p + run, i - run);
-        append_escape(buf, c);
+        if (line_end != NULL) {
+            buf_append_text(buf, line_end->escape);
+            i += strlen(line_end->bytes) - 1;
+        } else {
+            append_control(buf, c);
+        }
         run = i + 1;
     }
     buf_append(buf, text.p + run, text.len - run);

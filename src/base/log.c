@@ -1,4 +1,5 @@
-/* log.c - one write(2) for each line, so that lines of several processes do not mix. */
+/* log.c - formats lines and hands each to its sink (base/log_sink.h) with one call, so that lines of several
+ * processes do not mix; counts those that no sink takes; quotes values. */
 #include "config.h"
 
 #include "base/log.h"
@@ -7,9 +8,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
-
-#include "base/log_sink.h"
 
 _Static_assert(LOG_LINE_MAX == LOG_SINK_LINE_MAX, "base/log.h and base/log_sink.h agree");
 
@@ -22,26 +22,73 @@ _Static_assert(LOG_LINE_MAX == LOG_SINK_LINE_MAX, "base/log.h and base/log_sink.
 
 /* --- lines ------------------------------------------------------------------------------- */
 
-void
-log_init(struct log *log, enum log_level level)
+int
+log_parse_to(const char *text, enum log_sink *to)
 {
-    log->level = level;
-    log->to = LOG_SINK_STDERR;
-    log->fd = STDERR_FILENO;
-    log->journal = getenv("JOURNAL_STREAM") != NULL;
+    static const char *const names[] = {[LOG_SINK_STDERR] = "stderr",
+                                        [LOG_SINK_SYSLOG] = "syslog",
+                                        [LOG_SINK_JOURNAL] = "journal"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(text, names[i]) == 0) {
+            *to = (enum log_sink)i;
+            return 0;
+        }
+    *to = LOG_SINK_FILE;
+    return text[0] == '/' ? 0 : -1;
 }
 
 void
-log_open(struct log *log, enum log_level level, enum log_sink to)
+log_init(struct log *log, enum log_level level)
 {
-    log_init(log, level);
-    log->to = to;
-    if (to == LOG_SINK_SYSLOG) {
-        log_sink_syslog_open();
-    } else if (to == LOG_SINK_JOURNAL && !log_sink_finds_journal()) {
-        log->to = LOG_SINK_STDERR;
-        log_line(log, LOG_WARN, "no journal is running: lines go to stderr");
-    }
+    *log = (struct log){.level = level, .to = LOG_SINK_STDERR, .sock = -1};
+    log_sink_out_init(&log->out, STDERR_FILENO);
+    log->journal = log_sink_is_journal(log->out.fd);
+}
+
+static void
+log_open_journal(struct log *log)
+{
+    if (log_sink_finds_journal())
+        return;
+    log->to = LOG_SINK_STDERR;
+    log_line(log, LOG_WARN, "no journal is running: lines go to stderr");
+}
+
+int
+log_open(struct log *log, const struct log_config *config, struct error *error)
+{
+    int result = 0;
+    *log = (struct log){
+        .level = config->level, .to = config->to, .sock = -1, .loss = config->loss};
+    log_sink_read_zone();
+    if (config->to == LOG_SINK_FILE)
+        result = log_sink_out_open(&log->out, config->file, error);
+    if (config->to != LOG_SINK_FILE || result != 0)
+        log_sink_out_share(&log->out, STDERR_FILENO);
+    log->journal = log_sink_is_journal(log->out.fd);
+    /* Who collects a pipe or a socket (a web server, a service manager) notes the time itself. */
+    log->has_times =
+        log->out.kind == LOG_SINK_OUT_FILE || log->out.kind == LOG_SINK_OUT_TERMINAL;
+    if (config->to == LOG_SINK_SYSLOG || config->to == LOG_SINK_JOURNAL)
+        log->sock = log_sink_socket();
+    if (config->to == LOG_SINK_JOURNAL)
+        log_open_journal(log);
+    return result;
+}
+
+void
+log_close(struct log *log)
+{
+    log_sink_out_fini(&log->out);
+    if (log->sock >= 0)
+        close(log->sock);
+    log->sock = -1;
+}
+
+int
+log_reopen(const struct log *log, struct error *error)
+{
+    return log_sink_out_follow(&log->out, error);
 }
 
 /* A line that was cut at len: dots in place of its last bytes, and of an escape of which they are a
@@ -50,12 +97,13 @@ static size_t
 line_end_cut(char *line, size_t len)
 {
     static const char dots[] = "...";
-    size_t at = len - strlen(dots);
-    for (size_t back = 1; back < ESCAPE_LEN; back++) {
-        if (line[at - back] == '\\') {
-            at -= back;
+    size_t most = len - strlen(dots);
+    size_t at = 0;
+    for (;;) {
+        size_t step = line[at] != '\\' ? 1 : line[at + 1] == 'x' ? ESCAPE_LEN : 2;
+        if (at + step > most)
             break;
-        }
+        at += step;
     }
     memcpy(line + at, dots, sizeof dots);
     return at + strlen(dots);
@@ -72,17 +120,91 @@ line_format(char line[LOG_LINE_MAX], size_t len, const char *format, va_list arg
     return (size_t)more > most - len ? line_end_cut(line, most) : len + (size_t)more;
 }
 
+/* As RFC 3339, in local time, which other programs' logs beside this one have; or "". */
+static void
+time_now(char out[40])
+{
+    struct timespec now;
+    struct tm tm;
+    char zone[8] = "";
+    out[0] = '\0';
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (localtime_r(&now.tv_sec, &tm) == NULL)
+        return;
+    size_t len = strftime(out, 32, "%Y-%m-%dT%H:%M:%S", &tm);
+    strftime(zone, sizeof zone, "%z", &tm);
+    snprintf(out + len, 40 - len, ".%03ld%.3s:%.2s ", now.tv_nsec / 1000000, zone,
+             zone + 3);
+}
+
 static size_t
 line_begin(const struct log *log, enum log_level level, char line[LOG_LINE_MAX])
 {
     static const char *const names[] = {"error", "warn", "info", "debug"};
-    int len;
+    char now[40] = "";
     if (log->journal)
-        len = snprintf(line, LOG_LINE_MAX, "<%d>", log_sink_priority((int)level));
-    else
-        len = snprintf(line, LOG_LINE_MAX, "rowcast[%ld]: %s: ", (long)getpid(),
-                       names[level]);
-    return (size_t)len;
+        return (size_t)snprintf(line, LOG_LINE_MAX, "<%d>", log_sink_priority((int)level));
+    if (log->has_times)
+        time_now(now);
+    return (size_t)snprintf(line, LOG_LINE_MAX, "%srowcast[%ld]: %s: ", now, (long)getpid(),
+                            names[level]);
+}
+
+/* A line end within would make two lines, and in the journal a field of its own. */
+static void
+line_join(char *line, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        if (line[i] == '\n')
+            line[i] = ' ';
+}
+
+/* Returns 0, or -1: it is lost. */
+static int
+line_put(const struct log *log, enum log_level level, const char *format, va_list args)
+{
+    char line[LOG_LINE_MAX];
+    int priority = log_sink_priority((int)level);
+    enum log_sink_result result = LOG_SINK_GONE;
+    size_t start = line_begin(log, level, line);
+    size_t len = line_format(line, start, format, args);
+    line_join(line, len);
+    if (log->to == LOG_SINK_SYSLOG)
+        return log_sink_syslog(log->sock, priority, line + start) == LOG_SINK_TAKEN ? 0
+                                                                                    : -1;
+    if (log->to == LOG_SINK_JOURNAL)
+        result = log_sink_journal(log->sock, priority, line + start);
+    if (result != LOG_SINK_GONE)
+        return result == LOG_SINK_TAKEN ? 0 : -1;
+    line[len++] = '\n';
+    return log_sink_write(&log->out, line, len);
+}
+
+static int
+line_say(const struct log *log, enum log_level level, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int result = line_put(log, level, format, args);
+    va_end(args);
+    return result;
+}
+
+/* What was lost before is told first. Returns 0, or -1: the sink is still full. */
+static int
+loss_tell(const struct log *log)
+{
+    if (log->loss == NULL)
+        return 0;
+    uint64_t lines = __atomic_load_n(&log->loss->lines, __ATOMIC_RELAXED);
+    uint64_t reported = __atomic_load_n(&log->loss->reported, __ATOMIC_RELAXED);
+    if (lines <= reported)
+        return 0;
+    if (line_say(log, LOG_WARN, "log lines lost=%llu",
+                 (unsigned long long)(lines - reported)) != 0)
+        return -1;
+    __atomic_store_n(&log->loss->reported, lines, __ATOMIC_RELAXED);
+    return 0;
 }
 
 void
@@ -91,24 +213,15 @@ log_line(const struct log *log, enum log_level level, const char *format, ...)
     if (level > log->level)
         return;
 
-    char line[LOG_LINE_MAX];
-    size_t start = line_begin(log, level, line);
-    va_list args;
-    va_start(args, format);
-    size_t len = line_format(line, start, format, args);
-    va_end(args);
-
-    int priority = log_sink_priority((int)level);
-    if (log->to == LOG_SINK_SYSLOG) {
-        log_sink_syslog(priority, line + start);
-        return;
+    int result = loss_tell(log);
+    if (result == 0) {
+        va_list args;
+        va_start(args, format);
+        result = line_put(log, level, format, args);
+        va_end(args);
     }
-    if (log->to == LOG_SINK_JOURNAL && log_sink_journal(priority, line + start) == 0)
-        return;
-    line[len++] = '\n';
-    /* A full or closed stderr must not stop the program: the line is lost. */
-    ssize_t written = write(log->fd, line, len);
-    (void)written;
+    if (result != 0 && log->loss != NULL)
+        __atomic_fetch_add(&log->loss->lines, 1, __ATOMIC_RELAXED);
 }
 
 /* --- values ------------------------------------------------------------------------------ */
@@ -125,6 +238,20 @@ needs_escape(const struct quoting *quoting, unsigned char byte)
 {
     return byte < ' ' || byte >= 0x7f || byte == '"' || byte == '\\' ||
            (quoting->in_list && byte == ',');
+}
+
+/* \" and \\ as people and readers of logfmt know them, \x1f for all others. */
+static size_t
+escape(char out[ESCAPE_LEN + 1], const struct quoting *quoting, unsigned char byte)
+{
+    out[0] = (char)byte;
+    if (!needs_escape(quoting, byte))
+        return 1;
+    if (byte != '"' && byte != '\\')
+        return (size_t)snprintf(out, ESCAPE_LEN + 1, "\\x%02x", byte);
+    out[0] = '\\';
+    out[1] = (char)byte;
+    return 2;
 }
 
 static bool
@@ -179,14 +306,12 @@ quote_append(struct quoting *quoting, const char *text)
             continue;
         }
         in_word = strchr(BASE64URL, *p) != NULL;
-        bool escaped = needs_escape(quoting, *p);
-        if (quoting->len + (escaped ? ESCAPE_LEN : 1) > quoting->room)
+        char shown[ESCAPE_LEN + 1];
+        size_t len = escape(shown, quoting, *p);
+        if (quoting->len + len > quoting->room)
             return false;
-        if (escaped)
-            snprintf(quoting->out + quoting->len, ESCAPE_LEN + 1, "\\x%02x", *p);
-        else
-            quoting->out[quoting->len] = (char)*p;
-        quoting->len += escaped ? ESCAPE_LEN : 1;
+        memcpy(quoting->out + quoting->len, shown, len);
+        quoting->len += len;
     }
     return true;
 }

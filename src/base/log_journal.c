@@ -1,21 +1,19 @@
-/* log_journal.c - a line for the journal, through libsystemd: its pairs key=value as fields.
+/* log_journal.c - a line for the journal: its pairs key=value as fields.
  *
  * So that `journalctl ROWCAST_USER=alice` finds what concerns her. Of a line that is prose, nothing
- * becomes a field: it may have words of a path, of SQLite or of an application's trigger. */
+ * becomes a field: it may have words of a path, of SQLite or of an application's trigger. Not through
+ * libsystemd, which waits for as long as the journal does not read; the form is systemd.io's
+ * "Native Journal Protocol". */
 #include "config.h"
 
 #include "base/log_sink.h"
 
 #include <ctype.h>
 #include <string.h>
-#include <sys/uio.h>
-
-#ifdef HAVE_SYSTEMD
-#define SD_JOURNAL_SUPPRESS_LOCATION /* it would be this file's, always */
-#include <systemd/sd-journal.h>
-#endif
+#include <unistd.h>
 
 #define PREFIX "ROWCAST_"
+#define JOURNAL_SOCKET "/run/systemd/journal/socket"
 
 static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
 
@@ -33,7 +31,17 @@ skip_words(const char *p)
     }
 }
 
-/* The pair at p; NULL: there is none. Else returns its end. log_quote has left no quote in a value. */
+/* To the quote that ends the value; log_quote has put \ before those within, and before \. */
+static size_t
+quoted_len(const char *p)
+{
+    size_t len = 0;
+    while (p[len] != '\0' && p[len] != '"')
+        len += p[len] == '\\' && p[len + 1] != '\0' ? 2 : 1;
+    return len;
+}
+
+/* The pair at p; NULL: there is none. Else returns its end. */
 static const char *
 take_field(const char *p, struct log_sink_field *field)
 {
@@ -44,7 +52,7 @@ take_field(const char *p, struct log_sink_field *field)
     p += field->key_len + 1;
     bool quoted = *p == '"';
     field->value = p += quoted;
-    field->value_len = strcspn(p, quoted ? "\"" : " ");
+    field->value_len = quoted ? quoted_len(p) : strcspn(p, " ");
     p += field->value_len;
     return quoted && *p == '"' ? p + 1 : p;
 }
@@ -63,51 +71,47 @@ log_sink_fields(const char *line, struct log_sink_field fields[LOG_SINK_FIELDS_M
     return count;
 }
 
-#ifdef HAVE_SYSTEMD
+bool
+log_sink_finds_journal(void)
+{
+    return access(JOURNAL_SOCKET, F_OK) == 0;
+}
+
 /* Room for the line twice, as the message and as its fields. */
 struct journal_text {
     char bytes[2 * LOG_SINK_LINE_MAX + LOG_SINK_FIELDS_MAX * sizeof PREFIX + 64];
     size_t len;
 };
 
-static struct iovec
-journal_field(struct journal_text *text, const struct log_sink_field *field, bool prefix)
+/* KEY=value and a line end, which a value of ours never has: base/log.c has seen to that. */
+static void
+append_field(struct journal_text *text, const char *prefix,
+             const struct log_sink_field *field)
 {
-    char *begin = text->bytes + text->len;
-    char *p = begin;
-    if (prefix)
-        p = mempcpy(p, PREFIX, sizeof PREFIX - 1);
+    char *p = text->bytes + text->len;
+    p = stpcpy(p, prefix);
     for (size_t i = 0; i < field->key_len; i++)
         *p++ = (char)toupper((unsigned char)field->key[i]);
     *p++ = '=';
     p = mempcpy(p, field->value, field->value_len);
-    text->len += (size_t)(p - begin);
-    return (struct iovec){begin, (size_t)(p - begin)};
+    *p++ = '\n';
+    text->len = (size_t)(p - text->bytes);
 }
-#endif
 
-int
-log_sink_journal(int priority, const char *line)
+enum log_sink_result
+log_sink_journal(int sock, int priority, const char *line)
 {
-#ifdef HAVE_SYSTEMD
     struct journal_text text = {.len = 0};
     struct log_sink_field fields[LOG_SINK_FIELDS_MAX];
-    struct iovec parts[3 + LOG_SINK_FIELDS_MAX];
     const char digit = (char)('0' + priority);
     const struct log_sink_field always[] = {
         {"message", 7, line, strnlen(line, LOG_SINK_LINE_MAX)},
         {"priority", 8, &digit, 1},
         {"syslog_identifier", 17, "rowcast", 7}};
-    int count = 0;
     for (size_t i = 0; i < sizeof always / sizeof *always; i++)
-        parts[count++] = journal_field(&text, &always[i], false);
+        append_field(&text, "", &always[i]);
     size_t more = log_sink_fields(line, fields);
     for (size_t i = 0; i < more; i++)
-        parts[count++] = journal_field(&text, &fields[i], true);
-    return sd_journal_sendv(parts, count) < 0 ? -1 : 0;
-#else
-    (void)priority;
-    (void)line;
-    return -1;
-#endif
+        append_field(&text, PREFIX, &fields[i]);
+    return log_sink_send(sock, JOURNAL_SOCKET, text.bytes, text.len);
 }

@@ -1,46 +1,194 @@
-/* log_sink.c - syslog(3), and whether there is a journal. */
+/* log_sink.c - a log line on its way to a descriptor that may be full; which of the descriptors is a
+ * file that may be rotated, and which the journal.
+ *
+ * Called by base/log.c for each line, from the loop and from threads, so nothing here may wait. Setting
+ * O_NONBLOCK on stderr is no way: the flag belongs to everybody who shares it, and a shell or
+ * a web server does not expect EAGAIN. */
 #include "config.h"
 
 #include "base/log_sink.h"
 
-#include <syslog.h>
-#include <time.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
-#define JOURNAL_SOCKET "/run/systemd/journal/socket" /* systemd's native protocol */
+#define FILE_MODE 0640
+#define OPEN_FLAGS (O_WRONLY | O_APPEND | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC)
+
+/* --- which kind -------------------------------------------------------------------------- */
+
+static enum log_sink_kind
+kind_of(int fd, const struct stat *st)
+{
+    if (S_ISSOCK(st->st_mode))
+        return LOG_SINK_OUT_SOCKET;
+    if (S_ISFIFO(st->st_mode))
+        return LOG_SINK_OUT_PIPE;
+    return S_ISCHR(st->st_mode) && isatty(fd) ? LOG_SINK_OUT_TERMINAL : LOG_SINK_OUT_FILE;
+}
+
+static bool
+leads_to(const char *path, const struct stat *st)
+{
+    struct stat there;
+    return stat(path, &there) == 0 && there.st_dev == st->st_dev &&
+           there.st_ino == st->st_ino;
+}
+
+/* Where an open file lies, as the kernel says it now; NULL when it has no such place. */
+static char *
+path_of(int fd, const struct stat *st)
+{
+    char link[64];
+    char path[PATH_MAX];
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    ssize_t len = readlink(link, path, sizeof path - 1);
+    if (len <= 0 || path[0] != '/')
+        return NULL;
+    path[len] = '\0';
+    return leads_to(path, st) ? strdup(path) : NULL;
+}
+
+void
+log_sink_out_init(struct log_sink_out *out, int fd)
+{
+    struct stat st;
+    *out = (struct log_sink_out){.fd = fd};
+    if (fstat(fd, &st) != 0)
+        return;
+    out->kind = kind_of(fd, &st);
+}
+
+void
+log_sink_out_share(struct log_sink_out *out, int fd)
+{
+    char link[64];
+    struct stat st;
+    log_sink_out_init(out, fd);
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        out->path = path_of(fd, &st);
+    if (out->kind != LOG_SINK_OUT_PIPE && out->kind != LOG_SINK_OUT_TERMINAL)
+        return;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+    int own = open(link, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (own >= 0) /* else it is another user's: log_sink_write does what it can */
+        out->fd = own;
+}
+
+/* --- a file ------------------------------------------------------------------------------ */
+
+/* O_NOFOLLOW and the look at the type: the folder may be one that others write. */
+static int
+open_file(const char *path, struct error *error)
+{
+    struct stat st;
+    int fd = open(path, OPEN_FLAGS, FILE_MODE);
+    if (fd < 0)
+        return error_set(error, "the log %s cannot be opened: %s", path, strerror(errno));
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        return fd;
+    close(fd);
+    return error_set(error, "the log %s is not a regular file", path);
+}
 
 int
-log_sink_priority(int level)
+log_sink_out_open(struct log_sink_out *out, const char *path, struct error *error)
 {
-    static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
-    return priorities[level];
+    *out = (struct log_sink_out){.fd = -1, .kind = LOG_SINK_OUT_FILE};
+    int fd = open_file(path, error);
+    if (fd < 0)
+        return -1;
+    out->path = strdup(path);
+    if (out->path == NULL) {
+        close(fd);
+        return error_set(error, "out of memory");
+    }
+    out->fd = fd;
+    return 0;
+}
+
+int
+log_sink_out_follow(const struct log_sink_out *out, struct error *error)
+{
+    struct stat st;
+    if (out->path == NULL || fstat(out->fd, &st) != 0 || leads_to(out->path, &st))
+        return 0;
+    int fd = open_file(out->path, error);
+    if (fd < 0)
+        return -1;
+    /* Under the same number, so that threads that are about to write need not know. */
+    int result = dup3(fd, out->fd, out->fd == STDERR_FILENO ? 0 : O_CLOEXEC);
+    close(fd);
+    return result < 0 ? error_set(error, "the log: %s", strerror(errno)) : 0;
+}
+
+/* --- writing ----------------------------------------------------------------------------- */
+
+/* A pipe is writable when it has room for PIPE_BUF bytes, more than a line has. Another process
+ * may take that room before we write: RWF_NOWAIT, where the kernel has it for pipes (6.5), and a
+ * description of our own (log_sink_out_share) do not wait then either. */
+static ssize_t
+write_to_pipe(int fd, const char *line, size_t len)
+{
+    struct pollfd pipe = {.fd = fd, .events = POLLOUT};
+    struct iovec part = {(char *)(uintptr_t)line, len};
+    if (poll(&pipe, 1, 0) != 1 || (pipe.revents & POLLOUT) == 0)
+        return -1;
+    ssize_t written = pwritev2(fd, &part, 1, -1, RWF_NOWAIT);
+    if (written < 0 && errno != EAGAIN)
+        written = write(fd, line, len);
+    return written;
+}
+
+int
+log_sink_write(const struct log_sink_out *out, const char *line, size_t len)
+{
+    ssize_t written = -1;
+    struct error ignored;
+    switch (out->kind) {
+    case LOG_SINK_OUT_FILE:
+        log_sink_out_follow(out, &ignored);
+        written = write(out->fd, line, len);
+        break;
+    case LOG_SINK_OUT_PIPE:
+    case LOG_SINK_OUT_TERMINAL:
+        written = write_to_pipe(out->fd, line, len);
+        break;
+    case LOG_SINK_OUT_SOCKET:
+        written = send(out->fd, line, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+        break;
+    }
+    return written > 0 ? 0 : -1;
 }
 
 void
-log_sink_syslog_open(void)
+log_sink_out_fini(struct log_sink_out *out)
 {
-    tzset();
-    openlog("rowcast", LOG_PID | LOG_NDELAY, LOG_DAEMON);
+    if (out->fd > STDERR_FILENO)
+        close(out->fd);
+    free(out->path);
+    *out = (struct log_sink_out){.fd = -1};
 }
 
-void
-log_sink_syslog(int priority, const char *line)
-{
-    syslog(priority, "%s", line);
-}
+/* --- is it the journal? ------------------------------------------------------------------ */
 
 bool
-log_sink_has_journal(void)
+log_sink_is_journal(int fd)
 {
-#ifdef HAVE_SYSTEMD
-    return true;
-#else
-    return false;
-#endif
-}
-
-bool
-log_sink_finds_journal(void)
-{
-    return log_sink_has_journal() && access(JOURNAL_SOCKET, F_OK) == 0;
+    const char *stream = getenv("JOURNAL_STREAM");
+    uintmax_t device, inode;
+    struct stat st;
+    char more;
+    if (stream == NULL || sscanf(stream, "%ju:%ju%c", &device, &inode, &more) != 2)
+        return false;
+    return fstat(fd, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }

@@ -28,4 +28,15 @@ slice_equal(struct slice a, struct slice b)
     return a.len == b.len && (a.len == 0 || memcmp(a.p, b.p, a.len) == 0);
 }
 
+/* Without spaces and tabs at either end. */
+static inline struct slice
+slice_trim(struct slice text)
+{
+    while (text.len > 0 && (text.p[0] == ' ' || text.p[0] == '\t'))
+        text = (struct slice){text.p + 1, text.len - 1};
+    while (text.len > 0 && (text.p[text.len - 1] == ' ' || text.p[text.len - 1] == '\t'))
+        text.len--;
+    return text;
+}
+
 #endif

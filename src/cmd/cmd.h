@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "event/filter.h"
 #include "base/options.h"
+#include "base/text_list.h"
 #include "store/store.h"
 
 enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };

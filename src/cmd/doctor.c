@@ -131,6 +131,22 @@ check_settings(const struct settings *settings, const char *url, struct error *e
     return 0;
 }
 
+/* "Authorization: Bearer " and the ticket, in the 8,190 bytes that Apache takes for a header line. */
+#define TICKET_SENT_MAX 8168
+
+static void
+check_ticket(const char *ticket, struct doctor_report *report)
+{
+    size_t len = ticket == NULL ? 0 : strlen(ticket);
+    if (len > TICKET_SENT_MAX)
+        doctor_find(report,
+                    (struct doctor_head){"ticket", DOCTOR_PROBLEM,
+                                         "Name fewer channels in it, or patterns."},
+                    "the ticket has %zu bytes: above %d Apache refuses the header, and "
+                    "lighttpd and nginx by default, too",
+                    len, TICKET_SENT_MAX);
+}
+
 static int
 check_url(struct settings *settings, const char *url, struct doctor_report *report,
           struct error *error)
@@ -144,6 +160,7 @@ check_url(struct settings *settings, const char *url, struct doctor_report *repo
                                  .probe = settings->channel != NULL ? insert_probe : NULL,
                                  .probe_arg = settings};
 
+    check_ticket(settings->ticket, report);
     if (doctor_http_gather(&target, &evidence, error) != 0)
         return -1;
     doctor_judge(&evidence, report);

@@ -1,4 +1,4 @@
-/* init.c - `rowcast init`: creates or migrates the table, in a new file or an application's
+/* init.c - `rowcast init`: creates, migrates or repairs the table, in a new file or an application's
  * own database. Says what it did, the switch to WAL above all, as that is the one change that
  * the rest of the database can notice. */
 #include "config.h"
@@ -33,8 +33,9 @@ static const struct option options[] = {
 static const struct command command = {
     .name = "init",
     .operands = "",
-    .summary = "Creates or migrates the table of notifications, in a new file or in an "
-               "application's existing database, and touches nothing else there.",
+    .summary =
+        "Creates, migrates or repairs the table of notifications, in a new file or in "
+        "an application's existing database, and touches nothing else there.",
     .options = options,
 };
 
@@ -48,8 +49,16 @@ report(const struct settings *settings, const struct store_init_result *result)
     else if (result->migrated_from != 0)
         printf("%s: migrated table %s from schema version %d to %d\n", database->db,
                database->table, result->migrated_from, STORE_SCHEMA_VERSION);
-    else
+    else if (result->restored)
+        printf("%s: table %s: made again what it had lost\n", database->db,
+               database->table);
+    else if (result->moved_to == 0)
         printf("%s: table %s is up to date\n", database->db, database->table);
+    if (result->moved_to != 0)
+        printf(
+            "%s: table %s: its ids had gone back, and go on above %lld; readers are told "
+            "of a reset\n",
+            database->db, database->table, (long long)result->moved_to);
     if (result->switched_to_wal)
         printf(
             "%s: switched the journal to WAL, so that readers and writers do not wait for "

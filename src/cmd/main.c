@@ -1,8 +1,11 @@
 /* main.c - finds the subcommand; everything else is in cmd_*.c. */
 #include "config.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cmd/cmd.h"
 
@@ -36,9 +39,28 @@ usage(FILE *out)
                  "rowcast --version the version.\n");
 }
 
+/* A program may be started with descriptors 0 to 2 closed (the FastCGI specification, section 2.2,
+ * promises no more than descriptor 0). The next file that is opened would get such a number: the
+ * database would be standard error, and log lines would be written into it. So /dev/null takes
+ * each number that is free; opened so that reading 0 and writing 1 and 2 still fail. */
+static int
+occupy_standard_descriptors(void)
+{
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_RDONLY};
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++) {
+        if (fcntl(fd, F_GETFD) >= 0 || errno != EBADF)
+            continue;
+        if (open("/dev/null", modes[fd]) != fd) /* the lowest free number, which is fd */
+            return -1;
+    }
+    return 0;
+}
+
 int
 main(int argc, char **argv)
 {
+    if (occupy_standard_descriptors() != 0)
+        return CMD_FAILED; /* there is nowhere to say it */
     const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
     const char *name = argc == 0 ? "" : slash == NULL ? argv[0] : slash + 1;
     if (strcmp(name, CGI_NAME) == 0) {

@@ -49,7 +49,8 @@ cmd_rebase(int argc, char **argv)
                                   .table = settings.database.table,
                                   .mode = STORE_WRITE,
                                   .busy_ms = CMD_BUSY_MS};
-    if (store_rebase(&config, settings.above, &base, &error) != 0)
+    if (store_check_leftovers(settings.database.db, &error) != 0 ||
+        store_rebase(&config, settings.above, &base, &error) != 0)
         return cmd_fail(command.name, &error);
     return cmd_print_number(command.name, base);
 }

@@ -17,9 +17,12 @@
 #include "limits/limits.h"
 #include "fastcgi/listen.h"
 #include "base/log.h"
-#include "base/log_sink.h"
 #include "serve/serve.h"
 #include "serve/workers.h"
+
+/* What an address space has room for; the option's value becomes a size_t. */
+#define WINDOW_BYTES_MAX (SIZE_MAX > UINT32_MAX ? INT64_C(1) << 32 : INT64_C(1) << 30)
+_Static_assert((uint64_t)WINDOW_BYTES_MAX <= SIZE_MAX, "no size wraps around");
 
 #define DAY_MS INT64_C(86400000)
 
@@ -59,7 +62,7 @@ static const struct option options[] = {
            .fallback = "60", .max = DAY_MS,
            .help = "close a stream that takes nothing for so long; 0: never"),
     OPTION(window_bytes, "window-bytes", OPTION_SIZE, .value_name = "SIZE",
-           .fallback = "4M", .max = INT64_C(1) << 32,
+           .fallback = "4M", .max = WINDOW_BYTES_MAX,
            .help = "memory for the newest events"),
     OPTION(max_event_bytes, "max-event-bytes", OPTION_SIZE, .value_name = "SIZE",
            .fallback = "1M", .min = 1, .max = INT64_C(1) << 28,
@@ -88,7 +91,7 @@ static const struct option options[] = {
            .help = "for a request to arrive whole"),
     OPTION(log_level, "log-level", OPTION_CHOICE, .value_name = "error|warn|info|debug",
            .fallback = "info", .help = "what is logged"),
-    OPTION(log_to, "log-to", OPTION_CHOICE, .value_name = "stderr|syslog|journal",
+    OPTION(log_to, "log-to", OPTION_TEXT, .value_name = "stderr|syslog|journal|/FILE",
            .fallback = "stderr", .help = "where it is logged"),
     OPTION(no_confine, "no-confine", OPTION_FLAG,
            .help = "leave the process its rights to the rest of the file system"),
@@ -191,6 +194,19 @@ check_tickets(const struct serve_settings *settings, struct error *error)
     return 0;
 }
 
+static int
+check_log(const struct serve_settings *settings, struct error *error)
+{
+    char quoted[128];
+    enum log_sink to;
+    if (log_parse_to(settings->log_to, &to) == 0)
+        return 0;
+    return error_set(error,
+                     "--log-to: %s is none of stderr, syslog, journal, nor a file's path "
+                     "from the root",
+                     log_quote(quoted, sizeof quoted, settings->log_to));
+}
+
 /* With the sockets that are there: our own, or what the parent left. */
 static int
 serve_sockets(const struct serve_settings *settings)
@@ -232,14 +248,10 @@ cmd_serve(int argc, char **argv)
         error_set(&error, "which database? Give --db FILE or set ROWCAST_DB");
         parsed = OPTIONS_USAGE;
     }
-    if (parsed == OPTIONS_OK && (check_origins(&settings.cors_origins, &error) != 0 ||
-                                 check_tickets(&settings, &error) != 0))
+    if (parsed == OPTIONS_OK &&
+        (check_origins(&settings.cors_origins, &error) != 0 ||
+         check_tickets(&settings, &error) != 0 || check_log(&settings, &error) != 0))
         parsed = OPTIONS_USAGE;
-    if (parsed == OPTIONS_OK && settings.log_to == LOG_SINK_JOURNAL &&
-        !log_sink_has_journal()) {
-        error_set(&error, "--log-to journal: this build has no libsystemd: take syslog");
-        parsed = OPTIONS_USAGE;
-    }
     if (parsed == OPTIONS_USAGE) {
         int code = cmd_usage(command.name, &error);
         return is_cgi() ? fail_cgi(code) : code;

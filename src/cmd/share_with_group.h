@@ -1,7 +1,8 @@
 /* share_with_group.h - `rowcast init --group`: the rights with which the members of a group share a database.
  *
  * SQLite gives -wal and -shm the mode of the database; their group is the folder's where that has the
- * setgid bit. So: the file g+rw, the folder g+rwxs, both of the group. */
+ * setgid bit. So: the file g+rw, the folder g+rwxs, both of the group. Links, and files that have
+ * another name elsewhere, are refused: an application may have put them there for root to change. */
 #ifndef ROWCAST_CMD_SHARE_WITH_GROUP_H
 #define ROWCAST_CMD_SHARE_WITH_GROUP_H
 

@@ -7,6 +7,7 @@
 #include "config.h"
 
 #include "cmd/cmd.h"
+#include "cmd/terminal.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -94,6 +95,8 @@ struct tail {
     bool resumes; /* the cursor is an id that the reader had: a gap behind it is told */
     int64_t now_ms;
     struct buf out;
+    bool is_terminal;
+    struct buf shown; /* what a terminal gets of it */
     struct error error;
 };
 
@@ -113,13 +116,19 @@ static enum turn
 flush(struct tail *tail)
 {
     size_t done = 0;
+    struct buf *out = &tail->out;
 
-    if (tail->out.failed) {
+    if (tail->is_terminal) {
+        buf_clear(&tail->shown);
+        terminal_append(&tail->shown, buf_slice(out));
+        out = &tail->shown;
+    }
+    if (tail->out.failed || out->failed) {
         error_set(&tail->error, "out of memory");
         return TURN_FAILED;
     }
-    while (done < tail->out.len && !interrupted) {
-        ssize_t len = write(STDOUT_FILENO, tail->out.p + done, tail->out.len - done);
+    while (done < out->len && !interrupted) {
+        ssize_t len = write(STDOUT_FILENO, out->p + done, out->len - done);
         if (len >= 0) {
             done += (size_t)len;
         } else if (errno ==
@@ -375,7 +384,7 @@ cmd_tail(int argc, char **argv)
 {
     struct settings settings = {0};
     const char *operands[1];
-    struct tail tail = {.settings = &settings};
+    struct tail tail = {.settings = &settings, .is_terminal = isatty(STDOUT_FILENO) == 1};
     bool done;
 
     int code = cmd_parse(&command, argc, argv, &settings.database, operands, &done);
@@ -402,6 +411,7 @@ cmd_tail(int argc, char **argv)
     enum turn turn = run(&tail);
     store_close(tail.store);
     buf_fini(&tail.out);
+    buf_fini(&tail.shown);
     patterns_fini(&tail.channels);
     if (turn == TURN_DONE || turn == TURN_QUIT)
         return CMD_OK;

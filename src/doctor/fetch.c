@@ -14,6 +14,8 @@
 #include <strings.h>
 #include <time.h>
 
+#include "base/buf.h"
+
 #define CONNECT_MS 5000
 
 struct exchange {
@@ -190,16 +192,20 @@ static struct curl_slist *
 make_headers(const struct fetch *fetch)
 {
     struct curl_slist *headers = NULL;
-    char line[8192];
+    struct buf ticket = {0};
+    char line[256];
 
     snprintf(line, sizeof line, "Accept: %s",
              fetch->accept != NULL ? fetch->accept : "text/event-stream");
     headers = curl_slist_append(headers, line);
     if (fetch->header != NULL)
         headers = curl_slist_append(headers, fetch->header);
-    if (fetch->ticket != NULL && snprintf(line, sizeof line, "Authorization: Bearer %s",
-                                          fetch->ticket) < (int)sizeof line)
-        headers = curl_slist_append(headers, line);
+    if (fetch->ticket != NULL) {
+        buf_append_text(&ticket, "Authorization: Bearer ");
+        buf_append(&ticket, fetch->ticket, strlen(fetch->ticket) + 1);
+        headers = curl_slist_append(headers, ticket.failed ? "" : ticket.p);
+    }
+    buf_fini(&ticket);
     return headers;
 }
 

@@ -6,6 +6,8 @@
 
 #include "doctor/db.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
@@ -30,21 +32,31 @@
 
 /* --- rights ---------------------------------------------------------------------------------- */
 
-/* An error "what: give it the right, as with ..." in its two parts. */
+/* Where the remedy begins in "what: give it the right, as with ...", or NULL. */
+static const char *
+find_remedy(const char *text)
+{
+    static const char *const marks[] = {": give it ", ": mount it "};
+    const char *cut = NULL;
+
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        for (const char *p = text; (p = strstr(p, marks[i])) != NULL; p++)
+            cut = cut == NULL || p > cut ? p : cut;
+    return cut;
+}
+
+/* Such an error in its two parts. */
 static void
 find_error(struct doctor_report *report, struct doctor_head head, const struct error *error)
 {
-    static const char mark[] = ": give it";
-    const char *cut = NULL;
+    const char *cut = find_remedy(error->text);
 
-    for (const char *p = strstr(error->text, mark); p != NULL; p = strstr(p + 1, mark))
-        cut = p;
     if (cut == NULL) {
         doctor_find(report, head, "%s", error->text);
         return;
     }
     char remedy[ERROR_TEXT_MAX];
-    snprintf(remedy, sizeof remedy, "Give%s", cut + sizeof ": give" - 1);
+    snprintf(remedy, sizeof remedy, "%c%s", toupper((unsigned char)cut[2]), cut + 3);
     head.remedy = remedy;
     doctor_find(report, head, "%.*s", (int)(cut - error->text), error->text);
 }
@@ -70,6 +82,10 @@ judge_writing(const char *path, const char *who, struct doctor_report *report)
 
     if (realpath(path, real) == NULL)
         return;
+    if (faccessat(AT_FDCWD, real, W_OK, AT_EACCESS) != 0 && errno == EROFS)
+        head.remedy =
+            "Mount it read-write; in a systemd service add ReadWritePaths= and the "
+            "database's folder.";
     if (!may_write(real, "-shm"))
         doctor_find(
             report, head,
@@ -229,7 +245,10 @@ judge_journal(const char *path, struct doctor_report *report)
                         "PRAGMA journal_mode = WAL, once, by anybody who may write."},
                     "a rollback journal, not WAL: readers and writers wait for each other");
     } else {
-        doctor_find(report, (struct doctor_head){"journal", DOCTOR_OK, NULL}, "WAL");
+        doctor_find(
+            report, (struct doctor_head){"journal", DOCTOR_OK, NULL},
+            "WAL; an application that sets another journal_mode while rowcast has it "
+            "open is told that the database is locked");
         judge_wal(path, &wal, report);
     }
 }
@@ -251,11 +270,12 @@ judge_marks(const struct store_marks *marks, struct doctor_report *report)
     if (ids_go_back(marks))
         doctor_find(
             report,
-            (struct doctor_head){
-                "marks", DOCTOR_PROBLEM,
-                "`rowcast rebase --db FILE` puts it right; readers are told of a reset."},
-            "base %lld, low-water mark %lld and sequence %lld contradict each other: "
-            "rowcast_meta or sqlite_sequence was changed by hand",
+            (struct doctor_head){"marks", DOCTOR_PROBLEM,
+                                 "`rowcast init --db FILE` puts it right, and so does "
+                                 "`rowcast rebase`; readers "
+                                 "are told of a reset."},
+            "base %lld, low-water mark %lld and sequence %lld contradict each other: a "
+            "migration has copied the table, or they were changed by hand",
             (long long)marks->base, (long long)marks->low_water,
             (long long)marks->sequence);
     else if (marks->tail > ROW_ID_MAX - IDS_LEFT_MIN)
@@ -292,6 +312,12 @@ judge_rows(const struct store_config *config, struct doctor_report *report)
         doctor_find(report, head, "%s, highest id %lld, rows after %lld can be resumed",
                     config->table, (long long)marks.tail, (long long)marks.low_water);
         judge_marks(&marks, report);
+        if (store_fault(store) != NULL && !ids_go_back(&marks))
+            doctor_find(report,
+                        (struct doctor_head){"schema", DOCTOR_PROBLEM,
+                                             "`rowcast init --db FILE --table NAME`, after "
+                                             "each such migration."},
+                        "%s", store_fault(store));
     }
     store_close(store);
 }

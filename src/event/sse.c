@@ -287,10 +287,8 @@ sse_append_gap(struct buf *buf, enum format format, const struct gap *gap)
 static void
 append_ping(struct buf *buf, const struct heartbeat *beat)
 {
-    if (beat->has_moved) {
+    if (beat->has_moved)
         append_id_line(buf, beat->cursor);
-        APPEND(buf, "\n");
-    }
     APPEND(buf, "event: rowcast:ping\ndata: ");
     append_cursor_object(buf, beat->cursor);
     APPEND(buf, "\n\n");
@@ -300,14 +298,14 @@ void
 sse_append_heartbeat(struct buf *buf, enum format format, const struct heartbeat *beat)
 {
     if (format == FORMAT_NDJSON) {
+        if (beat->ping)
+            append_cursor_object(buf, beat->cursor);
         APPEND(buf, "\n");
-    } else if (is_event_stream(format) && beat->ping) {
-        append_ping(buf, beat);
     } else if (is_event_stream(format)) {
-        APPEND(buf, ":\n");
-        if (beat->has_moved)
-            append_id_line(buf, beat->cursor);
-        APPEND(buf, "\n");
+        if (!beat->ping)
+            APPEND(buf, ":\n");
+        if (beat->ping || beat->has_moved)
+            append_ping(buf, beat);
     }
 }
 

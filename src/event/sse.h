@@ -50,10 +50,11 @@ void sse_append_open(struct buf *buf, enum format format, const struct opening *
 /* `event: rowcast:gap`; NDJSON {"gap":{...}} and LF; JSON the bare inner object. */
 void sse_append_gap(struct buf *buf, enum format format, const struct gap *gap);
 
-/* A heartbeat: the comment line `:` (NDJSON: an empty line). has_moved: the cursor moved on over
- * rows that were not for this stream, so an id: line goes with it. ping: as an event
- * `rowcast:ping` without an id, data {"last_event_id":"N"}; where has_moved, a block with the
- * id: line alone goes before it. */
+/* A heartbeat: the comment line `:` alone (NDJSON: an empty line). ping, or has_moved (the cursor
+ * moved on over rows that were not for this stream): an event `rowcast:ping`, data
+ * {"last_event_id":"N"}, with an id: line where has_moved. A block without data would do for the
+ * HTML standard's parser, but two widely used clients make an empty event of each empty line, and
+ * their pages throw in JSON.parse. NDJSON with ping: the line {"last_event_id":"N"}. */
 struct heartbeat {
     int64_t cursor;
     bool has_moved;

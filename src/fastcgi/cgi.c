@@ -20,6 +20,9 @@
 
 struct cgi {
     uv_poll_t poll;
+    uv_timer_t stall; /* runs while the answer waits for the pipe */
+    uint64_t stall_ms;
+    int handles; /* that libuv still knows */
     struct output output;
     bool has_poll; /* a regular file is always writable, and cannot be polled */
     bool wants_write;
@@ -38,6 +41,7 @@ static void
 cgi_finish(struct cgi *cgi)
 {
     cgi->done = true;
+    uv_timer_stop(&cgi->stall);
     if (cgi->has_poll)
         uv_poll_stop(&cgi->poll);
 }
@@ -67,6 +71,19 @@ cgi_disarm_output(struct output *output)
 }
 
 static void
+on_stall(uv_timer_t *timer)
+{
+    cgi_finish(timer->data);
+}
+
+static void
+cgi_start_stall(struct cgi *cgi)
+{
+    if (cgi->stall_ms > 0)
+        uv_timer_start(&cgi->stall, on_stall, cgi->stall_ms, 0);
+}
+
+static void
 cgi_release_output(struct output *output)
 {
     struct cgi *cgi = cgi_of(output);
@@ -74,6 +91,7 @@ cgi_release_output(struct output *output)
         cgi_finish(cgi);
         return;
     }
+    cgi_start_stall(cgi);
     cgi_arm_output(output);
 }
 
@@ -97,14 +115,19 @@ on_event(uv_poll_t *poll, int status, int events)
     }
     if (!(events & UV_WRITABLE))
         return;
-    if (cgi->output.ops != NULL)
+    if (cgi->output.ops != NULL) {
         cgi->output.ops->writable(&cgi->output);
-    else if (output_flush(&cgi->output) != OUTPUT_BLOCKED)
+        return;
+    }
+    size_t before = output_pending_bytes(&cgi->output);
+    if (output_flush(&cgi->output) != OUTPUT_BLOCKED)
         cgi_finish(cgi);
+    else if (output_pending_bytes(&cgi->output) < before)
+        cgi_start_stall(cgi);
 }
 
 struct cgi *
-cgi_new(uv_loop_t *loop, struct error *error)
+cgi_new(uv_loop_t *loop, uint64_t stall_ms, struct error *error)
 {
     static const struct output_transport transport = {cgi_arm_output, cgi_disarm_output,
                                                       cgi_release_output, cgi_drop_output};
@@ -118,10 +141,15 @@ cgi_new(uv_loop_t *loop, struct error *error)
     cgi->output = (struct output){
         .transport = &transport, .fd = STDOUT_FILENO, .request_id = 1, .plain = true};
     cgi->poll.data = cgi;
+    cgi->stall.data = cgi;
+    cgi->stall_ms = stall_ms;
+    cgi->handles = 1;
+    uv_timer_init(loop, &cgi->stall);
     if (S_ISREG(st.st_mode) || uv_poll_init(loop, &cgi->poll, STDOUT_FILENO) != 0)
         return cgi;
     fcntl(STDOUT_FILENO, F_SETFL, fcntl(STDOUT_FILENO, F_GETFL) | O_NONBLOCK);
     cgi->has_poll = true;
+    cgi->handles = 2;
     cgi_watch(cgi);
     return cgi;
 }
@@ -204,6 +232,8 @@ static void
 on_closed(uv_handle_t *handle)
 {
     struct cgi *cgi = handle->data;
+    if (--cgi->handles > 0)
+        return;
     output_fini(&cgi->output);
     free(cgi);
 }
@@ -213,10 +243,7 @@ cgi_free(struct cgi *cgi)
 {
     if (cgi == NULL)
         return;
-    if (cgi->has_poll) {
+    uv_close((uv_handle_t *)&cgi->stall, on_closed);
+    if (cgi->has_poll)
         uv_close((uv_handle_t *)&cgi->poll, on_closed);
-        return;
-    }
-    output_fini(&cgi->output);
-    free(cgi);
 }

@@ -9,8 +9,9 @@
 
 struct cgi;
 
-/* Makes the output. Returns NULL with *error. */
-struct cgi *cgi_new(uv_loop_t *loop, struct error *error);
+/* Makes the output. stall_ms: an answer of which nothing is taken for so long is given up; 0:
+ * never. Returns NULL with *error. */
+struct cgi *cgi_new(uv_loop_t *loop, uint64_t stall_ms, struct error *error);
 struct output *cgi_output(struct cgi *cgi);
 
 /* Reads the body of a POST from standard input: CONTENT_LENGTH bytes (RFC 3875 section 4.2) and

@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#define READ_NS 5000000 /* 5 ms */
+
 static void
 on_conn_closed(uv_handle_t *handle)
 {
@@ -23,6 +25,30 @@ on_conn_closed(uv_handle_t *handle)
     gateway_handle_closed(gateway);
 }
 
+/* --- answers that wait ------------------------------------------------------------------- */
+
+static void
+conn_enter_flushing(struct conn *conn)
+{
+    struct gateway *gateway = conn->gateway;
+    conn->state = CONN_FLUSHING;
+    conn->since_ms = uv_now(gateway->loop);
+    queue_push(&gateway->flushing, &conn->deadline);
+    ++*gateway->config.waiting;
+    gateway_arm_deadline(gateway);
+}
+
+static void
+conn_leave_flushing(struct conn *conn)
+{
+    if (conn->state != CONN_FLUSHING)
+        return;
+    --*conn->gateway->config.waiting;
+    queue_remove(&conn->deadline);
+}
+
+/* --- the end ----------------------------------------------------------------------------- */
+
 void
 conn_close(struct conn *conn)
 {
@@ -31,6 +57,7 @@ conn_close(struct conn *conn)
     struct gateway *gateway = conn->gateway;
     bool was_over_limit = conn->output.over_limit;
 
+    conn_leave_flushing(conn);
     conn->state = CONN_CLOSED;
     output_clear_owner(&conn->output);
     queue_remove(&conn->deadline);
@@ -105,6 +132,7 @@ conn_answered(struct conn *conn)
         conn_close(conn);
         return;
     }
+    conn_leave_flushing(conn);
     fcgi_parser_set_idle(&conn->parser);
     conn_await_request(conn, false);
     conn_set_want_write(conn, false);
@@ -134,12 +162,15 @@ static void
 conn_release_output(struct output *output)
 {
     struct conn *conn = conn_of(output);
+    const struct gateway_config *config = &conn->gateway->config;
     if (output_is_clear(output)) {
         conn_answered(conn);
-        return;
+    } else if (*config->waiting >= config->max_waiting) {
+        conn_close(conn);
+    } else {
+        conn_enter_flushing(conn);
+        conn_set_want_write(conn, true);
     }
-    conn->state = CONN_FLUSHING;
-    conn_set_want_write(conn, true);
 }
 
 static void
@@ -160,8 +191,8 @@ conn_start_request(struct conn *conn)
     const char *const *envp =
         libfcgi_params(gateway->fcgi, fcgi_parser_params(&conn->parser));
     if (envp == NULL) {
-        log_line(gateway->config.log, LOG_WARN,
-                 "libfcgi refused a request; connection closed");
+        gateway_warn(gateway, GATEWAY_NOT_TAKEN,
+                     "libfcgi refused a request; connection closed");
         conn_close(conn);
         return;
     }
@@ -194,8 +225,7 @@ conn_reply(struct conn *conn)
     }
     if (conn->parser.close_after) {
         conn->parser.keep_conn = false;
-        conn->state = CONN_FLUSHING;
-        queue_remove(&conn->deadline);
+        conn_enter_flushing(conn);
     }
     if (result == OUTPUT_BLOCKED)
         conn_set_want_write(conn, true);
@@ -204,8 +234,8 @@ conn_reply(struct conn *conn)
 static void
 conn_malformed(struct conn *conn)
 {
-    log_line(
-        conn->gateway->config.log, LOG_WARN,
+    gateway_warn(
+        conn->gateway, GATEWAY_MALFORMED,
         "connection closed: %s (is it a FastCGI web server that talks to this socket?)",
         conn->parser.fault);
     conn_lose(conn);
@@ -255,7 +285,7 @@ conn_hung_up(struct conn *conn, bool failed)
 }
 
 static void
-conn_read(struct conn *conn)
+conn_read_now(struct conn *conn)
 {
     struct gateway *gateway = conn->gateway;
     bool was_midway = fcgi_parser_is_midway(&conn->parser);
@@ -274,6 +304,30 @@ conn_read(struct conn *conn)
                            false); /* the deadline runs from this request's first byte */
 }
 
+/* Requests that are there at once, from however many connections, may not keep the loop from the
+ * rows that were committed meanwhile: what is left is read in its next turn. uv_now stands still
+ * during a turn. */
+static bool
+gateway_may_read(struct gateway *gateway)
+{
+    if (gateway->read_at_ms != uv_now(gateway->loop)) {
+        gateway->read_at_ms = uv_now(gateway->loop);
+        gateway->read_ns = 0;
+    }
+    return gateway->read_ns < READ_NS;
+}
+
+static void
+conn_read(struct conn *conn)
+{
+    struct gateway *gateway = conn->gateway;
+    uint64_t began = uv_hrtime();
+    if (!gateway_may_read(gateway))
+        return;
+    conn_read_now(conn);
+    gateway->read_ns += uv_hrtime() - began;
+}
+
 static void
 conn_write(struct conn *conn)
 {
@@ -281,6 +335,7 @@ conn_write(struct conn *conn)
         conn->output.ops->writable(&conn->output);
         return;
     }
+    size_t before = output_pending_bytes(&conn->output);
     switch (output_flush(&conn->output)) {
     case OUTPUT_SENT:
         if (conn->state == CONN_FLUSHING)
@@ -289,6 +344,10 @@ conn_write(struct conn *conn)
             conn_set_want_write(conn, false);
         break;
     case OUTPUT_BLOCKED:
+        if (conn->state == CONN_FLUSHING && output_pending_bytes(&conn->output) < before) {
+            conn->since_ms = uv_now(conn->gateway->loop);
+            queue_push(&conn->gateway->flushing, &conn->deadline);
+        }
         break;
     case OUTPUT_GONE:
         conn_lose(conn);

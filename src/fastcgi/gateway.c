@@ -9,6 +9,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -18,6 +20,7 @@
 #define ACCEPTS_PER_TURN 256
 #define ACCEPTS_PER_TURN_SHARED 4
 #define ACCEPT_PAUSE_MS 100
+#define GATEWAY_WARN_MS 10000
 
 /* --- lifetime ---------------------------------------------------------------------------- */
 
@@ -33,38 +36,85 @@ gateway_handle_closed(struct gateway *gateway)
     free(gateway);
 }
 
+/* --- warnings ----------------------------------------------------------------------------- */
+
+void
+gateway_warn(struct gateway *gateway, enum gateway_fault fault, const char *format, ...)
+{
+    uint64_t now_ms = uv_now(gateway->loop);
+    uint64_t *suppressed = &gateway->faults[fault].suppressed;
+    char text[ERROR_TEXT_MAX];
+    char more[80] = "";
+    va_list args;
+    if (now_ms < gateway->faults[fault].quiet_until_ms) {
+        ++*suppressed;
+        return;
+    }
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (*suppressed > 0)
+        snprintf(more, sizeof more, " (and %llu times since the last such line)",
+                 (unsigned long long)*suppressed);
+    log_line(gateway->config.log, LOG_WARN, "%s%s", text, more);
+    gateway->faults[fault].quiet_until_ms = now_ms + GATEWAY_WARN_MS;
+    *suppressed = 0;
+}
+
 /* --- deadlines --------------------------------------------------------------------------- */
+
+/* The head of the queue when its time is over, else NULL and *in: milliseconds until then, UINT64_MAX
+ * when never. */
+static struct conn *
+next_overdue(const struct gateway *gateway, const struct queue *queue, uint64_t timeout_ms,
+             uint64_t *in)
+{
+    struct queue_link *link = queue_head(queue);
+    *in = UINT64_MAX;
+    if (link == NULL || timeout_ms == 0)
+        return NULL;
+    struct conn *conn = queue_item(link, struct conn, deadline);
+    uint64_t due = conn->since_ms + timeout_ms;
+    uint64_t now = uv_now(gateway->loop);
+    *in = due > now ? due - now : 0;
+    return *in == 0 ? conn : NULL;
+}
 
 static void
 on_deadline(uv_timer_t *timer)
 {
     struct gateway *gateway = timer->data;
-    uint64_t now = uv_now(gateway->loop);
-    struct queue_link *link;
-    while ((link = queue_head(&gateway->partial)) != NULL) {
-        struct conn *conn = queue_item(link, struct conn, deadline);
-        if (now - conn->since_ms < gateway->config.request_timeout_ms)
-            break;
-        log_line(gateway->config.log, LOG_WARN,
-                 "connection closed: no complete request within %llu ms",
-                 (unsigned long long)gateway->config.request_timeout_ms);
+    const struct gateway_config *config = &gateway->config;
+    struct conn *conn;
+    uint64_t in;
+    while ((conn = next_overdue(gateway, &gateway->partial, config->request_timeout_ms,
+                                &in)) != NULL) {
+        gateway_warn(gateway, GATEWAY_TOO_SLOW,
+                     "connection closed: no complete request within %llu ms",
+                     (unsigned long long)config->request_timeout_ms);
         conn_close(conn);
     }
+    while ((conn = next_overdue(gateway, &gateway->flushing, config->stall_ms, &in)) !=
+           NULL)
+        conn_close(conn);
     gateway_arm_deadline(gateway);
 }
 
 void
 gateway_arm_deadline(struct gateway *gateway)
 {
-    struct queue_link *link = queue_head(&gateway->partial);
-    if (link == NULL || gateway->freed)
+    uint64_t in;
+    uint64_t stall_in;
+    next_overdue(gateway, &gateway->partial, gateway->config.request_timeout_ms, &in);
+    next_overdue(gateway, &gateway->flushing, gateway->config.stall_ms, &stall_in);
+    if (stall_in < in)
+        in = stall_in;
+    if (in == UINT64_MAX || gateway->freed)
         return;
-    if (uv_is_active((uv_handle_t *)&gateway->deadline_timer))
+    if (uv_is_active((uv_handle_t *)&gateway->deadline_timer) &&
+        uv_timer_get_due_in(&gateway->deadline_timer) <= in)
         return;
-    struct conn *conn = queue_item(link, struct conn, deadline);
-    uint64_t due = conn->since_ms + gateway->config.request_timeout_ms;
-    uint64_t now = uv_now(gateway->loop);
-    uv_timer_start(&gateway->deadline_timer, on_deadline, due > now ? due - now : 0, 0);
+    uv_timer_start(&gateway->deadline_timer, on_deadline, in, 0);
 }
 
 /* --- accept ------------------------------------------------------------------------------ */
@@ -104,9 +154,10 @@ on_pause_over(uv_timer_t *timer)
 static void
 gateway_out_of_descriptors(struct gateway *gateway, int listen_fd)
 {
-    log_line(gateway->config.log, LOG_WARN,
-             "out of file descriptors with %u connections: raise LimitNOFILE or ulimit -n",
-             gateway->conns);
+    gateway_warn(
+        gateway, GATEWAY_NO_DESCRIPTORS,
+        "out of file descriptors with %u connections: raise LimitNOFILE or ulimit -n",
+        gateway->conns);
     if (gateway->reserve_fd >= 0) {
         close(gateway->reserve_fd);
         gateway->reserve_fd = -1;
@@ -181,6 +232,7 @@ gateway_new(uv_loop_t *loop, const struct gateway_config *config,
     gateway->reserve_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
     queue_init(&gateway->partial);
     queue_init(&gateway->idle);
+    queue_init(&gateway->flushing);
     uv_timer_init(loop, &gateway->deadline_timer);
     uv_timer_init(loop, &gateway->pause_timer);
     gateway->deadline_timer.data = gateway;

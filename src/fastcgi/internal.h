@@ -23,9 +23,10 @@ struct conn {
     struct output output;
     struct fcgi_parser parser;
     struct gateway *gateway;
-    struct queue_link deadline; /* in gateway->partial while a request is awaited */
-    uint64_t since_ms;          /* when that began */
-    uint8_t state;              /* enum conn_state */
+    struct queue_link deadline; /* in gateway->partial, idle or flushing */
+    uint64_t
+        since_ms;  /* when the wait for a request began, or the last progress of a flush */
+    uint8_t state; /* enum conn_state */
     bool wants_write;
     bool fresh; /* no request yet: a deadline runs from the accept on */
 };
@@ -36,6 +37,15 @@ struct acceptor {
     int fd;
 };
 
+/* Faults that one peer, or one state of the system, can repeat at will. */
+enum gateway_fault {
+    GATEWAY_NO_DESCRIPTORS,
+    GATEWAY_TOO_SLOW,
+    GATEWAY_MALFORMED,
+    GATEWAY_NOT_TAKEN,
+    GATEWAY_FAULTS
+};
+
 struct gateway {
     uv_loop_t *loop;
     struct gateway_config config;
@@ -44,13 +54,21 @@ struct gateway {
     struct libfcgi *fcgi;
     struct acceptor *acceptors[LISTEN_SOCKETS_MAX];
     int acceptor_count;
-    struct queue partial; /* conns that owe us a request, oldest first */
-    struct queue idle;    /* kept-alive conns between two requests */
+    struct queue partial;  /* conns that owe us a request, oldest first */
+    struct queue idle;     /* kept-alive conns between two requests */
+    struct queue flushing; /* FLUSHING conns, oldest progress first */
     uv_timer_t deadline_timer;
     uv_timer_t pause_timer; /* accept pauses: no descriptors */
     int reserve_fd;         /* given up to let one more connection in on EMFILE */
     unsigned conns;
+    /* Requests are read for READ_NS at the most between two looks at the clock of the loop. */
+    uint64_t read_at_ms;
+    uint64_t read_ns;
     unsigned handles; /* of ours that libuv still knows */
+    struct {
+        uint64_t quiet_until_ms;
+        uint64_t suppressed; /* lines, since the last one */
+    } faults[GATEWAY_FAULTS];
     bool stopping;
     bool freed;
     char scratch[READ_BYTES];
@@ -69,11 +87,16 @@ bool conn_owns_handle(const uv_handle_t *handle, const struct gateway *gateway);
 
 /* fastcgi/gateway.c */
 
-/* Makes sure that the timer runs while a connection owes us a request. */
+/* Sets the timer for the next connection that owes a request or takes nothing for too long. */
 void gateway_arm_deadline(struct gateway *gateway);
 
 /* A descriptor may have become free. */
 void gateway_resume_accept(struct gateway *gateway);
+
+/* A warning in the log, of each fault at most one in GATEWAY_WARN_MS: the next one says how many
+ * were left out. */
+void gateway_warn(struct gateway *gateway, enum gateway_fault fault, const char *format,
+                  ...) __attribute__((format(printf, 3, 4)));
 
 /* One of our handles is closed for good; the last one after gateway_free frees all. */
 void gateway_handle_closed(struct gateway *gateway);

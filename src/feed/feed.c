@@ -49,6 +49,7 @@ struct feed {
     bool in_look;  /* handlers must not start another look */
     bool doubtful; /* a read failed, or SIGHUP: reopen at the next tick */
     size_t page_bytes;
+    struct error fault;   /* store_fault as it was last told */
     struct error trouble; /* text empty: none */
     enum store_result trouble_kind;
     uint64_t trouble_since_ms;
@@ -92,6 +93,18 @@ feed_set_trouble(struct feed *feed, enum store_result result, const struct error
     feed->trouble_kind = result;
     error_set(&feed->trouble, "%s", result == STORE_OK ? "" : error->text);
     feed_say_trouble(feed);
+}
+
+/* What a change of the schema has taken from the table: rows go on, but it is not healthy. */
+static void
+feed_tell_fault(struct feed *feed)
+{
+    const char *fault = store_fault(feed->store);
+    if (strcmp(fault != NULL ? fault : "", feed->fault.text) == 0)
+        return;
+    log_line(feed->log, fault != NULL ? LOG_ERROR : LOG_INFO, "%s",
+             fault != NULL ? fault : "the table is whole again");
+    error_set(&feed->fault, "%s", fault != NULL ? fault : "");
 }
 
 static enum store_step
@@ -210,6 +223,8 @@ feed_look(struct feed *feed)
     feed->in_look = true;
     enum store_result result = store_changed(feed->store, &changed, &error);
     bool has_read = result == STORE_OK && (changed || feed->more);
+    if (has_read)
+        feed_tell_fault(feed);
     if (has_read) {
         /* Until the page says otherwise: a failure must not lose the news. */
         feed->more = true;
@@ -449,6 +464,7 @@ feed_set_up(struct feed *feed, struct error *error)
         feed_find_row(feed, 0, feed->marks.tail, &feed->last, error) != STORE_OK)
         return -1;
     feed->tail = feed->marks.tail;
+    feed_tell_fault(feed);
     feed_check_doubt(feed);
     store_gate_on_change(feed->gate, on_gate, feed);
     store_gate_open(feed->gate);
@@ -534,6 +550,8 @@ feed_lasting_trouble(const struct feed *feed)
     if (feed->trouble.text[0] != '\0' && feed->trouble_kind == STORE_BUSY &&
         uv_now(feed->loop) - feed->trouble_since_ms < FEED_BUSY_PATIENCE_MS)
         return feed->doubt.text[0] != '\0' ? feed->doubt.text : NULL;
+    if (feed_trouble(feed) == NULL && feed->fault.text[0] != '\0')
+        return feed->fault.text;
     return feed_trouble(feed);
 }
 

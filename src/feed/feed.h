@@ -72,7 +72,8 @@ int64_t feed_tail(const struct feed *feed);
  * rows arrive. */
 const char *feed_trouble(const struct feed *feed);
 
-/* As feed_trouble, but a lock counts only once it has lasted for a while: for health checks. */
+/* As feed_trouble, but a lock counts only once it has lasted for a while, and what the table has
+ * lost (store_fault) counts too: for health checks. */
 const char *feed_lasting_trouble(const struct feed *feed);
 
 /* Reads the table in any case, after a look; what it comes to is told by the two above. */

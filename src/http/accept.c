@@ -32,24 +32,6 @@ struct range {
     int quality;
 };
 
-static bool
-is_space(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct slice
-trim(struct slice text)
-{
-    while (text.len > 0 && is_space(text.p[0])) {
-        text.p++;
-        text.len--;
-    }
-    while (text.len > 0 && is_space(text.p[text.len - 1]))
-        text.len--;
-    return text;
-}
-
 /* Cuts what stands before the separator off *rest. Separators inside a quoted string (which a
  * parameter's value may be) do not count. */
 static struct slice
@@ -68,7 +50,7 @@ cut_until(struct slice *rest, char separator)
     size_t taken = len < rest->len ? len + 1 : len;
     rest->p += taken;
     rest->len -= taken;
-    return trim(text);
+    return slice_trim(text);
 }
 
 /* "0", "0.5", "1.000": thousandths, or -1. */
@@ -162,7 +144,7 @@ int
 accept_choose(const char *header, const char *const *types)
 {
     struct offer offers[TYPES_MAX] = {{MATCH_NONE, 0, 0}};
-    struct slice rest = trim(slice_of(header == NULL ? "" : header));
+    struct slice rest = slice_trim(slice_of(header == NULL ? "" : header));
     int count = 0;
 
     if (rest.len == 0)

@@ -86,6 +86,8 @@ collect_variable(struct parser *parser, int variable, const char *value)
 
     if (*var == NULL)
         *var = value;
+    else if (variable == VAR_LAST_EVENT_ID) /* nginx passes each of two headers on */
+        *var = stream_params_further_id(*var, value);
     else if (variable >= VAR_USER && strcmp(*var, value) != 0)
         parser->conflict = variable_names[variable];
 }
@@ -337,6 +339,7 @@ request_fini(struct request *request)
     filter_fini(&request->filter);
     patterns_fini(&request->publish);
     patterns_fini(&request->ticket_publish);
+    free(request->client);
     free(request->ticket);
     free(request->authorization);
     free(request->cookie);

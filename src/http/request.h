@@ -28,6 +28,7 @@ enum request_resource {
 #define REQUEST_THROTTLE_MAX_MS 3600000
 #define REQUEST_AGE_MAX_MS (INT64_C(100) * 365 * 86400 * 1000)
 #define REQUEST_QUERY_MAX 8192 /* bytes of QUERY_STRING */
+#define REQUEST_CLIENT_MAX 64  /* bytes of client= */
 
 /* What only publishing (publish/check.h) looks at, as it came; not copied: it lives as long as envp.
  * NULL: not there. */
@@ -43,8 +44,9 @@ struct request {
     enum request_method method;
     enum request_resource resource;
     enum format format;
-    bool wants_html;   /* Accept prefers text/html: for the status page */
-    bool wants_events; /* or text/event-stream: for the status as it changes */
+    const char *media_type; /* the name that the client has for the format; static */
+    bool wants_html;        /* Accept prefers text/html: for the status page */
+    bool wants_events;      /* or text/event-stream: for the status as it changes */
 
     struct filter filter; /* requested patterns, location bound, user */
     enum start_kind start;
@@ -55,6 +57,9 @@ struct request {
     bool ping;            /* ping=1 */
     uint32_t throttle_ms; /* throttle=; 0: none */
     uint32_t wait_s;      /* wait=; only with FORMAT_JSON */
+
+    /* client=, or NULL; owned: the page's name for itself. Its next stream takes this one's place. */
+    char *client;
 
     bool admin;          /* ROWCAST_ADMIN=1 from the web server */
     char *ticket;        /* ticket= as sent, or NULL; owned */
@@ -97,10 +102,11 @@ struct request {
  * Given twice with different values it is anybody's guess which one was meant, so that is
  * refused (500), and so is a ROWCAST_CHANNELS or ROWCAST_PUBLISH that cannot be understood: never more
  * rights than were meant. An empty ROWCAST_CHANNELS bounds to nothing, an empty REMOTE_USER is nobody. Of
- * other variables given twice the first counts.
+ * HTTP_LAST_EVENT_ID given twice the higher one counts, of other variables the first.
  *
- * Rules in short: a parameter that is not ours is ignored (a page may add a
- * cache buster); one of ours given twice, where it is not repeatable, is refused (400), as is
+ * Rules in short: a parameter that is not ours is refused (400), with the nearest of ours, except
+ * for those that pages add against caches; one of ours given twice, where it is not repeatable, is
+ * refused (400), as is
  * one with a bad value, or a bad percent escape or NUL in it; "+" is a space; boolean
  * parameters take 0 or 1. since=ID is a cursor, with the same promises as Last-Event-ID. An
  * empty Last-Event-ID is none. The header wins over last_event_id=, that wins over since=,

@@ -96,22 +96,31 @@ response_append_cors(struct buf *buf, const struct text_list *origins, const cha
     return exact || any;
 }
 
+/* The charset is the event stream's own (HTML standard 9.2.4), but Python's requests, for one, takes
+ * text without it for Latin-1. JSON has none. */
+static const char *
+content_type(const struct request *request)
+{
+    if (request->format == FORMAT_JSON)
+        return "application/json";
+    if (request->format != FORMAT_NDJSON)
+        return "text/event-stream; charset=utf-8";
+    return request->media_type != NULL ? request->media_type : "application/x-ndjson";
+}
+
 void
 response_append_stream_headers(struct buf *buf, const struct request *request,
                                const struct text_list *origins)
 {
-    static const char *const types[FORMATS] = {[FORMAT_SSE] = "text/event-stream",
-                                               [FORMAT_ENVELOPE] = "text/event-stream",
-                                               [FORMAT_NDJSON] = "application/x-ndjson",
-                                               [FORMAT_JSON] = "application/json"};
     buf_append_text(buf, "Content-Type: ");
-    buf_append_text(buf, types[request->format]);
-    /* X-Accel-Buffering is nginx's: it would hold events back until a buffer is full. */
-    buf_append_text(buf, "\r\nCache-Control: no-cache, no-transform\r\n"
+    buf_append_text(buf, content_type(request));
+    /* no-store: Chromium's disk cache kept private rows of a poll. X-Accel-Buffering is nginx's: it
+     * would hold events back until a buffer is full. */
+    buf_append_text(buf, "\r\nCache-Control: no-cache, no-store, no-transform\r\n"
                          "X-Accel-Buffering: no\r\n"
                          "X-Content-Type-Options: nosniff\r\n");
     response_append_cors(buf, origins, request->origin);
-    buf_append_text(buf, "\r\n");
+    buf_append_text(buf, "Vary: Accept\r\n\r\n"); /* which format it is */
 }
 
 static void

@@ -6,11 +6,13 @@
 
 #include "http/stream_params.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "http/accept.h"
 #include "base/json.h"
+#include "base/nearest.h"
 #include "http/urlencoded.h"
 #include "base/parse_number.h"
 
@@ -60,6 +62,7 @@ enum parameter {
     PARAM_WAIT,
     PARAM_TICKET,
     PARAM_ENVELOPE,
+    PARAM_CLIENT,
     PARAMS
 };
 
@@ -99,6 +102,7 @@ static const struct parameter_rule rules[] = {
     {"wait", PARAM_WAIT, 0, REQUEST_WAIT_MAX_S, "is not a number of seconds from 0 to 60"},
     {"ticket", PARAM_TICKET, 0, 0, NULL},
     {"envelope", PARAM_ENVELOPE, 0, 1, "is not 0 or 1"},
+    {"client", PARAM_CLIENT, 0, 0, NULL},
 };
 
 static const struct parameter_rule *
@@ -109,6 +113,38 @@ find_rule(const char *name)
             return &rules[i];
     }
     return NULL;
+}
+
+/* What pages and libraries add to a URL so that no cache answers it, and the empty name between two
+ * `&`: not meant for us. doc/PROTOCOL.md has the list. */
+static bool
+is_let_by(const char *name)
+{
+    static const char *const names[] = {
+        "", "cb", "nocache", "r", "rand", "t", "ts", "v", "org.htmx.cache-buster"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0)
+            return true;
+    return *name == '_';
+}
+
+/* A parameter that is misspelt must not be passed over: `chanel=orders` would get all channels. */
+static int
+refuse_unknown(const struct parser *parser, const char *name)
+{
+    const char *names[sizeof rules / sizeof *rules];
+    char quoted[PARSE_QUOTED_MAX];
+    for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
+        names[i] = rules[i].name;
+    const char *nearest = nearest_find(name, names, sizeof rules / sizeof *rules);
+    if (nearest != NULL)
+        error_set(parser->error, "unknown parameter %s: did you mean %s?",
+                  parse_quote(quoted, name), nearest);
+    else
+        error_set(parser->error,
+                  "unknown parameter %s: leave it out, or let its name begin with _",
+                  parse_quote(quoted, name));
+    return 400;
 }
 
 static int
@@ -140,10 +176,9 @@ compile_channels(const struct parser *parser)
                             patterns_list_strerror(PATTERNS_ASKED, result));
 }
 
-/* A bad id is no refusal but a gap in the stream: a client that stored rubbish must learn
- * of its loss in the same way as others do, not be turned away for ever. */
+/* One member of a list of ids. */
 static struct start
-start_from_id(const char *text)
+start_from_member(const char *text)
 {
     struct start start = {.kind = START_BAD_ID};
 
@@ -153,6 +188,46 @@ start_from_id(const char *text)
         start.kind = START_AFTER;
     memcpy(start.text, text, strnlen(text, GAP_ID_TEXT_MAX));
     return start;
+}
+
+/* Of two that a list has: the one further on, and any id before what is none. */
+static bool
+is_further(const struct start *a, const struct start *b)
+{
+    if (a->kind != START_AFTER || b->kind != START_AFTER)
+        return a->kind == START_AFTER || b->kind == START_TAIL;
+    return a->value > b->value;
+}
+
+/* A bad id is no refusal but a gap in the stream: a client that stored rubbish must learn
+ * of its loss in the same way as others do, not be turned away for ever.
+ *
+ * A list ("5, 9") is what comes of two headers that a client or a proxy has joined (RFC 9110 section
+ * 5.3). The client has had the highest of them. */
+static struct start
+start_from_id(const char *text)
+{
+    struct start start = {.kind = START_TAIL};
+
+    while (*text != '\0') {
+        char member[GAP_ID_TEXT_MAX + 1];
+        size_t len = strcspn(text, ",");
+        struct slice id = slice_trim((struct slice){text, len});
+        snprintf(member, sizeof member, "%.*s", (int)id.len, id.p);
+        struct start found = start_from_member(member);
+        if (is_further(&found, &start))
+            start = found;
+        text += text[len] == ',' ? len + 1 : len;
+    }
+    return start;
+}
+
+const char *
+stream_params_further_id(const char *a, const char *b)
+{
+    struct start of_a = start_from_id(a);
+    struct start of_b = start_from_id(b);
+    return is_further(&of_b, &of_a) ? b : a;
 }
 
 static int
@@ -179,6 +254,21 @@ take_ticket(const struct parser *parser, const char *value)
         return refuse_parameter(parser, "ticket", "is empty");
     parser->request->ticket = strdup(value);
     return parser->request->ticket != NULL ? 0 : out_of_memory(parser);
+}
+
+/* Any text that fits into a log line and a URL as it is. */
+static int
+take_client(const struct parser *parser, const char *value)
+{
+    size_t len = strlen(value);
+    bool good = len > 0 && len <= REQUEST_CLIENT_MAX;
+    for (size_t i = 0; good && i < len; i++)
+        good = value[i] > ' ' && value[i] < 0x7f;
+    if (!good)
+        return refuse_parameter(parser, "client",
+                                "is not 1 to 64 visible ASCII characters");
+    parser->request->client = strdup(value);
+    return parser->request->client != NULL ? 0 : out_of_memory(parser);
 }
 
 static int
@@ -209,6 +299,8 @@ take_parameter(const struct parser *parser, struct wishes *wishes,
         return take_since(parser, &wishes->since, value);
     case PARAM_TICKET:
         return take_ticket(parser, value);
+    case PARAM_CLIENT:
+        return take_client(parser, value);
     case PARAM_LAST:
     case PARAM_PING:
     case PARAM_THROTTLE:
@@ -221,16 +313,23 @@ take_parameter(const struct parser *parser, struct wishes *wishes,
 }
 
 static int
+refuse_name(const struct parser *parser)
+{
+    error_set(parser->error, "a parameter's name has a broken %% escape or a NUL in it");
+    return 400;
+}
+
+static int
 parse_pair(const struct parser *parser, struct wishes *wishes,
            const struct urlencoded_pair *pair)
 {
     char name[REQUEST_QUERY_MAX + 1], value[REQUEST_QUERY_MAX + 1];
 
     if (urlencoded_decode(name, pair->name) != 0)
-        return 0; /* not one of ours, whatever it is */
+        return refuse_name(parser);
     const struct parameter_rule *rule = find_rule(name);
     if (rule == NULL)
-        return 0;
+        return is_let_by(name) ? 0 : refuse_unknown(parser, name);
     if (urlencoded_decode(value, pair->value) != 0)
         return refuse_parameter(parser, rule->name, "has a broken % escape or a NUL in it");
     return take_parameter(parser, wishes, rule, value);
@@ -245,13 +344,15 @@ parse_post_pair(const struct parser *parser, const struct urlencoded_pair *pair)
     char name[REQUEST_QUERY_MAX + 1], value[REQUEST_QUERY_MAX + 1];
 
     if (urlencoded_decode(name, pair->name) != 0)
-        return 0;
+        return refuse_name(parser);
     for (size_t i = 0; i < sizeof body_fields / sizeof *body_fields; i++) {
         if (strcmp(name, body_fields[i]) == 0)
             return refuse_parameter(parser, body_fields[i], "belongs into the body");
     }
-    if (strcmp(name, "ticket") != 0)
+    if (is_let_by(name))
         return 0;
+    if (strcmp(name, "ticket") != 0)
+        return refuse_unknown(parser, name);
     if (parser->request->ticket != NULL)
         return refuse_parameter(parser, "ticket", "is given twice");
     if (urlencoded_decode(value, pair->value) != 0)
@@ -304,10 +405,13 @@ parse_query(const struct parser *parser, struct wishes *wishes)
 static int
 choose_format(const struct parser *parser, const struct wishes *wishes)
 {
-    /* JSON before NDJSON, for a reader that accepts application with a star. */
-    static const char *const types[] = {"text/event-stream", "application/json",
-                                        "application/x-ndjson", NULL};
-    static const enum format formats[] = {FORMAT_SSE, FORMAT_JSON, FORMAT_NDJSON};
+    /* JSON before NDJSON, for a reader that accepts application with a star. The last three are one
+     * format under the names that it goes by. */
+    static const char *const types[] = {"text/event-stream",    "application/json",
+                                        "application/x-ndjson", "application/ndjson",
+                                        "application/jsonl",    NULL};
+    static const enum format formats[] = {FORMAT_SSE, FORMAT_JSON, FORMAT_NDJSON,
+                                          FORMAT_NDJSON, FORMAT_NDJSON};
     struct request *request = parser->request;
 
     int choice = accept_choose(parser->text->accept, types);
@@ -317,6 +421,7 @@ choose_format(const struct parser *parser, const struct wishes *wishes)
         return 406;
     }
     request->format = formats[choice];
+    request->media_type = types[choice];
     if (request->format == FORMAT_SSE && wishes->numbers[PARAM_ENVELOPE] != 0)
         request->format = FORMAT_ENVELOPE;
     if (wishes->given[PARAM_WAIT] && request->format != FORMAT_JSON)

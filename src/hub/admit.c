@@ -21,12 +21,13 @@ struct refusal {
     uint64_t wait_ms; /* for which the client should stay away at least; 0: not known */
 };
 
+/* Of all workers; an answer of another kind that its reader does not take counts like a stream. */
 static uint64_t
 open_streams(const struct hub *hub)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < hub->config.workers; i++)
-        sum += hub->config.counters[i].streams;
+        sum += hub->config.counters[i].streams + hub->config.counters[i].answers;
     return sum;
 }
 

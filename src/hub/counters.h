@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/latency_histogram.h"
+#include "base/log.h"
 #include "event/format.h"
 
 /* Why a stream has ended. */
@@ -41,6 +42,7 @@ enum hub_refusal {
 struct hub_counters {
     uint64_t streams; /* open now */
     uint64_t behind;  /* of these, waiting for their next page of replay */
+    uint64_t answers; /* not streams, that are not taken yet; written by fastcgi/conn.c */
     uint64_t window_bytes;
     uint64_t opened;
     uint64_t refused; /* over a limit */
@@ -59,6 +61,7 @@ struct hub_counters {
     uint64_t refused_by[HUB_REFUSALS];
     uint64_t database_errors; /* reads that failed */
     uint64_t started_ms;      /* Unix time of the first start in this place */
+    struct log_loss log;      /* lines of the log that were lost; written by any thread */
     struct latency_histogram lag;
 };
 

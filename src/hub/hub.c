@@ -129,7 +129,10 @@ hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config *config,
         hub->counters->started_ms = (uint64_t)clock_unix_ms();
     fanout_publish_tail(hub, hub_tail(hub));
     hub_set_up_handles(hub);
-    window_warm(hub);
+    if (config->starts_cold)
+        window_reset(hub->window, hub_tail(hub));
+    else
+        window_warm(hub);
     return hub;
 }
 

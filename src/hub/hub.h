@@ -31,6 +31,7 @@ struct hub_config {
     const struct limits *limits;     /* of users and addresses; NULL: none */
     struct refusal_log *refusal_log; /* NULL: refusals are not logged */
     size_t window_bytes;
+    bool starts_cold; /* the window is not filled at the start: there is one reader (CGI) */
     size_t max_event_bytes;
     struct hub_counters *counters; /* one for each worker, outliving the hub */
     size_t workers;                /* how many; at least 1 */

@@ -59,6 +59,9 @@ struct stream_extra {
     size_t unread;             /* bytes of it that hub->unread counts */
 };
 
+/* Whether the log has lines of a stream: decided when it opens, kept when it ends. */
+enum stream_log { STREAM_LOG_UNDECIDED, STREAM_LOGGED, STREAM_NOT_LOGGED };
+
 struct stream {
     struct hub *hub;
     const struct stream_kind *kind; /* events, or a poll: hub/stream.h */
@@ -88,7 +91,7 @@ struct stream {
     uint8_t share;           /* of the turns: hub/turns.c */
     uint8_t state;           /* enum stream_state */
     bool ping;
-    bool is_logged; /* its open line is written */
+    uint8_t log_lines; /* enum stream_log */
 };
 
 /* --- the hub ------------------------------------------------------------------------------- */

@@ -1,4 +1,5 @@
-/* stream_log.c - a stream's two lines in the log: one when it opens, one when it has ended.
+/* stream_log.c - a stream's two lines in the log: one when it opens, one when it has ended. A poll,
+ * which comes again and again, has the second one only.
  *
  * Both have the same names for the same things and each can be read alone: awk and the journal's
  * readers do not join lines. Bounds are not shown: they are the administrator's own. */
@@ -6,11 +7,14 @@
 
 #include "hub/stream_log.h"
 
+#include "hub/stream.h"
+
 struct quoted {
     char user[128];
     char address[64];
     char channels[256];
     size_t more; /* patterns that found no room */
+    char suppressed[REFUSALS_SUPPRESSED_MAX];
 };
 
 static void
@@ -25,40 +29,77 @@ stream_quote(const struct stream *stream, struct quoted *names)
     log_quote(names->user, sizeof names->user, filter->user);
     log_quote(names->address, sizeof names->address, stream->address);
     log_quote_list(names->channels, sizeof names->channels, list, &names->more);
+    names->suppressed[0] = '\0';
+    if (stream->hub->config.refusal_log != NULL)
+        refusal_log_take_suppressed(stream->hub->config.refusal_log, names->suppressed);
+}
+
+static bool
+is_poll(const struct stream *stream)
+{
+    return stream->kind == &poll_kind;
+}
+
+/* Decides whether this stream has lines in the log. */
+static bool
+stream_log_admit(struct stream *stream)
+{
+    const struct hub *hub = stream->hub;
+    struct refusal_log *refusal_log = hub->config.refusal_log;
+    uint64_t now_ms = uv_now(hub->loop);
+    if (hub->log->level < LOG_INFO)
+        return false;
+    if (refusal_log == NULL)
+        return true;
+    return is_poll(stream) ? refusal_log_admit_poll(refusal_log, stream->address, now_ms)
+                           : refusal_log_admit_stream(refusal_log, stream->address, now_ms);
 }
 
 void
 stream_log_open(struct stream *stream)
 {
     struct quoted names;
-    stream->is_logged = true;
-    if (stream->hub->log->level < LOG_INFO)
+    if (is_poll(stream))
+        return;
+    stream->log_lines = stream_log_admit(stream) ? STREAM_LOGGED : STREAM_NOT_LOGGED;
+    if (stream->log_lines == STREAM_NOT_LOGGED)
         return;
     stream_quote(stream, &names);
     log_line(stream->hub->log, LOG_INFO,
-             "open stream=%llu user=%s address=%s channels=%s more=%zu from=%lld",
+             "open stream=%llu user=%s address=%s channels=%s more=%zu from=%lld%s",
              (unsigned long long)stream->serial, names.user, names.address, names.channels,
-             names.more, (long long)stream->started_at);
+             names.more, (long long)stream->started_at, names.suppressed);
+}
+
+static void
+stream_log_end(struct stream *stream, enum close_reason why)
+{
+    const struct hub *hub = stream->hub;
+    struct quoted names;
+    uint64_t ms = uv_now(hub->loop) - stream->opened_ms;
+    stream_quote(stream, &names);
+    log_line(hub->log, LOG_INFO,
+             "close stream=%llu user=%s address=%s channels=%s more=%zu why=%s from=%lld "
+             "to=%lld events=%llu bytes=%llu seconds=%llu.%03llu%s",
+             (unsigned long long)stream->serial, names.user, names.address, names.channels,
+             names.more, close_reason_name(why), (long long)stream->started_at,
+             (long long)stream_cursor(stream), (unsigned long long)stream->events,
+             (unsigned long long)stream->bytes, (unsigned long long)(ms / 1000),
+             (unsigned long long)(ms % 1000), names.suppressed);
 }
 
 void
 stream_log_close(struct stream *stream, enum close_reason why)
 {
-    const struct hub *hub = stream->hub;
-    struct quoted names;
-    uint64_t ms = uv_now(hub->loop) - stream->opened_ms;
-    int64_t cursor = stream_cursor(stream);
-    if (hub->log->level < LOG_INFO)
-        return;
-    if (!stream->is_logged) /* it ended before its start was found */
-        stream_log_open(stream);
-    stream_quote(stream, &names);
-    log_line(hub->log, LOG_INFO,
-             "close stream=%llu user=%s address=%s channels=%s more=%zu why=%s from=%lld "
-             "to=%lld events=%llu bytes=%llu seconds=%llu.%03llu",
-             (unsigned long long)stream->serial, names.user, names.address, names.channels,
-             names.more, close_reason_name(why), (long long)stream->started_at,
-             (long long)cursor, (unsigned long long)stream->events,
-             (unsigned long long)stream->bytes, (unsigned long long)(ms / 1000),
-             (unsigned long long)(ms % 1000));
+    bool is_logged;
+    if (is_poll(stream)) {
+        is_logged = stream_log_admit(stream);
+    } else {
+        if (stream->log_lines ==
+            STREAM_LOG_UNDECIDED) /* it ended before its start was found */
+            stream_log_open(stream);
+        is_logged = stream->log_lines == STREAM_LOGGED;
+    }
+    if (is_logged)
+        stream_log_end(stream, why);
 }

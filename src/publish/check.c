@@ -111,22 +111,6 @@ publish_check_origin(const struct request *request, const struct text_list *orig
 
 /* --- the body's frame ---------------------------------------------------------------------------- */
 
-static bool
-is_space(char c)
-{
-    return c == ' ' || c == '\t';
-}
-
-static struct slice
-trim(struct slice text)
-{
-    while (text.len > 0 && is_space(text.p[0]))
-        text = (struct slice){text.p + 1, text.len - 1};
-    while (text.len > 0 && is_space(text.p[text.len - 1]))
-        text.len--;
-    return text;
-}
-
 /* Cuts the part up to the next `;` off the front of *rest. */
 static struct slice
 cut_part(struct slice *rest)
@@ -136,7 +120,7 @@ cut_part(struct slice *rest)
     size_t taken = end != NULL ? part.len + 1 : part.len;
     rest->p += taken;
     rest->len -= taken;
-    return trim(part);
+    return slice_trim(part);
 }
 
 static bool

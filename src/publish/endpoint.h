@@ -35,7 +35,8 @@ struct publish_endpoint *publish_endpoint_new(uv_loop_t *loop,
                                               struct error *error);
 
 /* Answers on the output, at once or when the rows are committed; until then the output is owned
- * here. The rows of a requester that is gone are written all the same. Takes what *request owns; the caller calls request_fini all the same. */
+ * here. The rows of a requester that is gone are written all the same. Takes what *request owns;
+ * the caller calls request_fini all the same. */
 void publish_endpoint_request(struct publish_endpoint *endpoint, struct output *output,
                               struct request *request, const struct request_body *body);
 

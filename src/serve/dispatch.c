@@ -63,6 +63,8 @@ answer_report(struct serve *serve, const struct request *request)
     case RESOURCE_HEALTH:
     case RESOURCE_STREAM:
         status = report_health(serve->feed, serve->writer, &text);
+        if (!request->admin)
+            report_hide_folders(&text);
         response_append_health(&serve->answer, status, text.text, feed_lag_ms(serve->feed),
                                request, origins);
         break;

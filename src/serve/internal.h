@@ -12,7 +12,7 @@
 #include "base/log.h"
 #include "limits/refusal_log.h"
 
-#define SERVE_SIGNALS 3
+#define SERVE_SIGNALS 5
 
 struct serve {
     const struct serve_settings *settings;

@@ -11,12 +11,12 @@
 #define REPORT_STREAMS_MAX 1000
 #define REPORT_STREAMS_LIVE 100
 
-/* Names of the representations, as labels: "sse", ... */
-extern const char *const report_format_names[FORMATS];
-
 /* Returns 200 and "ok", or 503 and the reason, in *text. Reads the database first. What does not
  * concern readers (old rows are not deleted) follows an "ok". writer: NULL: there is none. */
 int report_health(struct feed *feed, struct writer *writer, struct error *text);
+
+/* The reason for a stranger: of each path only its last name is left. */
+void report_hide_folders(struct error *text);
 
 /* Prometheus text exposition format, version 0.0.4. */
 void report_append_metrics(struct buf *buf, const struct hub *hub, const struct feed *feed);

@@ -14,6 +14,7 @@
 #include <libgen.h>
 #include <limits.h>
 #include <linux/landlock.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +31,7 @@
 #define FS_MAKE_REG (UINT64_C(1) << 8)
 #define FS_TRUNCATE (UINT64_C(1) << 14)
 #define NET_BIND_AND_CONNECT_TCP UINT64_C(3)
+#define SCOPE_ABSTRACT_UNIX_SOCKET (UINT64_C(1) << 0)
 #define SCOPE_SIGNAL (UINT64_C(1) << 1)
 
 #define FS_OF_FILES (FS_EXECUTE | FS_WRITE_FILE | FS_READ_FILE | FS_TRUNCATE)
@@ -55,6 +57,16 @@ fs_rights(long version)
     return (UINT64_C(1) << bits[version > last ? last : version]) - 1;
 }
 
+/* Signals and abstract Unix sockets of other processes. The service manager's socket may be one
+ * (sd_notify(3)): then it has to stay in reach. */
+static uint64_t
+scopes(void)
+{
+    const char *notify = getenv("NOTIFY_SOCKET");
+    bool is_abstract = notify != NULL && notify[0] == '@';
+    return SCOPE_SIGNAL | (is_abstract ? 0 : SCOPE_ABSTRACT_UNIX_SOCKET);
+}
+
 static int
 ruleset_make(struct ruleset *ruleset, long version)
 {
@@ -65,7 +77,7 @@ ruleset_make(struct ruleset *ruleset, long version)
         size = offsetof(struct ruleset_attr, scoped);
     }
     if (version >= 6) {
-        attr.scoped = SCOPE_SIGNAL;
+        attr.scoped = scopes();
         size = sizeof attr;
     }
     ruleset->handled_fs = attr.handled_fs;
@@ -112,6 +124,8 @@ rights_of(enum sandbox_access access)
     case SANDBOX_WRITE_BESIDE: /* SQLite also opens the folder, to sync it */
         return FS_READ_FILE | FS_READ_DIR | FS_WRITE_FILE | FS_TRUNCATE | FS_MAKE_REG |
                FS_REMOVE_FILE;
+    case SANDBOX_APPEND_BESIDE:
+        return FS_WRITE_FILE | FS_MAKE_REG;
     case SANDBOX_READ_BESIDE:
     case SANDBOX_READ:
         return FS_READ_FILE | FS_READ_DIR;

@@ -13,6 +13,7 @@
 
 enum sandbox_access {
     SANDBOX_WRITE_BESIDE, /* everything with files in the path's folder, and behind links to it */
+    SANDBOX_APPEND_BESIDE, /* making files there, and writing to them */
     SANDBOX_READ_BESIDE,   /* reading there */
     SANDBOX_REMOVE_BESIDE, /* removing files there */
     SANDBOX_READ           /* reading this file or folder */
@@ -27,5 +28,10 @@ struct sandbox_rule {
  * are others, and after everything else is open. Returns the version of Landlock that is in force,
  * 0 when the kernel has none, or -1 with *error; the process then goes on as it was. */
 int sandbox_enter(const struct sandbox_rule *rules, size_t count, struct error *error);
+
+/* Refuses system calls that a responder does not make once it runs (seccomp.c). After sandbox_enter,
+ * which sets no_new_privs. The same threads. Returns 1, 0 when the kernel or this architecture has
+ * it not, or -1 with *error; the process then goes on without. */
+int sandbox_filter_calls(struct error *error);
 
 #endif

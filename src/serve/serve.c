@@ -79,6 +79,7 @@ serve_fini(struct serve *serve)
     buf_fini(&serve->environment);
     ticket_keys_free(serve->keys);
     refusal_log_fini(&serve->refusal_log);
+    log_close(&serve->log);
 }
 
 /* --- the start --------------------------------------------------------------------------- */
@@ -102,7 +103,8 @@ serve_init_loop(struct serve *serve, struct error *error)
 }
 
 static int
-serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
+serve_init_hub(struct serve *serve, enum serve_kind kind, unsigned descriptors,
+               struct error *error)
 {
     const struct serve_settings *settings = serve->settings;
     struct store_config store = {.path = settings->db,
@@ -120,6 +122,7 @@ serve_init_hub(struct serve *serve, unsigned descriptors, struct error *error)
                              .limits = serve->worker->limits,
                              .refusal_log = &serve->refusal_log,
                              .window_bytes = (size_t)settings->window_bytes,
+                             .starts_cold = kind == SERVE_CGI,
                              .max_event_bytes = (size_t)settings->max_event_bytes,
                              .counters = serve->worker->counters,
                              .workers = serve->worker->count,
@@ -228,12 +231,25 @@ serve_log_start(const struct serve *serve, const struct listeners *listeners)
                  serve->settings->table, serve->settings->db);
 }
 
+/* Answers that are not taken count like streams. */
+static unsigned
+serve_max_waiting(const struct serve *serve, unsigned descriptors)
+{
+    int64_t max_streams = serve->settings->max_streams;
+    return max_streams > 0 && max_streams < descriptors ? (unsigned)max_streams
+                                                        : descriptors;
+}
+
 static int
 serve_init_gateway(struct serve *serve, const struct listeners *listeners,
                    unsigned descriptors, struct error *error)
 {
+    struct hub_counters *counters = &serve->worker->counters[serve->worker->number];
     struct gateway_config config = {.request_timeout_ms =
                                         (uint64_t)serve->settings->request_timeout_ms,
+                                    .stall_ms = (uint64_t)serve->settings->stall_ms,
+                                    .max_waiting = serve_max_waiting(serve, descriptors),
+                                    .waiting = &counters->answers,
                                     .max_conns = descriptors,
                                     .is_shared = serve->worker->count > 1,
                                     .takes_body = serve->settings->allow_publish,
@@ -264,13 +280,26 @@ serve_init_cgi(struct serve *serve, struct error *error)
             return -1;
         cgi_read_body(&body, (uint64_t)serve->settings->request_timeout_ms);
     }
-    serve->cgi = cgi_new(&serve->loop, error);
+    serve->cgi = cgi_new(&serve->loop, (uint64_t)serve->settings->stall_ms, error);
     if (serve->cgi != NULL) {
         uv_prepare_start(&serve->done, on_cgi_turn);
-        dispatch_request(serve, cgi_output(serve->cgi), (const char *const *)environ, &body);
+        dispatch_request(serve, cgi_output(serve->cgi), (const char *const *)environ,
+                         &body);
     }
     buf_fini(&body.bytes);
     return serve->cgi != NULL ? 0 : -1;
+}
+
+/* The log whose folder must stay writable, so that a rotated one can be made anew: the one of --log-to,
+ * or standard error where logs belong. Elsewhere, as in a home directory, it would be a hole. */
+static const char *
+serve_log_path(const struct serve *serve)
+{
+    static const char logs[] = "/var/log/";
+    const char *path = serve->log.out.path;
+    if (path == NULL || serve->log.to == LOG_SINK_FILE)
+        return path;
+    return strncmp(path, logs, sizeof logs - 1) == 0 ? path : NULL;
 }
 
 /* The database's folder was replaced, and we may not enter the new one. */
@@ -294,6 +323,7 @@ serve_enter_sandbox(struct serve *serve, const struct listeners *listeners)
          SANDBOX_WRITE_BESIDE}, /* -wal, -shm; the file when replaced */
         {listeners == NULL ? NULL : listeners->unlink_path, SANDBOX_REMOVE_BESIDE},
         {serve->settings->ticket_key_file, SANDBOX_READ_BESIDE}, /* it may be replaced */
+        {serve_log_path(serve), SANDBOX_APPEND_BESIDE},
         {"/dev/null", SANDBOX_READ},    /* the gateway's reserve of a descriptor */
         {"/dev/urandom", SANDBOX_READ}, /* SQLite's random numbers */
         {"/proc/locks", SANDBOX_READ},  /* who has the database open: store/files.c */
@@ -311,6 +341,12 @@ serve_enter_sandbox(struct serve *serve, const struct listeners *listeners)
                  version > 0 ? "confined by Landlock %d"
                              : "not confined: the kernel has no Landlock (%d)",
                  version);
+    int filtered = sandbox_filter_calls(&error);
+    if (filtered < 0)
+        log_line(&serve->log, LOG_WARN, "cannot filter system calls: %s", error.text);
+    else
+        log_line(&serve->log, LOG_DEBUG, "system calls are %s",
+                 filtered > 0 ? "filtered" : "not filtered: no seccomp here");
 }
 
 static int
@@ -336,6 +372,16 @@ serve_start_cgi(struct serve *serve, struct error *error)
     return serve_init_cgi(serve, error);
 }
 
+struct log_config
+serve_log_config(const struct serve_settings *settings, struct hub_counters *counters)
+{
+    struct log_config config = {.level = (enum log_level)settings->log_level,
+                                .file = settings->log_to,
+                                .loss = &counters->log};
+    log_parse_to(settings->log_to, &config.to);
+    return config;
+}
+
 int
 serve_run(const struct serve_settings *settings, enum serve_kind kind,
           const struct listeners *listeners, const struct serve_worker *worker,
@@ -343,10 +389,12 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
 {
     struct serve serve = {.settings = settings, .worker = worker};
     unsigned descriptors = listen_raise_descriptors();
-    log_open(&serve.log, (enum log_level)settings->log_level,
-             (enum log_sink)settings->log_to);
-    if (refusal_log_init(&serve.refusal_log, &serve.log, error) != 0)
+    struct log_config log = serve_log_config(settings, &worker->counters[worker->number]);
+    if (log_open(&serve.log, &log, error) != 0 ||
+        refusal_log_init(&serve.refusal_log, &serve.log, error) != 0) {
+        log_close(&serve.log);
         return -1;
+    }
     if (settings->max_streams > (int64_t)(descriptors * worker->count))
         log_line(
             &serve.log, LOG_WARN,
@@ -360,7 +408,7 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
         signal(SIGHUP, SIG_IGN); /* until there is somebody to take it */
     int result = serve_load_keys(&serve, error);
     if (result == 0)
-        result = serve_init_hub(&serve, descriptors, error);
+        result = serve_init_hub(&serve, kind, descriptors, error);
     if (result == 0)
         result = kind == SERVE_CGI
                      ? serve_start_cgi(&serve, error)

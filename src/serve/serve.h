@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/text_list.h"
+#include "base/log.h"
 
 struct serve_settings {
     const char *db;
@@ -34,8 +35,8 @@ struct serve_settings {
     const char *ticket_audience; /* NULL: none */
     bool require_ticket;
     bool allow_publish;
-    int log_level; /* enum log_level */
-    int log_to;    /* enum log_sink */
+    int log_level;      /* enum log_level */
+    const char *log_to; /* as log_parse_to takes it */
     bool no_confine;
 };
 
@@ -57,6 +58,10 @@ struct serve_worker {
     uint64_t beat_ms;
     uint64_t *beat;
 };
+
+/* What --log-level and --log-to come to, with lost lines counted for a worker. */
+struct log_config serve_log_config(const struct serve_settings *settings,
+                                   struct hub_counters *counters);
 
 /* What --keep-age and --keep-rows come to, in this worker, which must outlive their use. */
 struct retention_config serve_retention(const struct serve_settings *settings,

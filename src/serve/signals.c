@@ -1,4 +1,5 @@
-/* signals.c - what SIGTERM, SIGINT and SIGHUP ask of a running responder: to drain, to reload.
+/* signals.c - what signals ask of a running responder: to drain (SIGTERM, SIGINT, SIGQUIT, SIGUSR1),
+ * to reload (SIGHUP).
  *
  * libuv turns signals into calls on the loop, so nothing here runs in a signal handler. With
  * several workers the parent (serve/workers.c) takes them and passes them on. */
@@ -16,6 +17,27 @@
 #include "access/keys.h"
 
 #define DRAIN_LOOK_MS 10
+
+/* All ask for the same. SIGQUIT and SIGUSR1 are how managers of FastCGI programs ask politely: nginx's
+ * and PHP's for the first, Apache's mod_fastcgi and mod_fcgid for the second. */
+static const struct {
+    int number;
+    const char *name;
+} ends[] = {
+    {SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"}, {SIGQUIT, "SIGQUIT"}, {SIGUSR1, "SIGUSR1"}};
+
+#define ENDS (sizeof ends / sizeof *ends)
+
+_Static_assert(SERVE_SIGNALS == ENDS + 1, "these, and SIGHUP");
+
+static const char *
+end_name(int number)
+{
+    size_t i = 0;
+    while (i + 1 < ENDS && ends[i].number != number)
+        i++;
+    return ends[i].name;
+}
 
 /* --- the end ----------------------------------------------------------------------------- */
 
@@ -56,7 +78,7 @@ on_signal(uv_signal_t *handle, int signum)
      * impatience. The parent ends what takes too long. */
     if (serve->drain_began_ms != 0 && serve->worker->count > 1)
         return;
-    serve_drain(serve, signum == SIGTERM ? "SIGTERM" : "SIGINT");
+    serve_drain(serve, end_name(signum));
 }
 
 /* --- reload ------------------------------------------------------------------------------ */
@@ -82,7 +104,10 @@ static void
 serve_reload(struct serve *serve)
 {
     struct error error = {""};
+    int reopened = log_reopen(&serve->log, &error);
     log_line(&serve->log, LOG_INFO, "SIGHUP: reopening");
+    if (reopened != 0)
+        log_line(&serve->log, LOG_WARN, "the log stays as it is: %s", error.text);
     feed_reload(serve->feed);
     if (serve_load_keys(serve, &error) != 0)
         log_line(&serve->log, LOG_WARN, "the tickets' keys stay as they are: %s",
@@ -102,9 +127,8 @@ void
 signals_start(struct serve *serve, enum serve_kind kind)
 {
     if (kind == SERVE_FASTCGI)
-        uv_signal_start(&serve->signals[2], on_reload_signal, SIGHUP);
-    uv_signal_start(&serve->signals[0], on_signal, SIGTERM);
-    uv_signal_start(&serve->signals[1], on_signal, SIGINT);
+        uv_signal_start(&serve->signals[ENDS], on_reload_signal, SIGHUP);
+    for (size_t i = 0; i < ENDS; i++)
+        uv_signal_start(&serve->signals[i], on_signal, ends[i].number);
     signal(SIGPIPE, SIG_IGN);
-    signal(SIGUSR1, SIG_IGN);
 }

@@ -9,52 +9,45 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "serve/measures.h"
 #include "status_html.h"
 
-struct replay_page {
+struct page {
     struct buf *buf;
     const struct hub *hub;
     const struct feed *feed;
     const char *nonce;
 };
 
+/* A value of the label's number `which`; one without a label has the number 0. */
 static void
-append_row(struct buf *buf, const char *name, const char *key, uint64_t value)
+append_row(const struct page *page, const struct measure *measure,
+           const struct measures *measures, int which)
 {
-    buf_printf(buf, "<tr><th scope=row>%s<td class=number data-key=\"%s\">%" PRIu64 "\n",
-               name, key, value);
+    const struct measure_label *label = measure->label;
+    const char *name = label == NULL ? "" : label->value_name(which);
+    buf_printf(page->buf,
+               "<tr><th scope=row>%s%s%s<td class=number data-key=\"%s%s%s\">%" PRIu64 "\n",
+               measure->title, label == NULL ? "" : ": ", name, measure->key,
+               label == NULL ? "" : ".", name, measure_value(measure, measures, which));
 }
 
 static void
-append_rows(const struct replay_page *page)
+append_rows(const struct page *page)
 {
-    struct hub_counters totals;
-    hub_totals(page->hub, &totals);
-    append_row(page->buf, "open streams", "streams", totals.streams);
-    append_row(page->buf, "of them catching up", "behind", totals.behind);
-    append_row(page->buf, "opened", "opened", totals.opened);
-    append_row(page->buf, "refused over a limit", "refused", totals.refused);
-    for (int why = 0; why < CLOSE_REASONS; why++) {
-        const char *name = close_reason_name((enum close_reason)why);
-        buf_printf(
-            page->buf,
-            "<tr><th scope=row>closed: %s<td class=number data-key=\"closed.%s\">%" PRIu64
-            "\n",
-            name, name, totals.closed[why]);
+    struct measures measures;
+    measures_take(&measures, page->hub, page->feed);
+    for (size_t i = 0; i < measures_count; i++) {
+        const struct measure *measure = &measures_table[i];
+        int count = measure->label == NULL ? 1 : measure->label->count;
+        for (int which = 0; measure->title != NULL && which < count; which++)
+            append_row(page, measure, &measures, which);
     }
-    append_row(page->buf, "rows seen", "rows", totals.rows);
-    append_row(page->buf, "events written", "events", totals.events);
-    append_row(page->buf, "bytes written", "bytes", totals.bytes);
-    append_row(page->buf, "gaps told", "gaps", totals.gaps);
-    append_row(page->buf, "bytes of the window", "window_bytes", totals.window_bytes);
-    append_row(page->buf, "rows deleted by age or count", "pruned_rows",
-               totals.pruned_rows);
-    append_row(page->buf, "highest id", "tail", (uint64_t)feed_tail(page->feed));
 }
 
 /* What stands for the word between two @. */
 static void
-append_word(const struct replay_page *page, struct slice word)
+append_word(const struct page *page, struct slice word)
 {
     if (word.len == 5 && memcmp(word.p, "NONCE", 5) == 0)
         buf_append_text(page->buf, page->nonce);
@@ -73,7 +66,7 @@ void
 report_append_page(struct buf *buf, const struct hub *hub, const struct feed *feed,
                    const char *nonce)
 {
-    struct replay_page page = {buf, hub, feed, nonce};
+    struct page page = {buf, hub, feed, nonce};
     const char *text = status_html;
     for (const char *at = strchr(text, '@'); at != NULL; at = strchr(at, '@')) {
         size_t len = strspn(at + 1, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");

@@ -217,7 +217,7 @@ workers_watch(struct workers *workers)
 {
     for (;;) {
         int signum = workers_wait(workers);
-        if (signum == SIGTERM || signum == SIGINT)
+        if (signum != 0 && signum != SIGCHLD && signum != SIGHUP)
             return;
         if (signum == SIGHUP)
             workers_signal(workers, SIGHUP);
@@ -259,11 +259,10 @@ workers_supervise(struct workers *workers, struct error *error)
 {
     if (workers_check(workers, error) != 0)
         return -1;
+    static const int signals[] = {SIGTERM, SIGINT, SIGQUIT, SIGUSR1, SIGCHLD, SIGHUP};
     sigemptyset(&workers->signals);
-    sigaddset(&workers->signals, SIGTERM);
-    sigaddset(&workers->signals, SIGINT);
-    sigaddset(&workers->signals, SIGCHLD);
-    sigaddset(&workers->signals, SIGHUP);
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++)
+        sigaddset(&workers->signals, signals[i]);
     sigprocmask(SIG_BLOCK, &workers->signals, &workers->before);
     int result = 0;
     for (size_t i = 0; i < workers->count && result == 0; i++)
@@ -305,9 +304,10 @@ workers_run(const struct serve_settings *settings, const struct listeners *liste
                               .count = (size_t)settings->workers,
                               .beat_ms = notify_interval_ms(),
                               .parent = getpid()};
-    log_open(&workers.log, (enum log_level)settings->log_level,
-             (enum log_sink)settings->log_to);
     if (workers_share(&workers, error) != 0)
+        return -1;
+    struct log_config log = serve_log_config(settings, workers.shared->counters);
+    if (log_open(&workers.log, &log, error) != 0)
         return -1;
 
     int result;
@@ -320,6 +320,7 @@ workers_run(const struct serve_settings *settings, const struct listeners *liste
                                       .beat_ms = workers.beat_ms};
         result = serve_run(settings, SERVE_FASTCGI, listeners, &worker, error);
     }
+    log_close(&workers.log);
     limits_free(workers.limits);
     munmap(workers.shared, sizeof *workers.shared);
     return result;

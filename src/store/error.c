@@ -35,11 +35,41 @@ effective_user(char out[WHO_MAX])
     return out;
 }
 
+/* Why the right is missing: EACCES, EPERM or EROFS. 0: it is not, or nothing can be said. */
+static int
+lack_of(const char *path, int right)
+{
+    if (faccessat(AT_FDCWD, path, right, AT_EACCESS) == 0)
+        return 0;
+    return errno == EACCES || errno == EROFS || errno == EPERM ? errno : 0;
+}
+
 static bool
 lacks(const char *path, int right)
 {
-    return faccessat(AT_FDCWD, path, right, AT_EACCESS) != 0 &&
-           (errno == EACCES || errno == EROFS || errno == EPERM);
+    return lack_of(path, right) != 0;
+}
+
+/* The folder of a file, without the slash at its end. */
+static void
+folder_of(const char *path, char out[PATH_MAX])
+{
+    size_t len = (size_t)(strrchr(path, '/') - path);
+    snprintf(out, PATH_MAX, "%.*s", len == 0 ? 1 : (int)len, path);
+}
+
+/* No right helps there: not chmod, and root may not either. */
+static bool
+diagnose_mount(const char *path, struct error *error)
+{
+    char folder[PATH_MAX];
+
+    folder_of(path, folder);
+    error_set(error,
+              "%s is mounted read-only here, and SQLite has to write beside the database: "
+              "mount it read-write; in a systemd service add ReadWritePaths=%s",
+              folder, folder);
+    return true;
 }
 
 /* The first folder on the way to the file that may not be entered. */
@@ -72,13 +102,39 @@ diagnose_file(const char *path, const char *suffix, int right, struct error *err
     char name[PATH_MAX];
     char who[WHO_MAX];
 
-    if (snprintf(name, sizeof name, "%s%s", path, suffix) >= (int)sizeof name ||
-        !lacks(name, right))
+    if (snprintf(name, sizeof name, "%s%s", path, suffix) >= (int)sizeof name)
         return false;
+    int cause = lack_of(name, right);
+    if (cause == 0)
+        return false;
+    if (cause == EROFS)
+        return diagnose_mount(name, error);
     bool read = (right & R_OK) != 0 && lacks(name, R_OK);
     const char *verb = read ? "read" : "write";
     error_set(error, "%s may not %s %s: give it the right, as with chgrp and chmod g+%s",
               effective_user(who), verb, name, read ? "r" : "w");
+    return true;
+}
+
+/* What a writer that died has left must be rolled back before anybody reads, and only who may write
+ * can do that. */
+static bool
+diagnose_journal(const char *path, struct error *error)
+{
+    char folder[PATH_MAX];
+    char who[WHO_MAX];
+
+    folder_of(path, folder);
+    if (!store_has_hot_journal(path) ||
+        (lack_of(path, W_OK) == 0 && lack_of(folder, W_OK) == 0) ||
+        lack_of(folder, W_OK) == EROFS)
+        return false;
+    error_set(
+        error,
+        "a writer has died and left %s-journal, and %s may not write the database to "
+        "roll it back: give it the right to file and folder, or let a user who has it "
+        "run `sqlite3 %s .tables`",
+        path, effective_user(who), path);
     return true;
 }
 
@@ -96,10 +152,12 @@ diagnose_folder(const char *path, enum store_mode mode, struct error *error)
         return false;
 
     const char *name = strrchr(path, '/') + 1;
-    int len = name - path == 1 ? 1 : (int)(name - path) - 1; /* "/", or without its slash */
-    snprintf(folder, sizeof folder, "%.*s", len, path);
-    if (!lacks(folder, W_OK))
+    folder_of(path, folder);
+    int cause = lack_of(folder, W_OK);
+    if (cause == 0)
         return false;
+    if (cause == EROFS)
+        return diagnose_mount(path, error);
     error_set(error,
               "%s may not write the folder %s, where SQLite makes %s-wal and %s-shm: "
               "give it the right, as with chgrp and chmod g+w",
@@ -131,6 +189,7 @@ store_diagnose_rights(const char *path, enum store_mode mode, struct error *erro
     if (!absolute_path(path, absolute))
         return false;
     return diagnose_way(absolute, error) || diagnose_file(absolute, "", right, error) ||
+           diagnose_journal(absolute, error) ||
            diagnose_file(absolute, "-wal", right, error) ||
            diagnose_file(absolute, "-shm", right, error) ||
            diagnose_file(absolute, "-journal", right, error) ||
@@ -189,11 +248,11 @@ fail_readonly(struct store *store, const char *doing, struct error *error)
     return STORE_FAILED;
 }
 
-/* Our constraints and triggers are named so that their name is the explanation. */
+/* What our triggers say is the explanation. */
 static enum store_result
 fail_constraint(struct store *store, struct error *error)
 {
-    static const char prefix[] = "CHECK constraint failed: ";
+    static const char prefix[] = "rowcast: ";
     const char *text = sqlite3_errmsg(store->db);
 
     if (strncmp(text, prefix, sizeof prefix - 1) == 0)

@@ -1,8 +1,10 @@
 /* internal.h - what the store's own files share; nobody else includes it.
  *
- * store/store.c opens and closes, store/files.c tells whether the files are still the same, store/sql.c has the text of every statement that is prepared,
- * store/rows.c reads, store/write.c writes, store/upkeep.c tidies up, store/schema.c makes and moves the schema, and
- * store/error.c turns SQLite's codes into one line that says what to do. */
+ * store/store.c opens and closes, store/files.c tells whether the files are still the same,
+ * store/sql.c has the text of every statement that is prepared, store/transaction.c begins and ends
+ * transactions, store/rows.c reads, store/write.c writes, store/upkeep.c tidies up, store/model.c
+ * knows what the schema should be, store/schema.c makes and moves it, and store/error.c turns
+ * SQLite's codes into one line that says what to do. */
 #ifndef ROWCAST_STORE_INTERNAL_H
 #define ROWCAST_STORE_INTERNAL_H
 
@@ -36,6 +38,7 @@ extern const char *const store_column_names[STORE_COLUMNS];
 /* Statements that are prepared once, when they are first needed. */
 enum store_statement {
     STATEMENT_DATA_VERSION,
+    STATEMENT_SCHEMA_COOKIE,
     STATEMENT_BEGIN_READ,
     STATEMENT_BEGIN_WRITE,
     STATEMENT_COMMIT,
@@ -72,6 +75,8 @@ struct store {
     int synchronous;          /* SQLite's own setting of it; -1: not asked yet */
     enum store_durability durability;
     int data_version;        /* at the last store_changed; -1: not asked yet */
+    int64_t schema_cookie;   /* PRAGMA schema_version when the table was looked at */
+    struct error fault;      /* see store_fault; text empty: none */
     int64_t prune_cut;       /* rows up to it are known to be too many; see store/write.c */
     int64_t prune_keep;      /* ... for this keep_rows */
     int64_t prune_tail;      /* the tail when the rows were last counted; 0: never */
@@ -100,13 +105,63 @@ enum store_table {
 };
 
 /* Whose the table (config->table) is, and *version, its schema's, where it is ours. Sets
- * store->table. */
+ * store->table and has_sequence. */
 enum store_result store_identify(struct store *store, const char *table,
                                  enum store_table *kind, int *version, struct error *error);
 
-/* Runs statements that give no rows. `doing` is for the error, as in store_fail. */
-enum store_result store_execute(struct store *store, const char *sql, const char *doing,
-                                struct error *error);
+/* leftovers.c: whether a rollback journal lies there that is not committed. It may be that of a
+ * writer who is at work. `path`: the file itself, behind links. */
+bool store_has_hot_journal(const char *path);
+
+/* --- store/rows.c --- */
+
+/* True when the next id that the table gives is above all that readers may have passed. */
+bool store_ids_are_new(const struct store_marks *marks);
+
+/* --- store/transaction.c --- */
+
+/* Steps a statement that gives no rows (or only one, of no interest), and resets it. `doing` is for
+ * the error, as in store_fail. */
+enum store_result store_run(struct store *store, sqlite3_stmt *statement, const char *doing,
+                            struct error *error);
+
+/* --- store/model.c --- */
+
+/* The part of sql/schema.sql that makes the table; without the transaction around it. */
+struct slice store_schema_text(void);
+
+/* Runs statements in the manner of sql/schema.sql, with `table` for its name of the table. */
+enum store_result store_execute_renamed(struct store *store, struct slice sql,
+                                        const char *table, struct error *error);
+
+/* An index or trigger of the schema. */
+struct store_object {
+    const char *type; /* "index", "trigger" */
+    const char *name;
+    const char *sql; /* as it should be */
+    enum { STORE_OBJECT_SAME, STORE_OBJECT_MISSING, STORE_OBJECT_OTHER } state;
+};
+
+typedef enum store_result (*store_object_fn)(void *arg, const struct store_object *object,
+                                             struct error *error);
+
+/* Calls fn for each object of the schema that the table lacks or has in another form. fn may make
+ * and drop objects. The strings are valid until it returns. */
+enum store_result store_compare_objects(struct store *store, store_object_fn fn, void *arg,
+                                        struct error *error);
+
+/* The statement in it that makes the table alone. */
+struct slice store_table_text(void);
+
+/* *whole: the table has all columns, the defaults that a writer relies on, and AUTOINCREMENT. */
+enum store_result store_table_is_whole(struct store *store, bool *whole,
+                                       struct error *error);
+
+/* --- store/rebuild.c --- */
+
+/* Makes the table anew by the schema, with its rows, the columns that are not ours, and all indexes
+ * and triggers that it has. Within a transaction. */
+enum store_result store_rebuild_table(struct store *store, struct error *error);
 
 /* --- store/schema.c --- */
 
@@ -142,6 +197,15 @@ sqlite3_stmt *store_read_statement(struct store *store, enum store_direction dir
 /* Prepares a statement that is used once; the caller finalizes it. */
 sqlite3_stmt *store_prepare_once(struct store *store, const char *sql,
                                  enum store_result *result, struct error *error);
+
+/* The first column of the first row; *number stays when there is none. `text` (may be NULL) is
+ * the statement's parameter. */
+enum store_result store_ask_number(struct store *store, const char *sql, const char *text,
+                                   int64_t *number, struct error *error);
+
+/* Runs statements that give no rows. `doing` is for the error, as in store_fail. */
+enum store_result store_execute(struct store *store, const char *sql, const char *doing,
+                                struct error *error);
 void store_finalize_all(struct store *store);
 
 /* --- store/error.c --- */

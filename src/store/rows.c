@@ -13,29 +13,6 @@
 /* A table with a span of ids below it is scanned for a time, in a few milliseconds. */
 #define SCAN_IDS_MAX 20000
 
-/* --- transactions ----------------------------------------------------------------------------- */
-
-enum store_result
-store_begin_read(struct store *store, struct error *error)
-{
-    enum store_result result;
-    sqlite3_stmt *statement = store_statement(store, STATEMENT_BEGIN_READ, &result, error);
-
-    if (result != STORE_OK)
-        return result;
-    int code = sqlite3_step(statement);
-    if (code != SQLITE_DONE)
-        result = store_fail(store, code, "begin to read", error);
-    sqlite3_reset(statement);
-    return result;
-}
-
-void
-store_end_read(struct store *store)
-{
-    store_rollback(store);
-}
-
 /* --- marks ------------------------------------------------------------------------------------ */
 
 static int64_t
@@ -66,6 +43,13 @@ take_marks(const struct store *store, sqlite3_stmt *statement, struct store_mark
         marks->lowest = sqlite3_column_int64(statement, MARK_LOWEST);
     if (store->foreign)
         marks->low_water = marks->lowest - (marks->lowest > INT64_MIN ? 1 : 0);
+}
+
+bool
+store_ids_are_new(const struct store_marks *marks)
+{
+    return marks->base == 0 ||
+           (marks->sequence >= marks->base && marks->sequence >= marks->low_water);
 }
 
 enum store_result

@@ -4,10 +4,12 @@
  * touches our objects only: no user_version, no application_id. The schema's text is
  * sql/schema.sql, compiled in; its head says how another table name gets into it.
  *
- * To change the schema: write the new state into sql/schema.sql, raise STORE_SCHEMA_VERSION
- * there and in store/store.h, and add to `migrations` the step from the version before. The step need
- * not write the version. tests/fixtures/ keeps a database of each version: tests/schema.bats
- * migrates them all and compares the outcome with a new database. */
+ * To change the schema: write the new state into sql/schema.sql, raise the version there and
+ * STORE_SCHEMA_VERSION in store/store.h, and add to `migrations` the step from the version before. The
+ * step need not write the version, nor make indexes and triggers: after it those that are missing
+ * or different are made from the schema, as in a repair. It drops those that are no more.
+ * tests/fixtures/ keeps a database of each version: tests/migrate.bats migrates them all and
+ * compares the outcome with a new database. */
 #include "config.h"
 
 #include "store/internal.h"
@@ -18,75 +20,20 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/buf.h"
-#include "schema_sql.h"
-
 #define TABLE_NAME_MAX 63
 
-/* See store/internal.h. From 0, no table, the whole schema is made in its present state. */
-static const char *const migrations[STORE_SCHEMA_VERSION] = {NULL};
+/* See store/internal.h. From 0, no table, the whole schema is made in its present state.
+ *
+ * From 1: the rules of the CHECK constraints are triggers now. The constraints stay where they are,
+ * and data stays in the middle of the row: to copy the table would lock out its writers for as long
+ * as that takes, and drop what the application has added to it. */
+static const char *const migrations[STORE_SCHEMA_VERSION] = {
+    NULL,
+    "DROP TRIGGER IF EXISTS \"notification_id_limit\";"
+    "DROP TRIGGER IF EXISTS \"notification_id_fixed\";",
+};
 
-/* --- the text --------------------------------------------------------------------------------- */
-
-static bool
-is_word_byte(char c)
-{
-    return isalnum((unsigned char)c) || c == '_';
-}
-
-/* Appends the SQL with the word for the table replaced, as sql/schema.sql describes. */
-static void
-append_renamed(struct buf *buf, struct slice sql, const char *table)
-{
-    static const char word[] = STORE_DEFAULT_TABLE;
-    const size_t word_len = sizeof word - 1;
-    const char *end = sql.p + sql.len;
-
-    for (const char *p = sql.p; p < end;) {
-        const char *start = p;
-        while (p < end && is_word_byte(*p))
-            p++;
-        size_t len = (size_t)(p - start);
-        if (len >= word_len && memcmp(start, word, word_len) == 0 &&
-            (len == word_len || start[word_len] == '_')) {
-            buf_append_text(buf, table);
-            start += word_len;
-        }
-        if (p < end && p == start)
-            p++; /* no word byte: as it is */
-        buf_append(buf, start, (size_t)(p - start));
-    }
-}
-
-/* The part of the schema between its marks; the transaction around it is the caller's. */
-static struct slice
-schema_body(void)
-{
-    const char *begin = strstr(schema_sql, "-- rowcast:begin\n");
-    const char *end = strstr(schema_sql, "-- rowcast:end\n");
-
-    if (begin == NULL || end == NULL || end < begin)
-        return slice_of("");
-    return (struct slice){begin, (size_t)(end - begin)};
-}
-
-static enum store_result
-run_schema(struct store *store, struct slice sql, const char *table, struct error *error)
-{
-    struct buf buf = {0};
-
-    append_renamed(&buf, sql, table);
-    buf_append(&buf, "", 1);
-    enum store_result result = STORE_FAILED;
-    if (buf.failed)
-        error_set(error, "%s: out of memory", store->path);
-    else
-        result = store_execute(store, buf.p, "create or migrate the table", error);
-    buf_fini(&buf);
-    return result;
-}
-
-/* --- init ------------------------------------------------------------------------------------- */
+/* --- migration --------------------------------------------------------------------------------- */
 
 /* Names that need no quoting in anybody's SQL and fit the schema's scheme of replacing. */
 static int
@@ -135,14 +82,136 @@ migrate(struct store *store, const struct store_schema *schema, int version,
                       store->table, version);
             return STORE_FAILED;
         }
-        result = run_schema(store, slice_of(sql), store->table, error);
+        result = store_execute_renamed(store, slice_of(sql), store->table, error);
     }
     if (result == STORE_OK && version < schema->version)
         result = write_version(store, schema->version, error);
     return result;
 }
 
-/* Within the transaction: looks whose the table is, and makes or migrates it. */
+/* --- the base ---------------------------------------------------------------------------------- */
+
+static int64_t
+now_ms(void)
+{
+    struct timespec now;
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* A base above all that may have been an id: a reader's cursor from before is then below it. */
+static int64_t
+new_base(const struct store_marks *marks, int64_t above)
+{
+    int64_t highest = now_ms();
+
+    if (marks->tail > highest)
+        highest = marks->tail;
+    return (above > highest ? above : highest) + 1;
+}
+
+static enum store_result
+write_base(struct store *store, int64_t base, struct error *error)
+{
+    char *sql = sqlite3_mprintf("UPDATE rowcast_meta SET base = %lld WHERE table_name = %Q;"
+                                "DELETE FROM sqlite_sequence WHERE name = %Q;"
+                                "INSERT INTO sqlite_sequence(name, seq) VALUES (%Q, %lld)",
+                                (long long)base, store->table, store->table, store->table,
+                                (long long)base);
+
+    if (sql == NULL)
+        return store_fail(store, SQLITE_NOMEM, "move the ids", error);
+    enum store_result result = store_execute(store, sql, "move the ids", error);
+    sqlite3_free(sql);
+    return result;
+}
+
+/* --- repair ------------------------------------------------------------------------------------ */
+
+struct repair {
+    struct store *store;
+    bool any;
+    bool deletions_unseen; /* nothing noted the highest id that was deleted */
+};
+
+static enum store_result
+restore_object(void *arg, const struct store_object *object, struct error *error)
+{
+    static const char low_water[] = "_low_water";
+    struct repair *repair = arg;
+    enum store_result result = STORE_OK;
+    size_t len = strlen(object->name);
+
+    repair->any = true;
+    if (len > sizeof low_water - 1 &&
+        strcmp(object->name + len - (sizeof low_water - 1), low_water) == 0)
+        repair->deletions_unseen = true;
+    if (object->state == STORE_OBJECT_OTHER) {
+        char *drop = sqlite3_mprintf("DROP %s \"%w\"", object->type, object->name);
+        result = drop != NULL
+                     ? store_execute(repair->store, drop, "repair the table", error)
+                     : store_fail(repair->store, SQLITE_NOMEM, "repair the table", error);
+        sqlite3_free(drop);
+    }
+    return result != STORE_OK
+               ? result
+               : store_execute(repair->store, object->sql, "repair the table", error);
+}
+
+/* The sequence gives each id once, so an id that is not there was deleted (or never used, where a
+ * writer gives ids itself; then a reader is told of a gap for nothing). */
+static enum store_result
+raise_low_water(struct store *store, struct error *error)
+{
+    static const char sql[] =
+        "UPDATE \"rowcast_meta\" SET low_water = max(low_water, coalesce("
+        "CASE WHEN (SELECT max(id) FROM \"notification\") IS "
+        "          (SELECT seq FROM sqlite_sequence WHERE name = 'notification') "
+        "THEN (SELECT id - 1 FROM \"notification\" AS n WHERE NOT EXISTS "
+        "      (SELECT 1 FROM \"notification\" WHERE id = n.id - 1) "
+        "      ORDER BY id DESC LIMIT 1) "
+        "ELSE (SELECT seq FROM sqlite_sequence WHERE name = 'notification') END, 0)) "
+        "WHERE table_name = 'notification'";
+
+    return store_execute_renamed(store, slice_of(sql), store->table, error);
+}
+
+static enum store_result
+move_ids_on(struct store *store, int64_t *moved_to, struct error *error)
+{
+    struct store_marks marks;
+    enum store_result result = store_read_marks(store, &marks, error);
+
+    if (result != STORE_OK || store_ids_are_new(&marks))
+        return result;
+    *moved_to = new_base(&marks, 0);
+    return write_base(store, *moved_to, error);
+}
+
+static enum store_result
+repair_table(struct store *store, struct store_init_result *outcome, struct error *error)
+{
+    struct repair repair = {.store = store};
+    bool whole = true;
+    enum store_result result = store_table_is_whole(store, &whole, error);
+
+    repair.any = !whole;
+    if (result == STORE_OK && !whole)
+        result = store_rebuild_table(store, error);
+    if (result == STORE_OK)
+        result = store_compare_objects(store, restore_object, &repair, error);
+    outcome->restored = repair.any && outcome->migrated_from == 0;
+    if (result == STORE_OK)
+        result = move_ids_on(store, &outcome->moved_to, error);
+    if (result == STORE_OK && repair.deletions_unseen && outcome->moved_to == 0)
+        result = raise_low_water(store, error);
+    return result;
+}
+
+/* --- init ------------------------------------------------------------------------------------- */
+
+/* Within the transaction: looks whose the table is, and makes, migrates or repairs it. */
 static enum store_result
 make_table(struct store *store, const struct store_schema *schema,
            struct store_init_result *outcome, struct error *error)
@@ -157,7 +226,7 @@ make_table(struct store *store, const struct store_schema *schema,
     case STORE_TABLE_MISSING:
     case STORE_TABLE_STALE:
         outcome->created = true;
-        return run_schema(store, schema_body(), schema->table, error);
+        return store_execute_renamed(store, store_schema_text(), schema->table, error);
     case STORE_TABLE_FOREIGN:
         error_set(error,
                   "%s already has a table or view %s that rowcast did not make: choose "
@@ -176,7 +245,8 @@ make_table(struct store *store, const struct store_schema *schema,
     }
     if (version < schema->version)
         outcome->migrated_from = version;
-    return migrate(store, schema, version, error);
+    result = migrate(store, schema, version, error);
+    return result != STORE_OK ? result : repair_table(store, outcome, error);
 }
 
 enum store_result
@@ -273,42 +343,6 @@ store_init(const struct store_config *config, enum store_journal journal,
 }
 
 /* --- rebase ----------------------------------------------------------------------------------- */
-
-static int64_t
-now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* A base above all that may have been an id: a reader's cursor from before is then below it. */
-static int64_t
-new_base(const struct store_marks *marks, int64_t above)
-{
-    int64_t highest = now_ms();
-
-    if (marks->tail > highest)
-        highest = marks->tail;
-    return (above > highest ? above : highest) + 1;
-}
-
-static enum store_result
-write_base(struct store *store, int64_t base, struct error *error)
-{
-    char *sql = sqlite3_mprintf("UPDATE rowcast_meta SET base = %lld WHERE table_name = %Q;"
-                                "DELETE FROM sqlite_sequence WHERE name = %Q;"
-                                "INSERT INTO sqlite_sequence(name, seq) VALUES (%Q, %lld)",
-                                (long long)base, store->table, store->table, store->table,
-                                (long long)base);
-
-    if (sql == NULL)
-        return store_fail(store, SQLITE_NOMEM, "move the ids", error);
-    enum store_result result = store_execute(store, sql, "move the ids", error);
-    sqlite3_free(sql);
-    return result;
-}
 
 static enum store_result
 rebase(struct store *store, int64_t above, int64_t *base, struct error *error)

@@ -144,6 +144,8 @@ statement_text(const struct store *store, enum store_statement which)
     switch (which) {
     case STATEMENT_DATA_VERSION:
         return sqlite3_mprintf("PRAGMA data_version");
+    case STATEMENT_SCHEMA_COOKIE:
+        return sqlite3_mprintf("PRAGMA schema_version");
     case STATEMENT_BEGIN_READ:
         return sqlite3_mprintf("BEGIN");
     case STATEMENT_BEGIN_WRITE:
@@ -237,6 +239,34 @@ store_prepare_once(struct store *store, const char *sql, enum store_result *resu
                    struct error *error)
 {
     return prepare_take(store, sqlite3_mprintf("%s", sql), result, error);
+}
+
+enum store_result
+store_ask_number(struct store *store, const char *sql, const char *text, int64_t *number,
+                 struct error *error)
+{
+    enum store_result result;
+    sqlite3_stmt *statement = store_prepare_once(store, sql, &result, error);
+
+    if (result != STORE_OK)
+        return result;
+    if (text != NULL)
+        sqlite3_bind_text(statement, 1, text, -1, SQLITE_STATIC);
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+        *number = sqlite3_column_int64(statement, 0);
+    else if (code != SQLITE_DONE)
+        result = store_fail(store, code, "read the schema", error);
+    sqlite3_finalize(statement);
+    return result;
+}
+
+enum store_result
+store_execute(struct store *store, const char *sql, const char *doing, struct error *error)
+{
+    int code = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
+
+    return code == SQLITE_OK ? STORE_OK : store_fail(store, code, doing, error);
 }
 
 void

@@ -9,6 +9,7 @@
 #include "store/internal.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -65,14 +66,6 @@ check_path(struct store *store, enum store_create create, struct error *error)
     return STORE_OK;
 }
 
-enum store_result
-store_execute(struct store *store, const char *sql, const char *doing, struct error *error)
-{
-    int code = sqlite3_exec(store->db, sql, NULL, NULL, NULL);
-
-    return code == SQLITE_OK ? STORE_OK : store_fail(store, code, doing, error);
-}
-
 static int
 open_to_use(struct store *store, enum store_create create)
 {
@@ -116,40 +109,23 @@ store_open_file(struct store *store, const struct store_config *config,
      * business to; and were the files moved about, it would be somebody else's WAL. */
     if (store->mode != STORE_WRITE || config->keep_wal)
         sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
-    if (store->mode != STORE_WRITE)
+    if (store->mode != STORE_WRITE) {
+        /* The schema is another's: no function or table in it with side effects is run for us. */
+        sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
+        sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
         /* A small cache: every commit of another connection empties it, and a replay reads each
          * page once. No temporary files: a confined process cannot make any. */
         return store_execute(store,
                              "PRAGMA query_only = 1; PRAGMA cache_size = -512; "
                              "PRAGMA temp_store = MEMORY",
                              "open it", error);
+    }
     if (create == STORE_CREATE_NEVER)
         return store_execute(store, "PRAGMA temp_store = MEMORY", "open it", error);
     return STORE_OK;
 }
 
 /* --- whose table is it ------------------------------------------------------------------------ */
-
-/* The first column of the first row; *number stays when there is none. `text` goes to ?1. */
-static enum store_result
-ask_number(struct store *store, const char *sql, const char *text, int64_t *number,
-           struct error *error)
-{
-    enum store_result result;
-    sqlite3_stmt *statement = store_prepare_once(store, sql, &result, error);
-
-    if (result != STORE_OK)
-        return result;
-    if (text != NULL)
-        sqlite3_bind_text(statement, 1, text, -1, SQLITE_STATIC);
-    int code = sqlite3_step(statement);
-    if (code == SQLITE_ROW)
-        *number = sqlite3_column_int64(statement, 0);
-    else if (code != SQLITE_DONE)
-        result = store_fail(store, code, "read the schema", error);
-    sqlite3_finalize(statement);
-    return result;
-}
 
 /* Sets store->table to the name as the schema spells it, or as given when there is none. */
 static enum store_result
@@ -186,20 +162,26 @@ store_identify(struct store *store, const char *table, enum store_table *kind, i
     bool found = false;
     int64_t has_meta = 0;
     int64_t meta_version = 0;
+    int64_t has_sequence = 0;
 
     enum store_result result = find_table(store, table, &found, error);
     if (result == STORE_OK)
-        result = ask_number(store,
-                            "SELECT 1 FROM sqlite_master WHERE name = 'rowcast_meta' "
-                            "AND type = 'table'",
-                            NULL, &has_meta, error);
+        result = store_ask_number(store,
+                                  "SELECT 1 FROM sqlite_master WHERE name = 'rowcast_meta' "
+                                  "AND type = 'table'",
+                                  NULL, &has_meta, error);
     if (result == STORE_OK && has_meta != 0)
-        result = ask_number(store,
-                            "SELECT schema_version FROM rowcast_meta WHERE table_name = ?1",
-                            table, &meta_version, error);
+        result = store_ask_number(
+            store, "SELECT schema_version FROM rowcast_meta WHERE table_name = ?1", table,
+            &meta_version, error);
+    if (result == STORE_OK)
+        result = store_ask_number(
+            store, "SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'", NULL,
+            &has_sequence, error);
     if (result != STORE_OK)
         return result;
 
+    store->has_sequence = has_sequence != 0;
     *version = (int)meta_version;
     if (found)
         *kind = meta_version != 0 ? STORE_TABLE_OURS : STORE_TABLE_FOREIGN;
@@ -277,12 +259,61 @@ check_table(struct store *store, enum store_table kind, int version, struct erro
     return STORE_OK;
 }
 
+/* The names of the objects that store_compare_objects has found. */
 static enum store_result
-open_table(struct store *store, const char *table, struct error *error)
+list_object(void *arg, const struct store_object *object, struct error *error)
+{
+    struct error *list = arg;
+    char before[ERROR_TEXT_MAX];
+
+    (void)error;
+    snprintf(before, sizeof before, "%s", list->text);
+    error_set(list, "%s%s%s %s", before, before[0] == '\0' ? "" : ", ", object->type,
+              object->name);
+    return STORE_OK;
+}
+
+/* Sets store->fault from what the table has lost. */
+static enum store_result
+find_fault(struct store *store, struct error *error)
+{
+    struct error lost = {""};
+    struct store_marks marks;
+    bool whole = true;
+
+    enum store_result result = store_compare_objects(store, list_object, &lost, error);
+    if (result == STORE_OK)
+        result = store_table_is_whole(store, &whole, error);
+    if (result == STORE_OK)
+        result = store_read_marks(store, &marks, error);
+    if (result != STORE_OK)
+        return result;
+    if (!whole)
+        error_set(&store->fault,
+                  "%s: table %s has lost a column, a default or AUTOINCREMENT, as after a "
+                  "migration that copies a table: ids could be given twice; `rowcast init` "
+                  "on it makes it whole",
+                  store->path, store->table);
+    else if (lost.text[0] != '\0')
+        error_set(
+            &store->fault,
+            "%s: table %s lacks what rowcast had made (%s), as after a migration that "
+            "copies a table: readers may miss rows; `rowcast init` on it makes it whole",
+            store->path, store->table, lost.text);
+    else if (!store_ids_are_new(&marks))
+        error_set(&store->fault,
+                  "%s: table %s would give ids from %lld on, which readers have passed: "
+                  "nobody gets such rows; `rowcast init` on it makes it whole",
+                  store->path, store->table, (long long)marks.sequence + 1);
+    return STORE_OK;
+}
+
+/* Whose the table is and what it has. */
+static enum store_result
+learn_table(struct store *store, const char *table, struct error *error)
 {
     enum store_table kind;
     int version = 0;
-    int64_t has_sequence = 0;
 
     enum store_result result = store_identify(store, table, &kind, &version, error);
     if (result == STORE_OK)
@@ -291,13 +322,27 @@ open_table(struct store *store, const char *table, struct error *error)
         return result;
 
     store->foreign = kind == STORE_TABLE_FOREIGN;
-    result = ask_number(store, "SELECT 1 FROM sqlite_master WHERE name = 'sqlite_sequence'",
-                        NULL, &has_sequence, error);
-    store->has_sequence = has_sequence != 0;
-    if (result == STORE_OK)
-        result = find_columns(store, error);
+    result = find_columns(store, error);
     if (result == STORE_OK) /* a view may name columns that are not there */
         store_read_statement(store, STORE_FORWARD, 0, &result, error);
+    if (result == STORE_OK && !store->foreign)
+        result = find_fault(store, error);
+    return result;
+}
+
+/* All of it in one snapshot. */
+static enum store_result
+open_table(struct store *store, const char *table, struct error *error)
+{
+    store->fault.text[0] = '\0';
+    memset(store->has, 0, sizeof store->has);
+    enum store_result result = store_begin_read(store, error);
+    if (result == STORE_OK)
+        result = store_ask_number(store, "PRAGMA schema_version", NULL,
+                                  &store->schema_cookie, error);
+    if (result == STORE_OK)
+        result = learn_table(store, table, error);
+    store_end_read(store);
     return result;
 }
 
@@ -360,10 +405,55 @@ store_close(struct store *store)
 
 /* --- changes ---------------------------------------------------------------------------------- */
 
+/* What the table is now. A table that is gone, or of another kind, is a fault: the rows that can be
+ * read still are. */
+static enum store_result
+learn_again(struct store *store, struct error *error)
+{
+    struct error found = {""};
+    char *table = strdup(store->table);
+
+    if (table == NULL)
+        return store_fail(store, SQLITE_NOMEM, "read the schema", error);
+    store_finalize_all(store);
+    enum store_result result = open_table(store, table, &found);
+    free(table);
+    if (result == STORE_FAILED)
+        store->fault = found;
+    else if (result == STORE_BUSY)
+        error_set(error, "%s", found.text);
+    return result == STORE_BUSY ? STORE_BUSY : STORE_OK;
+}
+
+/* Triggers, indexes and columns are looked at when the schema has changed, and as long as something
+ * is wrong with them. */
+static enum store_result
+follow_schema(struct store *store, struct error *error)
+{
+    int64_t cookie = store->schema_cookie;
+    enum store_result result;
+    sqlite3_stmt *statement =
+        store_statement(store, STATEMENT_SCHEMA_COOKIE, &result, error);
+
+    if (result != STORE_OK)
+        return result;
+    int code = sqlite3_step(statement);
+    if (code == SQLITE_ROW)
+        cookie = sqlite3_column_int64(statement, 0);
+    else
+        result = store_fail(store, code, "see whether it has changed", error);
+    sqlite3_reset(statement);
+    if (result != STORE_OK ||
+        (cookie == store->schema_cookie && store_fault(store) == NULL))
+        return result;
+    return learn_again(store, error);
+}
+
 enum store_result
 store_changed(struct store *store, bool *changed, struct error *error)
 {
     enum store_result result;
+    int version = -1;
     sqlite3_stmt *statement =
         store_statement(store, STATEMENT_DATA_VERSION, &result, error);
 
@@ -371,15 +461,25 @@ store_changed(struct store *store, bool *changed, struct error *error)
     if (result != STORE_OK)
         return result;
     int code = sqlite3_step(statement);
-    if (code == SQLITE_ROW) {
-        int version = sqlite3_column_int(statement, 0);
-        *changed = version != store->data_version;
-        store->data_version = version;
-    } else {
+    if (code == SQLITE_ROW)
+        version = sqlite3_column_int(statement, 0);
+    else
         result = store_fail(store, code, "see whether it has changed", error);
-    }
     sqlite3_reset(statement);
+    if (result != STORE_OK || version == store->data_version)
+        return result;
+    result = follow_schema(store, error);
+    if (result == STORE_OK) {
+        *changed = true;
+        store->data_version = version;
+    }
     return result;
+}
+
+const char *
+store_fault(const struct store *store)
+{
+    return store->fault.text[0] != '\0' ? store->fault.text : NULL;
 }
 
 bool

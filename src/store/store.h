@@ -15,7 +15,7 @@
 #include "event/row.h"
 #include "store/files.h"
 
-#define STORE_SCHEMA_VERSION 1
+#define STORE_SCHEMA_VERSION 2
 #define STORE_DEFAULT_TABLE "notification"
 
 enum store_result {
@@ -62,8 +62,14 @@ struct store *store_open(const struct store_config *config, bool *busy,
 void store_close(struct store *store);
 
 /* True when another connection has committed since the last call, or on the first call
- * (PRAGMA data_version, sqlite.org/pragma.html#pragma_data_version; under 1 µs). */
+ * (PRAGMA data_version, sqlite.org/pragma.html#pragma_data_version; under 1 µs). When it has changed
+ * the schema, the table is looked at anew (a few ms). */
 enum store_result store_changed(struct store *store, bool *changed, struct error *error);
+
+/* NULL, or what the table has lost by a change of its schema (triggers, indexes, columns, defaults,
+ * AUTOINCREMENT, the place of its sequence) and what to do. It can be read, but readers may miss rows. As found by
+ * store_open and store_changed; valid until the next call. */
+const char *store_fault(const struct store *store);
 
 /* One read transaction over several of the calls below, so that they speak of the same
  * snapshot. Keep it short: a reader holds checkpoints back. end is always safe to call. */
@@ -210,16 +216,26 @@ enum store_result store_checkpoint(struct store *store, struct error *error);
 enum store_journal { STORE_JOURNAL_WAL, STORE_JOURNAL_KEEP };
 
 struct store_init_result {
-    bool created;         /* the table is new */
-    int migrated_from;    /* the older version it had, 0: none */
+    bool created;      /* the table is new */
+    int migrated_from; /* the older version it had, 0: none */
+    bool restored;     /* what store_fault speaks of was missing and is made again */
+    int64_t moved_to; /* ids had gone back below the marks: the new base, 0: they had not */
     bool switched_to_wal; /* the journal mode was changed */
 };
 
-/* Creates or migrates the table (config->table) in a new file or an existing database, all
+/* Creates, migrates or repairs the table (config->table) in a new file or an existing database, all
  * in one transaction; touches nothing else. A foreign table or view of that name is refused.
- * Returns 0, or -1 with *error. */
+ * A repair makes the objects that store_fault speaks of. Where deletions may not have been noted
+ * the low-water mark rises to the highest id that is missing; where ids had gone back the base moves
+ * as by store_rebase: readers are told of a gap. Returns 0, or -1 with *error. */
 int store_init(const struct store_config *config, enum store_journal journal,
                struct store_init_result *result, struct error *error);
+
+/* Whether a WAL or journal lies beside the file that SQLite would play into it while no other program has
+ * the database open: after a backup was copied there, it may be of the database before. Returns
+ * 0, or -1 with *error, which says what to remove. Not while this process has the database open, whose
+ * locks it would drop. */
+int store_check_leftovers(const char *path, struct error *error);
 
 /* After a backup was restored: moves sequence and base past the Unix time in milliseconds, the
  * sequence, and `above` (0: not known), so that no id handed out since the backup is given

@@ -17,24 +17,6 @@
 #define INCREMENTAL 2        /* PRAGMA auto_vacuum */
 #define SYNCHRONOUS_NORMAL 1 /* PRAGMA synchronous */
 
-/* The first column of a pragma's only row. */
-static enum store_result
-ask_pragma(struct store *store, const char *sql, int64_t *number, struct error *error)
-{
-    enum store_result result;
-    sqlite3_stmt *statement = store_prepare_once(store, sql, &result, error);
-
-    if (result != STORE_OK)
-        return result;
-    int code = sqlite3_step(statement);
-    if (code == SQLITE_ROW)
-        *number = sqlite3_column_int64(statement, 0);
-    else if (code != SQLITE_DONE)
-        result = store_fail(store, code, "look at its pages", error);
-    sqlite3_finalize(statement);
-    return result;
-}
-
 static enum store_result
 ask_is_wal(struct store *store, bool *is_wal, struct error *error)
 {
@@ -76,7 +58,7 @@ be_lazy(struct store *store, struct error *error)
     if (result != STORE_OK || !is_wal)
         return result;
     if (store->synchronous < 0)
-        result = ask_pragma(store, "PRAGMA synchronous", &level, error);
+        result = store_ask_number(store, "PRAGMA synchronous", NULL, &level, error);
     if (result != STORE_OK)
         return result;
     if (store->synchronous < 0)
@@ -110,12 +92,13 @@ store_vacuum_step(struct store *store, int max_pages, int *freed, struct error *
     char sql[64];
 
     *freed = 0;
-    enum store_result result = ask_pragma(store, "PRAGMA auto_vacuum", &kind, error);
+    enum store_result result =
+        store_ask_number(store, "PRAGMA auto_vacuum", NULL, &kind, error);
     if (result != STORE_OK || kind != INCREMENTAL)
         return result;
-    result = ask_pragma(store, "PRAGMA freelist_count", &spare, error);
+    result = store_ask_number(store, "PRAGMA freelist_count", NULL, &spare, error);
     if (result == STORE_OK)
-        result = ask_pragma(store, "PRAGMA page_count", &pages, error);
+        result = store_ask_number(store, "PRAGMA page_count", NULL, &pages, error);
     spare -= pages / 8 + RESERVE_PAGES;
     if (result != STORE_OK || spare <= 0)
         return result;

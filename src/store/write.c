@@ -1,4 +1,4 @@
-/* write.c - transactions, inserting, pruning.
+/* write.c - inserting, pruning.
  *
  * Pruning must never hold up an application's writer: what there is to delete is found before
  * the write lock is taken, and one call deletes one small batch in one short transaction. With
@@ -13,60 +13,6 @@
  * milliseconds for each million, so it is not done for every batch. */
 #define PRUNE_BATCHES_AHEAD 16
 
-/* --- transactions ----------------------------------------------------------------------------- */
-
-/* Runs a statement to its end and resets it. */
-static enum store_result
-run(struct store *store, sqlite3_stmt *statement, const char *doing, struct error *error)
-{
-    enum store_result result = STORE_OK;
-    int code = sqlite3_step(statement);
-
-    if (code != SQLITE_DONE && code != SQLITE_ROW)
-        result = store_fail(store, code, doing, error);
-    sqlite3_reset(statement);
-    return result;
-}
-
-enum store_result
-store_begin_write(struct store *store, struct error *error)
-{
-    enum store_result result;
-    sqlite3_stmt *statement = store_statement(store, STATEMENT_BEGIN_WRITE, &result, error);
-
-    if (result == STORE_OK)
-        result = store_check_files(store, error);
-    return result != STORE_OK ? result : run(store, statement, "begin to write", error);
-}
-
-enum store_result
-store_commit(struct store *store, struct error *error)
-{
-    enum store_result result;
-    sqlite3_stmt *statement = store_statement(store, STATEMENT_COMMIT, &result, error);
-
-    if (result == STORE_OK) /* once more: the transaction may have taken long */
-        result = store_check_files(store, error);
-    if (result == STORE_OK)
-        result = run(store, statement, "commit", error);
-    if (result == STORE_OK)
-        store_files_wal_shrank(&store->files); /* notes how long it is now */
-    return result;
-}
-
-void
-store_rollback(struct store *store)
-{
-    enum store_result result;
-
-    /* After some errors (a full disk) SQLite has rolled back already. */
-    if (store->db == NULL || sqlite3_get_autocommit(store->db) != 0)
-        return;
-    sqlite3_stmt *statement = store_statement(store, STATEMENT_ROLLBACK, &result, NULL);
-    if (result == STORE_OK)
-        run(store, statement, "roll back", NULL);
-}
-
 /* --- insert ----------------------------------------------------------------------------------- */
 
 static void
@@ -79,15 +25,33 @@ bind_slice(sqlite3_stmt *statement, int parameter, struct slice slice)
                             SQLITE_UTF8);
 }
 
+/* Where a table was dropped and made again by other means its ids begin at 1: readers, who go by "all
+ * ids after N", would never see the row. */
+static enum store_result
+check_next_id(struct store *store, struct error *error)
+{
+    struct store_marks marks;
+    enum store_result result = store_read_marks(store, &marks, error);
+
+    if (result != STORE_OK || store_ids_are_new(&marks))
+        return result;
+    error_set(error,
+              "%s: table %s would give the row an id that readers have passed, so nobody "
+              "would get it: repair the table with `rowcast init`",
+              store->path, store->table);
+    return STORE_FAILED;
+}
+
 enum store_result
 store_insert(struct store *store, const struct row *row, int64_t *id, struct error *error)
 {
-    enum store_result result;
-    sqlite3_stmt *statement = store_statement(store, STATEMENT_INSERT, &result, error);
-
     store->refusal[0] = '\0';
+    enum store_result result = check_next_id(store, error);
     if (result == STORE_OK && sqlite3_get_autocommit(store->db) != 0)
         result = store_check_files(store, error);
+    if (result != STORE_OK)
+        return result;
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_INSERT, &result, error);
     if (result != STORE_OK)
         return result;
     /* The same word as the column's default, so that one statement does for both. */
@@ -101,7 +65,7 @@ store_insert(struct store *store, const struct row *row, int64_t *id, struct err
     else
         sqlite3_bind_null(statement, 6);
 
-    result = run(store, statement, "insert the row", error);
+    result = store_run(store, statement, "insert the row", error);
     if (result == STORE_OK)
         *id = sqlite3_last_insert_rowid(store->db);
     sqlite3_clear_bindings(statement);
@@ -224,7 +188,7 @@ delete_rows(struct store *store, enum store_statement which, int64_t limit, int 
         return result;
     sqlite3_bind_int64(statement, 1, limit);
     sqlite3_bind_int(statement, 2, max_rows);
-    result = run(store, statement, "delete old rows", error);
+    result = store_run(store, statement, "delete old rows", error);
     if (result == STORE_OK)
         *deleted += sqlite3_changes(store->db);
     return result;

@@ -1,12 +1,10 @@
 #!/usr/bin/env python3
 """A raw FastCGI client for tests: says exactly what it is told to, well-formed or not.
 
-    fcgi.py ADDRESS --get /health?x=1 [NAME=VALUE...]    one request; prints the answer's bytes
-    fcgi.py ADDRESS --get / --body FILE [NAME=VALUE...]  a POST with the file's bytes as its body
     fcgi.py ADDRESS STEP...                              a conversation, step by step
 
-ADDRESS is unix:PATH or HOST:PORT. --get reads until the peer closes: exit 0 if END_REQUEST
-came before, 1 if not, 2 after --seconds (10). Steps, in order:
+ADDRESS is unix:PATH or HOST:PORT. For one request and its answer there is fcgi_get.c. Steps, in
+order:
 
     begin[:ID[,ROLE[,FLAGS]]]  BEGIN_REQUEST (id 1, role 1 responder, flags 1 keep-conn)
     params[:ID[,NAME=VALUE]...]  the request's parameters and their empty record: GET / with
@@ -88,11 +86,6 @@ def body(file):
         content = opened.read()
     # Odd sizes, as no web server promises any.
     return b"".join(record(5, 1, content[i:i + 9999]) for i in range(0, len(content), 9999))
-
-
-def post(settings, file):
-    settings = ["REQUEST_METHOD=POST", f"CONTENT_LENGTH={os.path.getsize(file)}"] + settings
-    return begin(1, 1, 0) + params(1, settings) + body(file) + record(5, 1)
 
 
 class Peer:
@@ -260,42 +253,21 @@ def step(peer, text):
 
 # argparse would take longer to load than most conversations last.
 def arguments(words):
-    options, rest = {"get": None, "body": None, "seconds": "10"}, []
-    while words:
-        word = words.pop(0)
-        if word.startswith("--") and word[2:] in options and words:
-            options[word[2:]] = words.pop(0)
-        elif word.startswith("--") or word == "-h":
-            sys.exit(__doc__)
-        else:
-            rest.append(word)
-    if not rest:
+    seconds = 10.0
+    if words[1:2] == ["--seconds"]:
+        seconds = float(words[2])
+        del words[1:3]
+    if len(words) < 2 or words[1].startswith("--"):
         sys.exit(__doc__)
-    options["seconds"] = float(options["seconds"])
-    return rest[0], options, rest[1:]
+    return words[0], seconds, words[1:]
 
 
 def main():
-    address, options, steps = arguments(sys.argv[1:])
+    address, seconds, steps = arguments(sys.argv[1:])
     try:
-        peer = Peer(address, options["seconds"])
+        peer = Peer(address, seconds)
     except OSError as error:
         sys.exit(f"fcgi.py: {address}: {error}")
-    if options["get"] is not None:
-        settings = ["PATH=" + options["get"]] + steps
-        peer.send(post(settings, options["body"]) if options["body"] else
-                  whole_request(1, 0, settings))
-        try:
-            while True:
-                got = peer.next_record()
-                if got is None:
-                    sys.exit(0 if 1 in peer.ended else 1)
-                if got[0] == 6:
-                    sys.stdout.buffer.write(got[2])
-                    sys.stdout.buffer.flush()
-        except TimeoutError:
-            sys.exit(2)
-        return
     for text in steps:
         try:
             if not step(peer, text):

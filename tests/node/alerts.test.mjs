@@ -23,7 +23,8 @@ let faults;
 
 before(async () => {
   site = await Site.start('--heartbeat', '1', '--retry', '200');
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS,
+    ignoreDefaultArgs: ['--disable-back-forward-cache'] });
 });
 after(async () => {
   await browser?.close();
@@ -112,6 +113,15 @@ test('alerts: what is shown is text of bounded length', () => {
   const alert = clean({ title: { toString: 1 }, body: 'x'.repeat(5000), tag: 7, quiet: 'yes', icon: 'data:text/html,x' },
     'https://here.example/');
   assert.deepEqual([alert.title, alert.body.length, alert.tag, alert.quiet, alert.icon], ['', 1000, '7', false, '']);
+});
+
+test('alerts: an icon is of the page\'s own origin, or data: that is an image', () => {
+  const iconOf = (icon) => clean({ title: 't', icon }, 'https://here.example/app/').icon;
+  assert.equal(iconOf('i.png'), 'https://here.example/app/i.png');
+  assert.equal(iconOf('data:image/png;base64,AA'), 'data:image/png;base64,AA');
+  for (const icon of ['https://elsewhere.example/seen.png', '//elsewhere.example/seen.png', 'http://here.example/i.png',
+    'data:text/html,x', 'javascript:alert(1)', 7, null])
+    assert.equal(iconOf(icon), '', String(icon));
 });
 
 test('alerts: a flood lets some through and then others when time has passed', () => {
@@ -307,6 +317,37 @@ test('alerts: map changes an alert or drops it; other types raise none', async (
   assert.deepEqual((await raisedUntil(page, 1)).map(({ title, body }) => [title, body]), [['paid on a', 'yes']]);
 });
 
+test('alerts: rows that were there before the page raise none; with maxAge those raise one that are no older', async () => {
+  alertRow('old', { created_at: String(Date.now() - 3600000) });
+  alertRow('a moment ago');
+  const page = await openPage([]);
+  const toasted = async () => (await toasts(page)).map(({ body }) => body);
+  await page.evaluate(() => window.begin({}, { last: 2 }));
+  alertRow('now');
+  await page.waitForFunction(() => window.heard.length === 3);
+  assert.deepEqual(await toasted(), ['now']);
+  await page.evaluate(() => window.begin({ maxAge: 600000 }, { last: 3 }));
+  await page.waitForFunction(() => window.heard.length === 3);
+  assert.deepEqual(await toasted(), ['now', 'a moment ago', 'now']);
+});
+
+test('alerts: toasts have a style of their own, under the page\'s policy; any rule of the page goes before it', async () => {
+  const page = await openPage([], {});
+  alertRow({ title: 'T', body: 'B' });
+  await page.locator('.toast').waitFor();
+  const styles = () => page.evaluate(() => {
+    const of = (selector, name) => getComputedStyle(document.querySelector(selector))[name];
+    return [of('#toasts', 'position'), of('.toast', 'borderStyle'), of('.toast-close', 'position')];
+  });
+  assert.deepEqual(await styles(), ['fixed', 'solid', 'absolute']);
+  await page.evaluate(() => {
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync('div { position: static; border-style: dotted; }');
+    document.adoptedStyleSheets.unshift(sheet);
+  });
+  assert.deepEqual(await styles(), ['static', 'dotted', 'absolute']);
+});
+
 test('alerts: without a service worker the page raises it by itself', async () => {
   const page = await openPage(['notifications'], { worker: 'no-such-file.js' });
   alertRow('by the page');
@@ -337,10 +378,10 @@ test('alerts: turned off they are toasts, and after close() nothing', async () =
 test('alerts: an option that makes no sense is refused by name', async () => {
   const page = await openPage(['notifications']);
   const messages = await page.evaluate(async () => {
-    const tried = [{ typs: [] }, { types: [] }, { map: 'x' }, { toasts: 'toasts' }, { more: 3 }];
+    const tried = [{ typs: [] }, { types: [] }, { map: 'x' }, { toasts: 'toasts' }, { more: 3 }, { maxAge: 'day' }];
     return Promise.all(tried.map((options) => window.begin(options).then(() => 'taken', (error) => error.message)));
   });
-  assert.deepEqual(messages.map((text) => text.split(':')[0]), ['typs', 'types', 'map', 'toasts', 'more']);
+  assert.deepEqual(messages.map((text) => text.split(':')[0]), ['typs', 'types', 'map', 'toasts', 'more', 'maxAge']);
 });
 
 test('alerts: rowcast is alive at the end, has let go of all readers and ends cleanly', async () => {

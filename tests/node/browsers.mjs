@@ -5,10 +5,11 @@
 //   const context = await browser.newContext();          // storage, locks and channels of its own
 //   const page = await context.newPage(url);
 //   await page.evaluate(fn, argument);  page.reload();  page.close();  page.faults
-import { CHROMIUM, FIREFOX, need } from './harness.mjs';
+import { CHROMIUM, FIREFOX, need, until } from './harness.mjs';
 
 const CHROMIUM_FLAGS = ['--no-sandbox', '--headless', '--disable-gpu', '--disable-quic', '--no-first-run',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync',
+  // A name that is not localhost: over http its pages are no secure context.
+  '--host-resolver-rules=MAP plain.test 127.0.0.1', '--disable-background-networking', '--disable-component-update', '--disable-sync',
   // Hidden tabs are as quick as others, so that the tests need not wait for minutes.
   '--disable-background-timer-throttling', '--disable-renderer-backgrounding',
   '--disable-backgrounding-occluded-windows'];
@@ -17,6 +18,8 @@ const FIREFOX_PREFS = {
   'dom.min_background_timeout_value': 4,
   'dom.timeout.enable_budget_timer_throttling': false,
   'dom.ipc.processCount.webIsolated': 8,    // a tab that hangs hangs alone
+  'network.dns.localDomains': 'plain.test',   // as in Chromium's flags
+  'dom.serviceWorkers.idle_timeout': 3000,    // as people's 30 s, in short
   'browser.shell.checkDefaultBrowser': false,
   'network.http.max-persistent-connections-per-server': 6,   // its default, as the tests rely on it
 };
@@ -25,18 +28,27 @@ export async function launch(name) {
   return name === 'chromium' ? launchChromium() : launchFirefox();
 }
 
+// Goes back to another page. (A driver's own goBack waits for a load, which a page that comes out of the
+// back/forward cache does not do.)
+export async function goBack(page, pathname) {
+  await page.evaluate(() => { history.back(); });
+  await until(`back at ${pathname}`, () => page.evaluate((name) => location.pathname === name, pathname).catch(() => false));
+}
+
 // Firefox reports connections that fail as errors of the page, which here they are not.
 function watched(page) {
   page.faults = [];
   page.on('pageerror', (error) => {
-    if (!/establish a connection|was interrupted while/.test(error.message))
+    if (!/establish a connection|was interrupted while|ServiceWorker intercepted the request/.test(error.message))
       page.faults.push(error.message);
   });
   return page;
 }
 
 async function launchChromium() {
-  const browser = await need('playwright-core').chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS });
+  const browser = await need('playwright-core').chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS,
+    // People's browsers have the back/forward cache.
+    ignoreDefaultArgs: ['--disable-back-forward-cache'] });
   return {
     name: 'chromium',
     close: () => browser.close(),

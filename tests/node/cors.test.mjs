@@ -104,7 +104,8 @@ before(async () => {
     site.sql(`INSERT INTO notification(recipient, data) VALUES
       (NULL, 'for all'), ('ann', 'for ann'), ('bob', 'for bob')`);
   }
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS,
+    ignoreDefaultArgs: ['--disable-back-forward-cache'] });
 });
 
 after(async () => {

@@ -9,7 +9,8 @@ import { CHROMIUM, ROWCAST, Site, need, until } from './harness.mjs';
 const FLAGS = ['--no-sandbox', '--headless', '--disable-gpu', '--disable-quic', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
-export const launch = () => need('playwright-core').chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+export const launch = () => need('playwright-core').chromium.launch({ executablePath: CHROMIUM, args: FLAGS,
+  ignoreDefaultArgs: ['--disable-back-forward-cache'] });
 
 export class DemoSite extends Site {
   makePages() {

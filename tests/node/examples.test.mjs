@@ -21,7 +21,8 @@ let folder;
 before(async () => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rowcast-examples-'));
   fs.chmodSync(folder, 0o755);
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--headless', '--disable-gpu'] });
+  browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--headless', '--disable-gpu'],
+    ignoreDefaultArgs: ['--disable-back-forward-cache'] });
 });
 
 after(async () => {

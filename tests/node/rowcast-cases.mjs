@@ -6,7 +6,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { launch } from './browsers.mjs';
+import { goBack, launch } from './browsers.mjs';
 import { ROWCAST, Site, until } from './harness.mjs';
 
 // The page's patience, scaled to tests.
@@ -40,10 +40,13 @@ export function stage(browserName, server, ...options) {
   });
 
   // A page that listens at once, and again after a reload. options: of Rowcast.
-  it.open = async (options = {}, types = ['message'], { origin = it.site.url, prelude = null } = {}) => {
+  it.addressOf = (options = {}, types = ['message'], { origin = it.site.url, prelude = null } = {}) => {
     const settings = [{ channels: [it.channel], ...options, timeouts: { ...QUICK, ...options.timeouts } }, types];
-    const query = new URLSearchParams({ listen: JSON.stringify(settings), ...prelude });
-    const page = await it.context.newPage(`${origin}/client.html?${query}`);
+    return `${origin}/client.html?${new URLSearchParams({ listen: JSON.stringify(settings), ...prelude })}`;
+  };
+
+  it.open = async (options, types, more) => {
+    const page = await it.context.newPage(it.addressOf(options, types, more));
     it.pages.push(page);
     return page;
   };
@@ -146,7 +149,7 @@ export function serverCases(name, it) {
     await it.site.startRowcast();
     await it.complete(pages);
     await it.state(pages[0], 'open');
-    assert.equal(await pages[0].evaluate(() => window.rows.transport), 'eventsource');
+    assert.equal(await pages[0].evaluate(() => window.rows.transport), 'fetch');
   });
 
   test(`${name}: rowcast is killed while rows stream; nothing is missed or doubled`, async () => {
@@ -203,8 +206,7 @@ export function browserCases(name, it) {
       await page.goto(`${it.site.url}/blank.html`);
       it.insert(6, 8);
     }
-    const away = pages.map((page) => page.goBack());
-    await Promise.all(away);
+    await Promise.all(pages.map((page) => goBack(page, '/client.html')));
     for (const page of pages) {
       await page.reload();
       await it.state(page, 'open');
@@ -246,26 +248,20 @@ export function browserCases(name, it) {
 
   test(`${name}: behind a proxy that keeps everything back it polls, and streams when that is gone`, async () => {
     const origin = await it.site.proxy(true);
-    const pages = [];
-    for (const transports of [undefined, ['eventsource', 'fetch', 'poll']]) {
-      const page = await it.open({ transports, share: String(transports), timeouts: { open: 700 } }, ['message'], { origin });
-      await it.state(page, 'fallback');
-      pages.push(page);
-    }
+    const page = await it.open({ timeouts: { open: 700 } }, ['message'], { origin });
+    await it.state(page, 'fallback');
     it.insert(1, 5);
-    await it.complete(pages);
-    assert.deepEqual(await Promise.all(pages.map((page) => page.evaluate(() => window.rows.transport))), ['longpoll', 'poll']);
+    await it.complete([page]);
+    assert.equal(await page.evaluate(() => window.rows.transport), 'poll');
     await it.site.proxy(false);
-    for (const page of pages)
-      await it.state(page, 'open');
-    assert.equal(await pages[0].evaluate(() => window.rows.transport), 'eventsource');
+    await it.state(page, 'open');
+    assert.equal(await page.evaluate(() => window.rows.transport), 'fetch');
     it.insert(6, 9);
-    await it.complete(pages);
+    await it.complete([page]);
   });
 
-  test(`${name}: without EventSource it reads NDJSON; types that nobody named come too`, async () => {
-    const page = await it.opened({}, ['*'], { prelude: { without: 'EventSource' } });
-    assert.equal(await page.evaluate(() => window.rows.transport), 'fetch');
+  test(`${name}: rows of types that nobody named come too, to listeners of '*'`, async () => {
+    const page = await it.opened({}, ['*']);
     it.insert(1, 5);
     it.insert(6, 9, { type: 'something' });
     await it.complete([page]);
@@ -299,7 +295,7 @@ export function moreCases(name, it) {
     assert.equal(await it.site.streams(), 1);
   });
 
-  test(`${name}: a type that is listened for later, and '*', get every row from there on`, async () => {
+  test(`${name}: a listener of '*' that comes later gets every row from there on, of any type`, async () => {
     const pages = await Promise.all([it.opened(), it.opened()]);
     it.insert(1, 2, { type: 'late' });
     it.insert(1, 2);
@@ -308,14 +304,39 @@ export function moreCases(name, it) {
       window.every = [];
       window.rows.on('*', (event) => window.every.push(`${event.type} ${event.data} ${event.json === undefined}`));
     });
-    await until('the stream is one that has all types', () => pages[1].evaluate(
-      () => window.rows.transport === 'fetch' && window.rows.state === 'open'));
     for (let n = 1; n <= 20; n++)
       it.insert(n, n, { type: `type${n}` });
     const expected = Array.from({ length: 20 }, (_, n) => `type${n + 1} number ${n + 1} false`);
     await until('all types are there', () => pages[0].evaluate(() => window.every.length >= 20));
     assert.deepEqual(await pages[0].evaluate(() => window.every), expected);
     await it.streams(1);
+  });
+
+  test(`${name}: listeners of '*' are taken off, called once, and get objects as ever`, async () => {
+    const page = await it.opened();
+    await page.evaluate(() => {
+      window.calls = [];
+      const note = (name) => (event) => window.calls.push(`${name} ${event.data}`);
+      const stop = new AbortController();
+      const off = window.rows.on('*', note('off'));
+      window.rows.addEventListener('*', note('once'), { once: true });
+      window.rows.addEventListener('*', note('stopped'), { signal: stop.signal });
+      window.rows.addEventListener('*', { handleEvent: note('object') });
+      const twice = note('twice');
+      window.rows.addEventListener('*', twice);
+      window.rows.addEventListener('*', twice);
+      window.rows.on('message', (event) => {
+        if (event.data === 'number 2') {
+          off();
+          stop.abort();
+          window.rows.removeEventListener('*', twice);
+        }
+      });
+    });
+    it.insert(1, 3);
+    await it.complete([page]);
+    assert.deepEqual(await page.evaluate(() => window.calls), ['off number 1', 'once number 1', 'stopped number 1',
+      'object number 1', 'twice number 1', 'object number 2', 'object number 3', 'object marker 0']);
   });
 
   test(`${name}: a tab with an older id gets what it missed once, then what is new`, async () => {
@@ -380,8 +401,9 @@ export function moreCases(name, it) {
 
   test(`${name}: where requests that wait are cut it polls`, async () => {
     const origin = await it.site.proxy(true, 1);
-    const page = await it.open({ transports: ['longpoll', 'poll'] }, ['message'], { origin });
-    await until('it polls', () => page.evaluate(() => window.rows.transport === 'poll'));
+    const page = await it.open({ transports: ['poll'], timeouts: { poll: 100 } }, ['message'], { origin });
+    await until('it asks without waiting', () => page.evaluate(() => performance.getEntriesByType('resource')
+      .filter(({ name }) => /\/events\?/.test(name)).slice(-3).every(({ name }) => !/wait=/.test(name))));
     it.insert(1, 5);
     await it.complete([page]);
   });
@@ -435,7 +457,7 @@ export function moreCases(name, it) {
   });
 
   test(`${name}: each transport alone has every row once, over a restart of rowcast`, async () => {
-    for (const transport of ['eventsource', 'fetch', 'longpoll', 'poll'])
+    for (const transport of ['fetch', 'poll'])
       await it.open({ transports: [transport], share: transport, since: 'all' });
     for (const page of it.pages)
       await it.state(page, 'open', 'fallback');
@@ -499,7 +521,7 @@ export function moreCases(name, it) {
 
   test(`${name}: close() in a listener ends it at once; the id is that of the last row that was heard`, async () => {
     // Polling brings many rows at a time.
-    const page = await it.open({ transports: ['poll'], timeouts: { poll: 300 } });
+    const page = await it.open({ transports: ['poll'] });
     await it.state(page, 'fallback');
     await page.evaluate(() => window.rows.on('message', (event) => event.data === 'number 5' && window.rows.close()));
     it.insert(1, 10);
@@ -552,7 +574,7 @@ export function moreCases(name, it) {
     await it.streams(1);
     await page.goto(`${it.site.url}/blank.html`);
     it.insert(101, 110);
-    await page.goBack();
+    await goBack(page, '/client.html');
     await page.reload();
     await start();
     await lists(numbers(101, 110));
@@ -560,8 +582,9 @@ export function moreCases(name, it) {
 
   test(`${name}: rows of strange types and channels pass as rows, or not at all, and break nothing`, async () => {
     const types = ['message', '__proto__', 'constructor', 'open', 'error'];
-    const pages = [await it.opened({}, types), await it.opened({ transports: ['fetch'] }, types)];
-    const evil = await it.opened({ channels: ['__proto__', 'toString'], transports: ['eventsource'] });
+    const pages = [await it.opened({}, types), await it.open({ transports: ['poll'] }, types)];
+    const evil = await it.opened({ channels: ['__proto__', 'toString'] });
+    await it.state(pages[1], 'fallback');
     // Tables of other programs have no such constraint as ours.
     const insert = (channel, type) => it.site.sql(`PRAGMA ignore_check_constraints = 1;
       INSERT INTO notification(channel, event, data) VALUES ('${channel}', '${type}', '{"id":null}');`);

@@ -102,7 +102,8 @@ stage_open(struct stage *stage, const struct stage_config *config)
     log_init(&stage->log, LOG_DEBUG);
     char log[80];
     snprintf(log, sizeof log, "%s/log", stage->folder);
-    stage->log.fd = open(log, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600);
+    log_sink_out_init(&stage->log.out,
+                      open(log, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0600));
     open_database(stage, config->journal);
     assert_int_equal(uv_loop_init(&stage->loop), 0);
     uv_timer_init(&stage->loop, &stage->tick);
@@ -136,7 +137,7 @@ stage_close(struct stage *stage)
     uv_run(&stage->loop, UV_RUN_DEFAULT);
     assert_int_equal(uv_loop_close(&stage->loop), 0); /* no handle was forgotten */
     sqlite3_close(stage->db);
-    close(stage->log.fd);
+    close(stage->log.out.fd);
     nftw(stage->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
 }
 
@@ -214,8 +215,8 @@ stage_has_logged(const struct stage *stage, const char *text)
 {
     struct buf lines = {0};
 
-    lseek(stage->log.fd, 0, SEEK_SET);
-    peer_read(stage->log.fd, &lines, SIZE_MAX);
+    lseek(stage->log.out.fd, 0, SEEK_SET);
+    peer_read(stage->log.out.fd, &lines, SIZE_MAX);
     bool found = memmem(buf_slice(&lines).p, lines.len, text, strlen(text)) != NULL;
     buf_fini(&lines);
     return found;

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
-import { Cursor, RowEvent, Rowcast, backoff, checkPage, covers, glob, linesOf, union } from '../../../web/rowcast.js';
+import { fileURLToPath } from 'node:url';
+import { Cursor, RowEvent, Rowcast, backoff, checkPage, covers, fitting, glob, linesOf, pagesOf, union } from '../../../web/rowcast/index.js';
 
 // Numbers that look random and are the same in each run.
 function dice(seed) {
@@ -70,6 +71,16 @@ test('lines: however the bytes are cut, the lines are the same', async () => {
   }
 });
 
+test('lines: rows that came together are one page; what stands between stays between', () => {
+  const row = (id) => ({ id, channel: 'c', event: 'message', data: '' });
+  const gap = { reason: 'pruned', after: '2', resumed_at: '5' };
+  const lines = [{ last_event_id: '1' }, row('2'), { gap }, row('6'), row('7')].map((item) => JSON.stringify(item));
+  assert.deepEqual(pagesOf([...lines, '', JSON.stringify(row('8'))]), [{ last_event_id: '1' }, { events: [row('2')] }, { gap },
+    { events: [row('6'), row('7')] }, {}, { events: [row('8')] }]);
+  for (const line of ['null', '7', '{"id":7}', '{', '{"last_event_id":7}'])
+    assert.throws(() => pagesOf([line]), undefined, line);
+});
+
 test('backoff: doubles from the first delay to the limit, a quarter either way', () => {
   assert.deepEqual([1, 2, 3, 4, 5, 50].map((n) => backoff(n, 1000, 8000, () => 0.5)),
     [1000, 2000, 4000, 8000, 8000, 8000]);
@@ -77,30 +88,36 @@ test('backoff: doubles from the first delay to the limit, a quarter either way',
   assert.ok(backoff(2000, 1000, 8000, () => 0.999999) < 10000);
 });
 
-test('covers: channels by name or pattern, types by name; none and null are all', () => {
-  const have = { channels: ['a', 'b.*'], types: ['x', 'y'] };
-  const has = (channels, types) => covers(have, { channels, types });
-  assert.ok(has(['a'], ['x']));
-  assert.ok(has(['b.1', 'b.*'], ['y', 'x']));
-  assert.ok(!has([], ['x']));
-  assert.ok(!has(['b.[12]'], ['x']));       // may be so, but is not decided
-  assert.ok(!has(['a', 'c'], ['x']));
-  assert.ok(!has(['a'], ['z']));
-  assert.ok(!has(['a'], null));
-  assert.ok(covers({ channels: [], types: null }, { channels: [], types: null }));
-  assert.ok(covers({ channels: [], types: null }, { channels: ['q'], types: ['z'] }));
+test('covers: channels by name or pattern; none is all', () => {
+  const has = (...channels) => covers(['a', 'b.*'], channels);
+  assert.ok(has('a'));
+  assert.ok(has('b.1', 'b.*'));
+  assert.ok(!has());
+  assert.ok(!has('b.[12]'));                // may be so, but is not decided
+  assert.ok(!has('a', 'c'));
+  assert.ok(covers([], []));
+  assert.ok(covers([], ['q']));
 });
 
 test('union: covers each, leaves out what a pattern has, and is never more than one request holds', () => {
-  const wants = [{ channels: ['b', 'a'], types: ['x'] }, { channels: ['c.*', 'c.1'], types: ['y', 'x'] }];
-  assert.deepEqual(union(wants), { channels: ['a', 'b', 'c.*'], types: ['x', 'y'] });
-  assert.deepEqual(union([...wants, { channels: [], types: null }]), { channels: [], types: null });
-  const many = Array.from({ length: 65 }, (_, n) => ({ channels: [`n${n}`], types: ['x'] }));
-  assert.equal(union(many.slice(1)).channels.length, 64);
-  assert.deepEqual(union(many).channels, []);
-  assert.deepEqual(union([{ channels: ['é'.repeat(1000)], types: [] }, { channels: ['z'], types: [] }]).channels, []);
-  for (const want of many)
-    assert.ok(covers(union(many), want));
+  const lists = [['b', 'a'], ['c.*', 'c.1']];
+  assert.deepEqual(union(lists), ['a', 'b', 'c.*']);
+  assert.deepEqual(union([...lists, []]), []);
+  const many = Array.from({ length: 65 }, (_, n) => [`n${n}`]);
+  assert.equal(union(many.slice(1)).length, 64);
+  assert.deepEqual(union(many), []);
+  for (const list of many)
+    assert.ok(covers(union(many), list));
+});
+
+test('fitting: names that are too many or too long for one request are not named', () => {
+  const fits = (channels) => fitting(channels).length > 0;
+  const several = (n, name) => Array.from({ length: n }, (_, i) => name + i);
+  assert.ok(fits(several(64, 'orders.')));
+  assert.ok(!fits(several(65, 'orders.')));
+  assert.ok(fits(several(16, '*')) && !fits(several(17, '*')));
+  assert.ok(fits(['*'.repeat(512)]) && !fits([`${'*'.repeat(511)}é`]));
+  assert.ok(fits(several(20, 'é'.repeat(45))) && !fits(several(64, 'é'.repeat(29))));
 });
 
 const row = (id) => ({ id: String(id) });
@@ -184,8 +201,8 @@ test('cursor: two leaders, lost and late feeds, tabs that sleep: each row once, 
   }
 });
 
-test('event: has the row in it, and its own type for listeners of all', () => {
-  const event = new RowEvent({ id: '7', channel: 'orders', event: 'paid', data: '{"id":7}', created_at: 1 }, '*');
+test('event: has the row in it', () => {
+  const event = new RowEvent({ id: '7', channel: 'orders', event: 'paid', data: '{"id":7}', created_at: 1 });
   assert.ok(event instanceof MessageEvent);
   assert.deepEqual([event.type, event.lastEventId, event.data, event.channel, event.createdAt, event.json()],
     ['paid', '7', '{"id":7}', 'orders', 1, { id: 7 }]);
@@ -193,8 +210,9 @@ test('event: has the row in it, and its own type for listeners of all', () => {
 
 test('options: what makes no sense is refused at once, in words', () => {
   const refuses = (options, words) => assert.throws(() => new Rowcast('http://localhost/events', options), words);
-  refuses({ transports: ['carrier pigeon'] }, /transports: carrier pigeon is none of eventsource/);
+  refuses({ transports: ['carrier pigeon'] }, /transports: carrier pigeon is none of fetch, poll/);
   refuses({ transports: [] }, /transports/);
+  refuses({ ticket: 7 }, /ticket/);
   refuses({ channels: ['a', ''] }, /channels/);
   refuses({ channels: Array.from({ length: 65 }, (_, n) => `n${n}`) }, /64/);
   refuses({ lastEventId: 'x' }, /lastEventId: not a decimal number/);
@@ -234,4 +252,13 @@ test('cursor: what the server answers is a feed from here; after a reset of a ne
   const reset = { reason: 'reset', after: '20', resumed_at: '3' };
   assert.deepEqual(cursor.feed(page('5', [4], reset)), feed(20, 5, [4], { era: 3, gap: reset }));
   assert.deepEqual(new Cursor().feed(page('9', [8])), feed(0, 9, [8]));
+});
+
+test('bundle: web/rowcast.js and web/alerts.js are what the modules make, and export the same', async () => {
+  const top = new URL('../../../', import.meta.url);
+  execFileSync(fileURLToPath(new URL('tools/bundle-js', top)), ['--check'], { stdio: 'pipe' });
+  for (const name of ['rowcast', 'alerts']) {
+    const [bundle, modules] = await Promise.all([`web/${name}.js`, `web/${name}/index.js`].map((file) => import(new URL(file, top))));
+    assert.deepEqual(Object.keys(bundle), Object.keys(modules));
+  }
 });

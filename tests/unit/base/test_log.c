@@ -28,7 +28,7 @@ sink_open(struct sink *sink, enum log_level level)
     assert_int_equal(fcntl(fds[0], F_SETFL, O_NONBLOCK), 0);
     log_init(&sink->log, level);
     sink->log.journal = false;
-    sink->log.fd = fds[1];
+    log_sink_out_init(&sink->log.out, fds[1]);
     sink->fd = fds[0];
     sink->text[0] = '\0';
 }
@@ -46,7 +46,7 @@ static void
 sink_close(struct sink *sink)
 {
     close(sink->fd);
-    close(sink->log.fd);
+    close(sink->log.out.fd);
 }
 
 static size_t
@@ -80,8 +80,8 @@ test_values_are_quoted(void **state)
         {"2001:db8::1", "2001:db8::1"},
         {"a b", "\"a b\""},
         {"a=b", "\"a=b\""},
-        {"a\"b", "\"a\\x22b\""},
-        {"a\\b", "\"a\\x5cb\""},
+        {"a\"b", "\"a\\\"b\""},
+        {"a\\b", "\"a\\\\b\""},
         {TICKET, "[ticket]"},
         {"a " TICKET " b", "\"a [ticket] b\""},
         {"/x/" TICKET, "/x/[ticket]"},
@@ -128,6 +128,10 @@ unquote(const char *quoted, char *out)
         if (quoted[i] != '\\') {
             assert_true(in_quotes || quoted[i] != '=');
             out[n++] = quoted[i];
+            continue;
+        }
+        if (in_quotes && i + 1 < len && strchr("\"\\", quoted[i + 1]) != NULL) {
+            out[n++] = quoted[++i];
             continue;
         }
         char hex[3] = {0};
@@ -308,15 +312,28 @@ static void
 test_a_full_log_stops_nobody(void **state)
 {
     struct sink sink;
+    struct log_loss loss = {0};
 
     (void)state;
     sink_open(&sink, LOG_INFO);
-    assert_int_equal(fcntl(sink.log.fd, F_SETFL, O_NONBLOCK), 0);
+    sink.log.loss = &loss;
     for (int i = 0; i < 100000; i++)
         log_line(&sink.log, LOG_INFO, "line %d", i);
-    close(sink.log.fd);
+    size_t taken = 0;
+    while (*sink_read(&sink) != '\0')
+        taken += count_of(sink.text, "\n");
+    assert_true(taken > 100);
+    assert_int_equal(taken + loss.lines, 100000);
+    /* Told once, by the next line that there is room for. */
+    char told[80];
+    log_line(&sink.log, LOG_INFO, "room again");
+    log_line(&sink.log, LOG_INFO, "and again");
+    snprintf(told, sizeof told, "warn: log lines lost=%zu\n", 100000 - taken);
+    assert_non_null(strstr(sink_read(&sink), told));
+    assert_int_equal(count_of(sink.text, "\n"), 3);
+    close(sink.log.out.fd);
     log_line(&sink.log, LOG_INFO, "to nobody");
-    sink.log.fd = dup(sink.fd);
+    sink.log.out.fd = dup(sink.fd);
     sink_close(&sink);
 }
 
@@ -343,7 +360,7 @@ test_refusals_are_told_with_their_reason(void **state)
     note(&refusal_log, 200, NULL, 1000);
     assert_non_null(strstr(sink_read(&sink),
                            "info: refused status=403 user=ann address=192.0.2.7 why=\"not "
-                           "\\x22here\\x22\"\n"));
+                           "\\\"here\\\"\"\n"));
     assert_non_null(strstr(sink.text, "warn: refused status=200 user=ann address=- "));
     refusal_log_fini(&refusal_log);
     assert_string_equal(sink_read(&sink), "");
@@ -359,23 +376,23 @@ test_one_who_is_refused_often_does_not_fill_the_log(void **state)
     (void)state;
     sink_open(&sink, LOG_INFO);
     assert_int_equal(refusal_log_init(&refusal_log, &sink.log, NULL), 0);
+    /* One a second, whatever the status ... */
     for (int i = 0; i < 10000; i++)
-        note(&refusal_log, 400, "192.0.2.7", 1000);
-    assert_int_equal(count_of(sink_read(&sink), "\n"), REFUSAL_LOG_EACH);
-    /* Another status, or another address, is another matter. */
-    note(&refusal_log, 403, "192.0.2.7", 1000);
-    assert_non_null(strstr(sink_read(&sink), " suppressed=9995\n"));
+        note(&refusal_log, i % 2 == 0 ? 400 : 403, "192.0.2.7", 1000);
+    assert_int_equal(count_of(sink_read(&sink), "\n"), 1);
     note(&refusal_log, 400, "192.0.2.8", 1000);
+    assert_non_null(strstr(sink_read(&sink), " suppressed=9999\n"));
+    note(&refusal_log, 403, "192.0.2.7", 2000);
     assert_null(strstr(sink_read(&sink), "suppressed"));
-    note(&refusal_log, 400, "192.0.2.7", 1000);
-    note(&refusal_log, 400, "192.0.2.7", 1000);
-    note(&refusal_log, 400, "192.0.2.7", 61000);
-    assert_non_null(strstr(sink_read(&sink), " suppressed=2\n"));
-    for (int i = 0; i < 10; i++)
-        note(&refusal_log, 400, "192.0.2.7", 61000);
-    sink_read(&sink);
+    /* ... and some a minute of each status. */
+    for (uint64_t now_ms = 3000; now_ms < 11000; now_ms++)
+        note(&refusal_log, 400, "192.0.2.7", now_ms);
+    assert_int_equal(count_of(sink_read(&sink), "\n"), REFUSAL_LOG_EACH - 1);
+    note(&refusal_log, 403, "192.0.2.7", 11000);
+    assert_non_null(strstr(sink_read(&sink), " suppressed=4999\n"));
+    note(&refusal_log, 400, "192.0.2.7", 11000);
     refusal_log_fini(&refusal_log);
-    assert_non_null(strstr(sink_read(&sink), "refused suppressed=6\n"));
+    assert_non_null(strstr(sink_read(&sink), "refused suppressed=1\n"));
     sink_close(&sink);
 }
 
@@ -394,6 +411,54 @@ test_neither_do_many_addresses(void **state)
         note(&refusal_log, 400, address, 1000);
     }
     assert_int_equal(count_of(sink_read(&sink), "\n"), REFUSAL_LOG_ALL);
+    sink_close(&sink);
+}
+
+static void
+test_polls_share_the_line_a_second_with_refusals(void **state)
+{
+    struct sink sink;
+    struct refusal_log refusal_log;
+    char more[REFUSALS_SUPPRESSED_MAX];
+    char address[32];
+    int admitted = 0;
+
+    (void)state;
+    sink_open(&sink, LOG_INFO);
+    assert_int_equal(refusal_log_init(&refusal_log, &sink.log, NULL), 0);
+    assert_true(refusal_log_admit_poll(&refusal_log, "192.0.2.7", 1000));
+    assert_false(refusal_log_admit_poll(&refusal_log, "192.0.2.7", 1999));
+    note(&refusal_log, 400, "192.0.2.7", 1999);
+    assert_string_equal(sink_read(&sink), "");
+    assert_true(refusal_log_admit_poll(&refusal_log, "192.0.2.7", 2000));
+    assert_string_equal(refusal_log_take_suppressed(&refusal_log, more), " suppressed=2");
+    assert_string_equal(refusal_log_take_suppressed(&refusal_log, more), "");
+    for (int i = 0; i < 100000; i++) {
+        snprintf(address, sizeof address, "10.%d.%d.%d", i >> 16, i >> 8 & 255, i & 255);
+        admitted += refusal_log_admit_poll(&refusal_log, address, 3000);
+    }
+    assert_in_range(admitted, POLLS_ALL - 10, POLLS_ALL);
+    sink_close(&sink);
+}
+
+static void
+test_streams_of_one_address_fill_the_log_slowly(void **state)
+{
+    struct sink sink;
+    struct refusal_log refusal_log;
+    int admitted = 0;
+
+    (void)state;
+    sink_open(&sink, LOG_INFO);
+    assert_int_equal(refusal_log_init(&refusal_log, &sink.log, NULL), 0);
+    for (int i = 0; i < 10000; i++)
+        admitted += refusal_log_admit_stream(&refusal_log, "192.0.2.7", 1000);
+    assert_int_equal(admitted, STREAMS_AT_ONCE);
+    assert_true(refusal_log_admit_stream(&refusal_log, "192.0.2.8", 1000));
+    for (uint64_t now_ms = 1000; now_ms < 11000; now_ms++)
+        admitted += refusal_log_admit_stream(&refusal_log, "192.0.2.7", now_ms);
+    assert_in_range(admitted, STREAMS_AT_ONCE + 10 * STREAMS_A_SECOND - 1,
+                    STREAMS_AT_ONCE + 10 * STREAMS_A_SECOND);
     sink_close(&sink);
 }
 
@@ -440,8 +505,9 @@ test_fields_of_a_line(void **state)
     check_fields("close stream=1 user=\"ann lee\" why=gone",
                  "stream[1]user[ann lee]why[gone]");
     check_fields("open user=\"\" channels=- more=0", "user[]channels[-]more[0]");
-    check_fields("publish failed user=\"x\\x22 why=\" rows=3 why=\"a b=c\"",
-                 "user[x\\x22 why=]rows[3]why[a b=c]");
+    check_fields("publish failed user=\"x\\\" why=\" rows=3 why=\"a b=c\"",
+                 "user[x\\\" why=]rows[3]why[a b=c]");
+    check_fields("open user=\"x\\\\\" why=gone", "user[x\\\\]why[gone]");
     check_fields("refused suppressed=3", "suppressed[3]");
     /* Prose, in which somebody may have written anything. */
     check_fields("SIGTERM: draining 3 streams", "");
@@ -478,6 +544,8 @@ main(void)
         cmocka_unit_test(test_refusals_are_told_with_their_reason),
         cmocka_unit_test(test_one_who_is_refused_often_does_not_fill_the_log),
         cmocka_unit_test(test_neither_do_many_addresses),
+        cmocka_unit_test(test_polls_share_the_line_a_second_with_refusals),
+        cmocka_unit_test(test_streams_of_one_address_fill_the_log_slowly),
         cmocka_unit_test(test_a_level_that_hides_them_hides_their_count),
         cmocka_unit_test(test_fields_of_a_line),
     };

@@ -175,6 +175,10 @@ test_json_strings(void **state)
         {{"\b\t\n\f\r", 5}, "\"\\b\\t\\n\\f\\r\""},
         {{"\0\x01\x1f\x7f", 4}, "\"\\u0000\\u0001\\u001f\x7f\""},
         {{"\xC3\xA9\xFF\"", 4}, "\"\xC3\xA9" U_FFFD "\\\"\""},
+        {{"a\xC2\x85\xE2\x80\xA8\xE2\x80\xA9z", 10}, "\"a\\u0085\\u2028\\u2029z\""},
+        {{"\xC2\x84\xC2\x86\xE2\x80\xA7\xE2\x80\xAA", 10},
+         "\"\xC2\x84\xC2\x86\xE2\x80\xA7\xE2\x80\xAA\""},
+        {{"\xE2\x80", 2}, "\"" U_FFFD "\""},
     };
 
     (void)state;
@@ -290,16 +294,22 @@ test_heartbeats(void **state)
         struct heartbeat beat;
         const char *expected;
     } cases[] = {
-        {FORMAT_SSE, {8, false, false}, ":\n\n"},
-        {FORMAT_SSE, {8, true, false}, ":\nid: 8\n\n"},
-        {FORMAT_ENVELOPE, {8, true, false}, ":\nid: 8\n\n"},
+        {FORMAT_SSE, {8, false, false}, ":\n"},
+        {FORMAT_SSE,
+         {8, true, false},
+         ":\nid: 8\nevent: rowcast:ping\ndata: {\"last_event_id\":\"8\"}\n\n"},
+        {FORMAT_ENVELOPE,
+         {8, true, false},
+         ":\nid: 8\nevent: rowcast:ping\ndata: {\"last_event_id\":\"8\"}\n\n"},
         {FORMAT_SSE,
          {8, false, true},
          "event: rowcast:ping\ndata: {\"last_event_id\":\"8\"}\n\n"},
         {FORMAT_SSE,
          {8, true, true},
-         "id: 8\n\nevent: rowcast:ping\ndata: {\"last_event_id\":\"8\"}\n\n"},
-        {FORMAT_NDJSON, {8, true, true}, "\n"},
+         "id: 8\nevent: rowcast:ping\ndata: {\"last_event_id\":\"8\"}\n\n"},
+        {FORMAT_NDJSON, {8, true, false}, "\n"},
+        {FORMAT_NDJSON, {8, true, true}, "{\"last_event_id\":\"8\"}\n"},
+        {FORMAT_NDJSON, {8, false, true}, "{\"last_event_id\":\"8\"}\n"},
         {FORMAT_JSON, {8, true, true}, ""},
     };
 

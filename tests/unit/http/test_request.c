@@ -136,7 +136,7 @@ test_nothing_from_the_client_grants_anything(void **state)
                            "REMOTE_USER_X=root", "REMOTE_IDENT=root",
                            "REDIRECT_REMOTE_USER=root", "HTTP_X_REMOTE_USER=root",
                            "HTTP_AUTHORIZATION=Basic cm9vdDpy",
-                           "QUERY_STRING=REMOTE_USER=root&ROWCAST_ADMIN=1&user=root"),
+                           "QUERY_STRING=_REMOTE_USER=root&_user=root"),
                      0);
     assert_null(request.filter.user);
     assert_false(request.admin);
@@ -285,6 +285,18 @@ test_bad_parameters_are_named(void **state)
         {"last_event_id=5&lastEventId=6", "bad parameter lastEventId: is given twice"},
         {"ticket=a&ticket=b", "bad parameter ticket: is given twice"},
         {"ticket=", "bad parameter ticket: is empty"},
+        {"chanel=a", "unknown parameter \"chanel\": did you mean channel?"},
+        {"Channel=a", "unknown parameter \"Channel\": did you mean channel?"},
+        {"lasteventid=5", "unknown parameter \"lasteventid\": did you mean lastEventId?"},
+        {"pin=1", "unknown parameter \"pin\": did you mean ping?"},
+        {"user=root", "unknown parameter \"user\": leave it out, or let its name begin "
+                      "with _"},
+        {"utm%ZZ=1", "a parameter's name has a broken % escape or a NUL in it"},
+        {"channel%00=a", "a parameter's name has a broken % escape or a NUL in it"},
+        {"client=", "bad parameter client: is not 1 to 64 visible ASCII characters"},
+        {"client=a+b", "bad parameter client: is not 1 to 64 visible ASCII characters"},
+        {"client=%C3%A9", "bad parameter client: is not 1 to 64 visible ASCII characters"},
+        {"client=a&client=a", "bad parameter client: is given twice"},
         {"channel=", "bad parameter channel: \"\" is empty"},
         {"channel", "bad parameter channel: \"\" is empty"},
         {"channel=a%0Ab", "bad parameter channel: \"a\\x0ab\" holds a NUL, CR or LF"},
@@ -315,9 +327,10 @@ test_good_parameters_are_taken(void **state)
 
     (void)state;
     assert_int_equal(
-        parse_query_string(&request, &error,
-                           "channel=orders.*&channel=caf%C3%A9+bar&&ping=1&throttle=250&"
-                           "ticket=a.b%2Bc&chann%65l=x%26y%3D&_=123&utm%ZZ=1&last=5"),
+        parse_query_string(
+            &request, &error,
+            "channel=orders.*&channel=caf%C3%A9+bar&&ping=1&throttle=250&"
+            "ticket=a.b%2Bc&chann%65l=x%26y%3D&_=123&nocache=1&last=5&client=tab-7%2Ba"),
         0);
     assert_int_equal(request.filter.requested.count, 3);
     assert_string_equal(request.filter.requested.items[0], "caf\xC3\xA9 bar");
@@ -326,6 +339,7 @@ test_good_parameters_are_taken(void **state)
     assert_true(request.ping);
     assert_int_equal(request.throttle_ms, 250);
     assert_string_equal(request.ticket, "a.b+c");
+    assert_string_equal(request.client, "tab-7+a");
     assert_int_equal(request.start, START_LAST);
     assert_int_equal(request.start_value, 5);
     assert_int_equal(request.format, FORMAT_SSE);
@@ -383,6 +397,7 @@ test_a_query_string_has_a_cap(void **state)
 
     (void)state;
     memset(query, 'x', sizeof query);
+    query[0] = '_';
     query[REQUEST_QUERY_MAX] = '\0';
     assert_int_equal(parse_query_string(&request, &error, query), 0);
     request_fini(&request);
@@ -435,7 +450,17 @@ test_where_a_stream_starts(void **state)
         {"007", "", START_AFTER, 7, "007"},
         {"-7", "", START_BAD_ID, 0, "-7"},
         {"99999999999999999999", "", START_AFTER, INT64_MAX, "99999999999999999999"},
-        {"7 ", "", START_BAD_ID, 0, "7 "},
+        {"7 ", "", START_AFTER, 7, "7"},
+        {"5, 9", "", START_AFTER, 9, "9"},
+        {"9,5", "", START_AFTER, 9, "9"},
+        {"9, 5, 7 ", "", START_AFTER, 9, "9"},
+        {", 5,,", "", START_AFTER, 5, "5"},
+        {",", "", START_TAIL, 0, ""},
+        {"x, 5", "", START_AFTER, 5, "5"},
+        {"5, x", "", START_AFTER, 5, "5"},
+        {"x, -1", "", START_BAD_ID, 0, "x"},
+        {"5 9", "", START_BAD_ID, 0, "5 9"},
+        {"", "last_event_id=5,9", START_AFTER, 9, "9"},
         {"1e3", "since=all", START_BAD_ID, 0, "1e3"},
         {"\xE2\x98\x83", "", START_BAD_ID, 0, "\xE2\x98\x83"},
     };
@@ -470,6 +495,41 @@ test_a_long_bad_id_is_cut(void **state)
     request_fini(&request);
 }
 
+/* Two headers arrive as two variables where the web server does not join them. */
+static void
+test_of_two_headers_the_higher_id_counts(void **state)
+{
+    struct request request;
+    struct error error;
+
+    (void)state;
+    assert_int_equal(PARSE(&request, &error, "HTTP_LAST_EVENT_ID=5", "HTTP_LAST_EVENT_ID=x",
+                           "HTTP_LAST_EVENT_ID=9, 8", "HTTP_LAST_EVENT_ID=7"),
+                     0);
+    assert_int_equal(request.start, START_AFTER);
+    assert_int_equal(request.start_value, 9);
+    request_fini(&request);
+}
+
+/* The answer has the type that the client named. */
+static void
+test_the_type_is_the_one_that_was_asked_for(void **state)
+{
+    static const char *const types[] = {"application/jsonl", "application/ndjson",
+                                        "application/x-ndjson", "application/json"};
+    struct request request;
+    struct error error;
+    char accept[64];
+
+    (void)state;
+    for (size_t i = 0; i < COUNT(types); i++) {
+        snprintf(accept, sizeof accept, "HTTP_ACCEPT=%s", types[i]);
+        assert_int_equal(PARSE(&request, &error, accept), 0);
+        assert_string_equal(request.media_type, types[i]);
+        request_fini(&request);
+    }
+}
+
 /* --- Accept -------------------------------------------------------------------------------------- */
 
 #define CHROME_ACCEPT                                                                      \
@@ -496,6 +556,8 @@ test_accept_picks_the_format(void **state)
         {"application/json, text/plain, */*", 0, FORMAT_JSON},
         {"application/*", 0, FORMAT_JSON},
         {"application/x-ndjson", 0, FORMAT_NDJSON},
+        {"application/ndjson", 0, FORMAT_NDJSON},
+        {"application/jsonl;q=0.9, text/event-stream;q=0.1", 0, FORMAT_NDJSON},
         {"application/x-ndjson, application/json", 0, FORMAT_NDJSON},
         {"application/json, application/x-ndjson", 0, FORMAT_JSON},
         {"application/json;q=0.5, application/x-ndjson", 0, FORMAT_NDJSON},
@@ -603,6 +665,8 @@ main(void)
         cmocka_unit_test(test_a_query_string_has_a_cap),
         cmocka_unit_test(test_other_resources_have_no_parameters),
         cmocka_unit_test(test_where_a_stream_starts),
+        cmocka_unit_test(test_of_two_headers_the_higher_id_counts),
+        cmocka_unit_test(test_the_type_is_the_one_that_was_asked_for),
         cmocka_unit_test(test_a_long_bad_id_is_cut),
         cmocka_unit_test(test_accept_picks_the_format),
         cmocka_unit_test(test_envelope_and_wait_go_with_their_format),

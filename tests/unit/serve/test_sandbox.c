@@ -70,6 +70,20 @@ try_connect(void)
     return result == 0 ? 0 : errno;
 }
 
+static const struct sockaddr_un abstract = {.sun_family = AF_UNIX,
+                                            .sun_path = "\0rowcast-test"};
+
+/* To the socket that the test listens on. */
+static int
+try_abstract(void)
+{
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    int result = connect(fd, (const struct sockaddr *)&abstract, sizeof abstract);
+    int error = errno;
+    close(fd);
+    return result == 0 ? 0 : error;
+}
+
 /* Runs in a child; returns its exit status. */
 typedef int (*child_fn)(void);
 
@@ -161,15 +175,27 @@ child_has_no_network_nor_signals(void)
     long version = kernel_version();
     int before = try_connect();
     TRY(1, before == ECONNREFUSED);
+    TRY(8, try_abstract() == 0);
     TRY(2, enter("own/db") > 0);
     int fd = socket(AF_INET, SOCK_STREAM, 0);
     if (version >= 4) {
         TRY(3, try_connect() == EACCES);
         TRY(4, bind(fd, (struct sockaddr *)&any, sizeof any) != 0 && errno == EACCES);
     }
-    if (version >= 6)
+    if (version >= 6) {
         TRY(5, kill(getppid(), 0) != 0 && errno == EPERM);
+        TRY(7, try_abstract() == EPERM);
+    }
     TRY(6, kill(getpid(), 0) == 0);
+    return 0;
+}
+
+static int
+child_keeps_an_abstract_notify_socket(void)
+{
+    setenv("NOTIFY_SOCKET", "@rowcast-test", 1);
+    TRY(1, enter("own/db") > 0);
+    TRY(2, try_abstract() == 0);
     return 0;
 }
 
@@ -211,7 +237,12 @@ static void
 test_it_has_neither_network_nor_signals(void **state)
 {
     (void)state;
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (const struct sockaddr *)&abstract, sizeof abstract), 0);
+    assert_int_equal(listen(fd, 5), 0);
     assert_int_equal(in_child(child_has_no_network_nor_signals), 0);
+    assert_int_equal(in_child(child_keeps_an_abstract_notify_socket), 0);
+    close(fd);
 }
 
 static void

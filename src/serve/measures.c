@@ -1,0 +1,197 @@
+/* measures.c - the table of measures, and their values; see serve/measures.h. */
+#include "config.h"
+
+#include "serve/measures.h"
+
+#include "base/clock.h"
+
+const char *
+measure_format_name(int format)
+{
+    static const char *const names[FORMATS] = {[FORMAT_SSE] = "sse",
+                                               [FORMAT_ENVELOPE] = "envelope",
+                                               [FORMAT_NDJSON] = "ndjson",
+                                               [FORMAT_JSON] = "json"};
+    return names[format];
+}
+
+static const char *
+close_name(int why)
+{
+    return close_reason_name((enum close_reason)why);
+}
+
+static const char *
+refusal_name(int why)
+{
+    return hub_refusal_name((enum hub_refusal)why);
+}
+
+static const struct measure_label by_format = {"format", FORMATS, measure_format_name};
+static const struct measure_label by_why = {"why", CLOSE_REASONS, close_name};
+static const struct measure_label by_reason = {"reason", HUB_REFUSALS, refusal_name};
+
+#define AT(member) .offset = offsetof(struct measures, member)
+#define GAUGE .kind = MEASURE_GAUGE
+#define COUNTER .kind = MEASURE_COUNTER
+
+const struct measure measures_table[] = {
+    {.metric = "start_time_seconds",
+     .key = "started_ms",
+     .help = "Unix time of the start.",
+     GAUGE,
+     .unit = MEASURE_MS,
+     AT(totals.started_ms)},
+    {.key = "time_ms", AT(time_ms)},
+    {.key = "workers", AT(workers)},
+    {.key = "worker", AT(worker)},
+    {.key = "streams", .title = "open streams", AT(totals.streams)},
+    {.metric = "streams",
+     .key = "formats",
+     .help = "Open streams, by representation.",
+     GAUGE,
+     AT(totals.formats),
+     .label = &by_format},
+    {.metric = "streams_behind",
+     .key = "behind",
+     .title = "of these, replaying",
+     .help = "Streams that wait for their next page of replay.",
+     GAUGE,
+     AT(totals.behind)},
+    {.metric = "opened_total",
+     .key = "opened",
+     .title = "opened",
+     .help = "Streams opened.",
+     COUNTER,
+     AT(totals.opened)},
+    {.metric = "closed_total",
+     .key = "closed",
+     .title = "closed",
+     .help = "Streams closed, by reason.",
+     COUNTER,
+     AT(totals.closed),
+     .label = &by_why},
+    {.key = "refused", .title = "refused", AT(totals.refused)},
+    {.metric = "refused_total",
+     .key = "refused_by",
+     .help = "Streams that were refused, by reason.",
+     COUNTER,
+     AT(totals.refused_by),
+     .label = &by_reason},
+    {.metric = "answers_waiting",
+     .key = "answers_waiting",
+     .title = "answers that are not taken",
+     .help = "Answers other than streams that their readers have not taken yet.",
+     GAUGE,
+     AT(totals.answers)},
+    {.metric = "rows_total",
+     .key = "rows",
+     .title = "rows seen",
+     .help = "Rows seen by this worker.",
+     COUNTER,
+     AT(totals.rows)},
+    {.metric = "events_total",
+     .key = "events",
+     .title = "events written",
+     .help = "Events written, each stream counted.",
+     COUNTER,
+     AT(totals.events)},
+    {.metric = "bytes_total",
+     .key = "bytes",
+     .title = "bytes written",
+     .help = "Bytes written to streams, FastCGI framing not counted.",
+     COUNTER,
+     AT(totals.bytes)},
+    {.metric = "gaps_total",
+     .key = "gaps",
+     .title = "gaps",
+     .help = "Gaps that streams were told of.",
+     COUNTER,
+     AT(totals.gaps)},
+    {.metric = "publish_requests_total",
+     .key = "publish_requests",
+     .help = "Requests that published rows.",
+     COUNTER,
+     AT(totals.publish_requests)},
+    {.metric = "published_total",
+     .key = "published",
+     .title = "rows published over HTTP",
+     .help = "Rows published over HTTP.",
+     COUNTER,
+     AT(totals.published_rows)},
+    {.metric = "log_lines_lost_total",
+     .key = "log_lines_lost",
+     .title = "lines of the log that were lost",
+     .help = "Lines of the log that could not be written at once.",
+     COUNTER,
+     AT(totals.log.lines)},
+    {.metric = "window_bytes",
+     .key = "window_bytes",
+     .title = "bytes of the window",
+     .help = "Memory of the windows of all workers.",
+     GAUGE,
+     AT(totals.window_bytes)},
+    {.metric = "window_limit_bytes",
+     .key = "window_limit",
+     .help = "Their limit, --window-bytes for each worker.",
+     GAUGE,
+     AT(window_limit)},
+    {.metric = "tail_id",
+     .key = "tail",
+     .title = "highest id",
+     .help = "Highest id seen.",
+     GAUGE,
+     .unit = MEASURE_ID,
+     AT(tail_id)},
+    {.metric = "database_up",
+     .key = "database_up",
+     .help = "1 while the database can be read.",
+     GAUGE,
+     AT(database_up)},
+    {.metric = "database_errors_total",
+     .key = "database_errors",
+     .help = "Reads of the database that failed; a lock is none.",
+     COUNTER,
+     AT(totals.database_errors)},
+    {.metric = "feed_lag_seconds",
+     .key = "feed_lag_ms",
+     .help = "For how long there have been rows that are not read yet, or the database "
+             "cannot be read.",
+     GAUGE,
+     .unit = MEASURE_MS,
+     AT(feed_lag_ms)},
+    {.metric = "pruned_rows_total",
+     .key = "pruned_rows",
+     .title = "rows deleted by age or count",
+     .help = "Rows deleted by --keep-age and --keep-rows.",
+     COUNTER,
+     AT(totals.pruned_rows)},
+    {.metric = "prunes_total",
+     .key = "prunes",
+     .help = "Transactions that did so.",
+     COUNTER,
+     AT(totals.prunes)},
+};
+
+const size_t measures_count = sizeof measures_table / sizeof *measures_table;
+
+void
+measures_take(struct measures *measures, const struct hub *hub, const struct feed *feed)
+{
+    const struct hub_config *config = hub_settings(hub);
+    hub_totals(hub, &measures->totals);
+    measures->time_ms = (uint64_t)clock_unix_ms();
+    measures->workers = config->workers;
+    measures->worker = config->worker;
+    measures->tail_id = (uint64_t)feed_tail(feed);
+    measures->window_limit = config->window_bytes * config->workers;
+    measures->database_up = feed_trouble(feed) == NULL;
+    measures->feed_lag_ms = feed_lag_ms(feed);
+}
+
+uint64_t
+measure_value(const struct measure *measure, const struct measures *measures, int which)
+{
+    const char *first = (const char *)measures + measure->offset;
+    return ((const uint64_t *)(const void *)first)[which];
+}

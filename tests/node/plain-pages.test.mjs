@@ -1,0 +1,124 @@
+// plain-pages.test.mjs - pages with the browser's own EventSource, as the documents teach them: those
+// of README.md and doc/PROTOCOL.md, taken from there, and rowcast's status page. In a Chromium with its
+// back/forward cache and in Firefox, behind lighttpd.
+import assert from 'node:assert/strict';
+import fs from 'node:fs';
+import path from 'node:path';
+import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { goBack, launch } from './browsers.mjs';
+import { Site, top, until } from './harness.mjs';
+
+let site;
+const browsers = {};
+let context;
+
+// The first page in HTML of a document.
+function pageIn(document) {
+  return /^```html\n([^]*?)^```$/m.exec(fs.readFileSync(path.join(top, document), 'utf8'))[1];
+}
+
+before(async () => {
+  site = await Site.start('--heartbeat', '1', '--retry', '200');
+  fs.writeFileSync(path.join(site.pages, 'readme.html'), pageIn('README.md'));
+  fs.writeFileSync(path.join(site.pages, 'protocol.html'), pageIn('doc/PROTOCOL.md'));
+  fs.writeFileSync(path.join(site.pages, 'download.bin'), 'x');
+  for (const name of ['chromium', 'firefox'])
+    browsers[name] = await launch(name);
+});
+after(async () => {
+  for (const browser of Object.values(browsers))
+    await browser.close();
+  await site?.close();
+});
+beforeEach(() => { context = null; });
+afterEach(() => context?.close());
+
+async function open(name, page) {
+  context = await browsers[name].newContext();
+  const opened = await context.newPage(site.url + page);
+  await streams(1);
+  return opened;
+}
+
+const streams = (count) => until(() => `${count} streams`, async () => await site.streams() === count);
+const insert = (n) => site.insert({ channel: 'orders', data: `row ${n}` });
+const rowsOn = (page) => page.evaluate(() => document.body.innerText.match(/row \d+/g) ?? []);
+const shows = (page, ...numbers) => until(async () => `rows ${numbers}, has ${await rowsOn(page)}`,
+  async () => (await rowsOn(page)).join() === numbers.map((n) => `row ${n}`).join());
+
+// Pages that are left with their stream open use up the browser's six connections to a host.
+test('plain pages: those of the documents and the status page are left and come back to, and each loads', async () => {
+  for (const name of ['chromium', 'firefox']) {
+    const page = await open(name, '/readme.html');
+    for (let n = 0; n < 9; n++)
+      await page.goto(site.url + ['/protocol.html', '/events/status', '/readme.html'][n % 3]);
+    await streams(1);
+    await context.close();
+    context = null;
+    await streams(0);
+  }
+});
+
+test('plain pages: rows that come while the page is away are there once when it is back', async () => {
+  for (const [n, pathname] of ['/readme.html', '/protocol.html'].entries()) {
+    const page = await open('chromium', pathname);
+    const [one, two, three] = [1, 2, 3].map((i) => 10 * n + i);
+    insert(one);
+    await shows(page, one);
+    await page.goto(`${site.url}/blank.html`);
+    await streams(0);
+    insert(two);
+    await goBack(page, pathname);
+    await shows(page, one, two);
+    insert(three);
+    await shows(page, one, two, three);
+    await context.close();
+    context = null;
+    await streams(0);
+  }
+});
+
+test('plain pages: one that the browser has given up on, or Firefox on a download, goes on with what it missed', async () => {
+  for (const [n, pathname] of ['/readme.html', '/protocol.html'].entries()) {
+    const page = await open('firefox', pathname);
+    const [one, two, three] = [1, 2, 3].map((i) => 100 + 10 * n + i);
+    insert(one);
+    await shows(page, one);
+    await page.evaluate(() => {
+      const link = document.createElement('a');
+      link.href = 'download.bin';
+      document.body.append(link);
+      link.click();
+    });
+    await streams(0);
+    insert(two);
+    await shows(page, one, two);
+    await site.rowcast.stop();
+    insert(three);
+    await until('the browser has given up', () => page.evaluate(() => source.readyState === EventSource.CLOSED));
+    await site.startRowcast();
+    await shows(page, one, two, three);
+    await context.close();
+    context = null;
+    await streams(0);
+  }
+});
+
+test('plain pages: the status page is live again when it is come back to', async () => {
+  context = await browsers.chromium.newContext();
+  const page = await context.newPage(`${site.url}/events/status`);
+  const isLive = () => page.evaluate(() => document.getElementById('link').textContent === 'Live.');
+  await until('it is live', isLive);
+  await page.evaluate(() => {
+    window.kept = true;
+    addEventListener('pagehide', () => { document.getElementById('link').textContent = 'left'; });
+  });
+  await page.goto(`${site.url}/blank.html`);
+  await goBack(page, '/events/status');
+  assert.equal(await page.evaluate(() => window.kept), true);
+  await until('it is live again', isLive);
+});
+
+test('plain pages: rowcast is alive at the end, has let go of all readers and ends cleanly', async () => {
+  await site.endsWell();
+});

@@ -1,0 +1,13 @@
+// alerts.js - raises a notification for rows of rowcast, or a toast in the page where it may not.
+//
+//   import { Rowcast } from './rowcast.js';
+//   import { Alerts } from './alerts.js';
+//   const alerts = new Alerts(new Rowcast('/events'), { types: ['alert'], toasts: element });
+//   button.onclick = () => alerts.ask();
+//
+// The manual is doc/ALERTS.md. No dependencies but the worker beside it, alerts-sw.js.
+//
+// Reading order: alert.js (from a row to an alert), claims.js (which tab shows it), worker.js and
+// toasts.js (by what), alerts.js (what a page sees).
+export { Flood, alertOf, clean, safeUrl } from './alert.js';
+export { Alerts, Alerts as default } from './alerts.js';

@@ -1,0 +1,141 @@
+// request.js - requests to rowcast, and the form of its answers.
+//
+// All that comes from outside is checked here: the status, the type, and the form of what is read.
+// An answer, or a part of a stream, is a page: { last_event_id, gap, events }, each optional.
+
+export class Failure extends Error {
+  isLate = false;              // of a link: it has not brought a word
+
+  // status: HTTP's; 0: there was no answer.
+  constructor(message, status = 0) {
+    super(message);
+    this.status = status;
+    // Refused: the request itself is wrong, and asking again soon will not help.
+    this.refused = status >= 400 && status < 500 && ![408, 425, 429].includes(status);
+  }
+
+  get detail() {
+    return { message: this.message, status: this.status, refused: this.refused };
+  }
+}
+
+export function asFailure(error) {
+  return error instanceof Failure ? error : new Failure(String(error?.message ?? error));
+}
+
+// Runs fn(signal) for at most so many milliseconds, and not beyond the end of `outer`.
+async function within(ms, what, outer, fn) {
+  outer.throwIfAborted();
+  const abort = new AbortController();
+  const stop = () => abort.abort(outer.reason);
+  const timer = setTimeout(() => abort.abort(new Failure(`${what}: no answer in ${ms} ms`)), ms);
+  outer.addEventListener('abort', stop);
+  const cut = new Promise((_, reject) => {
+    abort.signal.addEventListener('abort', () => reject(abort.signal.reason));
+  });
+  try {
+    return await Promise.race([fn(abort.signal), cut]);
+  } finally {
+    clearTimeout(timer);
+    outer.removeEventListener('abort', stop);
+  }
+}
+
+// The page's ticket; null for none. A function is the page's own code: it may throw, or hang.
+export async function ticketOf({ ticket, timeouts }, signal) {
+  if (typeof ticket !== 'function')
+    return ticket;
+  const got = await within(timeouts.request, 'ticket', signal, async () => ticket()).catch((error) => {
+    throw new Failure(`no ticket: ${error?.message ?? error}`);
+  });
+  if (got !== null && typeof got !== 'string')
+    throw new Failure(`no ticket: the function gave ${typeof got}, not a string`);
+  return got;
+}
+
+// A parameter that is null or undefined is left out.
+export function address(settings, channels, params) {
+  const url = new URL(settings.url);
+  for (const channel of channels)
+    url.searchParams.append('channel', channel);
+  for (const [name, value] of Object.entries(params)) {
+    if (value !== null && value !== undefined)
+      url.searchParams.set(name, value);
+  }
+  return url.href;
+}
+
+// The answer for { url, ticket }, if status and type are right: a login page or a hotel's portal
+// answers 200 as well.
+export async function request(settings, { url, ticket }, type, signal) {
+  const response = await fetch(url, {
+    headers: ticket === null ? { Accept: type } : { Accept: type, Authorization: `Bearer ${ticket}` },
+    credentials: settings.withCredentials ? 'include' : 'same-origin',
+    cache: 'no-store',
+    signal,
+  });
+  if (!response.ok) {
+    const text = (await response.text().catch(() => '')).trim();
+    const reason = /^[^<\n]{1,300}$/.test(text) ? text : response.statusText;
+    throw new Failure(`${response.status} ${reason}`.trim(), response.status);
+  }
+  if (!(response.headers.get('Content-Type') ?? '').startsWith(type))
+    throw new Failure(`the answer is not ${type}: is ${new URL(url).pathname} rowcast's address?`);
+  return response;
+}
+
+export const isId = (id) => typeof id === 'string' && /^[0-9]{1,16}$/.test(id);
+const isGap = (gap) => isId(gap.resumed_at) && typeof gap.reason === 'string';
+const isRow = (row) => isId(row?.id) && typeof row.event === 'string' && typeof row.data === 'string'
+  && (typeof row.channel === 'string' || row.channel === null);
+
+// Returns the page if it has the form that rowcast sends.
+export function checkPage(page) {
+  const { last_event_id: id = null, gap = null, events = [] } = page;
+  if (!(id === null || isId(id)) || !(gap === null || isGap(gap)) || !Array.isArray(events) || !events.every(isRow))
+    throw new Failure('the answer is not what rowcast sends');
+  return page;
+}
+
+export async function fetchPage(settings, target, signal) {
+  const page = checkPage(await (await request(settings, target, 'application/json', signal)).json());
+  if (!isId(page.last_event_id) || !Array.isArray(page.events))
+    throw new Failure('the server has no room for this reader just now');
+  return page;
+}
+
+export function fetchPageSoon(settings, target, signal) {
+  return within(settings.timeouts.request, new URL(target.url).pathname, signal,
+    (inner) => fetchPage(settings, target, inner));
+}
+
+// The lines of a stream of bytes, as many at a time as have come.
+export async function* linesOf(stream) {
+  const reader = stream.getReader();
+  const decoder = new TextDecoder();
+  let rest = '';
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done)
+      return;
+    const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
+    rest = lines.pop();
+    yield lines;
+  }
+}
+
+// The pages that such lines are (NDJSON). Rows that came together are one page; an empty line, the
+// server's heartbeat, is an empty page.
+export function pagesOf(lines) {
+  const pages = [];
+  for (const line of lines) {
+    const item = line === '' ? {} : JSON.parse(line);
+    if (!('id' in item))
+      pages.push(item);
+    else if (pages.at(-1)?.events !== undefined)
+      pages.at(-1).events.push(item);
+    else
+      pages.push({ events: [item] });
+  }
+  return pages.map(checkPage);
+}

@@ -1,0 +1,308 @@
+// rowcast.js - Rowcast: what a page sees. It has a cursor, and delivers what moves it.
+//
+// It begins by asking the server for itself (JSON): so it gets what it missed, and is refused by
+// itself where it may not read. Then it joins the tabs, from which feeds come (cursor.js). When a
+// feed shows that something is missing it asks the server again, for the part between.
+import { Cursor } from './cursor.js';
+import { fitting, glob } from './glob.js';
+import { Position } from './position.js';
+import { address, asFailure, fetchPageSoon, ticketOf } from './request.js';
+import { settingsOf } from './settings.js';
+import { Tabs } from './tabs.js';
+import { backoff, sleep } from './time.js';
+
+const QUEUE_MAX = 1000;         // feeds kept while this tab asks for what it missed
+
+// node 18 has no CustomEvent.
+const StateEvent = globalThis.CustomEvent ?? class extends Event {
+  constructor(type, { detail }) {
+    super(type);
+    this.detail = detail;
+  }
+};
+
+// A row, as an event of its type. isHistory: it was there before the page (since, last).
+export class RowEvent extends MessageEvent {
+  constructor(row, isHistory = false) {
+    super(row.event, { data: row.data, lastEventId: row.id });
+    this.channel = row.channel;
+    this.createdAt = row.created_at ?? null;
+    this.isHistory = isHistory;
+  }
+
+  json() {
+    return JSON.parse(this.data);
+  }
+}
+
+export class Rowcast extends EventTarget {
+  #settings;
+  #matchers;                    // of the channels
+  #cursor;                      // what has come to this tab,
+  #delivered;                   // and up to where the listeners have had it
+  #position;
+  #predecessor;                 // how far the document was whose place this one has taken; null: none
+  #isBeginning;                 // the rows of since or last are coming
+  #tabs;
+  #queue = null;                // feeds that wait while what was missed is being fetched; null: none
+  #isActive = false;            // false: closed, or put aside by the browser
+  #catching = new AbortController();   // ends asking for what was missed,
+  #pause = new AbortController();      // and the time between two attempts at that
+  #closed = new AbortController();
+  #status = { state: 'connecting', error: null, delay: null, transport: null };
+  #handlers = {};
+  #every = new EventTarget();          // for listeners of '*'
+  #everyListeners = new WeakMap();
+
+  constructor(url, options = {}) {
+    super();
+    this.#settings = settingsOf(url, options);
+    this.#matchers = this.#settings.channels.map(glob);
+    this.#position = new Position(options.storage, this.#settings);
+    this.#predecessor = this.#position.read();
+    const { lastEventId, first } = this.#settings;
+    const hasFirst = first.since !== undefined || first.last !== undefined;
+    this.#delivered = lastEventId ?? (hasFirst ? null : this.#predecessor);
+    this.#isBeginning = hasFirst && lastEventId === null;
+    this.#cursor = new Cursor(this.#delivered);
+    this.#tabs = new Tabs({
+      settings: this.#settings,
+      cursor: this.#cursor,
+      want: () => fitting(this.#settings.channels),
+      receive: (feed) => this.#receive(feed),
+      setStatus: (status) => this.#setStatus(status),
+      restart: () => this.#restart(),
+    });
+    this.#hearBrowser();
+    // A moment later, so that the listeners that come next hear everything from the start.
+    queueMicrotask(() => this.#resume());
+  }
+
+  get state() { return this.#status.state; }
+  get transport() { return this.#status.transport; }
+  get lastEventId() { return this.#delivered ?? ''; }
+  get onstate() { return this.#handlers['rowcast:state'] ?? null; }
+  set onstate(fn) { this.#handle('rowcast:state', fn); }
+  get ongap() { return this.#handlers['rowcast:gap'] ?? null; }
+  set ongap(fn) { this.#handle('rowcast:gap', fn); }
+
+  // Returns a function that takes the listener off again.
+  on(type, fn) {
+    this.addEventListener(type, fn);
+    return () => this.removeEventListener(type, fn);
+  }
+
+  addEventListener(type, fn, options) {
+    if (String(type) === '*')
+      this.#every.addEventListener('row', this.#everyListener(fn), options);
+    else
+      super.addEventListener(type, fn, options);
+  }
+
+  removeEventListener(type, fn, options) {
+    if (String(type) === '*')
+      this.#every.removeEventListener('row', this.#everyListener(fn), options);
+    else
+      super.removeEventListener(type, fn, options);
+  }
+
+  close() {
+    if (this.#isActive)           // not while the page is left: a reload may follow
+      this.#position.forget();
+    this.#position.release();
+    this.#suspend();
+    this.#closed.abort();
+    this.#setStatus({ state: 'closed', error: null, delay: null, transport: null });
+  }
+
+  // --- for the listeners: each may close this Rowcast at any time; #isActive tells
+
+  #handle(type, fn) {
+    this.removeEventListener(type, this.#handlers[type] ?? null);
+    this.#handlers[type] = typeof fn === 'function' ? fn : null;
+    this.addEventListener(type, this.#handlers[type]);
+  }
+
+  // A listener of '*' gets the row's own event, with the row's type, out of the one that it hears.
+  #everyListener(fn) {
+    if (!fn)
+      return null;
+    if (!this.#everyListeners.has(fn)) {
+      const call = typeof fn === 'function' ? fn.bind(this) : (event) => fn.handleEvent(event);
+      this.#everyListeners.set(fn, ({ row }) => call(row));
+    }
+    return this.#everyListeners.get(fn);
+  }
+
+  #setStatus(status) {
+    if (this.#status.state === 'closed' || JSON.stringify(status) === JSON.stringify(this.#status))
+      return;
+    this.#status = status;
+    this.dispatchEvent(new StateEvent('rowcast:state', { detail: status }));
+  }
+
+  // Hands on what the cursor says is new.
+  #deliver({ rows, gap }) {
+    if (gap !== null) {
+      this.#delivered = gap.resumed_at;
+      const init = { data: JSON.stringify(gap), lastEventId: gap.resumed_at };
+      this.dispatchEvent(Object.assign(new MessageEvent('rowcast:gap', init), { detail: gap }));
+    }
+    for (const row of rows.filter((one) => this.#isMine(one))) {
+      if (!this.#isActive)
+        break;
+      this.#delivered = row.id;
+      const event = new RowEvent(row, this.#isHistory(row));
+      this.dispatchEvent(event);
+      this.#every.dispatchEvent(Object.assign(new Event('row'), { row: event }));
+    }
+    if (this.#isActive) {
+      this.#delivered = this.#cursor.id;
+      this.#position.write(this.#delivered);
+    }
+  }
+
+  // A predecessor has had the rows up to where it was; the others are news.
+  #isHistory({ id }) {
+    return this.#isBeginning && (this.#predecessor === null || Number(id) <= Number(this.#predecessor));
+  }
+
+  #isMine({ channel, event }) {
+    if (event.startsWith('rowcast:') && event !== 'rowcast:too-large')
+      return false;
+    return this.#matchers.length === 0 || (channel !== null && this.#matchers.some((one) => one.test(channel)));
+  }
+
+  // --- coming and going
+
+  #hearBrowser() {
+    const { window, document } = globalThis;
+    const hear = (target, type, fn) => target?.addEventListener(type, fn, { signal: this.#closed.signal });
+    hear(window, 'online', () => this.#wake({ isNewNetwork: true }));
+    hear(window, 'offline', () => this.#tabs.offline());
+    hear(document, 'visibilitychange', () => {
+      if (document.visibilityState === 'visible')
+        this.#wake({ isNewNetwork: false });
+    });
+    // A page that is put aside (back/forward cache, frozen) lets go of everything, so that another
+    // tab leads at once and the browser may keep the page.
+    hear(window, 'pagehide', () => this.#suspend());
+    hear(document, 'freeze', () => this.#suspend());
+    hear(window, 'pageshow', (event) => event.persisted && this.#resume());
+    hear(document, 'resume', () => this.#resume());
+  }
+
+  #wake(why) {
+    this.#pause.abort();
+    this.#tabs.wake(why);
+  }
+
+  #suspend() {
+    this.#isActive = false;
+    this.#tabs.leave();
+    this.#catching.abort();
+    this.#queue = null;
+    this.#pause.abort();
+  }
+
+  #resume() {
+    if (this.#isActive || this.#status.state === 'closed')
+      return;
+    this.#isActive = true;
+    this.#setStatus({ state: 'connecting', error: null, delay: null, transport: null });
+    if (this.#isActive)
+      this.#catchUp(null);
+  }
+
+  #restart() {
+    this.#suspend();
+    this.#resume();
+  }
+
+  // --- taking feeds in
+
+  #receive(feed) {
+    if (this.#queue !== null) {
+      if (this.#queue.push(feed) > QUEUE_MAX)
+        this.#queue.length = 0;   // then the next feed shows what is missing
+      return;
+    }
+    this.#setStatus(feed.status);
+    if (!this.#isActive)
+      return;
+    const taken = this.#cursor.take(feed);
+    if (taken.missed === undefined)
+      this.#deliver(taken);
+    else if (taken.missed === 'nothing')
+      this.#tabs.ask();           // tells the leader of the newer era
+    else
+      this.#catchUp(feed);
+  }
+
+  // Asks the server for what lies between the cursor and a feed (null: and now), again and again
+  // until it answers. Feeds wait in the queue meanwhile, and are taken then.
+  async #catchUp(feed) {
+    this.#queue = feed === null ? [] : [feed];
+    this.#catching = new AbortController();
+    const { signal } = this.#catching;
+    for (let attempt = 1, isDone = false; !isDone; attempt++) {
+      isDone = await this.#hasTaken(feed, attempt);
+      if (signal.aborted)
+        return;
+    }
+    this.#isBeginning = false;
+    const queue = this.#queue;
+    this.#queue = null;
+    if (!this.#tabs.hasJoined)
+      this.#tabs.join();
+    queue.forEach((waiting) => this.#receive(waiting));   // into the next queue, if one begins
+  }
+
+  // Whether the attempt did; if not, after the time until the next.
+  async #hasTaken(feed, attempt) {
+    const { signal } = this.#catching;
+    try {
+      await this.#takePages(feed, signal);
+      return true;
+    } catch (error) {
+      if (!signal.aborted)
+        await this.#waitAfter(asFailure(error), attempt);
+      return false;
+    }
+  }
+
+  async #waitAfter({ refused, detail }, attempt) {
+    const { retry, retryMax, refused: long } = this.#settings.timeouts;
+    const delay = refused ? long : backoff(attempt, retry, retryMax);
+    this.#pause = new AbortController();
+    const { signal } = this.#pause;
+    this.#setStatus({ state: 'retrying', error: detail, delay: Math.round(delay), transport: null });
+    await sleep(delay, signal);
+  }
+
+  async #takePages(feed, signal) {
+    const cursor = this.#cursor;
+    const { era } = cursor;
+    const hasAll = () => feed !== null && Number(cursor.id) >= Number(feed.from);
+    let page;
+    do {
+      page = await this.#fetchPage(signal);
+      signal.throwIfAborted();
+      this.#deliver(cursor.take(cursor.feed(page)));
+      signal.throwIfAborted();     // a listener may have closed
+    } while (page.events.length > 0 && !hasAll());
+    if (feed === null)
+      return;
+    if (era === cursor.era && !hasAll())
+      cursor.id = feed.from;
+    cursor.era = Math.max(cursor.era, feed.era);
+  }
+
+  async #fetchPage(signal) {
+    const { id } = this.#cursor;
+    const start = id === null ? this.#settings.first : { last_event_id: id };
+    const ticket = await ticketOf(this.#settings, signal);
+    const url = address(this.#settings, fitting(this.#settings.channels), start);
+    return fetchPageSoon(this.#settings, { url, ticket }, signal);
+  }
+}
