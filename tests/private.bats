@@ -171,7 +171,7 @@ claims() {
 	private_rows 1 orders
 	start_rowcast
 	"start_$SERVER"
-	listen a "$(url '?since=all&REMOTE_USER=bob&user=bob&ROWCAST_CHANNELS=*')" "${CLAIMS[@]}"
+	listen a "$(url '?since=all&_REMOTE_USER=bob&_user=bob&_ROWCAST_CHANNELS=*')" "${CLAIMS[@]}"
 	listen b "$(url '?channel=*')" "${CLAIMS[@]}"
 	private_rows 2 orders
 	private_rows 2 public

@@ -58,7 +58,7 @@ has_rows() { [[ $(row_events "$1" | wc -l) -ge $2 ]]; }
 @test "recipient: no header from the client makes a user, a bound or an administrator" {
 	begin
 	sql "INSERT INTO notification(data, recipient) VALUES ('b', 'bob')"
-	listen_direct a '?since=all&REMOTE_USER=bob' HTTP_REMOTE_USER=bob HTTP_ROWCAST_CHANNELS='*' \
+	listen_direct a '?since=all&_REMOTE_USER=bob' HTTP_REMOTE_USER=bob HTTP_ROWCAST_CHANNELS='*' \
 		HTTP_AUTHORIZATION='Basic Ym9iOmJvYg=='
 	row all
 	expect_data a all

@@ -44,6 +44,7 @@ enum store_statement {
     STATEMENT_COMMIT,
     STATEMENT_ROLLBACK,
     STATEMENT_MARKS,
+    STATEMENT_FRESH_UP_TO, /* lowest of the last rows up to ?1 dated from ?2 to ?3 */
     STATEMENT_ID_ABOVE,    /* lowest id above ?1 */
     STATEMENT_FIRST_ABOVE, /* id, created_at of the first row above ?1 created up to ?2 */
     STATEMENT_INSERT,

@@ -543,6 +543,28 @@ first_above(struct store *store, int64_t id, int64_t now_ms, struct found *found
     return result;
 }
 
+/* A row dated too early, in the midst of fresh ones, leads the bisection behind these: looks
+ * back over some rows. *low: the id before the first fresh one of them; stays when none is. */
+static enum store_result
+step_back(struct store *store, const struct store_time *time, int64_t *low, struct error *error)
+{
+    enum store_result result;
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_FRESH_UP_TO, &result, error);
+
+    if (result != STORE_OK)
+        return result;
+    sqlite3_bind_int64(statement, 1, *low);
+    sqlite3_bind_int64(statement, 2, time->created_at_ms);
+    sqlite3_bind_int64(statement, 3, time->now_ms);
+    int code = sqlite3_step(statement);
+    if (code != SQLITE_ROW)
+        result = store_fail(store, code, "read the times", error);
+    else if (sqlite3_column_type(statement, 0) != SQLITE_NULL)
+        *low = sqlite3_column_int64(statement, 0) - 1;
+    sqlite3_reset(statement);
+    return result;
+}
+
 /* *before: the id before the first row above `id`; stays when there is none. */
 static enum store_result
 id_above(struct store *store, int64_t id, int64_t *before, struct error *error)
@@ -589,6 +611,9 @@ store_find_time(struct store *store, const struct store_time *time, int64_t *cur
         else
             high = middle;
     }
+    result = step_back(store, time, &low, error);
+    if (result != STORE_OK)
+        return result;
     /* Right before the next row: a reader is told of no gap between the two. */
     return id_above(store, low, cursor, error);
 }

@@ -177,6 +177,26 @@ id_above_text(const struct store *store)
  * an ORDER BY outside, which would read them all; the rows come in the order of the inner one. */
 #define TIMES_LOOKED_AT 100
 
+/* The lowest of the last so many rows up to ?1 whose time lies between ?2 and ?3. */
+#define FRESH_LOOKED_AT 1000
+
+static char *
+fresh_up_to_text(const struct store *store)
+{
+    sqlite3_str *sql = sqlite3_str_new(store->db);
+
+    sqlite3_str_appendall(sql, "SELECT min(id) FROM (SELECT t.\"id\" AS id, ");
+    append_column(sql, store, COLUMN_CREATED_AT);
+    sqlite3_str_appendf(sql, " AS created FROM \"%w\" AS t WHERE t.\"id\" <= ?1 AND ",
+                        store->table);
+    append_id_bounds(sql, store);
+    sqlite3_str_appendf(sql,
+                        " ORDER BY t.\"id\" DESC LIMIT %d) "
+                        "WHERE created >= ?2 AND created <= ?3",
+                        FRESH_LOOKED_AT);
+    return sqlite3_str_finish(sql);
+}
+
 static char *
 first_above_text(const struct store *store)
 {
@@ -214,6 +234,8 @@ statement_text(const struct store *store, enum store_statement which)
         return sqlite3_mprintf("ROLLBACK");
     case STATEMENT_MARKS:
         return marks_text(store);
+    case STATEMENT_FRESH_UP_TO:
+        return fresh_up_to_text(store);
     case STATEMENT_ID_ABOVE:
         return id_above_text(store);
     case STATEMENT_FIRST_ABOVE:
