@@ -380,7 +380,8 @@ class CgiPoll(threading.Thread):
             query = "" if self.reader.last_id is None else f"?last_event_id={self.reader.last_id}"
             answer = cgi_ask(self.cell, query, HTTP_ACCEPT="application/json")
             if answer is not None and answer[0] == 200:
-                self.reader.take_document(answer[1])
+                if self.reader.take_document(answer[1]):
+                    continue    # there may be more until an answer comes without rows
             else:
                 self.reader.refusals.append((time.monotonic(), answer and answer[0]))
             self.leaving.wait(POLL_S)
