@@ -136,7 +136,8 @@ class Supervisor:
         fault = None
         try:
             code = self.process.wait(TERM_S)
-            if was_up and code not in (0, 1):
+            is_young = time.monotonic() - self.started_at < 2     # does not catch it yet
+            if was_up and code not in (0, 1) and not (is_young and code == -signal.SIGTERM):
                 fault = f"exit code {code} after SIGTERM"
         except subprocess.TimeoutExpired:
             fault = f"still there {TERM_S:.0f} s after SIGTERM"
