@@ -70,6 +70,22 @@ open_shell() {
 	assert_healthy
 }
 
+@test "retention: a row that is dated in the future keeps no other row for ever" {
+	init_db
+	sql "INSERT INTO notification(data, created_at) VALUES
+		('far', 4102444800000), ('micro', 1795000000000000), ('old', 1000), ('older', 500)"
+	row young >/dev/null
+	start_rowcast --keep-age 1h
+	only_young() { [[ $(sql "SELECT group_concat(data) FROM notification") == young ]]; }
+	wait_for only_young
+	# By hand likewise.
+	sql "INSERT INTO notification(data, created_at) VALUES ('micro', 1795000000000000)"
+	run "$ROWCAST" doctor --db "$DB"
+	assert_output --partial "dated in the future"
+	sql "INSERT INTO notification(data, created_at) VALUES ('old', 1000)"
+	assert_equal "$("$ROWCAST" prune --db "$DB" --keep-age 1h)" 0
+}
+
 @test "retention: expired rows go when nothing older is left, so that no reader loses what is between" {
 	local keep
 	init_db

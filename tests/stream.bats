@@ -200,6 +200,82 @@ has_last_id() { [[ $(last_id "$1") == "$2" ]]; }
 	assert_healthy
 }
 
+@test "last=: rows that are replaced by one found earlier in the search are not counted" {
+	begin
+	sql "INSERT INTO notification(channel, data, collapse_key) VALUES ('a', 'zero', NULL), ('a', 'old', 'k'), ('a', 'one', NULL);
+		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
+		INSERT INTO notification(channel, data) SELECT 'b', i FROM n;
+		INSERT INTO notification(channel, data, collapse_key) VALUES ('a', 'new', 'k')"
+	listen_direct a '?channel=a*&last=3'
+	expect_data a new
+	assert_equal "$(data_of a)" $'zero\none\nnew'
+}
+
+# Refused at the start, with the reason. refused_table WORDS
+refused_table() {
+	run -1 "$ROWCAST" serve --db "$DB" --listen "unix:$SOCKET" --table t
+	assert_output --partial "$1"
+	run -1 "$ROWCAST" tail --db "$DB" --table t
+	assert_output --partial "$1"
+	run -1 "$ROWCAST" doctor --db "$DB" --table t
+	assert_output --partial "$1"
+}
+
+@test "--table: ids that are no integers are refused at the start, in a table and in a view" {
+	init_db
+	sql "CREATE TABLE t(id TEXT PRIMARY KEY, data)"
+	refused_table "is declared TEXT"
+	sql "DROP TABLE t; CREATE TABLE t(id PRIMARY KEY, data); INSERT INTO t VALUES (1, 'x'), ('0b6c-uuid', 'y')"
+	refused_table "an id that is no integer (text)"
+	sql "DROP TABLE t; CREATE TABLE u(a INTEGER, data); INSERT INTO u VALUES (NULL, 'x'), (2, 'y');
+		CREATE VIEW t AS SELECT a AS id, data FROM u"
+	refused_table "an id that is no integer (null)"
+	sql "DROP VIEW t; CREATE VIEW t AS SELECT data FROM u"
+	refused_table "no column id"
+}
+
+@test "--table: a text id that comes later is told by the log and /health" {
+	init_db
+	sql "CREATE TABLE t(id PRIMARY KEY, data); INSERT INTO t VALUES (1, 'x')"
+	start_rowcast --table t
+	fcgi --get /health
+	sql "INSERT INTO t VALUES ('0b6c-uuid', 'y')"
+	is_ill() { fcgi --get /health | grep -q '^Status: 503'; }
+	wait_for is_ill
+	grep -q 'error: .*no integer' "$T/rowcast.err"
+}
+
+@test "--table: created_at as text is a time in UTC: since= and the envelope go by it" {
+	init_db
+	sql "CREATE TABLE t(id INTEGER PRIMARY KEY, data, created_at DEFAULT CURRENT_TIMESTAMP);
+		INSERT INTO t(data, created_at) VALUES ('old', datetime('now', '-1 hour')); INSERT INTO t(data) VALUES ('new')"
+	start_rowcast --table t
+	listen_direct a '?since=10m&envelope=1'
+	wait_for has_rows a 1
+	assert_equal "$(data_of a | jq -r '.data')" new
+	assert_equal "$(data_of a | jq '.created_at - now * 1000 | fabs < 60000')" true
+}
+
+@test "--table: a collapse_key without an index is not looked for, and doctor says so" {
+	init_db
+	sql "CREATE TABLE t(id INTEGER PRIMARY KEY, data, collapse_key);
+		INSERT INTO t VALUES (1, 'old', 'k'), (2, 'new', 'k')"
+	run -1 "$ROWCAST" doctor --db "$DB" --table t
+	assert_output --partial "no index covers collapse_key"
+	sql "CREATE INDEX t_key ON t(collapse_key)"
+	run "$ROWCAST" doctor --db "$DB" --table t
+	refute_output --partial "collapse_key"
+	# 5,000 keys looked for among all rows after them were seconds (the window is too small for them).
+	sql "DROP INDEX t_key; WITH RECURSIVE n(i) AS (SELECT 3 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+		INSERT INTO t SELECT i, 'x', i FROM n"
+	start_rowcast --table t --window-bytes 65536
+	listen_direct a '?since=all'
+	listen_direct b
+	sql "INSERT INTO t VALUES (20001, 'at once', NULL)"
+	WAIT=5 expect_data b 'at once'
+	expect_data a 'at once'
+}
+
 @test "--table: a table and a view that have only id and data" {
 	sql "CREATE TABLE log(id INTEGER PRIMARY KEY, data TEXT);
 	     CREATE TABLE measure(n INTEGER PRIMARY KEY, v);

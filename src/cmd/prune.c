@@ -81,6 +81,7 @@ prune_table(const struct settings *settings)
     int64_t now = cmd_now_ms();
     struct store_prune prune = {
         .older_than_ms = settings->keep_age_ms > 0 ? now - settings->keep_age_ms : 0,
+        .now_ms = now,
         .keep_rows = settings->keep_rows,
         .expired_before_ms = settings->expired ? now : 0,
         .max_rows = PRUNE_BATCH,

@@ -285,7 +285,9 @@ find_start(struct tail *tail)
     }
     if (parse_age(settings->since, &age_ms) != 0)
         age_ms = 0; /* cmd_tail has checked it */
-    return store_find_time(tail->store, tail->now_ms - age_ms, &tail->cursor, &tail->error);
+    struct store_time time = {.created_at_ms = tail->now_ms - age_ms,
+                              .now_ms = tail->now_ms};
+    return store_find_time(tail->store, &time, &tail->cursor, &tail->error);
 }
 
 /* --- following -------------------------------------------------------------------------------- */

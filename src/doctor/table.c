@@ -298,6 +298,52 @@ judge_marks(const struct store_marks *marks, struct doctor_report *report)
 }
 
 static void
+judge_keys(const struct store *store, struct doctor_report *report)
+{
+    if (store_ignores_keys(store))
+        doctor_find(
+            report,
+            (struct doctor_head){"keys", DOCTOR_WARNING,
+                                 "Make an index that begins with the columns channel, "
+                                 "collapse_key, recipient (those that there are)."},
+            "no index covers collapse_key: no row is left out for a newer one");
+}
+
+/* An hour is more than any two clocks should differ by. */
+#define FUTURE_MS 3600000
+
+static enum store_step
+take_created_at(void *arg, const struct row *row)
+{
+    *(int64_t *)arg = row->created_at;
+    return STORE_STOP;
+}
+
+static void
+judge_times(struct store *store, const struct store_marks *marks,
+            struct doctor_report *report)
+{
+    struct timespec now;
+    int64_t newest = 0;
+    struct store_progress progress;
+    struct store_range range = {
+        .after = marks->lowest - 1, .up_to = marks->tail, .max_rows = 1};
+
+    clock_gettime(CLOCK_REALTIME, &now);
+    if (store_read_back(store, &range, take_created_at, &newest, &progress, NULL) ==
+            STORE_OK &&
+        newest > (int64_t)now.tv_sec * 1000 + FUTURE_MS)
+        doctor_find(
+            report,
+            (struct doctor_head){"times", DOCTOR_WARNING,
+                                 "created_at is in Unix milliseconds: leave it out, "
+                                 "so that the table fills it in."},
+            "the newest row is dated in the future (%lld): since= and --keep-age "
+            "cannot go by such rows",
+            (long long)newest);
+}
+
+static void
 judge_rows(const struct store_config *config, struct doctor_report *report)
 {
     struct store_marks marks;
@@ -312,6 +358,8 @@ judge_rows(const struct store_config *config, struct doctor_report *report)
         doctor_find(report, head, "%s, highest id %lld, rows after %lld can be resumed",
                     config->table, (long long)marks.tail, (long long)marks.low_water);
         judge_marks(&marks, report);
+        judge_keys(store, report);
+        judge_times(store, &marks, report);
         if (store_fault(store) != NULL && !ids_go_back(&marks))
             doctor_find(report,
                         (struct doctor_head){"schema", DOCTOR_PROBLEM,

@@ -9,10 +9,11 @@
 
 /* The highest id that a row may have: JavaScript's Number.MAX_SAFE_INTEGER. */
 #define ROW_ID_MAX INT64_C(9007199254740991)
+#define ROW_ID_MIN (-ROW_ID_MAX) /* of foreign tables (--table); of ours it is 1 */
 
 /* A column that the tailed table does not have reads as its NULL or 0. */
 struct row {
-    int64_t id; /* 1 .. ROW_ID_MAX; negative and 0 only in foreign tables (--table) */
+    int64_t id; /* ROW_ID_MIN .. ROW_ID_MAX */
     int64_t created_at; /* Unix milliseconds; 0: not known */
     int64_t expires_at; /* Unix milliseconds; 0: never */
     struct slice channel;

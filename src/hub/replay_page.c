@@ -102,6 +102,7 @@ page_read_table(struct hub *hub, struct store *store, bool *stale, struct error 
     struct store_range range = {.after = page->after,
                                 .up_to = page->up_to,
                                 .max_rows = PAGE_ROWS,
+                                .until_ns = hub->turns.until_ns,
                                 .narrow = &page->audience->filter,
                                 .collapse = true};
     struct store_progress progress = {.last = page->after};

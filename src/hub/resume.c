@@ -41,8 +41,9 @@ resume_by_age(struct hub *hub, int64_t age_ms, struct resume_point *start)
     struct store *store = feed_store(hub->feed);
     if (store == NULL)
         return -1;
-    enum store_result result =
-        store_find_time(store, clock_unix_ms() - age_ms, &start->cursor, &error);
+    int64_t now_ms = clock_unix_ms();
+    struct store_time time = {.created_at_ms = now_ms - age_ms, .now_ms = now_ms};
+    enum store_result result = store_find_time(store, &time, &start->cursor, &error);
     if (result != STORE_OK)
         feed_report(hub->feed, result, &error);
     return result == STORE_OK ? 0 : -1;

@@ -103,6 +103,7 @@ retention_plan(struct retention *retention)
     int64_t now_ms = clock.tv_sec * 1000 + clock.tv_usec / 1000;
     return (struct store_prune){
         .older_than_ms = config->keep_age_ms > 0 ? now_ms - config->keep_age_ms : 0,
+        .now_ms = now_ms,
         .keep_rows = config->keep_rows,
         .expired_first_ms = now_ms - EXPIRED_GRACE_MS,
         .slack_rows = config->keep_rows / SLACK_PER_ROWS,

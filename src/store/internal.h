@@ -44,10 +44,10 @@ enum store_statement {
     STATEMENT_COMMIT,
     STATEMENT_ROLLBACK,
     STATEMENT_MARKS,
-    STATEMENT_FIRST_SINCE, /* id of the first row created at or after ?1 */
-    STATEMENT_FIRST_ABOVE, /* id, created_at of the first row above ?1 */
+    STATEMENT_ID_ABOVE,    /* lowest id above ?1 */
+    STATEMENT_FIRST_ABOVE, /* id, created_at of the first row above ?1 created up to ?2 */
     STATEMENT_INSERT,
-    STATEMENT_OLDEST, /* id, created_at, expires_at of the first ?1 rows */
+    STATEMENT_OLDEST, /* id, created_at, expires_at of all rows from the lowest id up */
     STATEMENT_COUNT,
     STATEMENT_NTH, /* id of the row with ?1 rows before it */
     STATEMENT_ANY_EXPIRED,
@@ -56,11 +56,23 @@ enum store_statement {
     STORE_STATEMENTS
 };
 
-enum store_direction { STORE_FORWARD, STORE_BACKWARD, STORE_DIRECTIONS };
+/* What a read statement gives. Only the first reads data. */
+enum store_reading { STORE_FORWARD, STORE_FORWARD_BARE, STORE_BACKWARD, STORE_READINGS };
+
+/* How it finds the rows: by their ids, by their ids past the filter of the walk (an SQL function),
+ * or by so many pairs of channel and recipient on the index: STORE_BY_PAIRS + 1 .. + STORE_ARMS_MAX. */
+enum {
+    STORE_BY_ID,
+    STORE_BY_FILTER,
+    STORE_BY_PAIRS = STORE_BY_FILTER,
+    STORE_WAYS = STORE_BY_PAIRS + STORE_ARMS_MAX + 1
+};
 
 /* The parameters of a read statement; those of the arms follow, channel and recipient of
  * each. */
-enum { READ_AFTER = 1, READ_UP_TO, READ_LIMIT, READ_COLLAPSE, READ_FIRST_ARM };
+enum { READ_AFTER = 1, READ_UP_TO, READ_LIMIT, READ_COLLAPSE, READ_NEWEST, READ_FIRST_ARM };
+
+struct store_walk;
 
 struct store {
     sqlite3 *db;
@@ -71,6 +83,7 @@ struct store {
     bool foreign;      /* not made by rowcast: no marks, no index of ours */
     bool has_sequence; /* sqlite_sequence has, or may get, a row for it */
     bool has[STORE_COLUMNS];
+    bool can_collapse;        /* an index finds a row's newer replacement */
     struct store_files files; /* what it has open */
     int synchronous;          /* SQLite's own setting of it; -1: not asked yet */
     enum store_durability durability;
@@ -84,8 +97,9 @@ struct store {
     int64_t prune_locked_us; /* how long the last batch held the write lock */
     char refusal[192];       /* a constraint's or trigger's own words; see store_refusal */
     sqlite3_stmt *statements[STORE_STATEMENTS];
-    sqlite3_stmt
-        *reads[STORE_DIRECTIONS][STORE_ARMS_MAX + 1]; /* [0]: a scan over the ids */
+    sqlite3_stmt *reads[STORE_READINGS][STORE_WAYS];
+    struct store_walk
+        *walk; /* the walk over rows that is on its way, for the SQL function */
 };
 
 /* --- store/store.c --- */
@@ -114,6 +128,10 @@ enum store_result store_identify(struct store *store, const char *table,
 bool store_has_hot_journal(const char *path);
 
 /* --- store/rows.c --- */
+
+/* Makes what the read statements need of the connection: the SQL function of the filter, the bound
+ * on what is read into memory. Once, before the first of them. */
+enum store_result store_prepare_reading(struct store *store, struct error *error);
 
 /* True when the next id that the table gives is above all that readers may have passed. */
 bool store_ids_are_new(const struct store_marks *marks);
@@ -190,8 +208,8 @@ int store_open_to_look(struct store *store);
  * the caller resets it again as soon as it has what it wants. */
 sqlite3_stmt *store_statement(struct store *store, enum store_statement which,
                               enum store_result *result, struct error *error);
-sqlite3_stmt *store_read_statement(struct store *store, enum store_direction direction,
-                                   unsigned arms, enum store_result *result,
+sqlite3_stmt *store_read_statement(struct store *store, enum store_reading reading,
+                                   unsigned way, enum store_result *result,
                                    struct error *error);
 
 /* Prepares a statement that is used once; the caller finalizes it. */
@@ -207,6 +225,9 @@ enum store_result store_ask_number(struct store *store, const char *sql, const c
 enum store_result store_execute(struct store *store, const char *sql, const char *doing,
                                 struct error *error);
 void store_finalize_all(struct store *store);
+
+/* Sets can_collapse. Without an index each row with a key would cost a look at all rows after it. */
+enum store_result store_find_key_index(struct store *store, struct error *error);
 
 /* --- store/error.c --- */
 

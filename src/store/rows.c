@@ -8,10 +8,9 @@
 
 #include "store/internal.h"
 
+#include <limits.h>
 #include <string.h>
-
-/* A table with a span of ids below it is scanned for a time, in a few milliseconds. */
-#define SCAN_IDS_MAX 20000
+#include <time.h>
 
 /* --- marks ------------------------------------------------------------------------------------ */
 
@@ -22,7 +21,15 @@ max_id(int64_t a, int64_t b)
 }
 
 /* The columns of marks_text in store/sql.c. */
-enum { MARK_BASE, MARK_LOW_WATER, MARK_LOWEST, MARK_HIGHEST, MARK_SEQUENCE };
+enum {
+    MARK_BASE,
+    MARK_LOW_WATER,
+    MARK_LOWEST,
+    MARK_HIGHEST,
+    MARK_SEQUENCE,
+    MARK_FIRST_TYPE,
+    MARK_LAST_TYPE
+};
 
 static void
 take_marks(const struct store *store, sqlite3_stmt *statement, struct store_marks *marks)
@@ -42,7 +49,7 @@ take_marks(const struct store *store, sqlite3_stmt *statement, struct store_mark
     else
         marks->lowest = sqlite3_column_int64(statement, MARK_LOWEST);
     if (store->foreign)
-        marks->low_water = marks->lowest - (marks->lowest > INT64_MIN ? 1 : 0);
+        marks->low_water = marks->lowest - 1;
 }
 
 bool
@@ -50,6 +57,19 @@ store_ids_are_new(const struct store_marks *marks)
 {
     return marks->base == 0 ||
            (marks->sequence >= marks->base && marks->sequence >= marks->low_water);
+}
+
+/* Rows of a foreign table whose ids are no integers reach nobody: texts such as UUIDs have no order
+ * in time, and NULL is no place to resume from. */
+static bool
+has_other_ids(sqlite3_stmt *statement, const char **type)
+{
+    for (int column = MARK_FIRST_TYPE; column <= MARK_LAST_TYPE; column++) {
+        *type = (const char *)sqlite3_column_text(statement, column);
+        if (*type != NULL && strcmp(*type, "integer") != 0)
+            return true;
+    }
+    return false;
 }
 
 enum store_result
@@ -62,7 +82,15 @@ store_read_marks(struct store *store, struct store_marks *marks, struct error *e
     if (result != STORE_OK)
         return result;
     int code = sqlite3_step(statement);
-    if (code == SQLITE_ROW) {
+    const char *type;
+    if (code == SQLITE_ROW && has_other_ids(statement, &type)) {
+        error_set(
+            error,
+            "%s: table %s has an id that is no integer (%s), and such a row could reach "
+            "nobody: give a table or view whose ids are integers that grow",
+            store->path, store->table, type);
+        result = STORE_FAILED;
+    } else if (code == SQLITE_ROW) {
         take_marks(store, statement, marks);
     } else if (code == SQLITE_DONE) {
         error_set(error,
@@ -114,8 +142,7 @@ take_time(sqlite3_value *value)
 }
 
 static bool
-take_row(const struct store *store, enum store_direction direction, sqlite3_stmt *statement,
-         struct row *row)
+take_row(const struct store *store, sqlite3_stmt *statement, struct row *row)
 {
     sqlite3_value *values[STORE_COLUMNS];
     for (int i = 0; i < STORE_COLUMNS; i++)
@@ -130,19 +157,22 @@ take_row(const struct store *store, enum store_direction direction, sqlite3_stmt
         !take_bytes(values[COLUMN_COLLAPSE_KEY], &row->collapse_key) ||
         !take_bytes(values[COLUMN_DATA], &row->data))
         return false;
-    if (direction == STORE_BACKWARD)
-        return true;
-
     row->data_bytes = row->data.len;
     row->too_large = store->max_event_bytes > 0 && row->data_bytes > store->max_event_bytes;
     if (row->too_large)
         row->data = (struct slice){0};
-    else if (row->data.p == NULL) /* NULL in a foreign table: an event without words */
-        row->data = slice_of("");
     return true;
 }
 
-/* --- ranges ----------------------------------------------------------------------------------- */
+/* --- a walk over rows -------------------------------------------------------------------------- */
+
+/* The clock is asked at every so many rows: it costs about as much as looking at one. */
+#define CLOCK_ROWS 16
+
+/* Data that is larger than both is not read into memory. SQLite's own bound on a value is used: it is
+ * looked at before the pages are, and costs nothing. UTF-16 has two bytes where UTF-8 has one. */
+#define LENGTH_MIN (1024 * 1024)
+#define LENGTH_PER_BYTE 2
 
 /* One pair of channel and recipient that is read through the index. */
 struct arm {
@@ -150,99 +180,298 @@ struct arm {
     const char *recipient; /* NULL: rows for everyone */
 };
 
-/* The pairs that make up the filter; 0: there are too many, or it is not exact, or the table has
- * no index of ours, so look at every id. *nothing: the filter lets nothing through. */
-static unsigned
-find_arms(const struct store *store, const struct filter *filter,
-          struct arm arms[STORE_ARMS_MAX], bool *nothing)
+/* A walk over the rows of a range. */
+struct store_walk {
+    const struct store_range *range;
+    store_row_fn fn;
+    void *arg;
+    struct store_progress *progress;
+    enum store_reading reading;
+    unsigned way;
+    struct arm arms[STORE_ARMS_MAX];
+    size_t looked_at;
+    int64_t last; /* by the filter's function: the row that it was asked about */
+    bool is_over; /* max_rows or the time are used up */
+    bool stopped; /* by fn */
+};
+
+static uint64_t
+clock_ns(void)
 {
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* Whether one more row is too many. */
+static bool
+walk_is_over(struct store_walk *walk)
+{
+    const struct store_range *range = walk->range;
+
+    if (walk->looked_at >= range->max_rows)
+        walk->is_over = true;
+    else if (range->until_ns != 0 && walk->looked_at > 0 &&
+             walk->looked_at % CLOCK_ROWS == 0 && clock_ns() > range->until_ns)
+        walk->is_over = true;
+    return walk->is_over;
+}
+
+/* rowcast_wants(id, channel, recipient) in a statement's WHERE. So of a row that is not for the filter
+ * nothing else is read. When the walk is over it lets a row through, so that the statement comes
+ * back with it, and walk_rows ends there without that row. */
+static void
+wants_row(sqlite3_context *context, int count, sqlite3_value **values)
+{
+    struct store *store = sqlite3_user_data(context);
+    struct store_walk *walk = store->walk;
+    struct slice channel;
+    struct slice recipient;
+
+    (void)count;
+    if (walk == NULL || walk_is_over(walk)) {
+        sqlite3_result_int(context, 1);
+        return;
+    }
+    walk->last = sqlite3_value_int64(values[0]);
+    walk->looked_at++;
+    if (!take_bytes(values[1], &channel) || !take_bytes(values[2], &recipient))
+        sqlite3_result_error_nomem(context);
+    else
+        sqlite3_result_int(context,
+                           filter_matches(walk->range->narrow, channel, recipient));
+}
+
+enum store_result
+store_prepare_reading(struct store *store, struct error *error)
+{
+    int code = sqlite3_create_function_v2(store->db, "rowcast_wants", 3,
+                                          SQLITE_UTF8 | SQLITE_DIRECTONLY, store, wants_row,
+                                          NULL, NULL, NULL);
+
+    if (code != SQLITE_OK)
+        return store_fail(store, code, "open it", error);
+    if (store->mode != STORE_WRITE && store->max_event_bytes > 0 &&
+        store->max_event_bytes < INT_MAX / LENGTH_PER_BYTE) {
+        int bound = (int)store->max_event_bytes * LENGTH_PER_BYTE;
+        sqlite3_limit(store->db, SQLITE_LIMIT_LENGTH,
+                      bound > LENGTH_MIN ? bound : LENGTH_MIN);
+    }
+    return STORE_OK;
+}
+
+/* Sets the way, with the pairs that make up an exact filter of not too many. False: the filter
+ * lets nothing through. */
+static bool
+find_way(const struct store *store, struct store_walk *walk)
+{
+    const struct filter *filter = walk->range->narrow;
     unsigned count = 0;
 
-    *nothing = false;
+    walk->way = filter == NULL ? STORE_BY_ID : STORE_BY_FILTER;
     if (filter == NULL || store->foreign || !filter_is_exact(filter))
-        return 0;
+        return true;
     for (size_t i = 0; i < filter->requested.count; i++) {
         const char *channel = filter->requested.items[i];
         if (!filter_bounds_allow(filter, slice_of(channel)))
             continue;
         if (count + 2 > STORE_ARMS_MAX)
-            return 0;
-        arms[count++] = (struct arm){channel, NULL};
+            return true;
+        walk->arms[count++] = (struct arm){channel, NULL};
         if (filter->user != NULL)
-            arms[count++] = (struct arm){channel, filter->user};
+            walk->arms[count++] = (struct arm){channel, filter->user};
     }
-    *nothing = count == 0;
-    return count;
+    walk->way = STORE_BY_PAIRS + count;
+    return count > 0;
 }
 
 static void
-bind_range(sqlite3_stmt *statement, const struct store_range *range, const struct arm *arms,
-           unsigned count)
+bind_walk(sqlite3_stmt *statement, const struct store_walk *walk, int64_t after,
+          int64_t limit)
 {
-    sqlite3_bind_int64(statement, READ_AFTER, range->after);
+    const struct store_range *range = walk->range;
+
+    sqlite3_bind_int64(statement, READ_AFTER, after < ROW_ID_MIN ? ROW_ID_MIN - 1 : after);
     sqlite3_bind_int64(statement, READ_UP_TO, range->up_to);
-    sqlite3_bind_int64(statement, READ_LIMIT,
-                       range->max_rows > INT32_MAX ? INT32_MAX : (int64_t)range->max_rows);
+    sqlite3_bind_int64(statement, READ_LIMIT, limit);
     sqlite3_bind_int(statement, READ_COLLAPSE, range->collapse ? 1 : 0);
-    for (unsigned i = 0; i < count; i++) {
+    sqlite3_bind_int64(statement, READ_NEWEST,
+                       range->newest > range->up_to ? range->newest : range->up_to);
+    for (unsigned i = 0; walk->way > STORE_BY_PAIRS && i < walk->way - STORE_BY_PAIRS;
+         i++) {
         int parameter = (int)(READ_FIRST_ARM + 2 * i);
-        sqlite3_bind_text(statement, parameter, arms[i].channel, -1, SQLITE_STATIC);
-        sqlite3_bind_text(statement, parameter + 1, arms[i].recipient, -1, SQLITE_STATIC);
+        sqlite3_bind_text(statement, parameter, walk->arms[i].channel, -1, SQLITE_STATIC);
+        sqlite3_bind_text(statement, parameter + 1, walk->arms[i].recipient, -1,
+                          SQLITE_STATIC);
     }
 }
 
-/* What a walk over the rows of a range came to. */
-struct walk {
-    enum store_direction direction;
-    size_t looked_at;
-    bool stopped; /* by fn */
-};
+static void
+walk_give(struct store_walk *walk, const struct row *row, bool superseded)
+{
+    if (!superseded && walk->fn(walk->arg, row) == STORE_STOP)
+        walk->stopped = true;
+    walk->progress->last = row->id;
+}
 
-static enum store_result
-walk_rows(struct store *store, sqlite3_stmt *statement, struct walk *walk, store_row_fn fn,
-          void *arg, struct store_progress *progress, struct error *error)
+/* Steps to the end of the range or of the walk. The result is SQLite's. */
+static int
+walk_rows(struct store *store, sqlite3_stmt *statement, struct store_walk *walk)
 {
     int code;
     struct row row;
 
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
-        if (!take_row(store, walk->direction, statement, &row))
-            return store_fail(store, SQLITE_NOMEM, "read the rows", error);
-        walk->looked_at++;
+        if (walk->way == STORE_BY_FILTER ? walk->is_over : walk_is_over(walk))
+            return SQLITE_DONE;
+        if (!take_row(store, statement, &row))
+            return SQLITE_NOMEM;
+        if (walk->way != STORE_BY_FILTER)
+            walk->looked_at++;
         bool superseded = row.collapse_key.p != NULL &&
                           sqlite3_column_int(statement, COLUMN_SUPERSEDED) != 0;
-        if (!superseded && fn(arg, &row) == STORE_STOP)
-            walk->stopped = true;
-        progress->last = row.id;
+        if (walk->reading == STORE_FORWARD && !row.too_large && row.data.p == NULL)
+            row.data = slice_of(""); /* NULL in a foreign table: an event without words */
+        walk_give(walk, &row, superseded);
         if (walk->stopped)
-            return STORE_OK;
+            return SQLITE_DONE;
     }
-    return code == SQLITE_DONE ? STORE_OK : store_fail(store, code, "read the rows", error);
+    return code;
+}
+
+/* --- rows that are too large to be read --------------------------------------------------------- */
+
+/* Of our tables without reading it. SQLite before 3.43 (octet_length) has no such way for a foreign
+ * table, whose ids need not be its rowids: there it is read, once, for its length alone. */
+static enum store_result
+measure_data(struct store *store, int64_t id, size_t *bytes, struct error *error)
+{
+    sqlite3_blob *blob = NULL;
+    int64_t length = 0;
+
+    if (!store->foreign && sqlite3_blob_open(store->db, "main", store->table, "data", id, 0,
+                                             &blob) == SQLITE_OK)
+        length = sqlite3_blob_bytes(blob);
+    sqlite3_blob_close(blob);
+    enum store_result result = STORE_OK;
+    if (length == 0) {
+        char *sql = sqlite3_mprintf("SELECT length(CAST(\"data\" AS BLOB)) FROM \"%w\" "
+                                    "WHERE \"id\" = %lld",
+                                    store->table, (long long)id);
+        int bound = sqlite3_limit(store->db, SQLITE_LIMIT_LENGTH, INT_MAX);
+        result = sql != NULL ? store_ask_number(store, sql, NULL, &length, error)
+                             : store_fail(store, SQLITE_NOMEM, "read the rows", error);
+        sqlite3_limit(store->db, SQLITE_LIMIT_LENGTH, bound);
+        sqlite3_free(sql);
+    }
+    *bytes = (size_t)length;
+    return result;
+}
+
+/* The first row after `after`, whose data SQLite would not read. */
+static enum store_result
+walk_large_row(struct store *store, struct store_walk *walk, int64_t after,
+               struct error *error)
+{
+    struct row row;
+    enum store_result result;
+    sqlite3_stmt *statement =
+        store_read_statement(store, STORE_FORWARD_BARE, walk->way, &result, error);
+
+    if (result != STORE_OK)
+        return result;
+    bind_walk(statement, walk, after, 1);
+    if (walk->way == STORE_BY_FILTER)
+        walk->looked_at--; /* it is asked about the row once more */
+    int code = sqlite3_step(statement);
+    if (code != SQLITE_ROW || !take_row(store, statement, &row)) {
+        result = store_fail(store, code == SQLITE_ROW ? SQLITE_NOMEM : code,
+                            "read the rows", error);
+    } else {
+        result = measure_data(store, row.id, &row.data_bytes, error);
+        row.too_large = true;
+        if (walk->way != STORE_BY_FILTER)
+            walk->looked_at++;
+        if (result == STORE_OK)
+            walk_give(walk, &row,
+                      row.collapse_key.p != NULL &&
+                          sqlite3_column_int(statement, COLUMN_SUPERSEDED) != 0);
+    }
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement);
+    return result;
+}
+
+/* --- ranges ----------------------------------------------------------------------------------- */
+
+/* One statement from progress->last on: to the end, or to a row that is too large (*large). */
+static enum store_result
+walk_on(struct store *store, struct store_walk *walk, int64_t after, bool *large,
+        struct error *error)
+{
+    enum store_result result;
+    sqlite3_stmt *statement =
+        store_read_statement(store, walk->reading, walk->way, &result, error);
+
+    *large = false;
+    if (result != STORE_OK)
+        return result;
+    size_t left = walk->range->max_rows - walk->looked_at;
+    bind_walk(statement, walk, after,
+              walk->way == STORE_BY_FILTER || left > INT32_MAX ? -1 : (int64_t)left);
+    store->walk = walk;
+    int code = walk_rows(store, statement, walk);
+    store->walk = NULL;
+    *large = code == SQLITE_TOOBIG && walk->reading == STORE_FORWARD;
+    if (code != SQLITE_DONE && !*large)
+        result = store_fail(store, code, "read the rows", error);
+    sqlite3_reset(statement);
+    sqlite3_clear_bindings(statement); /* they point into the caller's filter */
+    return result;
 }
 
 static enum store_result
-read_rows(struct store *store, enum store_direction direction,
-          const struct store_range *range, store_row_fn fn, void *arg,
-          struct store_progress *progress, struct error *error)
+walk_range(struct store *store, struct store_walk *walk, struct error *error)
 {
-    struct arm arms[STORE_ARMS_MAX];
-    struct walk walk = {.direction = direction};
-    bool nothing;
+    int64_t after = walk->range->after;
+    bool large = true;
     enum store_result result = STORE_OK;
-    unsigned count = find_arms(store, range->narrow, arms, &nothing);
 
-    if (!nothing && range->after < range->up_to) {
-        sqlite3_stmt *statement =
-            store_read_statement(store, direction, count, &result, error);
-        if (result != STORE_OK)
-            return result;
-        bind_range(statement, range, arms, count);
-        result = walk_rows(store, statement, &walk, fn, arg, progress, error);
-        sqlite3_reset(statement);
-        sqlite3_clear_bindings(statement); /* they point into the caller's filter */
+    while (result == STORE_OK && large) {
+        result = walk_on(store, walk, after, &large, error);
+        if (result == STORE_OK && large) {
+            after = walk->way == STORE_BY_FILTER ? walk->last - 1 : walk->progress->last;
+            store->walk = walk;
+            result = walk_large_row(store, walk, after, error);
+            store->walk = NULL;
+            after = walk->progress->last;
+            large = !walk->stopped && !walk->is_over;
+        }
     }
-    progress->complete = result == STORE_OK && !walk.stopped &&
-                         (walk.looked_at < range->max_rows || range->after >= range->up_to);
+    return result;
+}
+
+static enum store_result
+read_rows(struct store *store, struct store_walk *walk, struct error *error)
+{
+    const struct store_range *range = walk->range;
+    struct store_progress *progress = walk->progress;
+    bool is_backward = walk->reading == STORE_BACKWARD;
+    enum store_result result = STORE_OK;
+
+    bool any = find_way(store, walk) && range->after < range->up_to && range->max_rows > 0;
+    if (any)
+        result = walk_range(store, walk, error);
+    /* What the filter has passed over was looked at too. */
+    if (walk->way == STORE_BY_FILTER && walk->looked_at > 0 && !walk->stopped &&
+        result == STORE_OK &&
+        (is_backward ? walk->last < progress->last : walk->last > progress->last))
+        progress->last = walk->last;
+    progress->looked = walk->looked_at;
+    progress->complete =
+        result == STORE_OK && !walk->stopped && !walk->is_over &&
+        (!any || walk->way == STORE_BY_FILTER || walk->looked_at < range->max_rows);
     return result;
 }
 
@@ -250,9 +479,14 @@ enum store_result
 store_read_range(struct store *store, const struct store_range *range, store_row_fn fn,
                  void *arg, struct store_progress *progress, struct error *error)
 {
+    struct store_walk walk = {.range = range,
+                              .fn = fn,
+                              .arg = arg,
+                              .progress = progress,
+                              .reading = STORE_FORWARD};
+
     *progress = (struct store_progress){.last = range->after};
-    enum store_result result =
-        read_rows(store, STORE_FORWARD, range, fn, arg, progress, error);
+    enum store_result result = read_rows(store, &walk, error);
     if (progress->complete && progress->last < range->up_to)
         progress->last = range->up_to;
     return result;
@@ -262,10 +496,15 @@ enum store_result
 store_read_back(struct store *store, const struct store_range *range, store_row_fn fn,
                 void *arg, struct store_progress *progress, struct error *error)
 {
+    struct store_walk walk = {.range = range,
+                              .fn = fn,
+                              .arg = arg,
+                              .progress = progress,
+                              .reading = STORE_BACKWARD};
+
     *progress = (struct store_progress){.last = range->up_to < INT64_MAX ? range->up_to + 1
                                                                          : INT64_MAX};
-    enum store_result result =
-        read_rows(store, STORE_BACKWARD, range, fn, arg, progress, error);
+    enum store_result result = read_rows(store, &walk, error);
     if (progress->complete && progress->last > range->after)
         progress->last = range->after + 1;
     return result;
@@ -280,7 +519,8 @@ struct found {
 };
 
 static enum store_result
-first_above(struct store *store, int64_t id, struct found *found, struct error *error)
+first_above(struct store *store, int64_t id, int64_t now_ms, struct found *found,
+            struct error *error)
 {
     enum store_result result;
     sqlite3_stmt *statement = store_statement(store, STATEMENT_FIRST_ABOVE, &result, error);
@@ -288,6 +528,7 @@ first_above(struct store *store, int64_t id, struct found *found, struct error *
     if (result != STORE_OK)
         return result;
     sqlite3_bind_int64(statement, 1, id);
+    sqlite3_bind_int64(statement, 2, now_ms);
     int code = sqlite3_step(statement);
     found->any = code == SQLITE_ROW;
     if (found->any) {
@@ -300,28 +541,27 @@ first_above(struct store *store, int64_t id, struct found *found, struct error *
     return result;
 }
 
-/* Looks at each row in turn: right whatever the clock has done. */
+/* *before: the id before the first row above `id`; stays when there is none. */
 static enum store_result
-find_time_by_scan(struct store *store, int64_t created_at_ms, int64_t *cursor,
-                  struct error *error)
+id_above(struct store *store, int64_t id, int64_t *before, struct error *error)
 {
     enum store_result result;
-    sqlite3_stmt *statement = store_statement(store, STATEMENT_FIRST_SINCE, &result, error);
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_ID_ABOVE, &result, error);
 
     if (result != STORE_OK)
         return result;
-    sqlite3_bind_int64(statement, 1, created_at_ms);
+    sqlite3_bind_int64(statement, 1, id);
     int code = sqlite3_step(statement);
-    if (code == SQLITE_ROW)
-        *cursor = sqlite3_column_int64(statement, 0) - 1;
-    else if (code != SQLITE_DONE)
+    if (code != SQLITE_ROW)
         result = store_fail(store, code, "read the times", error);
+    else if (sqlite3_column_type(statement, 0) != SQLITE_NULL)
+        *before = sqlite3_column_int64(statement, 0) - 1;
     sqlite3_reset(statement);
     return result;
 }
 
 enum store_result
-store_find_time(struct store *store, int64_t created_at_ms, int64_t *cursor,
+store_find_time(struct store *store, const struct store_time *time, int64_t *cursor,
                 struct error *error)
 {
     struct store_marks marks;
@@ -334,24 +574,19 @@ store_find_time(struct store *store, int64_t created_at_ms, int64_t *cursor,
     if (!store->has[COLUMN_CREATED_AT] || marks.lowest > marks.tail)
         return STORE_OK;
 
-    if ((uint64_t)marks.tail - (uint64_t)marks.lowest < SCAN_IDS_MAX)
-        return find_time_by_scan(store, created_at_ms, cursor, error);
-
-    /* Up to `low` every row is too old. Above `high` the first row, if there is one, is young
-     * enough, and *cursor is the id before it (or still the tail). */
+    /* Up to `low` every row is too old, above `high` none is. */
     int64_t low = marks.lowest - 1;
     int64_t high = marks.tail;
     while (low < high) {
-        int64_t middle = low + (int64_t)(((uint64_t)high - (uint64_t)low) / 2);
-        result = first_above(store, middle, &found, error);
+        int64_t middle = low + (high - low) / 2;
+        result = first_above(store, middle, time->now_ms, &found, error);
         if (result != STORE_OK)
             return result;
-        if (found.any && found.created_at < created_at_ms)
+        if (found.any && found.created_at < time->created_at_ms)
             low = found.id;
         else
             high = middle;
-        if (found.any && found.created_at >= created_at_ms)
-            *cursor = found.id - 1;
     }
-    return STORE_OK;
+    /* Right before the next row: a reader is told of no gap between the two. */
+    return id_above(store, low, cursor, error);
 }

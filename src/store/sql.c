@@ -8,19 +8,55 @@
 
 #include "store/internal.h"
 
+#include <string.h>
+
 const char *const store_column_names[STORE_COLUMNS] = {
     "id",           "channel",    "recipient",  "event",
     "collapse_key", "created_at", "expires_at", "data",
 };
 
-/* Ids that a reader may get: of a foreign table the texts, reals and what is too large are left
+/* Ids that a reader may get. In a foreign table texts, reals and what JavaScript cannot count are left
  * out (SQLite sorts texts after every number). */
 static void
 append_id_bounds(sqlite3_str *sql, const struct store *store)
 {
     sqlite3_str_appendf(sql, "\"id\" <= %lld", (long long)ROW_ID_MAX);
     if (store->foreign)
-        sqlite3_str_appendall(sql, " AND typeof(\"id\") = 'integer'");
+        sqlite3_str_appendf(sql, " AND \"id\" >= %lld AND typeof(\"id\") = 'integer'",
+                            (long long)ROW_ID_MIN);
+}
+
+/* The column, "NULL" where there is none. A foreign table may have its times as text, as SQLite's
+ * own CURRENT_TIMESTAMP and most object mappers write them, in UTC. */
+static void
+append_column(sqlite3_str *sql, const struct store *store, enum store_column column)
+{
+    const char *name = store_column_names[column];
+
+    if (!store->has[column])
+        sqlite3_str_appendall(sql, "NULL");
+    else if (store->foreign && (column == COLUMN_CREATED_AT || column == COLUMN_EXPIRES_AT))
+        sqlite3_str_appendf(
+            sql,
+            "CASE typeof(t.\"%w\") WHEN 'text' THEN CAST(round((julianday("
+            "t.\"%w\") - 2440587.5) * 86400000) AS INTEGER) ELSE t.\"%w\" END",
+            name, name, name);
+    else
+        sqlite3_str_appendf(sql, "t.\"%w\"", name);
+}
+
+/* FROM and WHERE of the newer row that replaces row t. */
+static void
+append_newer(sqlite3_str *sql, const struct store *store)
+{
+    sqlite3_str_appendf(sql,
+                        " FROM \"%w\" AS n WHERE n.\"collapse_key\" = t.\"collapse_key\" "
+                        "AND n.\"id\" > t.\"id\" AND n.\"id\" <= ?%d",
+                        store->table, READ_NEWEST);
+    if (store->has[COLUMN_CHANNEL])
+        sqlite3_str_appendall(sql, " AND n.\"channel\" IS t.\"channel\"");
+    if (store->has[COLUMN_RECIPIENT])
+        sqlite3_str_appendall(sql, " AND n.\"recipient\" IS t.\"recipient\"");
 }
 
 /* Whether a newer row replaces this one. Looked at row by row, rather than in the WHERE, so
@@ -28,33 +64,28 @@ append_id_bounds(sqlite3_str *sql, const struct store *store)
 static void
 append_superseded(sqlite3_str *sql, const struct store *store)
 {
-    if (!store->has[COLUMN_COLLAPSE_KEY]) {
+    if (!store->can_collapse) {
         sqlite3_str_appendall(sql, ", 0");
         return;
     }
     sqlite3_str_appendf(sql,
-                        ", CASE WHEN ?%d AND t.\"collapse_key\" IS NOT NULL THEN EXISTS("
-                        "SELECT 1 FROM \"%w\" AS n WHERE n.\"collapse_key\" = "
-                        "t.\"collapse_key\" AND n.\"id\" > t.\"id\" AND n.\"id\" <= ?%d",
-                        READ_COLLAPSE, store->table, READ_UP_TO);
-    if (store->has[COLUMN_CHANNEL])
-        sqlite3_str_appendall(sql, " AND n.\"channel\" IS t.\"channel\"");
-    if (store->has[COLUMN_RECIPIENT])
-        sqlite3_str_appendall(sql, " AND n.\"recipient\" IS t.\"recipient\"");
+                        ", CASE WHEN ?%d AND t.\"collapse_key\" IS NOT NULL "
+                        "THEN EXISTS(SELECT 1",
+                        READ_COLLAPSE);
+    append_newer(sql, store);
     sqlite3_str_appendall(sql, ") ELSE 0 END");
 }
 
 static void
-append_select(sqlite3_str *sql, const struct store *store, enum store_direction direction)
+append_select(sqlite3_str *sql, const struct store *store, enum store_reading reading)
 {
     sqlite3_str_appendall(sql, "SELECT ");
     for (int i = 0; i < STORE_COLUMNS; i++) {
-        bool given = store->has[i] && !(i == COLUMN_DATA && direction == STORE_BACKWARD);
         sqlite3_str_appendall(sql, i == 0 ? "" : ", ");
-        if (given)
-            sqlite3_str_appendf(sql, "t.\"%w\"", store_column_names[i]);
-        else
+        if (i == COLUMN_DATA && reading != STORE_FORWARD)
             sqlite3_str_appendall(sql, "NULL");
+        else
+            append_column(sql, store, (enum store_column)i);
     }
     append_superseded(sql, store);
     sqlite3_str_appendf(sql, " FROM \"%w\" AS t WHERE t.\"id\" > ?%d AND t.\"id\" <= ?%d",
@@ -63,28 +94,42 @@ append_select(sqlite3_str *sql, const struct store *store, enum store_direction 
         sqlite3_str_appendall(sql, " AND typeof(t.\"id\") = 'integer'");
 }
 
-/* Rows of a range in id order; with arms one SELECT for each pair of channel and recipient, each
- * on the index, which SQLite merges without sorting. */
+/* The function is asked before any other column is read (store/rows.c). */
+static void
+append_filter(sqlite3_str *sql, const struct store *store)
+{
+    sqlite3_str_appendall(sql, " AND rowcast_wants(t.\"id\", ");
+    append_column(sql, store, COLUMN_CHANNEL);
+    sqlite3_str_appendall(sql, ", ");
+    append_column(sql, store, COLUMN_RECIPIENT);
+    sqlite3_str_appendall(sql, ")");
+}
+
+/* Rows of a range in id order; by pairs one SELECT for each of channel and recipient, each on
+ * the index, which SQLite merges without sorting. */
 static char *
-read_text(const struct store *store, enum store_direction direction, unsigned arms)
+read_text(const struct store *store, enum store_reading reading, unsigned way)
 {
     sqlite3_str *sql = sqlite3_str_new(store->db);
+    unsigned arms = way > STORE_BY_PAIRS ? way - STORE_BY_PAIRS : 0;
 
-    append_select(sql, store, direction);
+    append_select(sql, store, reading);
+    if (way == STORE_BY_FILTER)
+        append_filter(sql, store);
     for (unsigned arm = 0; arm < arms; arm++) {
         if (arm > 0) {
             sqlite3_str_appendall(sql, " UNION ALL ");
-            append_select(sql, store, direction);
+            append_select(sql, store, reading);
         }
         sqlite3_str_appendf(sql, " AND t.\"channel\" = ?%u AND t.\"recipient\" IS ?%u",
                             READ_FIRST_ARM + 2 * arm, READ_FIRST_ARM + 2 * arm + 1);
     }
     sqlite3_str_appendf(sql, " ORDER BY 1 %s LIMIT ?%d",
-                        direction == STORE_FORWARD ? "ASC" : "DESC", READ_LIMIT);
+                        reading == STORE_BACKWARD ? "DESC" : "ASC", READ_LIMIT);
     return sqlite3_str_finish(sql);
 }
 
-/* base, low_water, lowest, highest, sequence */
+/* base, low_water, lowest, highest, sequence, types of the first id and of the last */
 static char *
 marks_text(const struct store *store)
 {
@@ -104,35 +149,48 @@ marks_text(const struct store *store)
                             store->table);
     else
         sqlite3_str_appendall(sql, "NULL");
-    if (!store->foreign)
-        sqlite3_str_appendf(sql, " FROM rowcast_meta AS m WHERE m.table_name = %Q",
+    if (store->foreign) /* NULL sorts before every number, text and blob after */
+        sqlite3_str_appendf(
+            sql,
+            ", (SELECT typeof(\"id\") FROM \"%w\" ORDER BY \"id\" LIMIT 1), "
+            "(SELECT typeof(\"id\") FROM \"%w\" ORDER BY \"id\" DESC LIMIT 1)",
+            store->table, store->table);
+    else
+        sqlite3_str_appendf(sql,
+                            ", NULL, NULL FROM rowcast_meta AS m WHERE m.table_name = %Q",
                             store->table);
     return sqlite3_str_finish(sql);
 }
 
-/* Not for a table without created_at. */
 static char *
-first_since_text(const struct store *store)
+id_above_text(const struct store *store)
 {
     sqlite3_str *sql = sqlite3_str_new(store->db);
 
-    sqlite3_str_appendf(sql, "SELECT \"id\" FROM \"%w\" WHERE \"created_at\" >= ?1 AND ",
+    sqlite3_str_appendf(sql, "SELECT min(\"id\") FROM \"%w\" WHERE \"id\" > ?1 AND ",
                         store->table);
     append_id_bounds(sql, store);
-    sqlite3_str_appendall(sql, " ORDER BY \"id\" LIMIT 1");
     return sqlite3_str_finish(sql);
 }
+
+/* Of the next so many rows the first whose time is known, that is positive and not in the future. Without
+ * an ORDER BY outside, which would read them all; the rows come in the order of the inner one. */
+#define TIMES_LOOKED_AT 100
 
 static char *
 first_above_text(const struct store *store)
 {
     sqlite3_str *sql = sqlite3_str_new(store->db);
 
-    sqlite3_str_appendf(sql, "SELECT \"id\", %s FROM \"%w\" WHERE \"id\" > ?1 AND ",
-                        store->has[COLUMN_CREATED_AT] ? "\"created_at\"" : "NULL",
+    sqlite3_str_appendall(sql, "SELECT id, created FROM (SELECT t.\"id\" AS id, ");
+    append_column(sql, store, COLUMN_CREATED_AT);
+    sqlite3_str_appendf(sql, " AS created FROM \"%w\" AS t WHERE t.\"id\" > ?1 AND ",
                         store->table);
     append_id_bounds(sql, store);
-    sqlite3_str_appendall(sql, " ORDER BY \"id\" LIMIT 1");
+    sqlite3_str_appendf(sql,
+                        " ORDER BY t.\"id\" LIMIT %d) "
+                        "WHERE created > 0 AND created <= ?2 LIMIT 1",
+                        TIMES_LOOKED_AT);
     return sqlite3_str_finish(sql);
 }
 
@@ -156,8 +214,8 @@ statement_text(const struct store *store, enum store_statement which)
         return sqlite3_mprintf("ROLLBACK");
     case STATEMENT_MARKS:
         return marks_text(store);
-    case STATEMENT_FIRST_SINCE:
-        return first_since_text(store);
+    case STATEMENT_ID_ABOVE:
+        return id_above_text(store);
     case STATEMENT_FIRST_ABOVE:
         return first_above_text(store);
     case STATEMENT_INSERT:
@@ -166,7 +224,7 @@ statement_text(const struct store *store, enum store_statement which)
                                table);
     case STATEMENT_OLDEST:
         return sqlite3_mprintf("SELECT id, created_at, expires_at FROM \"%w\" "
-                               "ORDER BY id LIMIT ?1",
+                               "ORDER BY id",
                                table);
     case STATEMENT_COUNT:
         return sqlite3_mprintf("SELECT count(*) FROM \"%w\"", table);
@@ -223,14 +281,14 @@ store_statement(struct store *store, enum store_statement which, enum store_resu
 }
 
 sqlite3_stmt *
-store_read_statement(struct store *store, enum store_direction direction, unsigned arms,
+store_read_statement(struct store *store, enum store_reading reading, unsigned way,
                      enum store_result *result, struct error *error)
 {
-    sqlite3_stmt **slot = &store->reads[direction][arms];
+    sqlite3_stmt **slot = &store->reads[reading][way];
 
     *result = STORE_OK;
     if (*slot == NULL)
-        *slot = prepare_take(store, read_text(store, direction, arms), result, error);
+        *slot = prepare_take(store, read_text(store, reading, way), result, error);
     return *slot;
 }
 
@@ -276,10 +334,50 @@ store_finalize_all(struct store *store)
         sqlite3_finalize(store->statements[i]);
         store->statements[i] = NULL;
     }
-    for (int direction = 0; direction < STORE_DIRECTIONS; direction++) {
-        for (int arms = 0; arms <= STORE_ARMS_MAX; arms++) {
-            sqlite3_finalize(store->reads[direction][arms]);
-            store->reads[direction][arms] = NULL;
+    for (int reading = 0; reading < STORE_READINGS; reading++) {
+        for (int way = 0; way < STORE_WAYS; way++) {
+            sqlite3_finalize(store->reads[reading][way]);
+            store->reads[reading][way] = NULL;
         }
     }
+}
+
+/* As append_newer says it, where the row's values are parameters: SQLite tells how it would look. */
+static char *
+newer_plan_text(const struct store *store)
+{
+    sqlite3_str *sql = sqlite3_str_new(store->db);
+
+    sqlite3_str_appendf(sql,
+                        "EXPLAIN QUERY PLAN SELECT 1 FROM \"%w\" AS t "
+                        "WHERE t.\"collapse_key\" IS NOT NULL AND EXISTS(SELECT 1",
+                        store->table);
+    append_newer(sql, store);
+    sqlite3_str_appendall(sql, ")");
+    return sqlite3_str_finish(sql);
+}
+
+enum store_result
+store_find_key_index(struct store *store, struct error *error)
+{
+    enum store_result result;
+    sqlite3_stmt *plan;
+    int code;
+
+    store->can_collapse = false;
+    if (!store->has[COLUMN_COLLAPSE_KEY])
+        return STORE_OK;
+    plan = prepare_take(store, newer_plan_text(store), &result, error);
+    if (result != STORE_OK)
+        return result;
+    while ((code = sqlite3_step(plan)) == SQLITE_ROW) {
+        const char *detail = (const char *)sqlite3_column_text(plan, 3);
+        if (detail != NULL && strstr(detail, "SEARCH") != NULL &&
+            strstr(detail, "collapse_key=?") != NULL)
+            store->can_collapse = true;
+    }
+    if (code != SQLITE_DONE)
+        result = store_fail(store, code, "read the schema", error);
+    sqlite3_finalize(plan);
+    return result;
 }

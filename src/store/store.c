@@ -192,26 +192,51 @@ store_identify(struct store *store, const char *table, enum store_table *kind, i
 
 /* --- open ------------------------------------------------------------------------------------- */
 
+/* A column for texts makes texts even of integers (sqlite.org/datatype3.html section 3.1). Where the type
+ * says less the rows do: see store_read_marks. */
+static enum store_result
+check_id_type(struct store *store, const char *type, struct error *error)
+{
+    static const char *const texts[] = {"%char%", "%clob%", "%text%", "%uuid%", "%guid%"};
+
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        if (type == NULL || sqlite3_strlike("%int%", type, 0) == 0 ||
+            sqlite3_strlike(texts[i], type, 0) != 0)
+            continue;
+        error_set(
+            error,
+            "%s: id of table %s is declared %.40s, and rows reach readers by integers "
+            "that grow: give a table or view with such ids by --table",
+            store->path, store->table, type);
+        return STORE_FAILED;
+    }
+    return STORE_OK;
+}
+
 /* Which of the columns that we know the table has. */
 static enum store_result
 find_columns(struct store *store, struct error *error)
 {
     enum store_result result;
     sqlite3_stmt *statement = store_prepare_once(
-        store, "SELECT name FROM pragma_table_xinfo(?1)", &result, error);
+        store, "SELECT name, type FROM pragma_table_xinfo(?1)", &result, error);
     int code;
 
     if (result != STORE_OK)
         return result;
     sqlite3_bind_text(statement, 1, store->table, -1, SQLITE_STATIC);
-    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+    while (result == STORE_OK && (code = sqlite3_step(statement)) == SQLITE_ROW) {
         const char *name = (const char *)sqlite3_column_text(statement, 0);
+        if (store->foreign && name != NULL &&
+            sqlite3_stricmp(name, store_column_names[COLUMN_ID]) == 0)
+            result = check_id_type(store, (const char *)sqlite3_column_text(statement, 1),
+                                   error);
         for (int i = 0; i < STORE_COLUMNS; i++) {
             if (name != NULL && sqlite3_stricmp(name, store_column_names[i]) == 0)
                 store->has[i] = true;
         }
     }
-    if (code != SQLITE_DONE)
+    if (result == STORE_OK && code != SQLITE_DONE)
         result = store_fail(store, code, "read its columns", error);
     sqlite3_finalize(statement);
     if (result == STORE_OK && (!store->has[COLUMN_ID] || !store->has[COLUMN_DATA])) {
@@ -323,8 +348,10 @@ learn_table(struct store *store, const char *table, struct error *error)
 
     store->foreign = kind == STORE_TABLE_FOREIGN;
     result = find_columns(store, error);
+    if (result == STORE_OK)
+        result = store_find_key_index(store, error);
     if (result == STORE_OK) /* a view may name columns that are not there */
-        store_read_statement(store, STORE_FORWARD, 0, &result, error);
+        store_read_statement(store, STORE_FORWARD, STORE_BY_ID, &result, error);
     if (result == STORE_OK && !store->foreign)
         result = find_fault(store, error);
     return result;
@@ -375,6 +402,8 @@ store_open(const struct store_config *config, bool *busy, struct error *error)
         return NULL;
     }
     enum store_result result = store_open_file(store, config, STORE_CREATE_NEVER, error);
+    if (result == STORE_OK)
+        result = store_prepare_reading(store, error);
     if (result == STORE_OK)
         result = open_table(store, table, error);
     if (result == STORE_OK)
@@ -476,6 +505,12 @@ store_changed(struct store *store, bool *changed, struct error *error)
     return result;
 }
 
+bool
+store_ignores_keys(const struct store *store)
+{
+    return store->has[COLUMN_COLLAPSE_KEY] && !store->can_collapse;
+}
+
 const char *
 store_fault(const struct store *store)
 {
@@ -496,6 +531,14 @@ store_has_strangers(const struct store *store, struct store_device *device,
 }
 
 enum store_result
+store_check_wal(struct store *store, struct error *error)
+{
+    if (!store_files_wal_shrank(&store->files))
+        return STORE_OK;
+    return store_probe(store, error);
+}
+
+enum store_result
 store_check_files(struct store *store, struct error *error)
 {
     store->refusal[0] = '\0';
@@ -508,5 +551,8 @@ store_check_files(struct store *store, struct error *error)
                   store->path);
         return STORE_BUSY;
     }
-    return store_files_have_two_names(store->path, error) ? STORE_FAILED : STORE_OK;
+    if (store_files_have_two_names(store->path, error))
+        return STORE_FAILED;
+    bool is_within = sqlite3_get_autocommit(store->db) == 0;
+    return is_within ? STORE_OK : store_check_wal(store, error);
 }

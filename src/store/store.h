@@ -34,8 +34,10 @@ struct store_config {
     const char *path;
     const char *table; /* NULL: STORE_DEFAULT_TABLE */
     enum store_mode mode;
-    int busy_ms;            /* 0 for the loop, which must never wait */
-    size_t max_event_bytes; /* data above it is not read: row.too_large; 0: no limit */
+    int busy_ms; /* 0 for the loop, which must never wait */
+    /* data above it is not given: row.too_large; 0: no limit. Above twice as much, and 1 MiB, it is
+     * not read into memory either. */
+    size_t max_event_bytes;
     /* For a writer that stays open: it leaves the WAL alone when it closes, as readers do. By
      * then another file may stand at the path, whose WAL it would remove. */
     bool keep_wal;
@@ -71,6 +73,10 @@ enum store_result store_changed(struct store *store, bool *changed, struct error
  * store_open and store_changed; valid until the next call. */
 const char *store_fault(const struct store *store);
 
+/* True when the table has a collapse_key that no index covers: its rows are not collapsed then, as
+ * each would cost a look at all rows after it. */
+bool store_ignores_keys(const struct store *store);
+
 /* One read transaction over several of the calls below, so that they speak of the same
  * snapshot. Keep it short: a reader holds checkpoints back. end is always safe to call. */
 enum store_result store_begin_read(struct store *store, struct error *error);
@@ -91,16 +97,20 @@ struct store_range {
     int64_t after;   /* rows with after < id */
     int64_t up_to;   /* and id <= up_to */
     size_t max_rows; /* looked at, at the most */
-    /* NULL, or a filter that store may use to look at fewer rows (it need not: the caller
-     * filters again). With it, rows come through the (channel, recipient) index where the
-     * filter is exact. */
+    uint64_t
+        until_ns; /* CLOCK_MONOTONIC: soon after it no more are looked at; 0: no bound */
+    /* NULL, or only rows for this filter are given. Of the others no more than id, channel and
+     * recipient is read, and nothing of them where the filter is exact, through the index. */
     const struct filter *narrow;
-    bool collapse; /* leave out rows that a newer row (<= up_to) replaces */
+    bool
+        collapse; /* leave out rows that a newer row replaces, where an index finds that row */
+    int64_t newest; /* the newer row may have an id up to this; at least up_to */
 };
 
 struct store_progress {
     int64_t last;  /* every row up to this id has been seen (or is not for the filter) */
     bool complete; /* nothing is left up to range.up_to; last == up_to then */
+    size_t looked; /* rows looked at, whether given or not */
 };
 
 /* Rows in id order. On STORE_BUSY or STORE_FAILED *progress says how far it came: the rows
@@ -116,11 +126,16 @@ enum store_result store_read_back(struct store *store, const struct store_range 
                                   store_row_fn fn, void *arg,
                                   struct store_progress *progress, struct error *error);
 
-/* *cursor: the id before the first row created at or after the time, tail if there is none.
- * In a small table by looking at each row, in a larger one by bisection over ids, O(log n), as
- * created_at grows with id but for clock steps and rows that were given another time. A table
- * without created_at: tail. */
-enum store_result store_find_time(struct store *store, int64_t created_at_ms,
+struct store_time {
+    int64_t created_at_ms; /* the oldest that is wanted, Unix milliseconds */
+    int64_t now_ms;        /* a row that is dated later is as old as the row after it */
+};
+
+/* *cursor: the id before the first row that is not older than created_at_ms, the tail if all are.
+ * By bisection over ids, O(log n), as created_at grows with id but
+ * for clock steps and rows that were given another time. A row whose time is not known (0, or no
+ * time at all) or lies in the future is as old as the row after it. A table without created_at: tail. */
+enum store_result store_find_time(struct store *store, const struct store_time *time,
                                   int64_t *cursor, struct error *error);
 
 /* True when the file at the path, or the -wal or -shm beside it, is no longer the one that is open.
@@ -133,6 +148,10 @@ bool store_has_moved(struct store *store);
  * what to do. Reads /proc/locks. See store_files_have_strangers. */
 bool store_has_strangers(const struct store *store, struct store_device *device,
                          struct error *error);
+
+/* Whether a WAL that has become shorter since the last call can still be read: else somebody has cut
+ * it off, and what is in the cache is no longer in the database. Not within a transaction. */
+enum store_result store_check_wal(struct store *store, struct error *error);
 
 /* STORE_OK when the files that are open are those at the path and have no other name. STORE_BUSY
  * when they have moved: after they are opened anew it is worth another try. For writers: store_begin_write, store_commit and an insert outside of a transaction ask it. */
@@ -161,8 +180,9 @@ enum store_result store_insert(struct store *store, const struct row *row, int64
 const char *store_refusal(const struct store *store);
 
 struct store_prune {
-    int64_t older_than_ms;     /* delete rows with created_at below it; 0: not by age */
-    int64_t keep_rows;         /* keep the newest so many; 0: not by count */
+    int64_t older_than_ms; /* delete rows with created_at below it; 0: not by age */
+    int64_t now_ms;    /* by age: a row that is dated later is as old as the one after it */
+    int64_t keep_rows; /* keep the newest so many; 0: not by count */
     int64_t expired_before_ms; /* delete rows with 0 < expires_at below it; 0: not */
     /* The same, but from the lowest id up and no further than to the first row that is not: so
      * that the low-water mark does not rise above rows that are still there; 0: not. */

@@ -112,20 +112,36 @@ is_outdated(sqlite3_stmt *statement, const struct store_prune *prune)
            (expires_at > 0 && expires_at < prune->expired_first_ms);
 }
 
-/* *cut: the last row of the oldest max_rows before which all are too old. */
+/* So many rows of the future before the first that is not are looked at. */
+#define FUTURE_ROWS_MAX 100000
+
+/* *cut: the last of the oldest rows, up to max_rows, before which all are too old. A row that is dated
+ * in the future (by a clock that was wrong, or in microseconds) is as old as the row after it, or
+ * it would keep all the others for ever. */
 static enum store_result
 find_age_cut(struct store *store, const struct store_prune *prune, int64_t *cut,
              struct error *error)
 {
     enum store_result result;
     sqlite3_stmt *statement = store_statement(store, STATEMENT_OLDEST, &result, error);
-    int code;
+    int outdated = 0;
+    int future = 0;
+    int code = SQLITE_DONE;
 
     if (result != STORE_OK)
         return result;
-    sqlite3_bind_int(statement, 1, prune->max_rows);
-    while ((code = sqlite3_step(statement)) == SQLITE_ROW && is_outdated(statement, prune))
-        *cut = sqlite3_column_int64(statement, 0);
+    while (outdated < prune->max_rows && future < FUTURE_ROWS_MAX &&
+           (code = sqlite3_step(statement)) == SQLITE_ROW) {
+        if (is_outdated(statement, prune)) {
+            *cut = sqlite3_column_int64(statement, 0);
+            outdated++;
+        } else if (prune->older_than_ms > 0 &&
+                   sqlite3_column_int64(statement, 1) > prune->now_ms) {
+            future++;
+        } else {
+            break;
+        }
+    }
     if (code != SQLITE_ROW && code != SQLITE_DONE)
         result = store_fail(store, code, "look for old rows", error);
     sqlite3_reset(statement);

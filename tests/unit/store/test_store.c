@@ -671,13 +671,142 @@ test_bounds_leave_nothing(void **state)
     store_close(store);
 }
 
+/* Pages that were read from the file, not found in the cache, since the last call. */
+static int
+pages_read(struct store *store)
+{
+    int now = 0;
+    int most = 0;
+
+    assert_int_equal(
+        sqlite3_db_status(store->db, SQLITE_DBSTATUS_CACHE_MISS, &now, &most, 1),
+        SQLITE_OK);
+    return now;
+}
+
+static struct store_time
+time_of(int64_t created_at_ms)
+{
+    return (struct store_time){.created_at_ms = created_at_ms, .now_ms = INT64_MAX};
+}
+
+/* Of rows that are not for a reader, of times that are looked for, and of what is only counted, the
+ * data is not read: 50 pages for each of these rows. */
 static void
-expect_plan(struct bench *bench, sqlite3_stmt *read)
+test_data_of_others_is_not_read(void **state)
+{
+    struct bench *bench = *state;
+    struct filter filter = {0};
+    struct seen seen = {.filter = &filter};
+    struct store_progress progress;
+    int64_t cursor;
+
+    init(bench);
+    run_sql(bench,
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100) "
+            "INSERT INTO notification(channel, data, created_at, expires_at) "
+            "SELECT 'news', printf('%.*c', 200000, 'x'), i, 4102444800000 FROM n");
+    struct store *store = open_as(bench, STORE_READ);
+    struct store_range range = {.up_to = ROW_ID_MAX, .max_rows = 1000, .narrow = &filter};
+    request(&filter, "zz*");
+    pages_read(store);
+    read_into(store, &seen, range);
+    assert_true(seen.progress.complete);
+    CHECK(pages_read(store) < 500, "%s", "");
+    assert_int_equal(store_read_back(store, &range, see, &seen, &progress, &bench->error),
+                     STORE_OK);
+    assert_true(pages_read(store) < 500);
+    struct store_time time = time_of(50);
+    assert_int_equal(store_find_time(store, &time, &cursor, &bench->error), STORE_OK);
+    assert_true(pages_read(store) < 500);
+    filter_fini(&filter);
+    store_close(store);
+}
+
+static void
+test_large_data_takes_no_memory(void **state)
+{
+    struct bench *bench = *state;
+    struct store_config config = config_of(bench, STORE_READ);
+    struct copy copy = {0};
+    struct store_progress progress;
+    struct filter filter = {0};
+    static const char *const patterns[] = {NULL, "a", "a*"};
+    int64_t size = 30000000;
+
+    init(bench);
+    run_sql(bench, "INSERT INTO notification(channel, data) VALUES ('a', 'before'), "
+                   "('a', printf('%.*c', 30000000, 'x')), ('a', 'after')");
+    config.max_event_bytes = 1000;
+    struct store *store = store_open(&config, NULL, &bench->error);
+    assert_non_null(store);
+    for (size_t i = 0; i < COUNT(patterns); i++) {
+        struct store_range range = {.up_to = ROW_ID_MAX, .max_rows = 100};
+        if (patterns[i] != NULL) {
+            request(&filter, patterns[i]);
+            range.narrow = &filter;
+        }
+        struct seen seen = {0};
+        int64_t before = sqlite3_memory_used();
+        sqlite3_memory_highwater(1);
+        read_into(store, &seen, range);
+        CHECK(sqlite3_memory_highwater(0) - before < 2000000, "%s", "read into memory\n");
+        assert_int_equal(seen.count, 3);
+        assert_true(seen.progress.complete);
+
+        range.after = seen.ids[0];
+        range.max_rows = 1;
+        assert_int_equal(
+            store_read_range(store, &range, copy_row, &copy, &progress, &bench->error),
+            STORE_OK);
+        assert_true(copy.row.too_large);
+        assert_int_equal(copy.row.data_bytes, size);
+        assert_int_equal(progress.last, seen.ids[1]);
+        assert_false(progress.complete);
+        filter_fini(&filter);
+        filter = (struct filter){0};
+    }
+    store_close(store);
+}
+
+/* A step ends when its time is over, however few rows are for the reader. */
+static void
+test_a_step_ends_in_time(void **state)
+{
+    struct bench *bench = *state;
+    struct filter filter = {0};
+    struct seen seen = {0};
+
+    init(bench);
+    run_sql(
+        bench,
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) "
+        "INSERT INTO notification(data) SELECT i FROM n");
+    struct store *store = open_as(bench, STORE_READ);
+    struct store_range range = {
+        .up_to = ROW_ID_MAX, .max_rows = 100000, .until_ns = 1, .narrow = &filter};
+    request(&filter, "zz*");
+    read_into(store, &seen, range);
+    assert_false(seen.progress.complete);
+    int64_t steps = seen.progress.last - marks_of(store).base;
+    CHECK(steps > 0 && steps <= 64, "%lld\n", (long long)steps);
+    range.narrow = NULL;
+    range.after = 0;
+    read_into(store, &seen, range);
+    assert_false(seen.progress.complete);
+    assert_true(seen.count > 0 && seen.count <= 64);
+    filter_fini(&filter);
+    store_close(store);
+}
+
+static void
+expect_plan(sqlite3_stmt *read)
 {
     sqlite3_stmt *plan;
     char *sql = sqlite3_mprintf("EXPLAIN QUERY PLAN %s", sqlite3_sql(read));
 
-    assert_int_equal(sqlite3_prepare_v2(bench->other, sql, -1, &plan, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_prepare_v2(sqlite3_db_handle(read), sql, -1, &plan, NULL),
+                     SQLITE_OK);
     while (sqlite3_step(plan) == SQLITE_ROW) {
         const char *step = (const char *)sqlite3_column_text(plan, 3);
         CHECK(strstr(step, "TEMP B-TREE") == NULL && strstr(step, "SCAN") == NULL, "%s\n",
@@ -696,10 +825,10 @@ test_no_read_sorts_or_scans(void **state)
     init(bench);
     run_sql(bench, "SELECT 1");
     struct store *store = open_as(bench, STORE_READ);
-    for (unsigned arms = 0; arms <= STORE_ARMS_MAX; arms++) {
-        expect_plan(bench, store_read_statement(store, STORE_FORWARD, arms, &result, NULL));
-        expect_plan(bench,
-                    store_read_statement(store, STORE_BACKWARD, arms, &result, NULL));
+    for (int reading = 0; reading < STORE_READINGS; reading++) {
+        for (unsigned way = 0; way < STORE_WAYS; way++)
+            expect_plan(store_read_statement(store, (enum store_reading)reading, way,
+                                             &result, NULL));
     }
     store_close(store);
 }
@@ -734,6 +863,13 @@ test_collapse_keeps_the_newest(void **state)
     read_into(store, &seen, range);
     assert_int_equal(seen.count, 5);
     assert_memory_equal(seen.ids, ids + 1, 5 * sizeof *ids);
+
+    seen = (struct seen){0};
+    range.newest = ids[7]; /* and is looked for there, as a search in steps does */
+    read_into(store, &seen, range);
+    assert_int_equal(seen.count, 4);
+    assert_memory_equal(seen.ids, ids + 2, 4 * sizeof *ids);
+    range.newest = 0;
 
     seen = (struct seen){0};
     range.max_rows = 1; /* the row that is left out was looked at */
@@ -863,6 +999,14 @@ test_no_read_transaction_stays(void **state)
     store_close(store);
 }
 
+static enum store_result
+find_time(struct bench *bench, struct store *store, int64_t created_at_ms, int64_t *cursor)
+{
+    struct store_time time = {.created_at_ms = created_at_ms, .now_ms = 1000};
+
+    return store_find_time(store, &time, cursor, &bench->error);
+}
+
 static void
 test_find_time(void **state)
 {
@@ -886,13 +1030,12 @@ test_find_time(void **state)
         {301, base + 4},  {500, base + 5}, {501, marks.tail - 1}, {700, marks.tail - 1},
         {701, marks.tail}};
     for (size_t i = 0; i < COUNT(cases); i++) {
-        assert_int_equal(store_find_time(store, cases[i].time, &cursor, &bench->error),
-                         STORE_OK);
+        assert_int_equal(find_time(bench, store, cases[i].time, &cursor), STORE_OK);
         CHECK(cursor == cases[i].expected, "time %d: %lld, not %lld\n", (int)cases[i].time,
               (long long)cursor, (long long)cases[i].expected);
     }
     run_sql(bench, "DELETE FROM notification");
-    assert_int_equal(store_find_time(store, 0, &cursor, &bench->error), STORE_OK);
+    assert_int_equal(find_time(bench, store, 0, &cursor), STORE_OK);
     assert_int_equal(cursor, marks.tail);
     store_close(store);
 }
@@ -907,8 +1050,8 @@ test_foreign_table(void **state)
     run_sql(bench,
             "CREATE TABLE \"odd \"\"name\"(ID, Data, created_at);"
             "INSERT INTO \"odd \"\"name\" VALUES (-5, 'minus', '2025-11-22'), (3, NULL, 9),"
-            "(7, 12, NULL), (8.5, 'real', 1), ('text', 'x', 1), (NULL, 'x', 1),"
-            "(9007199254740992, 'high', 1)");
+            "(7, 12, NULL), (8.5, 'real', 1), (9007199254740992, 'high', 1),"
+            "(-9223372036854775808, 'low', 1)");
     struct store *store = open_table_as(bench, STORE_READ, "odd \"NAME");
     struct seen seen = read_all(store);
     assert_int_equal(seen.count, 3);
@@ -931,6 +1074,83 @@ test_foreign_table(void **state)
     store_close(store);
 }
 
+/* Rows with such ids reach nobody, so such a table is no source, from the first of them on. */
+static void
+test_foreign_ids_are_integers(void **state)
+{
+    struct bench *bench = *state;
+    struct store_marks marks;
+    static const char *const rows[] = {
+        "INSERT INTO t VALUES ('6f1c-uuid', 'x')", "INSERT INTO t VALUES (NULL, 'x')",
+        "INSERT INTO t VALUES (x'00', 'x')", "INSERT INTO t VALUES (99.5, 'x')"};
+
+    run_sql(bench, "CREATE TABLE t(id, data)");
+    struct store *store = open_table_as(bench, STORE_READ, "t");
+    for (size_t i = 0; i < COUNT(rows); i++) {
+        run_sql(bench, "DELETE FROM t; INSERT INTO t VALUES (1, 'one'), (2, 'two')");
+        assert_int_equal(marks_of(store).tail, 2);
+        run_sql(bench, rows[i]);
+        assert_int_equal(store_read_marks(store, &marks, &bench->error), STORE_FAILED);
+        CHECK(strstr(bench->error.text, "no integer") != NULL, "%s\n", bench->error.text);
+    }
+    store_close(store);
+    run_sql(bench, "CREATE TABLE u(id TEXT PRIMARY KEY, data)");
+    expect_refusal(bench, STORE_READ, "u", "id of table u is declared TEXT");
+}
+
+/* The same below and above any number of ids: a text is a time in UTC, as SQLite writes it. */
+static void
+test_foreign_times(void **state)
+{
+    struct bench *bench = *state;
+    static const int64_t counts[] = {10, 50000};
+
+    run_sql(bench, "CREATE TABLE t(id INTEGER PRIMARY KEY, data, created_at TEXT)");
+    for (size_t i = 0; i < COUNT(counts); i++) {
+        char sql[400];
+        int64_t cursor;
+        snprintf(
+            sql, sizeof sql,
+            "DELETE FROM t; WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
+            "WHERE i < %lld) INSERT INTO t SELECT i, 'x', datetime('2026-11-28', "
+            "printf('+%%d seconds', i)) FROM n",
+            (long long)counts[i]);
+        run_sql(bench, sql);
+        struct store *store = open_table_as(bench, STORE_READ, "t");
+        /* 2026-11-28 00:00:05 */
+        struct store_time time = {.created_at_ms = INT64_C(1795824005000),
+                                  .now_ms = INT64_MAX};
+        assert_int_equal(store_find_time(store, &time, &cursor, &bench->error), STORE_OK);
+        assert_int_equal(cursor, 4);
+        struct copy copy = read_copy(store);
+        assert_int_equal(copy.row.created_at, INT64_C(1795824010000));
+        store_close(store);
+    }
+}
+
+static void
+test_foreign_keys_want_an_index(void **state)
+{
+    struct bench *bench = *state;
+    struct seen seen = {0};
+    struct store_range range = {.up_to = 9, .max_rows = 100, .collapse = true};
+
+    run_sql(bench, "CREATE TABLE t(id INTEGER PRIMARY KEY, data, channel, collapse_key);"
+                   "INSERT INTO t VALUES (1, 'old', 'a', 'k'), (2, 'new', 'a', 'k')");
+    struct store *store = open_table_as(bench, STORE_READ, "t");
+    assert_true(store_ignores_keys(store));
+    read_into(store, &seen, range);
+    assert_int_equal(seen.count, 2);
+    store_close(store);
+    run_sql(bench, "CREATE INDEX t_key ON t(collapse_key)");
+    store = open_table_as(bench, STORE_READ, "t");
+    assert_false(store_ignores_keys(store));
+    seen = (struct seen){0};
+    read_into(store, &seen, range);
+    assert_int_equal(seen.count, 1);
+    store_close(store);
+}
+
 static void
 test_foreign_view(void **state)
 {
@@ -944,7 +1164,7 @@ test_foreign_view(void **state)
     struct store *store = open_table_as(bench, STORE_READ, "v");
     assert_int_equal(read_all(store).count, 1);
     assert_int_equal(marks_of(store).low_water, 1);
-    assert_int_equal(store_find_time(store, 1, &cursor, &bench->error), STORE_OK);
+    assert_int_equal(find_time(bench, store, 1, &cursor), STORE_OK);
     assert_int_equal(cursor, 2);
     store_close(store);
     store = open_table_as(bench, STORE_READ, "t");
@@ -1072,8 +1292,10 @@ test_prune(void **state)
     int64_t base = marks_of(store).base;
 
     assert_int_equal(prune_all(store, (struct store_prune){.max_rows = 7}), 0);
-    assert_int_equal(
-        prune_all(store, (struct store_prune){.older_than_ms = 201, .max_rows = 7}), 20);
+    assert_int_equal(prune_all(store, (struct store_prune){.older_than_ms = 201,
+                                                           .now_ms = 100000,
+                                                           .max_rows = 7}),
+                     20);
     assert_int_equal(marks_of(store).lowest, base + 21);
     assert_int_equal(marks_of(store).low_water, base + 20);
     assert_int_equal(prune_all(store, (struct store_prune){.keep_rows = 50, .max_rows = 1}),
@@ -1089,6 +1311,27 @@ test_prune(void **state)
                                                            .max_rows = 7}),
                      38);
     assert_int_equal(read_all(store).count, 2);
+    store_close(store);
+}
+
+/* A clock that was ahead, or microseconds, at the head of the table. */
+static void
+test_prune_passes_rows_of_the_future(void **state)
+{
+    struct bench *bench = *state;
+    struct store_prune prune = {.older_than_ms = 1000, .now_ms = 5000, .max_rows = 10};
+
+    init(bench);
+    run_sql(
+        bench,
+        "INSERT INTO notification(data, created_at) VALUES "
+        "(1, 9000000), (2, 10), (3, 9000000), (4, 20), (5, 9000000), (6, 2000), (7, 30)");
+    struct store *store = open_as(bench, STORE_WRITE);
+    assert_int_equal(prune_all(store, prune), 4);
+    assert_int_equal(ask_sql(bench, "SELECT min(data) FROM notification"), 5);
+    struct store_time time = {.created_at_ms = 1000, .now_ms = 5000};
+    int64_t cursor;
+    assert_int_equal(store_find_time(store, &time, &cursor, &bench->error), STORE_OK);
     store_close(store);
 }
 
@@ -1404,6 +1647,9 @@ main(void)
         TEST(test_utf16_database),
         TEST(test_narrowing_changes_no_row),
         TEST(test_bounds_leave_nothing),
+        TEST(test_data_of_others_is_not_read),
+        TEST(test_large_data_takes_no_memory),
+        TEST(test_a_step_ends_in_time),
         TEST(test_no_read_sorts_or_scans),
         TEST(test_collapse_keeps_the_newest),
         TEST(test_backwards),
@@ -1412,12 +1658,16 @@ main(void)
         TEST(test_no_read_transaction_stays),
         TEST(test_find_time),
         TEST(test_foreign_table),
+        TEST(test_foreign_ids_are_integers),
+        TEST(test_foreign_times),
+        TEST(test_foreign_keys_want_an_index),
         TEST(test_foreign_view),
         TEST(test_transactions),
         TEST(test_refused_rows_are_explained),
         TEST(test_locks_are_busy),
         TEST(test_full_disk),
         TEST(test_prune),
+        TEST(test_prune_passes_rows_of_the_future),
         TEST(test_prune_takes_no_lock_for_nothing),
         TEST(test_init_twice_is_harmless),
         TEST(test_migration_takes_each_step),
