@@ -393,9 +393,14 @@ class Cell:
                 reader.told.update(row.data for row in self.verdict.left.get(reader.name, ()))
 
     def restart(self):
-        if self.supervisor is not None:
-            self.end_supervisor()
-            self.supervisor.start()
+        if self.supervisor is None:
+            return
+        self.end_supervisor()
+        exits = len(self.supervisor.exits)
+        self.supervisor.start()
+        # The five seconds are those of a program that runs, or that has said why it does not.
+        self.wait_until(lambda: self.ask_health() is not None or len(self.supervisor.exits) > exits,
+                        "an answer after a new start")
 
     def end_supervisor(self):
         fault = self.supervisor.stop()

@@ -136,7 +136,8 @@ class Supervisor:
         fault = None
         try:
             code = self.process.wait(TERM_S)
-            if was_up and code not in (0, 1):
+            is_young = time.monotonic() - self.started_at < 2     # does not catch it yet
+            if was_up and code not in (0, 1) and not (is_young and code == -signal.SIGTERM):
                 fault = f"exit code {code} after SIGTERM"
         except subprocess.TimeoutExpired:
             fault = f"still there {TERM_S:.0f} s after SIGTERM"
@@ -380,7 +381,8 @@ class CgiPoll(threading.Thread):
             query = "" if self.reader.last_id is None else f"?last_event_id={self.reader.last_id}"
             answer = cgi_ask(self.cell, query, HTTP_ACCEPT="application/json")
             if answer is not None and answer[0] == 200:
-                self.reader.take_document(answer[1])
+                if self.reader.take_document(answer[1]):
+                    continue    # there may be more until an answer comes without rows
             else:
                 self.reader.refusals.append((time.monotonic(), answer and answer[0]))
             self.leaving.wait(POLL_S)
