@@ -482,6 +482,35 @@ is_open_to_connections() { socat -u OPEN:/dev/null "UNIX-CONNECT:$SOCKET"; }
 	assert_healthy
 }
 
+@test "restored: a copy that has more rows by now than it lacks is told of, by the row seen last" {
+	local round
+	init_db
+	row 1
+	start_rowcast
+	listen_direct a
+	for round in backup restore; do
+		sqlite3 "$DB" ".backup '$T/backup.db'"
+		rows 2 4
+		expect_data a 4
+		kill -STOP "$ROWCAST_PID"
+		if [[ $round == restore ]]; then
+			sqlite3 "$DB" ".restore '$T/backup.db'"
+		else
+			rm -f "$DB-wal" "$DB-shm"
+			mv "$T/backup.db" "$DB"
+		fi
+		rows 11 20
+		kill -CONT "$ROWCAST_PID"
+		wait_for has_gap a
+		assert_equal "$(gap_of a | jq -r .reason)" reset
+		row "last of $round"
+		expect_data a "last of $round"
+		close_stream a
+		listen_direct a
+	done
+	assert_healthy
+}
+
 @test "taken away: the stream stays, health says 503, and it goes on when the file is back" {
 	init_db
 	start_rowcast

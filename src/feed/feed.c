@@ -48,15 +48,15 @@ struct feed {
     bool more;     /* the last look stopped at its page's end */
     bool in_look;  /* handlers must not start another look */
     bool doubtful; /* a read failed, or SIGHUP: reopen at the next tick */
-    size_t replay_page_bytes;
-    struct error fault;   /* store_fault as it was last told */
+    size_t page_bytes;
+    struct error fault;   /* store_fault as it was last reported */
     struct error trouble; /* text empty: none */
     enum store_result trouble_kind;
     uint64_t trouble_since_ms;
     struct error said;  /* of the trouble, in the log; text empty: nothing */
     struct error doubt; /* why rows may not arrive though all can be read; empty: nothing */
     uint64_t strangers_looked_ms;
-    unsigned strangers; /* looks in a row that saw one */
+    unsigned strangers; /* looks that saw one; see feed_count_stranger */
     struct store_device device;
     uint64_t tried_ms;  /* when it was last tried to open it */
     uint64_t closed_ms; /* when it was closed to be opened anew */
@@ -111,9 +111,10 @@ static enum store_step
 feed_take_row(void *arg, const struct row *row)
 {
     struct feed *feed = arg;
-    feed->replay_page_bytes += row->data.len;
+    feed->page_bytes += row->data.len;
+    feed->last = (struct seen){row->id, row->created_at};
     feed->handlers.row(feed->arg, row);
-    return feed->replay_page_bytes < FEED_PAGE_BYTES ? STORE_MORE : STORE_STOP;
+    return feed->page_bytes < FEED_PAGE_BYTES ? STORE_MORE : STORE_STOP;
 }
 
 static enum store_step
@@ -197,7 +198,7 @@ feed_read_page(struct feed *feed, struct error *error)
                                 .up_to = ROW_ID_MAX,
                                 .max_rows = FEED_PAGE_ROWS};
     struct store_progress progress = {.last = range.after};
-    feed->replay_page_bytes = 0;
+    feed->page_bytes = 0;
     result = store_read_range(feed->store, &range, feed_take_row, feed, &progress, error);
     store_end_read(feed->store);
 
@@ -329,6 +330,17 @@ feed_open(struct feed *feed)
 
 /* --- doubts: all can be read, and yet rows may not arrive ---------------------------------------- */
 
+/* Up by each look that sees one, to a look more than it takes; down by each that sees none, as the
+ * kernel's list may lack a line. */
+static void
+feed_count_stranger(struct feed *feed, bool is_seen)
+{
+    if (is_seen)
+        feed->strangers += feed->strangers <= STRANGERS_LOOKS ? 1 : 0;
+    else
+        feed->strangers -= feed->strangers > 0 ? 1 : 0;
+}
+
 static bool
 feed_has_strangers(struct feed *feed, struct error *error)
 {
@@ -337,12 +349,10 @@ feed_has_strangers(struct feed *feed, struct error *error)
         return false;
     if (now - feed->strangers_looked_ms >= STRANGERS_LOOK_MS) {
         feed->strangers_looked_ms = now;
-        feed->strangers = store_has_strangers(feed->store, &feed->device, error)
-                              ? feed->strangers + 1
-                              : 0;
-    } else if (feed->strangers > 0) {
-        *error = feed->doubt;
+        feed_count_stranger(feed, store_has_strangers(feed->store, &feed->device, error));
     }
+    if (feed->strangers >= STRANGERS_LOOKS && error->text[0] == '\0')
+        *error = feed->doubt; /* as it was last seen */
     return feed->strangers >= STRANGERS_LOOKS;
 }
 
@@ -365,9 +375,18 @@ feed_check_doubt(struct feed *feed)
     feed->doubt = error;
     /* A stranger has left: what it has committed is in the WAL, but not in the -shm. It is found
      * when all is opened anew, and must not be written over before. */
-    if (had_strangers && feed->strangers == 0 && feed->store != NULL)
+    if (had_strangers && feed->strangers < STRANGERS_LOOKS && feed->store != NULL)
         feed_close(feed);
     store_gate_forbid(feed->gate, is_doubtful ? &error : NULL);
+}
+
+static void
+feed_check_wal(struct feed *feed)
+{
+    struct error error = {""};
+    enum store_result result = store_check_wal(feed->store, &error);
+    if (result == STORE_FAILED)
+        feed_report(feed, result, &error);
 }
 
 /* Whether the files are still those that are open. */
@@ -381,6 +400,8 @@ feed_check_files(struct feed *feed)
         feed_close(feed);
     if (feed->store == NULL)
         feed_open(feed);
+    else
+        feed_check_wal(feed);
     feed_check_doubt(feed);
 }
 

@@ -128,6 +128,9 @@ event_stream_end(struct stream *stream, enum close_reason why, const char *words
     stream_finish(stream, why);
 }
 
-const struct stream_kind event_stream_kind = {event_stream_begin, event_stream_take_gap,
-                                              event_stream_take_page, event_stream_beat,
+const struct stream_kind event_stream_kind = {true,
+                                              event_stream_begin,
+                                              event_stream_take_gap,
+                                              event_stream_take_page,
+                                              event_stream_beat,
                                               event_stream_end};

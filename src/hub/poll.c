@@ -175,5 +175,5 @@ poll_end(struct stream *stream, enum close_reason why, const char *words)
     output_release(output);
 }
 
-const struct stream_kind poll_kind = {poll_begin, poll_take_gap, poll_take_page, poll_beat,
-                                      poll_end};
+const struct stream_kind poll_kind = {false,          poll_begin, poll_take_gap,
+                                      poll_take_page, poll_beat,  poll_end};

@@ -120,8 +120,10 @@ replay_check_gap(struct stream *stream)
         return false;
     }
     stream->epoch = hub->epoch;
-    if (!gap_find(marks, stream->cursor, &gap))
-        return true; /* the new database knows the cursor: nothing is lost */
+    if (replaced)
+        gap_reset(marks, stream->cursor, &gap);
+    else if (!gap_find(marks, stream->cursor, &gap))
+        return true;
     hub->counters->gaps++;
     stream->low_water = marks->low_water;
     stream->cursor = gap.resumed_at;

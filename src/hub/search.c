@@ -60,7 +60,8 @@ void
 search_start(struct stream *stream, uint32_t rows)
 {
     int64_t tail = feed_marks(stream->hub->feed)->tail;
-    stream->extra->search = (struct search){.left = rows, .at = tail, .cursor = tail};
+    stream->extra->search = (struct search){
+        .left = rows, .at = tail, .newest = tail, .cursor = tail};
     stream_set_state(stream, STREAM_READY);
 }
 
@@ -72,14 +73,16 @@ search_step(struct stream *stream)
     struct search before = *search;
     struct store *store = feed_store(hub->feed);
     struct searcher searcher = {stream, clock_unix_ms()};
+    uint32_t left = SEARCH_ROWS_MAX - search->looked;
     struct store_range range = {.after = INT64_MIN,
                                 .up_to = search->at,
-                                .max_rows = SEARCH_STEP_ROWS,
+                                .max_rows =
+                                    left < SEARCH_STEP_ROWS ? left : SEARCH_STEP_ROWS,
                                 .until_ns = hub->turns.until_ns,
                                 .narrow = &stream->audience->filter,
                                 .wants = search_wants,
                                 .collapse = true,
-                                .newest = feed_tail(hub->feed)}; /* as replay will */
+                                .newest = search->newest};
     struct store_progress progress = {0};
     struct error error = {""};
     if (store == NULL)
@@ -91,7 +94,7 @@ search_step(struct stream *stream)
         feed_report(hub->feed, result, &error);
         return result;
     }
-    search->looked += (uint32_t)progress.looked_at;
+    search->looked += (uint32_t)progress.looked;
     search->at = progress.last - 1;
     if (search->left > 0 && !progress.complete && search->looked < SEARCH_ROWS_MAX)
         stream_set_state(stream, STREAM_READY);

@@ -36,6 +36,7 @@ struct search {
     uint32_t left;   /* rows still to be found; 0: there is no search */
     uint32_t looked; /* rows looked at */
     int64_t at;      /* rows above it have been looked at */
+    int64_t newest;  /* the tail when it began: rows up to it may replace older ones */
     int64_t cursor;  /* the id before the lowest row found, else the tail */
 };
 

@@ -9,6 +9,7 @@
 #include "hub/state.h"
 
 struct stream_kind {
+    bool has_open_line; /* in the log; what comes again and again has a close line only */
     /* The start is known: what goes out before the first row. headers: those of the answer. */
     void (*begin)(struct stream *stream, const struct resume_point *start,
                   struct slice headers);

@@ -34,15 +34,9 @@ stream_quote(const struct stream *stream, struct quoted *names)
         refusal_log_take_suppressed(stream->hub->config.refusal_log, names->suppressed);
 }
 
+/* False when the log has enough lines of the stream's address for now. */
 static bool
-is_poll(const struct stream *stream)
-{
-    return stream->kind == &poll_kind;
-}
-
-/* Decides whether this stream has lines in the log. */
-static bool
-stream_log_admit(struct stream *stream)
+stream_log_admit(const struct stream *stream)
 {
     const struct hub *hub = stream->hub;
     struct refusal_log *refusal_log = hub->config.refusal_log;
@@ -51,15 +45,16 @@ stream_log_admit(struct stream *stream)
         return false;
     if (refusal_log == NULL)
         return true;
-    return is_poll(stream) ? refusal_log_admit_poll(refusal_log, stream->address, now_ms)
-                           : refusal_log_admit_stream(refusal_log, stream->address, now_ms);
+    return stream->kind->has_open_line
+               ? refusal_log_admit_stream(refusal_log, stream->address, now_ms)
+               : refusal_log_admit_poll(refusal_log, stream->address, now_ms);
 }
 
 void
 stream_log_open(struct stream *stream)
 {
     struct quoted names;
-    if (is_poll(stream))
+    if (!stream->kind->has_open_line)
         return;
     stream->log_lines = stream_log_admit(stream) ? STREAM_LOGGED : STREAM_NOT_LOGGED;
     if (stream->log_lines == STREAM_NOT_LOGGED)
@@ -91,15 +86,10 @@ stream_log_end(struct stream *stream, enum close_reason why)
 void
 stream_log_close(struct stream *stream, enum close_reason why)
 {
-    bool is_logged;
-    if (is_poll(stream)) {
-        is_logged = stream_log_admit(stream);
-    } else {
-        if (stream->log_lines ==
-            STREAM_LOG_UNDECIDED) /* it ended before its start was found */
-            stream_log_open(stream);
-        is_logged = stream->log_lines == STREAM_LOGGED;
-    }
-    if (is_logged)
+    if (!stream->kind->has_open_line)
+        stream->log_lines = stream_log_admit(stream) ? STREAM_LOGGED : STREAM_NOT_LOGGED;
+    else if (stream->log_lines == STREAM_LOG_UNDECIDED) /* it ended before its start */
+        stream_log_open(stream);
+    if (stream->log_lines == STREAM_LOGGED)
         stream_log_end(stream, why);
 }

@@ -85,6 +85,19 @@ store_files_have_moved(struct store_files *files, const char *path)
            !is_kept(&files->shm, files->path, "-shm");
 }
 
+bool
+store_files_wal_shrank(struct store_files *files)
+{
+    char name[PATH_MAX];
+    struct stat st;
+    int64_t before = files->wal_bytes;
+    if (snprintf(name, sizeof name, "%s-wal", files->path) >= (int)sizeof name ||
+        stat(name, &st) != 0)
+        return false;
+    files->wal_bytes = st.st_size;
+    return files->wal_bytes < before;
+}
+
 /* --- the same folder? ------------------------------------------------------------------------ */
 
 static struct store_file
@@ -311,9 +324,8 @@ store_files_have_strangers(const struct store_files *files, struct store_device 
     return name_stranger(&database, &shm, files->path, error);
 }
 
-bool
-store_path_has_strangers(const char *path, const struct store_device *device,
-                         struct error *error)
+static bool
+look_for_strangers(const char *path, const struct store_device *device, struct error *error)
 {
     char real[PATH_MAX];
     struct store_device known = *device;
@@ -331,4 +343,13 @@ store_path_has_strangers(const char *path, const struct store_device *device,
     if (shm_file.inode != 0 && !find_holders(shm_file, SHM_OPEN_BYTE, &known, &shm))
         return false;
     return name_stranger(&database, &shm, real, error);
+}
+
+bool
+store_path_has_strangers(const char *path, const struct store_device *device,
+                         struct error *error)
+{
+    /* The kernel gives the list in pages: a line may be left out when it changes between two. */
+    return look_for_strangers(path, device, error) ||
+           look_for_strangers(path, device, error);
 }

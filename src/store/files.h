@@ -11,6 +11,7 @@
 
 #include <limits.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 #include "base/error.h"
@@ -27,6 +28,7 @@ struct store_files {
     struct store_file database;
     struct store_file wal;
     struct store_file shm;
+    int64_t wal_bytes; /* when it was last asked for */
 };
 
 /* Looks at the database file at `path`, links followed, before it is opened. Returns 0, or -1 with
@@ -40,6 +42,10 @@ void store_files_note(struct store_files *files, const char *opened);
 /* True when one of the three at the path is another one now, or gone. One that was not there at the
  * open (the journal mode was changed to WAL since) is noted. Five system calls at most. */
 bool store_files_have_moved(struct store_files *files, const char *path);
+
+/* True when the WAL is shorter than it was at the last call: a checkpoint of others has emptied it, or
+ * somebody has cut it off, with commits in it. Reading tells which. */
+bool store_files_wal_shrank(struct store_files *files);
 
 /* The folder of a path, and the one in which the file is, links followed. */
 struct store_folders {

@@ -32,3 +32,13 @@ gap_find(const struct store_marks *marks, int64_t after, struct gap *gap)
     snprintf(gap->after, sizeof gap->after, "%" PRId64, after);
     return true;
 }
+
+void
+gap_reset(const struct store_marks *marks, int64_t after, struct gap *gap)
+{
+    if (gap_find(marks, after, gap))
+        return;
+    gap->reason = GAP_RESET;
+    gap->resumed_at = marks->tail;
+    snprintf(gap->after, sizeof gap->after, "%" PRId64, after);
+}

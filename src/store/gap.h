@@ -12,6 +12,10 @@
  * and *gap. */
 bool gap_find(const struct store_marks *marks, int64_t after, struct gap *gap);
 
+/* The same when another database is known to be there, or an older state of it: there is always a
+ * gap. Ids that fit mean nothing: a backup may have got more rows by now than it lacks. */
+void gap_reset(const struct store_marks *marks, int64_t after, struct gap *gap);
+
 /* The cursor before all rows that there are: as high as that allows, so that a reader who drops
  * at once and resumes from it is told of no gap. */
 int64_t gap_before_all(const struct store_marks *marks);

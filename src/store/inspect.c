@@ -132,9 +132,9 @@ store_inspect_wal(const char *path, struct store_wal *wal, struct error *error)
         return error_set(error, "%s: %s", path, strerror(errno));
 
     wal->wal_mode = header[READ_VERSION_AT] == READ_VERSION_WAL;
-    wal->replay_page_bytes = (uint32_t)header[PAGE_SIZE_AT] << 8 | header[PAGE_SIZE_AT + 1];
-    if (wal->replay_page_bytes == 1) /* stands for what does not fit */
-        wal->replay_page_bytes = 65536;
+    wal->page_bytes = (uint32_t)header[PAGE_SIZE_AT] << 8 | header[PAGE_SIZE_AT + 1];
+    if (wal->page_bytes == 1) /* stands for what does not fit */
+        wal->page_bytes = 65536;
     look_beside(real, wal);
     return 0;
 }

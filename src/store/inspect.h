@@ -29,7 +29,7 @@ struct store_wal {
     bool wal_mode; /* the database's header says WAL, else a rollback journal */
     int64_t bytes; /* of the -wal file, which is not made smaller when it is done with */
     int64_t shm_bytes;          /* of the -shm file */
-    uint32_t replay_page_bytes; /* 0: not known */
+    uint32_t page_bytes; /* 0: not known */
     uint32_t frames;            /* pages in the log that count */
     uint32_t checkpointed;      /* of these, how many are in the database file already */
     struct {

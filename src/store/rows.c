@@ -470,7 +470,7 @@ read_rows(struct store *store, struct store_walk *walk, struct error *error)
         result == STORE_OK &&
         (is_backward ? walk->last < progress->last : walk->last > progress->last))
         progress->last = walk->last;
-    progress->looked_at = walk->looked_at;
+    progress->looked = walk->looked_at;
     progress->complete =
         result == STORE_OK && !walk->stopped && !walk->is_over &&
         (!any || walk->way == STORE_BY_FILTER || walk->looked_at < range->max_rows);

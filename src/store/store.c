@@ -531,6 +531,14 @@ store_has_strangers(const struct store *store, struct store_device *device,
 }
 
 enum store_result
+store_check_wal(struct store *store, struct error *error)
+{
+    if (!store_files_wal_shrank(&store->files))
+        return STORE_OK;
+    return store_probe(store, error);
+}
+
+enum store_result
 store_check_files(struct store *store, struct error *error)
 {
     store->refusal[0] = '\0';
@@ -543,5 +551,8 @@ store_check_files(struct store *store, struct error *error)
                   store->path);
         return STORE_BUSY;
     }
-    return store_files_have_two_names(store->path, error) ? STORE_FAILED : STORE_OK;
+    if (store_files_have_two_names(store->path, error))
+        return STORE_FAILED;
+    bool is_within = sqlite3_get_autocommit(store->db) == 0;
+    return is_within ? STORE_OK : store_check_wal(store, error);
 }

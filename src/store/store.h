@@ -111,9 +111,9 @@ struct store_range {
 };
 
 struct store_progress {
-    int64_t last;     /* every row up to this id has been seen (or is not for the filter) */
-    bool complete;    /* nothing is left up to range.up_to; last == up_to then */
-    size_t looked_at; /* rows, whether they were for the filter or not */
+    int64_t last;  /* every row up to this id has been seen (or is not for the filter) */
+    bool complete; /* nothing is left up to range.up_to; last == up_to then */
+    size_t looked; /* rows looked at, whether given or not */
 };
 
 /* Rows in id order. On STORE_BUSY or STORE_FAILED *progress says how far it came: the rows
@@ -151,6 +151,10 @@ bool store_has_moved(struct store *store);
  * what to do. Reads /proc/locks. See store_files_have_strangers. */
 bool store_has_strangers(const struct store *store, struct store_device *device,
                          struct error *error);
+
+/* Whether a WAL that has become shorter since the last call can still be read: else somebody has cut
+ * it off, and what is in the cache is no longer in the database. Not within a transaction. */
+enum store_result store_check_wal(struct store *store, struct error *error);
 
 /* STORE_OK when the files that are open are those at the path and have no other name. STORE_BUSY
  * when they have moved: after they are opened anew it is worth another try. For writers: store_begin_write, store_commit and an insert outside of a transaction ask it. */

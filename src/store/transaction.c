@@ -58,8 +58,11 @@ store_commit(struct store *store, struct error *error)
     /* Once more: the transaction may have taken long. */
     enum store_result result = store_check_files(store, error);
 
-    return result != STORE_OK ? result
-                              : run_named(store, STATEMENT_COMMIT, "commit", error);
+    if (result == STORE_OK)
+        result = run_named(store, STATEMENT_COMMIT, "commit", error);
+    if (result == STORE_OK)
+        store_files_wal_shrank(&store->files); /* notes how long it is now */
+    return result;
 }
 
 void

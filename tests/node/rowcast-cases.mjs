@@ -162,6 +162,31 @@ export function serverCases(name, it) {
   });
 }
 
+// Web servers refuse long URLs, each at another length.
+export function longListCase(name, it) {
+  test(`${name}: more channels than a URL holds, or than the server takes patterns, are read all the same`, async () => {
+    const c = it.channel;
+    const names = Array.from({ length: 64 }, (_, n) => `${c}-${n}-`.padEnd(20, '.') + 'é'.repeat(19));
+    const patterns = Array.from({ length: 17 }, (_, n) => `${c}-${n}-*`);
+    assert.equal(Buffer.byteLength(names[63]), 58);
+    const pages = [];
+    for (const channels of [names, patterns]) {
+      const page = await it.open({}, [], { prelude: { listen: '' } });   // as its own address would be too long
+      await page.evaluate((options) => window.listen(options), { channels, timeouts: QUICK });
+      await it.state(page, 'open');
+      pages.push(page);
+    }
+    for (const n of [0, 16, 63])
+      it.insert(n, n, { channel: names[n] });
+    it.insert(1, 1, { channel: `${c}-other` });
+    it.insert(1, 1, { channel: names[1] });
+    await it.complete([pages[0]], { where: `channel GLOB '${c}-*' AND channel <> '${c}-other'`, marker: false });
+    await it.complete([pages[1]], { where: `channel IN ('${names[0]}', '${names[16]}', '${names[1]}')`, marker: false });
+    await it.streams(1);
+    assert.deepEqual(await pages[0].evaluate(() => window.states.filter(({ error }) => error !== null)), []);
+  });
+}
+
 // --- the browser matters ---------------------------------------------------------------------------
 
 export function browserCases(name, it) {
@@ -483,6 +508,52 @@ export function moreCases(name, it) {
     it.insert(1, 3);
     await it.complete([page]);
     await it.state(page, 'open');
+  });
+
+  test(`${name}: neither a step of the clock nor a page that stood still makes it patient with a dead connection`, async () => {
+    const page = await it.opened();
+    const beat = async () => {
+      const id = it.site.insert({ channel: 'elsewhere', data: 'not for the page' });
+      await until('a heartbeat has come', async () => await page.evaluate(() => window.rows.lastEventId) === id);
+    };
+    await beat();
+    await page.evaluate(() => {
+      const { now } = Date;
+      Date.now = () => now() + 3600000;
+    });
+    await beat();
+    await page.evaluate(() => {
+      const end = performance.now() + 8000;
+      while (performance.now() < end)
+        ;
+    });
+    for (let n = 0; n < 4; n++)
+      await beat();
+    it.site.web.child.kill('SIGSTOP');
+    try {
+      await until('it is seen to be dead', () => page.evaluate(() => window.rows.state !== 'open'), 15000);
+    } finally {
+      it.site.web.child.kill('SIGCONT');
+    }
+    await it.state(page, 'open');
+  });
+
+  test(`${name}: a page names itself to the server, by the same word for each of its streams`, async () => {
+    const pages = [await it.opened({ share: false }), await it.opened({ share: false })];
+    await it.site.rowcast.stop();
+    await it.site.startRowcast();
+    const clients = (page) => page.evaluate(() => performance.getEntriesByType('resource')
+      .map(({ name: url }) => new URL(url).searchParams.get('client')).filter(Boolean));
+    const names = new Set();
+    for (const page of pages) {
+      await until('it has come back', async () => (await clients(page)).length >= 2);
+      const all = new Set(await clients(page));
+      assert.equal(all.size, 1);
+      names.add(...all);
+    }
+    assert.equal(names.size, 2);
+    for (const one of names)
+      assert.match(one, /^[\x21-\x7e]{8,64}$/);
   });
 
   test(`${name}: a refusal is told with its status, and not asked for again and again`, async () => {

@@ -1,8 +1,9 @@
 // rowcast-chromium.test.mjs - rowcast.js in Chromium, behind lighttpd.
-import { browserCases, chromiumCases, lastCase, moreCases, serverCases, stage } from './rowcast-cases.mjs';
+import { browserCases, chromiumCases, lastCase, longListCase, moreCases, serverCases, stage } from './rowcast-cases.mjs';
 
 const it = stage('chromium', 'lighttpd');
 serverCases('chromium', it);
+longListCase('chromium', it);
 browserCases('chromium', it);
 moreCases('chromium', it);
 chromiumCases('chromium', it);

@@ -8,10 +8,10 @@ Behind a real lighttpd: readers that come and go (crowd.py) with private rows an
 is stuck; a writer (writer.py) that is killed with -9 now and then, and one that posts (poster.py);
 rowcast, ended by SIGKILL and SIGTERM in turn and started again, told by SIGHUP to open anew, and
 its workers, if it has several, killed one at a time; lighttpd, killed as well; pruning, by serve
-(--keep-rows) and by command; and once another database in the place of the old one. Then all come
-back, are let catch up, and each one's record is compared with what was committed (truth.py):
+(--keep-rows) and by command; what befalls a database's files (tricks.py); and once another database in
+the place of the old one. Then all come back, are let catch up, and each one's record is compared with what was committed (truth.py):
 nothing lost but what a gap told, nothing doubled, nothing of another user; and all that a POST was
-told was taken is there. At last they leave and come again in waves: rowcast's descriptors must be
+told was taken is there, in a file that SQLite finds whole. At last they leave and come again in waves: rowcast's descriptors must be
 back where they were, and its memory must have stopped growing.
 
 Exit 0 when all of that held; prints what did not."""
@@ -30,6 +30,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True     # the sources may be read-only
+import tricks  # noqa: E402
 import truth  # noqa: E402
 from crowd import Crowd  # noqa: E402
 from rules import USERS  # noqa: E402
@@ -122,6 +123,10 @@ class Site:
     def died(self):
         return [name for name, process in self.processes.items() if process.poll() is not None]
 
+    def left(self):
+        """rowcast has ended itself with a failure, and not by a signal."""
+        return (self.processes["rowcast"].poll() or 0) > 0
+
     def acknowledged(self):
         """The ids of what POST was told was taken."""
         try:
@@ -134,11 +139,20 @@ class Site:
         subprocess.run([self.options.rowcast, "prune", "--db", self.db, "--keep-rows", str(keep)],
                        stdout=self.log, stderr=self.log, check=False)
 
-    def replace_database(self):
-        """A new database takes the place of the old one, while streams are open. The writers are away:
-        what they wrote into a file that has lost its name would be gone."""
+    def without_writers(self, play):
+        """The writers are away meanwhile: what they wrote into a file that has lost its name would be
+        gone. False: retention did not come to rest, and nothing was played."""
         self.end("poster", signal.SIGTERM)
         self.end("writer", signal.SIGKILL)
+        is_at_rest = tricks.at_rest(self.db)
+        if is_at_rest:
+            play()
+        self.start("writer")
+        self.start("poster")
+        return is_at_rest
+
+    def replace_database(self):
+        """A new database takes the place of the old one, while streams are open."""
         self.make_database(f"{self.folder}/new.db")
         for suffix in ("", "-wal", "-shm"):
             if os.path.exists(self.db + suffix):
@@ -147,8 +161,6 @@ class Site:
             if os.path.exists(f"{self.folder}/new.db{suffix}"):
                 os.rename(f"{self.folder}/new.db{suffix}", self.db + suffix)
         self.truth.load(f"{self.folder}/old.db")
-        self.start("writer")
-        self.start("poster")
 
 
 def workers_of(pid):
@@ -184,22 +196,26 @@ async def chaos(site, chance, seconds):
     dead = []
     end = time.monotonic() + seconds
     replace_at = time.monotonic() + seconds / 2
+    event = None
 
     def tally(what):
         counts[what] = counts.get(what, 0) + 1
 
     while time.monotonic() < end:
         await asyncio.sleep(chance.expovariate(1 / 4))
+        if event in tricks.NAMES and site.left():   # to be started again, as a web server or systemd does
+            site.start("rowcast")
+            tally("left")
         dead += site.died()
         if dead:
             break
         if replace_at is not None and time.monotonic() > replace_at:
-            await asyncio.to_thread(site.replace_database)
-            replace_at = None
-            tally("database replaced")
+            if await asyncio.to_thread(site.without_writers, site.replace_database):
+                replace_at = None
+                tally("database replaced")
             continue
-        event = chance.choices(["prune", "writer", "kill", "term", "lighttpd", "hangup", "worker"],
-                               weights=[6, 4, 3, 2, 1, 3, 3 if site.options.workers > 1 else 0])[0]
+        event = chance.choices(["prune", "writer", "kill", "term", "lighttpd", "hangup", "trick", "worker"],
+                               weights=[6, 4, 3, 2, 1, 3, 6, 3 if site.options.workers > 1 else 0])[0]
         if event == "prune":
             await asyncio.to_thread(site.prune, chance.choice([100, 500, 2000]))
         elif event == "writer":
@@ -225,6 +241,11 @@ async def chaos(site, chance, seconds):
             if not workers:
                 continue
             os.kill(chance.choice(workers), signal.SIGKILL)
+        elif event == "trick":
+            trick = chance.choice(tricks.TRICKS)
+            if not await asyncio.to_thread(site.without_writers, lambda played=trick: played(site)):
+                continue
+            event = trick.__name__
         else:
             site.end("lighttpd", signal.SIGKILL)
             site.start("lighttpd")
@@ -321,6 +342,9 @@ async def run(site, options):
             faults.append(f"{len(lost)} of {len(taken)} rows that POST was told were taken are not there,"
                           f" the first {lost[0]}")
         print(f"{len(taken)} rows by POST")
+        answer = truth.is_whole(site.db)
+        if answer != "ok":
+            faults.append(f"the database is damaged: {answer}")
     await crowd.stop()
     print(f"{len(site.truth.rows)} rows, {crowd.deliveries} deliveries in {crowd.connects} connections of"
           f" {len(crowd.sessions)} visitors, {crowd.gaps} gaps told, refused: {crowd.refused}")

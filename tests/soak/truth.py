@@ -10,19 +10,27 @@ import fnmatch
 import sqlite3
 import zlib
 
-SCHEMA = """
-CREATE TABLE soak_truth(id INTEGER PRIMARY KEY, channel, recipient, collapse_key, data);
+TRIGGER = """
 CREATE TRIGGER soak_copy AFTER INSERT ON notification BEGIN
   INSERT INTO soak_truth
   VALUES (new.id, new.channel, new.recipient, new.collapse_key, new.data);
 END;
 """
+SCHEMA = "CREATE TABLE soak_truth(id INTEGER PRIMARY KEY, channel, recipient, collapse_key, data);" + TRIGGER
 
 
 def install(path):
     connection = sqlite3.connect(path, timeout=30)
     connection.executescript(SCHEMA)
     connection.close()
+
+
+def is_whole(path):
+    """SQLite's own check of the file: "ok", or what is wrong."""
+    connection = sqlite3.connect(path, timeout=30)
+    answer = connection.execute("PRAGMA integrity_check").fetchone()[0]
+    connection.close()
+    return answer
 
 
 class Truth:

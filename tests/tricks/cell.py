@@ -38,6 +38,7 @@ MODES = {
 EVERYDAY = re.compile(r"info: (publish user|open stream|close stream|database readable again|.* locked: repeat)")
 PAGES = {"workers": 3}
 PUBLISHES = ("publishing", "workers")
+STARTED_ANEW = ("plain", "publishing")      # at the end, and told by SIGHUP before: the others read as these do
 
 
 class Fault(Exception):
@@ -357,6 +358,8 @@ class Cell:
             return
         if self.supervisor.never_rests():
             self.faults.append("it never rests: 100 % CPU")
+        if self.mode not in STARTED_ANEW:
+            return
         self.supervisor.signal(signal.SIGHUP)
         if self.supervisor.is_up():
             self.take_step(last, "after SIGHUP")
@@ -389,8 +392,6 @@ class Cell:
         self.leave()
         if self.held is not None:
             self.held.close()
-        if self.trick.mend is not None:
-            self.trick.mend(self)
         for page in self.pages:
             self.faults += oracle.strangers(page.reader, self.ledger)
         if not self.trick.destroys:

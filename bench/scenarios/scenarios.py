@@ -203,7 +203,7 @@ def fill(place, db, rows, sock="none", size=100):
 
 
 def scan(db):
-    out = subprocess.run([os.path.join(BUILD, "bench/scan"), db], check=True,
+    out = subprocess.run([os.path.join(BUILD, "bench/clients/scan"), db], check=True,
                          capture_output=True).stdout
     return json.loads(out)
 
@@ -398,7 +398,7 @@ def readers_are_behind(load):
 
 @scenario("latency-one")
 def latency_one():
-    out = subprocess.run([os.path.join(BUILD, "bench/latency"), "--rowcast",
+    out = subprocess.run([os.path.join(BUILD, "bench/clients/latency"), "--rowcast",
                           os.path.join(BUILD, "rowcast"), "--rows",
                           "200" if Settings.quick else "500", "--json"],
                          check=True, capture_output=True).stdout

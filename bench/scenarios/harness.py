@@ -14,7 +14,7 @@ import subprocess
 import tempfile
 import time
 
-HERE = os.path.dirname(os.path.abspath(__file__))
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # bench/
 SOURCE = os.path.dirname(HERE)
 BUILD = os.environ.get("BENCH_BUILD", os.getcwd())
 
@@ -112,10 +112,10 @@ class Daemon:
 
 
 class Load:
-    """bench/load: one line of JSON for each command; see the head of load.c."""
+    """bench/clients/load: one line of JSON for each command; see the head of load.c."""
 
     def __init__(self, arguments):
-        self.process = subprocess.Popen([os.path.join(BUILD, "bench/load"), *arguments],
+        self.process = subprocess.Popen([os.path.join(BUILD, "bench/clients/load"), *arguments],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
                                         text=True, start_new_session=True)
         self.pid = self.process.pid
@@ -212,7 +212,7 @@ class Place:
 
     def trivial(self, name="trivial"):
         sock, control = self.path(name + ".sock"), self.path(name + ".ctl")
-        daemon = self.daemon(name, [os.path.join(BUILD, "bench/trivial"), sock, control],
+        daemon = self.daemon(name, [os.path.join(BUILD, "bench/clients/trivial"), sock, control],
                              lambda: accepts(sock))
         daemon.sock, daemon.control = sock, control
         return daemon

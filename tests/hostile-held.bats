@@ -1,0 +1,71 @@
+#!/usr/bin/env bats
+# hostile-held.bats - what a reader may hold by not reading: descriptors, memory, places among the
+# streams. Each kind of answer has its case; the next kind goes here.
+#
+# shellcheck shell=bash
+
+load helper
+
+metric() { fcgi --get /metrics ROWCAST_ADMIN=1 | awk -v key="$1" '$1 == key { print $2 + 0 }'; }
+metric_is() { [[ $(metric "$1") == "$2" ]]; }
+memory_kb() { awk '/^VmRSS/ { print $2 }' "/proc/$ROWCAST_PID/status"; }
+# Readers that do not read, until let_read: hold CONNECTIONS REQUESTS [NAME=VALUE...]
+hold() {
+	mkfifo "$T/hold"
+	python3 -SE "$CLIENTS/unread.py" "unix:$SOCKET" "$@" <"$T/hold" >"$T/held" 2>&1 3>&- &
+	HOLDER=$!
+	exec 8>"$T/hold"
+	wait_for grep -q sent "$T/held"
+}
+let_read() {
+	exec 8>&-
+	wait "$HOLDER"
+}
+large_row() { sql "INSERT INTO notification(data) VALUES (printf('%.*c', 900000, 'x'))"; }
+
+@test "held: polls that nobody reads are streams, for the limits and for the stall timeout" {
+	local before
+	init_db
+	large_row
+	start_rowcast --max-streams 4 --stall-timeout 2
+	before=$(memory_kb)
+	hold 200 1 QUERY_STRING=since=all HTTP_ACCEPT=application/json
+	wait_for streams_are 4
+	[[ $(metric 'rowcast_refused_total{reason="streams"}') == 196 ]]
+	(($(memory_kb) - before < 30000))
+	wait_for metric_is 'rowcast_closed_total{why="stalled"}' 4
+	wait_for streams_are 0
+	let_read
+	run cat "$T/held"
+	assert_output --partial 'cut=4 whole=196'
+	assert_healthy
+}
+
+@test "held: a poll that is read late comes whole" {
+	init_db
+	large_row
+	start_rowcast --max-streams 4
+	hold 3 1 QUERY_STRING=since=all HTTP_ACCEPT=application/json
+	wait_for metric_is 'rowcast_streams{format="json"}' 3
+	let_read
+	run cat "$T/held"
+	assert_output --partial 'cut=0 whole=3'
+	assert_healthy
+}
+
+@test "held: answers of other kinds are counted, bounded and cut" {
+	init_db
+	start_rowcast --max-streams 4 --stall-timeout 2
+	hold 30 100 PATH_INFO=/metrics ROWCAST_ADMIN=1
+	wait_for metric_is rowcast_answers_waiting 4
+	wait_for streams_are 4
+	run fcgi --get /
+	assert_output --partial 'too many streams'
+	wait_for metric_is rowcast_answers_waiting 0
+	wait_for streams_are 0
+	let_read
+	listen_direct a
+	row x
+	expect_data a x
+	assert_healthy
+}
