@@ -173,12 +173,13 @@ turn_of(enum store_result result)
 }
 
 /* Says what the reader has missed. */
-static void
+static enum store_step
 print_gap(void *arg, const struct gap *gap)
 {
     struct tail *tail = arg;
 
     sse_append_gap(&tail->out, tail->format, gap);
+    return STORE_MORE;
 }
 
 /* Everything that is there by now, a page at a time. While a page is written out rows may be pruned:

@@ -312,9 +312,14 @@ bind_walk(sqlite3_stmt *statement, const struct store_walk *walk, int64_t after,
 static void
 walk_give(struct store_walk *walk, const struct row *row, bool superseded)
 {
-    if (!superseded && walk->fn(walk->arg, row) == STORE_STOP)
+    struct store_progress *progress = walk->progress;
+
+    progress->last = row->id;
+    if (superseded)
+        return;
+    progress->given = (struct store_seen){row->id, row->created_at};
+    if (walk->fn(walk->arg, row) == STORE_STOP)
         walk->stopped = true;
-    walk->progress->last = row->id;
 }
 
 /* Steps to the end of the range or of the walk. The result is SQLite's. */

@@ -357,6 +357,24 @@ learn_table(struct store *store, const char *table, struct error *error)
     return result;
 }
 
+/* After a read, which opens the WAL where there is one. */
+static void
+find_wal_index(struct store *store)
+{
+    enum store_result ignored;
+    sqlite3_stmt *statement = store_statement(store, STATEMENT_JOURNAL_MODE, &ignored, NULL);
+
+    store->wal_index = NULL;
+    if (statement == NULL)
+        return;
+    const char *mode = sqlite3_step(statement) == SQLITE_ROW
+                           ? (const char *)sqlite3_column_text(statement, 0)
+                           : NULL;
+    if (mode != NULL && strcmp(mode, "wal") == 0 && store->mode == STORE_READ)
+        store_wal_index_find(store);
+    sqlite3_reset(statement);
+}
+
 /* All of it in one snapshot. */
 static enum store_result
 open_table(struct store *store, const char *table, struct error *error)
@@ -369,6 +387,8 @@ open_table(struct store *store, const char *table, struct error *error)
                                   &store->schema_cookie, error);
     if (result == STORE_OK)
         result = learn_table(store, table, error);
+    if (result == STORE_OK)
+        find_wal_index(store);
     store_end_read(store);
     return result;
 }
@@ -454,54 +474,68 @@ learn_again(struct store *store, struct error *error)
     return result == STORE_BUSY ? STORE_BUSY : STORE_OK;
 }
 
-/* Triggers, indexes and columns are looked at when the schema has changed, and as long as something
- * is wrong with them. */
+/* *number: what a statement without parameters gives. */
 static enum store_result
-follow_schema(struct store *store, struct error *error)
+ask_statement(struct store *store, enum store_statement which, int64_t *number,
+              struct error *error)
 {
-    int64_t cookie = store->schema_cookie;
     enum store_result result;
-    sqlite3_stmt *statement =
-        store_statement(store, STATEMENT_SCHEMA_COOKIE, &result, error);
+    sqlite3_stmt *statement = store_statement(store, which, &result, error);
 
     if (result != STORE_OK)
         return result;
     int code = sqlite3_step(statement);
     if (code == SQLITE_ROW)
-        cookie = sqlite3_column_int64(statement, 0);
+        *number = sqlite3_column_int64(statement, 0);
     else
         result = store_fail(store, code, "see whether it has changed", error);
     sqlite3_reset(statement);
-    if (result != STORE_OK ||
-        (cookie == store->schema_cookie && store_fault(store) == NULL))
+    return result;
+}
+
+enum store_result
+store_follow_schema(struct store *store, struct error *error)
+{
+    int64_t cookie = store->schema_cookie;
+    enum store_result result =
+        ask_statement(store, STATEMENT_SCHEMA_COOKIE, &cookie, error);
+
+    if (result != STORE_OK || (cookie == store->schema_cookie && !store->must_look))
         return result;
-    return learn_again(store, error);
+    store_end_read(store); /* its statements belong to the old schema */
+    result = learn_again(store, error);
+    if (result != STORE_OK)
+        return result;
+    store->must_look = false;
+    return store_begin_read(store, error);
+}
+
+static enum store_result
+data_version_changed(struct store *store, bool *changed, struct error *error)
+{
+    int64_t version = -1;
+    enum store_result result =
+        ask_statement(store, STATEMENT_DATA_VERSION, &version, error);
+
+    *changed = result == STORE_OK && version != store->data_version;
+    if (*changed) {
+        store->data_version = version;
+        find_wal_index(store); /* it may have become a WAL database */
+    }
+    return result;
 }
 
 enum store_result
 store_changed(struct store *store, bool *changed, struct error *error)
 {
-    enum store_result result;
-    int version = -1;
-    sqlite3_stmt *statement =
-        store_statement(store, STATEMENT_DATA_VERSION, &result, error);
+    enum store_result result = STORE_OK;
 
-    *changed = false;
-    if (result != STORE_OK)
-        return result;
-    int code = sqlite3_step(statement);
-    if (code == SQLITE_ROW)
-        version = sqlite3_column_int(statement, 0);
+    if (store->wal_index != NULL)
+        *changed = store_wal_index_changed(store);
     else
-        result = store_fail(store, code, "see whether it has changed", error);
-    sqlite3_reset(statement);
-    if (result != STORE_OK || version == store->data_version)
-        return result;
-    result = follow_schema(store, error);
-    if (result == STORE_OK) {
-        *changed = true;
-        store->data_version = version;
-    }
+        result = data_version_changed(store, changed, error);
+    if (*changed && store_fault(store) != NULL)
+        store->must_look = true;
     return result;
 }
 

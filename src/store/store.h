@@ -63,14 +63,15 @@ struct store *store_open(const struct store_config *config, bool *busy,
                          struct error *error);
 void store_close(struct store *store);
 
-/* True when another connection has committed since the last call, or on the first call
- * (PRAGMA data_version, sqlite.org/pragma.html#pragma_data_version; under 1 µs). When it has changed
- * the schema, the table is looked at anew (a few ms). */
+/* True when another connection has committed since the last call, or on the first call. In WAL mode
+ * it looks at shared memory and costs some nanoseconds; else it asks PRAGMA data_version
+ * (sqlite.org/pragma.html#pragma_data_version), which takes a lock. It reads no row: store_read_log
+ * does. */
 enum store_result store_changed(struct store *store, bool *changed, struct error *error);
 
 /* NULL, or what the table has lost by a change of its schema (triggers, indexes, columns, defaults,
- * AUTOINCREMENT, the place of its sequence) and what to do. It can be read, but readers may miss rows. As found by
- * store_open and store_changed; valid until the next call. */
+ * AUTOINCREMENT, the place of its sequence) and what to do. It can be read, but readers may miss
+ * rows. As found by store_open and store_read_log; valid until the next call. */
 const char *store_fault(const struct store *store);
 
 /* True when the table has a collapse_key that no index covers: its rows are not collapsed then, as
@@ -110,8 +111,15 @@ struct store_range {
     int64_t newest; /* the newer row may have an id up to this; at least up_to */
 };
 
+/* A row that was given, by what tells it from another row with its id. */
+struct store_seen {
+    int64_t id; /* 0: none */
+    int64_t created_at;
+};
+
 struct store_progress {
     int64_t last;  /* every row up to this id has been seen (or is not for the filter) */
+    struct store_seen given; /* the last row that fn got */
     bool complete; /* nothing is left up to range.up_to; last == up_to then */
     size_t looked; /* rows looked at, whether given or not */
 };
