@@ -1014,6 +1014,29 @@ test_no_read_transaction_stays(void **state)
     store_close(store);
 }
 
+/* What was read has shown how long the WAL was: nobody has to look between the commit and the cut. */
+static void
+test_wal_cut_off_is_seen(void **state)
+{
+    struct bench *bench = *state;
+    char wal[PATH_MAX];
+
+    init(bench);
+    snprintf(wal, sizeof wal, "%s-wal", bench->path);
+    assert_int_equal(ask_sql(bench, "PRAGMA wal_checkpoint(TRUNCATE)"), 0);
+    struct store *store = open_as(bench, STORE_READ);
+    run_sql(bench, "INSERT INTO notification(data) VALUES (1)");
+    assert_int_equal(store_begin_read(store, &bench->error), STORE_OK);
+    marks_of(store);
+    store_end_read(store);
+    assert_int_equal(truncate(wal, 0), 0);
+    store_begin_read(store, &bench->error); /* out of the cache */
+    marks_of(store);
+    store_end_read(store);
+    assert_int_equal(store_check_wal(store, &bench->error), STORE_FAILED);
+    store_close(store);
+}
+
 static enum store_result
 find_time(struct bench *bench, struct store *store, int64_t created_at_ms, int64_t *cursor)
 {
@@ -1672,6 +1695,7 @@ main(void)
         TEST(test_marks),
         TEST(test_snapshot_holds),
         TEST(test_no_read_transaction_stays),
+        TEST(test_wal_cut_off_is_seen),
         TEST(test_find_time),
         TEST(test_foreign_table),
         TEST(test_foreign_ids_are_integers),
