@@ -643,10 +643,8 @@ export function moreCases(name, it) {
     await it.complete([page], { marker: false });
     await lists(numbers(1, 100));
     await it.streams(1);
-    await page.goto(`${it.site.url}/blank.html`);
-    it.insert(101, 110);
-    await goBack(page, '/client.html');
     await page.reload();
+    it.insert(101, 110);   // the first object in the page may have them before the others are there
     await start();
     await lists(numbers(101, 110));
   });
@@ -657,7 +655,7 @@ export function moreCases(name, it) {
     const evil = await it.opened({ channels: ['__proto__', 'toString'] });
     await it.state(pages[1], 'fallback');
     // Tables of other programs have no such constraint as ours.
-    const insert = (channel, type) => it.site.sql(`PRAGMA ignore_check_constraints = 1;
+    const insert = (channel, type) => it.site.sql(`.dbconfig enable_trigger off
       INSERT INTO notification(channel, event, data) VALUES ('${channel}', '${type}', '{"id":null}');`);
     for (const type of [...types, 'rowcast:open', 'rowcast:ping', 'rowcast:gap', 'rowcast:state', '*'])
       insert(it.channel, type);
