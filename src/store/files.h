@@ -28,7 +28,7 @@ struct store_files {
     struct store_file database;
     struct store_file wal;
     struct store_file shm;
-    int64_t wal_bytes; /* when it was last asked for */
+    int64_t wal_bytes; /* the WAL is known to have had that many */
 };
 
 /* Looks at the database file at `path`, links followed, before it is opened. Returns 0, or -1 with
@@ -43,8 +43,12 @@ void store_files_note(struct store_files *files, const char *opened);
  * open (the journal mode was changed to WAL since) is noted. Five system calls at most. */
 bool store_files_have_moved(struct store_files *files, const char *path);
 
-/* True when the WAL is shorter than it was at the last call: a checkpoint of others has emptied it, or
- * somebody has cut it off, with commits in it. Reading tells which. */
+/* Notes how long the WAL is, if it has grown: after each read and commit, so that a WAL that is cut
+ * off a moment later is found to be. One system call. */
+void store_files_note_wal(struct store_files *files);
+
+/* True when the WAL is shorter than was noted: a checkpoint of others has emptied it, or somebody has
+ * cut it off, with commits in it. Reading tells which. Notes how long it is now. */
 bool store_files_wal_shrank(struct store_files *files);
 
 /* The folder of a path, and the one in which the file is, links followed. */

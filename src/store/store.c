@@ -401,6 +401,7 @@ note_files(struct store *store, struct error *error)
     int moved = 0;
 
     store_files_note(&store->files, sqlite3_db_filename(store->db, "main"));
+    store_files_note_wal(&store->files);
     sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
     if (moved == 0 && !store_has_moved(store))
         return STORE_OK;

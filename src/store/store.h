@@ -160,8 +160,9 @@ bool store_has_moved(struct store *store);
 bool store_has_strangers(const struct store *store, struct store_device *device,
                          struct error *error);
 
-/* Whether a WAL that has become shorter since the last call can still be read: else somebody has cut
- * it off, and what is in the cache is no longer in the database. Not within a transaction. */
+/* Whether a WAL that has become shorter since it was last read or written can still be read: else
+ * somebody has cut it off, and what is in the cache is no longer in the database. Not within a
+ * transaction. */
 enum store_result store_check_wal(struct store *store, struct error *error);
 
 /* STORE_OK when the files that are open are those at the path and have no other name. STORE_BUSY

@@ -2,6 +2,7 @@
 #include "config.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -203,6 +204,29 @@ test_survives_a_schema_change(void **state)
     store_close(store);
 }
 
+/* What was read has shown how long the WAL was: nobody has to look between the commit and the cut. */
+static void
+test_wal_cut_off_is_seen(void **state)
+{
+    struct bench *bench = *state;
+    char wal[PATH_MAX];
+
+    bench_init(bench);
+    snprintf(wal, sizeof wal, "%s-wal", bench->path);
+    assert_int_equal(bench_ask(bench, "PRAGMA wal_checkpoint(TRUNCATE)"), 0);
+    struct store *store = bench_open(bench, STORE_READ);
+    bench_run(bench, "INSERT INTO notification(data) VALUES (1)");
+    assert_int_equal(store_begin_read(store, &bench->error), STORE_OK);
+    bench_marks(store);
+    store_end_read(store);
+    assert_int_equal(truncate(wal, 0), 0);
+    store_begin_read(store, &bench->error); /* out of the cache */
+    bench_marks(store);
+    store_end_read(store);
+    assert_int_equal(store_check_wal(store, &bench->error), STORE_FAILED);
+    store_close(store);
+}
+
 int
 main(void)
 {
@@ -215,6 +239,7 @@ main(void)
         BENCH_TEST(test_sees_other_connections_commits),
         BENCH_TEST(test_sees_a_replaced_file),
         BENCH_TEST(test_survives_a_schema_change),
+        BENCH_TEST(test_wal_cut_off_is_seen),
     };
 
     return RUN(tests);
