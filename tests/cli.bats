@@ -273,6 +273,27 @@ session() {
 	assert_equal "$(grep -c '"reason":"reset"' "$T/out")" 1
 }
 
+@test "tail: -f goes on when -shm was removed" {
+	follow
+	"$ROWCAST" send --db "$DB" before
+	wait_for has_line "$T/out" "data: before"
+	rm -f "$DB-shm"
+	"$ROWCAST" send --db "$DB" after
+	wait_for has_line "$T/out" "data: after"
+}
+
+@test "tail: -f at rest looks at most a few times a second" {
+	local before after
+	follow
+	"$ROWCAST" send --db "$DB" row
+	wait_for has_line "$T/out" "data: row"
+	sleep 2     # the looks that follow on a row
+	before=$(awk '/^voluntary/ { print $2 }' "/proc/$PID/status")
+	sleep 3
+	after=$(awk '/^voluntary/ { print $2 }' "/proc/$PID/status")
+	((after - before <= 15)) || fail "$((after - before)) wake-ups in three seconds"
+}
+
 @test "tail: rows that are pruned while its output is blocked are told as a gap" {
 	"$ROWCAST" init --db "$DB"
 	sqlite3 "$DB" "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)

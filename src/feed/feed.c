@@ -42,11 +42,11 @@ struct feed {
     void *arg;
     struct store_marks marks;
     struct store_cursor cursor; /* rows up to it were handed out */
-    bool more;     /* the last look stopped at its page's end */
-    bool in_look;  /* handlers must not start another look */
-    bool doubtful; /* a read failed, or SIGHUP: reopen at the next tick */
-    struct error fault;   /* store_fault as it was last reported */
-    struct error trouble; /* text empty: none */
+    bool more;                  /* the last look stopped at its page's end */
+    bool in_look;               /* handlers must not start another look */
+    bool doubtful;              /* a read failed, or SIGHUP: reopen at the next tick */
+    struct error fault;         /* store_fault as it was last reported */
+    struct error trouble;       /* text empty: none */
     enum store_result trouble_kind;
     uint64_t trouble_since_ms;
     struct error said;  /* of the trouble, in the log; text empty: nothing */
@@ -108,7 +108,8 @@ struct feed_page {
     struct feed *feed;
     size_t bytes;
     int64_t lost_up_to; /* rows up to it were deleted before they were seen; 0: none */
-    bool is_other;      /* another database, or an older state: nothing follows on what we know */
+    bool
+        is_other; /* another database, or an older state: nothing follows on what we know */
 };
 
 static enum store_step

@@ -22,9 +22,9 @@
 
 #include "feed/watch_events.h"
 
-#define FOUND_WAIT_US 2000     /* the next look after one that found something */
-#define FOUND_GROWTH 4         /* and each wait after it is so much longer than the one before */
-#define POLLING_STREAK 16      /* looks in close order until events are off */
+#define FOUND_WAIT_US 2000 /* the next look after one that found something */
+#define FOUND_GROWTH 4    /* and each wait after it is so much longer than the one before */
+#define POLLING_STREAK 16 /* looks in close order until events are off */
 #define POLLING_GAP_NS 2000000 /* what close order means */
 #define POLLING_LOOK_US 500    /* then a look so often */
 
@@ -55,7 +55,7 @@ struct watch {
     bool has_found;     /* the last look found something, or one since the event did */
     bool is_armed;      /* for the next look, by what happened during this one */
     bool is_fd_armed;
-    bool polling;       /* events are off, the timer looks */
+    bool polling; /* events are off, the timer looks */
     int handles;
 };
 

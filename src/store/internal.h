@@ -93,16 +93,17 @@ struct store {
     struct store_files files; /* what it has open */
     int synchronous;          /* SQLite's own setting of it; -1: not asked yet */
     enum store_durability durability;
-    int64_t data_version;    /* at the last store_changed; -1: not asked yet */
+    int64_t data_version;               /* at the last store_changed; -1: not asked yet */
     const volatile uint32_t *wal_index; /* in WAL mode its header; NULL: another mode */
-    uint32_t wal_index_seen[STORE_WAL_INDEX_WORDS]; /* at the last store_changed; 0: never */
-    int64_t schema_cookie;   /* PRAGMA schema_version when the table was looked at */
-    bool must_look;          /* at the table, although the cookie is the same: it has a fault */
-    struct error fault;      /* see store_fault; text empty: none */
-    int64_t prune_cut;       /* rows up to it are known to be too many; see store/write.c */
-    int64_t prune_keep;      /* ... for this keep_rows */
-    int64_t prune_tail;      /* the tail when the rows were last counted; 0: never */
-    int64_t prune_room;      /* so many rows fewer than prune_keep there were then */
+    uint32_t
+        wal_index_seen[STORE_WAL_INDEX_WORDS]; /* at the last store_changed; 0: never */
+    int64_t schema_cookie; /* PRAGMA schema_version when the table was looked at */
+    bool must_look;     /* at the table, although the cookie is the same: it has a fault */
+    struct error fault; /* see store_fault; text empty: none */
+    int64_t prune_cut;  /* rows up to it are known to be too many; see store/write.c */
+    int64_t prune_keep; /* ... for this keep_rows */
+    int64_t prune_tail; /* the tail when the rows were last counted; 0: never */
+    int64_t prune_room; /* so many rows fewer than prune_keep there were then */
     int64_t prune_locked_us; /* how long the last batch held the write lock */
     char refusal[192];       /* a constraint's or trigger's own words; see store_refusal */
     sqlite3_stmt *statements[STORE_STATEMENTS];

@@ -67,8 +67,8 @@ is_other_history(struct store *store, const struct store_cursor *cursor,
     struct store_seen last = cursor->last;
     struct store_seen now;
 
-    *is_other = cursor->is_judged &&
-                (cursor->base != marks->base || cursor->id > marks->tail);
+    *is_other =
+        cursor->is_judged && (cursor->base != marks->base || cursor->id > marks->tail);
     if (*is_other || last.id == 0 || last.id <= marks->low_water)
         return STORE_OK;
     enum store_result result = find_seen(store, last.id - 1, last.id, &now, error);
@@ -123,7 +123,8 @@ move_cursor(struct store_cursor *cursor, const struct store_log *log)
 {
     struct store_seen last = cursor->last;
 
-    *cursor = store_cursor_at(&log->marks, log->has_gap ? log->found.resumed_at : cursor->id);
+    *cursor =
+        store_cursor_at(&log->marks, log->has_gap ? log->found.resumed_at : cursor->id);
     if (!log->has_gap || log->found.reason != GAP_RESET)
         cursor->last = last;
 }

@@ -13,7 +13,8 @@ struct store_cursor {
     int64_t id;     /* every row up to it was given, or is not for the reader */
     bool is_judged; /* false: the id came from a client, and nothing is known of it yet */
     int64_t base;   /* the marks of the last read: what has changed since may be a gap */
-    int64_t low_water; /* INT64_MAX: a foreign table that was empty, of which nothing is known */
+    int64_t
+        low_water; /* INT64_MAX: a foreign table that was empty, of which nothing is known */
     /* The row that was given last. Where it is gone without having been deleted, or was created at
      * another time, an older state of the database was put back. */
     struct store_seen last;

@@ -551,7 +551,8 @@ first_above(struct store *store, int64_t id, int64_t now_ms, struct found *found
 /* A row dated too early, in the midst of fresh ones, leads the bisection behind these: looks
  * back over some rows. *low: the id before the first fresh one of them; stays when none is. */
 static enum store_result
-step_back(struct store *store, const struct store_time *time, int64_t *low, struct error *error)
+step_back(struct store *store, const struct store_time *time, int64_t *low,
+          struct error *error)
 {
     enum store_result result;
     sqlite3_stmt *statement = store_statement(store, STATEMENT_FRESH_UP_TO, &result, error);

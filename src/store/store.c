@@ -362,7 +362,8 @@ static void
 find_wal_index(struct store *store)
 {
     enum store_result ignored;
-    sqlite3_stmt *statement = store_statement(store, STATEMENT_JOURNAL_MODE, &ignored, NULL);
+    sqlite3_stmt *statement =
+        store_statement(store, STATEMENT_JOURNAL_MODE, &ignored, NULL);
 
     store->wal_index = NULL;
     if (statement == NULL)

@@ -118,10 +118,10 @@ struct store_seen {
 };
 
 struct store_progress {
-    int64_t last;  /* every row up to this id has been seen (or is not for the filter) */
+    int64_t last; /* every row up to this id has been seen (or is not for the filter) */
     struct store_seen given; /* the last row that fn got */
-    bool complete; /* nothing is left up to range.up_to; last == up_to then */
-    size_t looked; /* rows looked at, whether given or not */
+    bool complete;           /* nothing is left up to range.up_to; last == up_to then */
+    size_t looked;           /* rows looked at, whether given or not */
 };
 
 /* Rows in id order. On STORE_BUSY or STORE_FAILED *progress says how far it came: the rows
