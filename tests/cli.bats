@@ -270,7 +270,8 @@ session() {
 	rm -f "$DB-wal" "$DB-shm"
 	mv "$T/data/new.db" "$DB"
 	wait_for has_line "$T/out" "data: new"
-	assert_equal "$(grep -c '"reason":"reset"' "$T/out")" 1
+	# Once more where it looked between the two: without its WAL the old file had lost a row.
+	grep -q '"reason":"reset"' "$T/out"
 }
 
 @test "tail: -f goes on when -shm was removed" {
