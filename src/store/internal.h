@@ -3,7 +3,8 @@
  * store/store.c opens and closes, store/files.c tells whether the files are still the same,
  * store/wal_index.c whether something was committed,
  * store/sql.c has the text of every statement that is prepared, store/transaction.c begins and ends
- * transactions, store/rows.c reads, store/write.c writes, store/upkeep.c tidies up, store/model.c
+ * transactions, store/rows.c reads rows, store/marks.c the marks, store/time.c finds a time,
+ * store/write.c writes, store/upkeep.c tidies up, store/model.c
  * knows what the schema should be, store/schema.c makes and moves it, and store/error.c turns
  * SQLite's codes into one line that says what to do. */
 #ifndef ROWCAST_STORE_INTERNAL_H
@@ -155,6 +156,11 @@ bool store_has_hot_journal(const char *path);
 /* Makes what the read statements need of the connection: the SQL function of the filter, the bound
  * on what is read into memory. Once, before the first of them. */
 enum store_result store_prepare_reading(struct store *store, struct error *error);
+
+/* A time; what is not a number (a foreign table may hold "2025-11-22") is not known: 0. */
+int64_t store_take_time(sqlite3_value *value);
+
+/* --- store/marks.c --- */
 
 /* True when the next id that the table gives is above all that readers may have passed. */
 bool store_ids_are_new(const struct store_marks *marks);
