@@ -64,7 +64,7 @@ needs_root() { [[ $EUID -eq 0 ]] || skip 'needs root, to mount and to be another
 	start_rowcast
 	run sqlite3 "$DB" 'PRAGMA journal_mode = DELETE'
 	assert_output --partial 'locked'
-	grep -q 'PRAGMA journal_mode = DELETE' "$SRC/README.md"
+	grep -q 'PRAGMA journal_mode = DELETE' "$SRC/doc/TROUBLESHOOTING.md"
 	run "$ROWCAST" doctor --db "$DB"
 	assert_output --partial 'sets another journal_mode while rowcast has it open'
 	assert_healthy
