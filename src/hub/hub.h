@@ -90,6 +90,12 @@ typedef void (*hub_stream_fn)(void *arg, const struct hub_stream_info *info);
  * more there are. */
 size_t hub_each_stream(const struct hub *hub, size_t most, hub_stream_fn fn, void *arg);
 
+/* Calls fn for at most `most` channels and patterns that open streams of this worker have asked for
+ * ("*": all), with the number of these streams, the largest first. Returns how many more there are;
+ * where streams name very many, not all are looked at, and a name may count twice among these. */
+typedef void (*hub_channel_fn)(void *arg, const char *channel, size_t streams);
+size_t hub_each_channel(const struct hub *hub, size_t most, hub_channel_fn fn, void *arg);
+
 /* Drops what streams are left. The loop must run once more for handles to close. */
 void hub_free(struct hub *hub);
 
