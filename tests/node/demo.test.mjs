@@ -45,30 +45,30 @@ const tick = (symbol, price, n) => insert('demo.ticker', 'tick', { symbol, price
 test('demo: the ticker draws prices, and the chart moves', async () => {
   const page = await openPage();
   assert.equal(await page.isVisible('#ticker-empty'), true);
-  await page.getByRole('radio', { name: 'every row' }).check();
+  await page.getByRole('radio', { name: 'every price' }).check();
   const points = () => page.$$eval('#chart-lines polyline', (lines) => lines.map((line) => line.getAttribute('points')));
-  tick('ROW', 100, 1);
-  tick('WAL', 101, 1);
+  tick('Apples', 100, 1);
+  tick('Pears', 101, 1);
   await until('two lines', async () => (await points()).length === 2);
   const first = await points();
-  tick('ROW', 103.5, 2);
-  await page.locator('#legend li', { hasText: 'ROW' }).locator('.price', { hasText: '103.50' }).waitFor();
+  tick('Apples', 103.5, 2);
+  await page.locator('#legend li', { hasText: 'Apples' }).locator('.price', { hasText: '103.50' }).waitFor();
   await until('the chart has moved', async () => (await points())[0] !== first[0]);
   assert.equal(await text(page, '#legend li:first-child .change'), '▲ 3.5 %');
-  assert.match(await text(page, '#ticks-count'), /^3 rows inserted, 3 received, 0 superseded/);
+  assert.match(await text(page, '#ticks-count'), /^3 prices inserted, 3 received, 0 left out/);
 });
 
-test('demo: throttled, ticks that newer ones superseded are left out, and the page counts them', async () => {
+test('demo: throttled, prices for which newer ones are there are left out, and the page counts them', async () => {
   const page = await openPage();
   assert.equal(await page.getByRole('radio', { name: 'every 1 s' }).isChecked(), true);
-  tick('ROW', 100, 1);
+  tick('Apples', 100, 1);
   await page.locator('#legend li').waitFor();
   site.sql(`BEGIN; WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 40)
     INSERT INTO notification(channel, event, data, collapse_key) SELECT 'demo.ticker', 'tick',
-    json_object('symbol', 'ROW', 'price', 100 + i, 'n', i), 'ROW' FROM n; COMMIT;`);
+    json_object('symbol', 'Apples', 'price', 100 + i, 'n', i), 'Apples' FROM n; COMMIT;`);
   await page.locator('#legend .price', { hasText: '140.00' }).waitFor();
-  await until('the count', async () => (await text(page, '#ticks-count')).startsWith('40 rows inserted'));
-  const [, received, leftOut] = /(\d+) received, (\d+) superseded/.exec(await text(page, '#ticks-count'));
+  await until('the count', async () => (await text(page, '#ticks-count')).startsWith('40 prices inserted'));
+  const [, received, leftOut] = /(\d+) received, (\d+) left out/.exec(await text(page, '#ticks-count'));
   assert.ok(Number(leftOut) > 0 && Number(received) + Number(leftOut) === 40, `${received} ${leftOut}`);
 });
 
@@ -194,9 +194,9 @@ test('demo: the widgets go on where they were when it was cut', async () => {
 
 // Fills every part, so that all of it is there to look at.
 async function fill(page, rows = 3) {
-  tick('ROW', 100, 1);
-  tick('WAL', 99, 1);
-  tick('WAL', 98, 2);
+  tick('Apples', 100, 1);
+  tick('Pears', 99, 1);
+  tick('Pears', 98, 2);
   insert('demo.job', 'progress', { job: 'Import 7', done: 30, of: 120, step: 'Reading' });
   answerRows('a', ['whole', 'answer']);
   site.insert({ channel: 'x'.repeat(200), event: 'y'.repeat(100), data: 'z'.repeat(500) });
@@ -247,9 +247,9 @@ for (const colorScheme of ['light', 'dark']) {
 test('demo: every part has a name and a role, and nothing that changes fast is read out', async () => {
   const page = await openPage();
   await fill(page);
-  for (const name of ['Ticker', /^Events/, 'Try it', 'Cut and resume', 'Alerts', 'Word by word', 'A long job', 'For one person'])
+  for (const name of ['Prices', /^Events/, 'Try it', 'Cut and resume', 'Alerts', 'Word by word', 'A long job', 'For one person'])
     assert.equal(await page.getByRole('region', { name, exact: true }).count() > 0, true, String(name));
-  for (const [role, name] of [['progressbar', 'Import 7'], ['group', 'Channels'], ['group', 'Write to this page'],
+  for (const [role, name] of [['progressbar', 'Import 7'], ['group', 'Channels'], ['group', 'Send to this page'],
     ['textbox', 'Others'], ['textbox', 'Name'], ['textbox', 'Password'], ['checkbox', 'orders'], ['list', 'Prices'],
     ['img', 'Prices of the last minute'], ['button', 'Copy the sqlite3 line'], ['heading', 'rowcast']])
     assert.equal(await page.getByRole(role, { name }).count() > 0, true, `${role} ${name}`);
