@@ -282,16 +282,20 @@ shipped() {
 		-e "s#/usr/local/bin/rowcast#$T/bin/rowcast#" \
 		-e "s#/var/log/lighttpd/rowcast\.log#$T/rowcast.err#" \
 		-e "s#/etc/[a-z0-9]*/rowcast\.htpasswd#$T/htpasswd#" \
+		-e "s#/etc/([a-z0-9]*)/rowcast/(login|session)\.conf#$T/\1-\2.conf#" \
 		"${SHIPPED_SED[@]}" "$SRC/$1"
 }
 # Makes `shipped` uncomment the examples in the files: their lines begin with # and no space,
 # those of prose with # and a space. with_examples PATTERN keeps to lines that match.
 with_examples() { SHIPPED_SED=(-e "/$1/s/^(\t*)#([^ ])/\1\2/"); }
-# The block whose first line begins with #BEGINNING (a regular expression), too. with_block BEGINNING
-with_block() { SHIPPED_SED+=(-e "\\|^#$1|,\\%^#(\\}|</)%s/^#//"); }
-# The lines for a login with a password (and what else matches PATTERN), for the users in
+# The line for a login with a password (and what else matches PATTERN), for the users in
 # $T/htpasswd. with_login [PATTERN]
-with_login() { with_examples "(auth_basic|auth\\.|mod_auth|Auth|valid-user|\\\$remote_user${1:+|$1})"; }
+with_login() { with_examples "(Define RowcastLogin|include .*login\\.conf${1:+|$1})"; }
+# The line that opens status and metrics to this machine. with_admin
+with_admin() {
+	with_examples '(remote_addr ~|SetEnvIfExpr)'
+	SHIPPED_SED+=(-e 's#^(var.rowcast_admins = ).*#\1"^(127\\.0\\.0\\.1|::1)$"#')
+}
 
 # Each: start_SERVER [FILE], FILE being the name of the shipped configuration without .conf.
 # EXTRA_CONF, if set, is added after it. Sets SERVER_PID and PORT.
@@ -330,6 +334,7 @@ server_answers() {
 
 lighttpd_main() {
 	shipped "lighttpd/$1.conf" >"$T/$1.conf"
+	shipped lighttpd/login.conf >"$T/lighttpd-login.conf"
 	cat >"$T/lighttpd.conf" <<-CONF
 		server.document-root = "$T/www"
 		server.bind = "127.0.0.1"
@@ -344,6 +349,8 @@ nginx_main() {
 	local user=
 	[[ $EUID -ne 0 ]] || user="user www-data;"
 	shipped "nginx/$1.conf" >"$T/$1.conf"
+	shipped nginx/login.conf >"$T/nginx-login.conf"
+	shipped nginx/session.conf >"$T/nginx-session.conf"
 	cat >"$T/nginx.conf" <<-CONF
 		daemon off;
 		$user

@@ -13,7 +13,7 @@ begin() {
 	shift
 	init_db
 	start_rowcast --allow-publish "$@"
-	with_examples '(ROWCAST_PUBLISH|mod_setenv)'
+	with_examples ROWCAST_PUBLISH
 	"start_$server"
 }
 # The same without a web server.
@@ -170,7 +170,7 @@ assert_server_limits_the_body() {
 	local server
 	init_db
 	start_rowcast --allow-publish
-	with_examples '(ROWCAST_PUBLISH|mod_setenv|client_max_body_size|max-request-size)'
+	with_examples '(ROWCAST_PUBLISH|client_max_body_size|max-request-size)'
 	for server in lighttpd nginx; do
 		"start_$server"
 		sql 'DELETE FROM notification'
