@@ -238,6 +238,25 @@ write_and_see_it_freed() { row 1 && streams_are 0; }
 	assert_healthy
 }
 
+@test "whoami: tells who the reader is taken for, and what bounds it" {
+	printf 'bob:%s\n' "$(openssl passwd -apr1 builder)" >"$T/htpasswd"
+	begin
+	run get "$(url /whoami)"
+	assert_output '{"user":null,"bounds":[],"publish":false}'
+	run get -u bob:x -H 'Remote-User: bob' "$(url /whoami)"
+	assert_output --partial '"user":null'
+	stop_server
+	with_login ROWCAST_CHANNELS
+	"start_$SERVER"
+	run get -o /dev/null -w '%{http_code}' -u bob:x "$(url /whoami)"
+	assert_output 401
+	run get -u bob:builder "$(url /whoami)"
+	assert_output '{"user":"bob","bounds":["location"],"publish":false}'
+	run get -o /dev/null -w '%{http_code}' -u bob:builder "$(url '/whoami?channel=orders')"
+	assert_output 403
+	assert_healthy
+}
+
 @test "paths: what follows the mount point picks the resource" {
 	begin
 	run get -w ' %{http_code}' "$(url /health)"

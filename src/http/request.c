@@ -162,7 +162,8 @@ parse_path(const struct parser *parser)
     } resources[] = {{"/", RESOURCE_STREAM},
                      {"/health", RESOURCE_HEALTH},
                      {"/metrics", RESOURCE_METRICS},
-                     {"/status", RESOURCE_STATUS}};
+                     {"/status", RESOURCE_STATUS},
+                     {"/whoami", RESOURCE_WHOAMI}};
     const char *path = value_of(parser, VAR_PATH);
     char quoted[PARSE_QUOTED_MAX];
 
@@ -177,7 +178,7 @@ parse_path(const struct parser *parser)
             return 0;
         }
     }
-    error_set(parser->error, "unknown resource %s: only /health, /metrics and /status",
+    error_set(parser->error, "unknown resource %s: only /health, /metrics, /status and /whoami",
               parse_quote(quoted, path));
     return 404;
 }
@@ -270,7 +271,8 @@ parse_grants(const struct parser *parser)
         status = parse_patterns(parser, VAR_CHANNELS,
                                 &request->filter.bounds[FILTER_BOUND_LOCATION],
                                 &request->filter.bounded[FILTER_BOUND_LOCATION]);
-    if (status == 0 && request->method == METHOD_POST)
+    if (status == 0 &&
+        (request->method == METHOD_POST || request->resource == RESOURCE_WHOAMI))
         status =
             parse_patterns(parser, VAR_PUBLISH, &request->publish, &request->has_publish);
     return status;
@@ -299,7 +301,8 @@ parse_resource(const struct parser *parser)
         return 0;
     if (parser->request->method == METHOD_POST)
         return parse_post(parser);
-    if (parser->request->resource == RESOURCE_STREAM)
+    if (parser->request->resource == RESOURCE_STREAM ||
+        parser->request->resource == RESOURCE_WHOAMI)
         return stream_params_parse(
             parser->request,
             &(struct stream_params_text){value_of(parser, VAR_QUERY),

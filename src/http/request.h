@@ -20,7 +20,8 @@ enum request_resource {
     RESOURCE_STREAM,
     RESOURCE_HEALTH,
     RESOURCE_METRICS,
-    RESOURCE_STATUS
+    RESOURCE_STATUS,
+    RESOURCE_WHOAMI
 };
 
 #define REQUEST_WAIT_MAX_S 60
@@ -80,7 +81,7 @@ struct request {
     int64_t expires_at_ms; /* Unix time when the stream must end; 0: never */
 
     /* Publishing. What may be published: by the web server's ROWCAST_PUBLISH, and by a ticket's
-     * claim; looked at only where has_... says so. Set for a POST alone. */
+     * claim; looked at only where has_... says so. Set for a POST and for RESOURCE_WHOAMI. */
     struct patterns publish;
     struct patterns ticket_publish;
     bool has_publish;
@@ -94,7 +95,8 @@ struct request {
  * 405, 406) with its one-line text in *error, 500 (see below), 503 (out of memory). *request is set up in
  * either case (method and origin as far as they were read, for CORS) and must be given to
  * request_fini. OPTIONS (a CORS preflight) has its query and Accept not looked at; only
- * the stream resource has query parameters and can be refused by Accept. POST is let through for
+ * the stream resource (and whoami, which answers what a stream with the same query may) has query
+ * parameters and can be refused by Accept. POST is let through for
  * the stream's path, with no more than ticket= taken from the query; whether it is allowed at all
  * is the caller's business, the body publish/check.h's.
  *

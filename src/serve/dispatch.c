@@ -60,6 +60,11 @@ answer_report(struct serve *serve, const struct request *request)
         response_append_body(&serve->answer, 200, "application/json", buf_slice(&body),
                              request, origins);
         break;
+    case RESOURCE_WHOAMI:
+        access_append_whoami(&body, request);
+        response_append_body(&serve->answer, 200, "application/json", buf_slice(&body),
+                             request, origins);
+        break;
     case RESOURCE_HEALTH:
     case RESOURCE_STREAM:
         status = report_health(serve->feed, serve->writer, &text);

@@ -52,6 +52,7 @@ test_path_picks_the_resource(void **state)
         {"PATH_INFO=/health/", 0, RESOURCE_HEALTH},
         {"PATH_INFO=/metrics", 0, RESOURCE_METRICS},
         {"PATH_INFO=/status/", 0, RESOURCE_STATUS},
+        {"PATH_INFO=/whoami", 0, RESOURCE_WHOAMI},
         {"PATH_INFO=/Health", 404, RESOURCE_STREAM},
         {"PATH_INFO=/health/x", 404, RESOURCE_STREAM},
         {"PATH_INFO=/health//", 404, RESOURCE_STREAM},
