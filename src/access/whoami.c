@@ -12,8 +12,8 @@
 static void
 append_bounds(struct buf *buf, const struct filter *filter)
 {
-    static const char *const names[] = {[FILTER_BOUND_LOCATION] = "\"location\"",
-                                        [FILTER_BOUND_TICKET] = "\"ticket\""};
+    static const char *const names[] = {
+        [FILTER_BOUND_LOCATION] = "\"location\"", [FILTER_BOUND_TICKET] = "\"ticket\""};
     const char *comma = "";
     for (int i = 0; i < FILTER_BOUNDS; i++) {
         if (!filter->bounded[i])
@@ -28,8 +28,8 @@ void
 access_append_whoami(struct buf *buf, const struct request *request)
 {
     const char *user = request->filter.user;
-    bool publishes = request->takes_post &&
-                     (request->has_publish || request->has_ticket_publish);
+    bool publishes =
+        request->takes_post && (request->has_publish || request->has_ticket_publish);
 
     buf_append_text(buf, "{\"user\":");
     if (user != NULL && user[0] != '\0')

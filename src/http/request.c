@@ -38,6 +38,7 @@ enum variable {
     VAR_CHANNELS,
     VAR_ADMIN,
     VAR_PUBLISH,
+    VAR_MAX_STREAMS,
     VARS
 };
 
@@ -63,6 +64,7 @@ static const char *const variable_names[VARS] = {
     [VAR_CHANNELS] = "ROWCAST_CHANNELS",
     [VAR_ADMIN] = "ROWCAST_ADMIN",
     [VAR_PUBLISH] = "ROWCAST_PUBLISH",
+    [VAR_MAX_STREAMS] = "ROWCAST_MAX_STREAMS",
 };
 
 struct parser {
@@ -178,7 +180,8 @@ parse_path(const struct parser *parser)
             return 0;
         }
     }
-    error_set(parser->error, "unknown resource %s: only /health, /metrics, /status and /whoami",
+    error_set(parser->error,
+              "unknown resource %s: only /health, /metrics, /status and /whoami",
               parse_quote(quoted, path));
     return 404;
 }
@@ -256,6 +259,27 @@ parse_patterns(const struct parser *parser, enum variable variable,
     }
 }
 
+/* How many streams the web server has room for. */
+static int
+parse_max_streams(const struct parser *parser)
+{
+    const char *text = parser->vars[VAR_MAX_STREAMS];
+    char quoted[PARSE_QUOTED_MAX];
+    int64_t count = 0;
+
+    if (text == NULL || *text == '\0')
+        return 0;
+    if (parse_count(text, 1, REQUEST_MAX_STREAMS_MAX, &count) != 0) {
+        error_set(parser->error,
+                  "the web server's ROWCAST_MAX_STREAMS: %s is not a number "
+                  "from 1 to %d",
+                  parse_quote(quoted, text), REQUEST_MAX_STREAMS_MAX);
+        return 500;
+    }
+    parser->request->max_streams = (uint64_t)count;
+    return 0;
+}
+
 static int
 parse_grants(const struct parser *parser)
 {
@@ -266,7 +290,9 @@ parse_grants(const struct parser *parser)
     }
     parser->request->admin = strcmp(value_of(parser, VAR_ADMIN), "1") == 0;
     struct request *request = parser->request;
-    int status = copy_variable(parser, VAR_USER, &request->filter.user);
+    int status = parse_max_streams(parser);
+    if (status == 0)
+        status = copy_variable(parser, VAR_USER, &request->filter.user);
     if (status == 0)
         status = parse_patterns(parser, VAR_CHANNELS,
                                 &request->filter.bounds[FILTER_BOUND_LOCATION],

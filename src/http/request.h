@@ -30,6 +30,7 @@ enum request_resource {
 #define REQUEST_AGE_MAX_MS (INT64_C(100) * 365 * 86400 * 1000)
 #define REQUEST_QUERY_MAX 8192 /* bytes of QUERY_STRING */
 #define REQUEST_CLIENT_MAX 64  /* bytes of client= */
+#define REQUEST_MAX_STREAMS_MAX 1000000
 
 /* What only publishing (publish/check.h) looks at, as it came; not copied: it lives as long as envp.
  * NULL: not there. */
@@ -62,8 +63,10 @@ struct request {
     /* client=, or NULL; owned: the page's name for itself. Its next stream takes this one's place. */
     char *client;
 
-    bool admin;          /* ROWCAST_ADMIN=1 from the web server */
-    char *ticket;        /* ticket= as sent, or NULL; owned */
+    uint64_t
+        max_streams; /* ROWCAST_MAX_STREAMS from the web server; 0: no limit of its own */
+    bool admin;      /* ROWCAST_ADMIN=1 from the web server */
+    char *ticket;    /* ticket= as sent, or NULL; owned */
     char *authorization; /* HTTP_AUTHORIZATION, or NULL; owned */
     char *cookie;        /* HTTP_COOKIE, or NULL; owned */
     char *origin;        /* HTTP_ORIGIN, or NULL; owned */
@@ -100,7 +103,7 @@ struct request {
  * the stream's path, with no more than ticket= taken from the query; whether it is allowed at all
  * is the caller's business, the body publish/check.h's.
  *
- * What the web server sets (REMOTE_USER, ROWCAST_CHANNELS, ROWCAST_ADMIN, ROWCAST_PUBLISH) decides who may what.
+ * What the web server sets (REMOTE_USER, ROWCAST_CHANNELS, ROWCAST_ADMIN, ROWCAST_PUBLISH, ROWCAST_MAX_STREAMS) decides who may what.
  * Given twice with different values it is anybody's guess which one was meant, so that is
  * refused (500), and so is a ROWCAST_CHANNELS or ROWCAST_PUBLISH that cannot be understood: never more
  * rights than were meant. An empty ROWCAST_CHANNELS bounds to nothing, an empty REMOTE_USER is nobody. Of

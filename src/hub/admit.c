@@ -32,6 +32,14 @@ open_streams(const struct hub *hub)
     return sum;
 }
 
+/* The program's limit, or that of the web server that the request came by, which has fewer workers. */
+static uint64_t
+max_streams(const struct hub *hub, const struct hub_request *request)
+{
+    uint64_t own = request->max_streams;
+    return own > 0 && own < hub->config.max_streams ? own : hub->config.max_streams;
+}
+
 /* *hold: what the stream takes up, when the result is HUB_ADMITTED. */
 static struct refusal
 check_limits(const struct hub *hub, const struct output *output,
@@ -50,7 +58,7 @@ check_limits(const struct hub *hub, const struct output *output,
     else if (request->too_often_ms > 0)
         refusal = (struct refusal){HUB_TOO_OFTEN, request->too_often_ms};
     else if (output->over_limit || hub->counters->streams >= hub->config.max_here ||
-             open_streams(hub) >= hub->config.max_streams)
+             open_streams(hub) >= max_streams(hub, request))
         refusal.why = HUB_FULL;
     else
         refusal.why = verdicts[limits_admit(hub->config.limits, &reader, hold)];

@@ -194,6 +194,7 @@ dispatch_open_stream(struct serve *serve, struct output *output, struct request 
                                 .wait_s = request->wait_s,
                                 .ping = request->ping,
                                 .too_often_ms = request->too_often_ms,
+                                .max_streams = request->max_streams,
                                 .expires_at_ms = request->expires_at_ms,
                                 .headers = buf_slice(&serve->answer)};
     filter_move(&opens.filter, &request->filter);
