@@ -285,6 +285,13 @@ shipped() {
 		-e "s#/etc/([a-z0-9]*)/rowcast/(login|session)\.conf#$T/\1-\2.conf#" \
 		"${SHIPPED_SED[@]}" "$SRC/$1"
 }
+# The files that the shipped one may include. shipped_beside SERVER
+shipped_beside() {
+	local name
+	for name in login session; do
+		[[ ! -f $SRC/$1/$name.conf ]] || shipped "$1/$name.conf" >"$T/$1-$name.conf"
+	done
+}
 # Makes `shipped` uncomment the examples in the files: their lines begin with # and no space,
 # those of prose with # and a space. with_examples PATTERN keeps to lines that match.
 with_examples() { SHIPPED_SED=(-e "/$1/s/^(\t*)#([^ ])/\1\2/"); }
@@ -334,7 +341,7 @@ server_answers() {
 
 lighttpd_main() {
 	shipped "lighttpd/$1.conf" >"$T/$1.conf"
-	shipped lighttpd/login.conf >"$T/lighttpd-login.conf"
+	shipped_beside lighttpd
 	cat >"$T/lighttpd.conf" <<-CONF
 		server.document-root = "$T/www"
 		server.bind = "127.0.0.1"
@@ -349,8 +356,7 @@ nginx_main() {
 	local user=
 	[[ $EUID -ne 0 ]] || user="user www-data;"
 	shipped "nginx/$1.conf" >"$T/$1.conf"
-	shipped nginx/login.conf >"$T/nginx-login.conf"
-	shipped nginx/session.conf >"$T/nginx-session.conf"
+	shipped_beside nginx
 	cat >"$T/nginx.conf" <<-CONF
 		daemon off;
 		$user
