@@ -40,6 +40,9 @@ static const struct option options[] = {
            .help = "unix:PATH, HOST:PORT or [V6]:PORT; without: what the parent left"),
     OPTION(listen_mode, "listen-mode", OPTION_MODE, .value_name = "MODE",
            .fallback = "0660", .max = 0777, .help = "permissions of the Unix socket"),
+    OPTION(mount, "mount", OPTION_TEXT, .value_name = "PATH",
+           .help =
+               "for web servers that do not split the path: the URL's, such as /events"),
     OPTION(heartbeat_ms, "heartbeat", OPTION_SECONDS, .value_name = "SECONDS",
            .fallback = "15", .max = DAY_MS,
            .help = "a sign of life after that silence; 0: off"),
@@ -91,8 +94,8 @@ static const struct option options[] = {
            .help = "for a request to arrive whole"),
     OPTION(log_level, "log-level", OPTION_CHOICE, .value_name = "error|warn|info|debug",
            .fallback = "info", .help = "what is logged"),
-    OPTION(log_to, "log-to", OPTION_TEXT, .value_name = "WHERE",
-           .fallback = "stderr", .help = "stderr, syslog, journal or a file from the root"),
+    OPTION(log_to, "log-to", OPTION_TEXT, .value_name = "WHERE", .fallback = "stderr",
+           .help = "stderr, syslog, journal or a file from the root"),
     OPTION(no_confine, "no-confine", OPTION_FLAG,
            .help = "leave the process its rights to the rest of the file system"),
     {.name = NULL},
@@ -182,6 +185,20 @@ check_origins(const struct text_list *origins, struct error *error)
     return 0;
 }
 
+/* As the path of a URL has it before what rowcast picks its resources by. */
+static int
+check_mount(const char *mount, struct error *error)
+{
+    char quoted[128];
+    size_t len = mount == NULL ? 0 : strlen(mount);
+    if (mount == NULL || (len > 1 && mount[0] == '/' && mount[len - 1] != '/'))
+        return 0;
+    return error_set(error,
+                     "--mount: %s is not a path such as /events: with a slash at its "
+                     "beginning and none at its end",
+                     log_quote(quoted, sizeof quoted, mount));
+}
+
 static int
 check_tickets(const struct serve_settings *settings, struct error *error)
 {
@@ -250,6 +267,7 @@ cmd_serve(int argc, char **argv)
     }
     if (parsed == OPTIONS_OK &&
         (check_origins(&settings.cors_origins, &error) != 0 ||
+         check_mount(settings.mount, &error) != 0 ||
          check_tickets(&settings, &error) != 0 || check_log(&settings, &error) != 0))
         parsed = OPTIONS_USAGE;
     if (parsed == OPTIONS_USAGE) {

@@ -69,6 +69,7 @@ static const char *const variable_names[VARS] = {
 
 struct parser {
     struct request *request;
+    const char *mount;      /* NULL: none */
     const char *vars[VARS]; /* NULL: not there */
     const char *conflict;   /* a granting variable with two values, or NULL */
     struct error *error;
@@ -155,6 +156,16 @@ copy_credentials(const struct parser *parser)
 
 /* --- path and method ----------------------------------------------------------------------------- */
 
+/* What follows the mount point; all of the path where it is not below it. */
+static const char *
+below_mount(const char *mount, const char *path)
+{
+    size_t len = mount != NULL ? strlen(mount) : 0;
+    if (len == 0 || strncmp(path, mount, len) != 0)
+        return path;
+    return path[len] == '\0' || path[len] == '/' ? path + len : path;
+}
+
 static int
 parse_path(const struct parser *parser)
 {
@@ -166,7 +177,7 @@ parse_path(const struct parser *parser)
                      {"/metrics", RESOURCE_METRICS},
                      {"/status", RESOURCE_STATUS},
                      {"/whoami", RESOURCE_WHOAMI}};
-    const char *path = value_of(parser, VAR_PATH);
+    const char *path = below_mount(parser->mount, value_of(parser, VAR_PATH));
     char quoted[PARSE_QUOTED_MAX];
 
     if (*path == '\0')
@@ -342,12 +353,13 @@ parse_resource(const struct parser *parser)
 }
 
 int
-request_parse(struct request *request, const char *const *envp, struct error *error)
+request_parse(struct request *request, const char *const *envp, const char *mount,
+              struct error *error)
 {
     static int (*const steps[])(const struct parser *) = {
         copy_origin_and_address, copy_credentials, parse_path, parse_method, parse_grants,
         parse_resource};
-    struct parser parser = {.request = request, .error = error};
+    struct parser parser = {.request = request, .mount = mount, .error = error};
 
     *request = (struct request){.start = START_TAIL};
     collect_variables(&parser, envp);

@@ -93,7 +93,8 @@ struct request {
     struct request_post post;
 };
 
-/* Reads the parameters in `envp` ("NAME=value" strings, NULL-terminated, as FastCGI and CGI
+/* mount (NULL: none) is cut off where PATH_INFO begins with it, for web servers that do not split the
+ * path. Reads the parameters in `envp` ("NAME=value" strings, NULL-terminated, as FastCGI and CGI
  * both give them; copied, not kept). Returns 0, or the HTTP status of the refusal (400, 404,
  * 405, 406) with its one-line text in *error, 500 (see below), 503 (out of memory). *request is set up in
  * either case (method and origin as far as they were read, for CORS) and must be given to
@@ -116,7 +117,8 @@ struct request {
  * parameters take 0 or 1. since=ID is a cursor, with the same promises as Last-Event-ID. An
  * empty Last-Event-ID is none. The header wins over last_event_id=, that wins over since=,
  * since= together with last= is refused. wait= with another format than JSON is refused. */
-int request_parse(struct request *request, const char *const *envp, struct error *error);
+int request_parse(struct request *request, const char *const *envp, const char *mount,
+                  struct error *error);
 void request_fini(struct request *request);
 
 #endif

@@ -159,7 +159,7 @@ dispatch_judge(const struct serve *serve, struct request *request, const char *c
 {
     const struct access_rules rules = {serve->keys, serve->settings->ticket_audience,
                                        serve->settings->require_ticket};
-    int status = request_parse(request, envp, error);
+    int status = request_parse(request, envp, serve->settings->mount, error);
     request->takes_post = serve->settings->allow_publish;
     status = check_rate(serve, request, status, error);
     if (status == 0)

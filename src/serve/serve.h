@@ -15,6 +15,7 @@ struct serve_settings {
     const char *table;
     const char *listen; /* NULL: an inherited socket, or plain CGI */
     int64_t listen_mode;
+    const char *mount; /* cut off PATH_INFO; NULL: the web server does it */
     int64_t heartbeat_ms;
     int64_t retry_ms;
     int64_t max_streams; /* 0: as many as descriptors allow */

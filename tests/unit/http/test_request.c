@@ -21,7 +21,7 @@ parse_env(struct request *request, struct error *error, const char *const *more)
         envp[count++] = *more;
     }
     error->text[0] = '\0';
-    return request_parse(request, envp, error);
+    return request_parse(request, envp, NULL, error);
 }
 
 #define PARSE(request, error, ...)                                                         \
@@ -94,7 +94,7 @@ test_only_known_methods_are_allowed(void **state)
         const char *envp[] = {cases[i].method, "HTTP_ORIGIN=https://a", NULL};
         struct request request;
         struct error error;
-        CHECK(request_parse(&request, envp, &error) == cases[i].status, "%s\n",
+        CHECK(request_parse(&request, envp, NULL, &error) == cases[i].status, "%s\n",
               cases[i].method);
         assert_int_equal(request.method, cases[i].expected);
         assert_string_equal(request.origin, "https://a");
@@ -117,7 +117,7 @@ test_a_preflight_is_not_judged_by_its_query(void **state)
     struct error error;
 
     (void)state;
-    assert_int_equal(request_parse(&request, envp, &error), 0);
+    assert_int_equal(request_parse(&request, envp, NULL, &error), 0);
     assert_string_equal(request.cors_method, "GET");
     assert_string_equal(request.cors_headers, "last-event-id");
     request_fini(&request);
