@@ -14,6 +14,7 @@ begin() {
 	start_rowcast "${MOUNT[@]}" "$@"
 	"start_$SERVER"
 }
+SERVER_IS_CADDY=$([[ $SERVER != caddy ]]; echo $?)
 MOUNT=()
 [[ $SERVER != h2o ]] || MOUNT=(--mount /events) # it does not split the path
 
@@ -381,7 +382,8 @@ write_and_see_it_freed() { row 1 && streams_are 0; }
 	before=$(beats_of b)
 	wait_for streams_are 1
 	# By the other page's heartbeats, however busy this machine is; one may be on its way.
-	(($(beats_of b) - before <= 3))
+	# Caddy 2.6 needs a write more than Apache.
+	(($(beats_of b) - before <= (SERVER_IS_CADDY ? 5 : 3)))
 	row 1
 	expect_data b 1
 	assert_healthy
@@ -396,7 +398,8 @@ write_and_see_it_freed() { row 1 && streams_are 0; }
 	wait_for streams_are 0
 	# The server has answered another request since: it is done with the first.
 	get "$(url /health)"
-	assert_equal "$(tail -n "+$((before + 1))" "$T/server.err")" ''
+	# Caddy 2.6 logs each page that has gone, as its file says.
+	assert_equal "$(tail -n "+$((before + 1))" "$T/server.err" | grep -v '"aborting with incomplete response"')" ''
 	assert_healthy
 }
 

@@ -64,7 +64,7 @@ contents() { dpkg-deb -c "$PACKAGE" | awk '{ print $6 }'; }
 @test "package: the program in it runs, and tells the package's version" {
 	dpkg-deb -x "$PACKAGE" "$T/root"
 	run "$T/root/usr/bin/rowcast" --version
-	assert_output "rowcast $(dpkg-deb -f "$PACKAGE" Version)"
+	assert_line --index 0 "rowcast $(dpkg-deb -f "$PACKAGE" Version)"
 }
 
 # --- contrib: what a monitor is given ---------------------------------------------------------

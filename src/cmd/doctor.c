@@ -89,7 +89,7 @@ static const struct option options[] = {
     {.name = NULL},
 };
 
-static const struct command command = {
+const struct command cmd_doctor_command = {
     .name = "doctor",
     .operands = "[URL]",
     .summary =
@@ -247,21 +247,21 @@ cmd_doctor(int argc, char **argv)
     const char *operands[2];
     struct error error;
 
-    switch (options_parse(&command, argc, argv, &settings, operands, &error)) {
+    switch (options_parse(&cmd_doctor_command, argc, argv, &settings, operands, &error)) {
     case OPTIONS_EXIT:
         return CMD_OK;
     case OPTIONS_USAGE:
-        return cmd_usage(command.name, &error);
+        return cmd_usage(cmd_doctor_command.name, &error);
     case OPTIONS_OK:
         break;
     }
     report.tells = !settings.json;
     if (check_settings(&settings, operands[0], &error) != 0 ||
         check_all(&settings, operands[0], &report, &error) != 0)
-        return cmd_usage(command.name, &error);
+        return cmd_usage(cmd_doctor_command.name, &error);
     if (report.failed || (settings.json && doctor_print_json(&report) != 0)) {
         error_set(&error, "the findings could not be printed: %s", strerror(errno));
-        return cmd_fail(command.name, &error);
+        return cmd_fail(cmd_doctor_command.name, &error);
     }
     return doctor_worst(&report) >= DOCTOR_WARNING ? CMD_FAILED : CMD_OK;
 }

@@ -69,7 +69,7 @@ static const struct option options[] = {
     {.name = NULL},
 };
 
-static const struct command command = {
+const struct command cmd_tail_command = {
     .name = "tail",
     .operands = "",
     .summary =
@@ -370,14 +370,15 @@ cmd_tail(int argc, char **argv)
     struct tail tail = {.settings = &settings, .is_terminal = isatty(STDOUT_FILENO) == 1};
     bool done;
 
-    int code = cmd_parse(&command, argc, argv, &settings.database, operands, &done);
+    int code =
+        cmd_parse(&cmd_tail_command, argc, argv, &settings.database, operands, &done);
     if (done)
         return code;
     if (check_settings(&settings, &tail.error) != 0 ||
         cmd_take_patterns(&tail.channels, &settings.channels, "channel", &tail.error) !=
             0) {
         patterns_fini(&tail.channels);
-        return cmd_usage(command.name, &tail.error);
+        return cmd_usage(cmd_tail_command.name, &tail.error);
     }
 
     tail.format = settings.json ? FORMAT_NDJSON : FORMAT_SSE;
@@ -388,7 +389,7 @@ cmd_tail(int argc, char **argv)
     tail.store = store_open(&tail.config, NULL, &tail.error);
     if (tail.store == NULL) {
         patterns_fini(&tail.channels);
-        return cmd_fail(command.name, &tail.error);
+        return cmd_fail(cmd_tail_command.name, &tail.error);
     }
     catch_signals();
     enum turn turn = run(&tail);
@@ -398,5 +399,5 @@ cmd_tail(int argc, char **argv)
     patterns_fini(&tail.channels);
     if (turn == TURN_DONE || turn == TURN_QUIT)
         return CMD_OK;
-    return cmd_fail(command.name, &tail.error);
+    return cmd_fail(cmd_tail_command.name, &tail.error);
 }

@@ -39,6 +39,7 @@ struct serve_settings {
     int log_level;      /* enum log_level */
     const char *log_to; /* as log_parse_to takes it */
     bool no_confine;
+    bool check; /* look at everything, and do not serve */
 };
 
 enum serve_kind { SERVE_FASTCGI, SERVE_CGI };
