@@ -316,7 +316,7 @@ right() {
 	assert_equal "$(sql "SELECT recipient FROM notification WHERE channel = 'private'")" bob
 	# What cannot be understood grants nothing.
 	right 500 "$(printf 'x%.0s' {1..257})" 'data=x'
-	count_is 5
+	count_is 4
 	assert_healthy
 }
 
