@@ -273,6 +273,23 @@ session() {
 	assert_equal "$(grep -c '"reason":"reset"' "$T/out")" 1
 }
 
+@test "tail: -f goes on when -shm was removed, and when the database comes back" {
+	"$ROWCAST" send --db "$DB" before
+	follow
+	wait_for has_line "$T/out" "data: before"
+	rm "$DB-shm"
+	sql "INSERT INTO notification(data) VALUES ('without')"
+	wait_for has_line "$T/out" "data: without"
+	mkdir "$T/away"
+	mv "$DB"* "$T/away"
+	wait_for grep -q "does not exist" "$T/err"
+	mv "$T/away/"* "$T/data"
+	sql "INSERT INTO notification(data) VALUES ('back')"
+	wait_for has_line "$T/out" "data: back"
+	assert_equal "$(grep -c ^id: "$T/out")" 3
+	assert_equal "$(wc -l <"$T/err")" 1
+}
+
 @test "tail: rows that are pruned while its output is blocked are told as a gap" {
 	"$ROWCAST" init --db "$DB"
 	sqlite3 "$DB" "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)

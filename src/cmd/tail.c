@@ -273,16 +273,33 @@ find_start(struct tail *tail)
 
 /* --- following -------------------------------------------------------------------------------- */
 
-/* Opens the file that is now at the path. Until there is one, the old file stays. */
+/* Opens what is now at the path; while that cannot be done, says why. */
 static void
 reopen(struct tail *tail)
 {
-    struct store *store = store_open(&tail->config, NULL, NULL);
+    struct error error;
+    bool busy;
 
-    if (store == NULL)
-        return;
-    store_close(tail->store);
-    tail->store = store;
+    tail->store = store_open(&tail->config, &busy, &error);
+    if (tail->store == NULL && !busy && strcmp(error.text, tail->error.text) != 0)
+        cmd_fail(command.name, &error);
+    if (tail->store == NULL)
+        tail->error = error;
+    else
+        tail->error.text[0] = '\0';
+}
+
+/* What was moved away is closed before what is there now is opened: SQLite would give the new
+ * connection the old one's index (store/files.h). */
+static void
+check_files(struct tail *tail)
+{
+    if (tail->store != NULL && store_has_moved(tail->store)) {
+        store_close(tail->store);
+        tail->store = NULL;
+    }
+    if (tail->store == NULL)
+        reopen(tail);
 }
 
 /* Waits for a moment; false when there is no use in going on. */
@@ -303,8 +320,10 @@ follow(struct tail *tail)
     bool changed;
 
     for (unsigned tick = 1; wait_a_moment(); tick++) {
-        if (tick % TAIL_MOVED_TICKS == 0 && store_has_moved(tail->store))
-            reopen(tail);
+        if (tick % TAIL_MOVED_TICKS == 0)
+            check_files(tail);
+        if (tail->store == NULL)
+            continue;
         enum turn asked = turn_of(store_changed(tail->store, &changed, &tail->error));
         if (asked == TURN_FAILED)
             return asked;

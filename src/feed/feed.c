@@ -324,7 +324,7 @@ feed_open(struct feed *feed)
     feed->more = true; /* whatever data_version says of the new connection */
     feed->strangers = 0;
     watch_follow(feed->watch, feed->config.path);
-    store_gate_open(feed->gate);
+    store_gate_open(feed->gate, store_opened_files(feed->store));
     log_line(feed->log, LOG_INFO, "database reopened");
 }
 
@@ -467,7 +467,7 @@ feed_set_up(struct feed *feed, struct error *error)
     feed_tell_fault(feed);
     feed_check_doubt(feed);
     store_gate_on_change(feed->gate, on_gate, feed);
-    store_gate_open(feed->gate);
+    store_gate_open(feed->gate, store_opened_files(feed->store));
     return 0;
 }
 

@@ -61,6 +61,26 @@ writer_close(struct writer *writer)
     store_gate_leave(writer->config.gate);
 }
 
+/* Opens a connection to the files that the reader has open. */
+static enum store_result
+writer_open_store(struct writer *writer, const struct store_config *config,
+                  struct error *error)
+{
+    bool busy = false;
+    struct store *store = store_open(config, &busy, error);
+    if (store == NULL)
+        return busy ? STORE_BUSY : STORE_FAILED;
+    if (store_gate_fits(writer->config.gate, store_opened_files(store))) {
+        writer->store = store;
+        writer->is_cleared = false;
+        return STORE_OK;
+    }
+    store_close(store);
+    store_gate_shut(writer->config.gate);
+    error_set(error, "%s was replaced: repeat when it is opened anew", config->path);
+    return STORE_BUSY;
+}
+
 /* Not opened just to see that it cannot be written: SQLite keeps the descriptor of a closed
  * connection for as long as another one, the reader's, has locks on the file. */
 static enum store_result
@@ -70,19 +90,16 @@ writer_open(struct writer *writer, struct error *error)
                                   .table = writer->config.table,
                                   .mode = STORE_WRITE,
                                   .keep_wal = true};
-    bool busy = false;
     if (store_diagnose_rights(config.path, STORE_WRITE, error))
         return STORE_FAILED;
     if (!store_gate_enter(writer->config.gate)) {
         error_set(error, "%s is being opened anew: repeat", config.path);
         return STORE_BUSY;
     }
-    writer->store = store_open(&config, &busy, error);
-    writer->is_cleared = false;
-    if (writer->store != NULL)
-        return STORE_OK;
-    store_gate_leave(writer->config.gate);
-    return busy ? STORE_BUSY : STORE_FAILED;
+    enum store_result result = writer_open_store(writer, &config, error);
+    if (result != STORE_OK)
+        store_gate_leave(writer->config.gate);
+    return result;
 }
 
 /* Whether the connection is one by which may be written. */

@@ -46,16 +46,15 @@ file_beside(const char *path, const char *suffix)
 int
 store_files_begin(struct store_files *files, const char *path)
 {
+    char real[PATH_MAX];
     *files = (struct store_files){.database = file_at(path)};
-    return files->database.inode == 0 ? -1 : 0;
-}
-
-void
-store_files_note(struct store_files *files, const char *opened)
-{
-    snprintf(files->path, sizeof files->path, "%s", opened);
-    files->wal = file_beside(files->path, "-wal");
-    files->shm = file_beside(files->path, "-shm");
+    if (files->database.inode == 0)
+        return -1;
+    if (realpath(path, real) == NULL)
+        return 0;
+    files->wal = file_beside(real, "-wal");
+    files->shm = file_beside(real, "-shm");
+    return 0;
 }
 
 static bool
@@ -64,25 +63,40 @@ is_same(struct store_file a, struct store_file b)
     return a.inode == b.inode && a.device == b.device;
 }
 
-/* The file beside the database is the one that was noted; noted now if there was none. */
 static bool
-is_kept(struct store_file *noted, const char *path, const char *suffix)
+is_kept(struct store_file noted, const char *path, const char *suffix)
 {
-    struct store_file now = file_beside(path, suffix);
-    if (noted->inode == 0)
-        *noted = now;
-    return is_same(*noted, now);
+    return is_same(noted, file_beside(path, suffix));
 }
 
 bool
-store_files_have_moved(struct store_files *files, const char *path)
+store_files_note(struct store_files *files, const char *opened, enum store_files_of of)
+{
+    struct store_files before = *files;
+    snprintf(files->path, sizeof files->path, "%s", opened);
+    files->wal = file_beside(files->path, "-wal");
+    files->shm = file_beside(files->path, "-shm");
+    if (of == STORE_FILES_OF_WAL && (files->wal.inode == 0 || files->shm.inode == 0))
+        return false;
+    return is_same(before.wal, files->wal) && is_same(before.shm, files->shm);
+}
+
+bool
+store_files_have_moved(const struct store_files *files, const char *path)
 {
     /* Both by the name that was given, as a link may have been turned, and by the one that SQLite
      * goes by, as a folder on the way may have been moved. */
     return !is_same(file_at(path), files->database) ||
            !is_same(file_at(files->path), files->database) ||
-           !is_kept(&files->wal, files->path, "-wal") ||
-           !is_kept(&files->shm, files->path, "-shm");
+           !is_kept(files->wal, files->path, "-wal") ||
+           !is_kept(files->shm, files->path, "-shm");
+}
+
+bool
+store_files_are_same(const struct store_files *a, const struct store_files *b)
+{
+    return is_same(a->database, b->database) && is_same(a->wal, b->wal) &&
+           is_same(a->shm, b->shm);
 }
 
 bool

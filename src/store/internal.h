@@ -128,6 +128,11 @@ enum store_result store_identify(struct store *store, const char *table,
  * writer who is at work. `path`: the file itself, behind links. */
 bool store_has_hot_journal(const char *path);
 
+/* --- store/upkeep.c --- */
+
+/* As the connection has it since its last read. */
+enum store_result store_ask_is_wal(struct store *store, bool *is_wal, struct error *error);
+
 /* --- store/rows.c --- */
 
 /* Makes what the read statements need of the connection: the SQL function of the filter, the bound

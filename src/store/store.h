@@ -147,6 +147,9 @@ enum store_result store_find_time(struct store *store, const struct store_time *
  * connection too (store/gate.h does so for serve). */
 bool store_has_moved(struct store *store);
 
+/* The files that are open; valid until store_close. */
+const struct store_files *store_opened_files(const struct store *store);
+
 /* True when another process has the database open and another -shm than we; *error says which and
  * what to do. Reads /proc/locks. See store_files_have_strangers. */
 bool store_has_strangers(const struct store *store, struct store_device *device,
