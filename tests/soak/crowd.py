@@ -92,7 +92,7 @@ class Stream(asyncio.Protocol):
         if event == "rowcast:gap":
             self.crowd.gaps += 1
             session.note("gap", row_id)
-        elif data is None or event == "rowcast:open":
+        elif data is None or event in ("rowcast:open", "rowcast:ping"):
             session.note("cursor", row_id)
         else:
             self.crowd.deliveries += 1

@@ -42,10 +42,32 @@ def move(source, target):
             os.rename(source + suffix, target + suffix)
 
 
+def remove(path, *suffixes):
+    for suffix in suffixes:
+        if os.path.exists(path + suffix):
+            os.remove(path + suffix)
+
+
+def shm_removed(site):
+    remove(site.db, "-shm")
+
+
+def wal_and_shm_removed(site):
+    execute(site.db, "PRAGMA wal_checkpoint(TRUNCATE)")
+    remove(site.db, "-wal", "-shm")
+
+
 def renamed_away_and_back(site):
     move(site.db, f"{site.folder}/away.db")
     time.sleep(AWAY_S)
     move(f"{site.folder}/away.db", site.db)
+
+
+def replaced_by_its_copy(site):
+    execute(site.db, "PRAGMA wal_checkpoint(TRUNCATE)")
+    subprocess.run(["cp", "-p", site.db, f"{site.db}.copy"], check=True)
+    remove(site.db, "-wal", "-shm")
+    os.rename(f"{site.db}.copy", site.db)
 
 
 def vacuumed(site):
@@ -68,5 +90,5 @@ COMMIT""")
                    stderr=site.log)
 
 
-TRICKS = (renamed_away_and_back, vacuumed, migrated)
+TRICKS = (shm_removed, wal_and_shm_removed, renamed_away_and_back, replaced_by_its_copy, vacuumed, migrated)
 NAMES = tuple(trick.__name__ for trick in TRICKS)
