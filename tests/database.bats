@@ -139,7 +139,7 @@ no_deleted_file() { [[ -z $(find "/proc/$ROWCAST_PID/fd" -lname "$T/*(deleted)")
 	tell "INSERT INTO notification(data) VALUES ('one')"
 	expect_data a one
 	rm "$DB-shm"
-	wait_for health_says "process $APPLICATION has $DB open with another -shm"
+	wait_for health_says "process $APPLICATION has ${DB##*/} open with another -shm"
 	wait_for says "error: process $APPLICATION has $DB open"
 	run -1 "$ROWCAST" doctor --db "$DB"
 	assert_output --partial "process $APPLICATION has $DB open with another -shm"
@@ -180,7 +180,7 @@ no_deleted_file() { [[ -z $(find "/proc/$ROWCAST_PID/fd" -lname "$T/*(deleted)")
 	ln "$DB" "$T/other.db"
 	start_rowcast_unwell --allow-publish
 	wait_for says "error: $DB has 2 names"
-	health_says "$DB has 2 names"
+	health_says "${DB##*/} has 2 names"
 	assert_equal "$(post no)" 500
 	run -1 "$ROWCAST" send --db "$DB" no
 	assert_output --partial 'has 2 names'

@@ -545,6 +545,7 @@ store_changed(struct store *store, bool *changed, struct error *error)
     sqlite3_reset(statement);
     if (result != STORE_OK || version == store->data_version)
         return result;
+    store_files_wal_shrank(&store->files); /* notes how long it is, for store_check_wal */
     result = follow_schema(store, error);
     if (result == STORE_OK) {
         *changed = true;
