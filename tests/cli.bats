@@ -516,6 +516,16 @@ leave_wal() {
 	"$ROWCAST" rebase --db "$DB"
 }
 
+@test "prune: nothing goes while the table lacks its triggers, until init has made them again" {
+	"$ROWCAST" send --db "$DB" one
+	sql "DROP TRIGGER $(sql "SELECT name FROM sqlite_master WHERE type = 'trigger' LIMIT 1")"
+	run "$ROWCAST" prune --db "$DB" --keep-rows 0 --keep-age 1s --expired
+	one_line prune 'nothing is deleted: .*lacks what rowcast had made.*`rowcast init`'
+	"$ROWCAST" init --db "$DB"
+	run "$ROWCAST" prune --db "$DB" --expired
+	assert_success
+}
+
 # --- what goes wrong -----------------------------------------------------------------------
 
 @test "errors: no file, no folder, no table: what to run" {

@@ -124,6 +124,14 @@ enum store_table {
 enum store_result store_identify(struct store *store, const char *table,
                                  enum store_table *kind, int *version, struct error *error);
 
+/* Triggers, indexes and columns are looked at again when the schema has changed, and as long as
+ * something is wrong with them (store_fault). Not within a transaction. */
+enum store_result store_follow_schema(struct store *store, struct error *error);
+
+/* False when the schema has changed since the table was last looked at. */
+enum store_result store_schema_is_known(struct store *store, bool *is_known,
+                                        struct error *error);
+
 /* leftovers.c: whether a rollback journal lies there that is not committed. It may be that of a
  * writer who is at work. `path`: the file itself, behind links. */
 bool store_has_hot_journal(const char *path);

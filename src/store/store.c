@@ -365,6 +365,7 @@ static enum store_result
 open_table(struct store *store, const char *table, struct error *error)
 {
     store->fault.text[0] = '\0';
+    store->prune_keep = 0; /* its cut is of the table before */
     memset(store->has, 0, sizeof store->has);
     enum store_result result = store_begin_read(store, error);
     if (result == STORE_OK)
@@ -502,12 +503,10 @@ learn_again(struct store *store, struct error *error)
     return result == STORE_BUSY ? STORE_BUSY : STORE_OK;
 }
 
-/* Triggers, indexes and columns are looked at when the schema has changed, and as long as something
- * is wrong with them. */
-static enum store_result
-follow_schema(struct store *store, struct error *error)
+enum store_result
+store_schema_is_known(struct store *store, bool *is_known, struct error *error)
 {
-    int64_t cookie = store->schema_cookie;
+    int64_t cookie = 0;
     enum store_result result;
     sqlite3_stmt *statement =
         store_statement(store, STATEMENT_SCHEMA_COOKIE, &result, error);
@@ -520,8 +519,17 @@ follow_schema(struct store *store, struct error *error)
     else
         result = store_fail(store, code, "see whether it has changed", error);
     sqlite3_reset(statement);
-    if (result != STORE_OK ||
-        (cookie == store->schema_cookie && store_fault(store) == NULL))
+    *is_known = cookie == store->schema_cookie;
+    return result;
+}
+
+enum store_result
+store_follow_schema(struct store *store, struct error *error)
+{
+    bool is_known = false;
+    enum store_result result = store_schema_is_known(store, &is_known, error);
+
+    if (result != STORE_OK || (is_known && store_fault(store) == NULL))
         return result;
     return learn_again(store, error);
 }
@@ -546,7 +554,7 @@ store_changed(struct store *store, bool *changed, struct error *error)
     if (result != STORE_OK || version == store->data_version)
         return result;
     store_files_wal_shrank(&store->files); /* notes how long it is, for store_check_wal */
-    result = follow_schema(store, error);
+    result = store_follow_schema(store, error);
     if (result == STORE_OK) {
         *changed = true;
         store->data_version = version;

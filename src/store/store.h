@@ -200,7 +200,8 @@ struct store_prune {
 };
 
 /* Deletes one batch, oldest first, in one short transaction. *deleted: how many; 0: done. By
- * age it goes up from the lowest id and stops at the first row that is young enough. */
+ * age it goes up from the lowest id and stops at the first row that is young enough. STORE_FAILED too
+ * while there is a store_fault. */
 enum store_result store_prune(struct store *store, const struct store_prune *prune,
                               int *deleted, struct error *error);
 
