@@ -83,6 +83,10 @@ struct store_device {
     char name[32];
 };
 
+/* False when the list of locks cannot be read, as in a container or unit that hides it: then the
+ * two below are always false. */
+bool store_files_can_see_strangers(void);
+
 /* True when another process has the database open with another -shm than ours, as far as the kernel
  * tells (/proc/locks, which shows processes of the own container only). A process that is just about
  * to open it looks the same: ask again some milliseconds later. `error` as above. Learns *device. */

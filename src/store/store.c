@@ -17,6 +17,9 @@
 /* The first one to open a WAL database needs two, see store_files_note. */
 #define OPEN_ATTEMPTS 4
 
+/* None that PRAGMA schema_version gives, which has 32 bits. */
+#define SCHEMA_UNKNOWN INT64_MIN
+
 static enum store_result
 fail_missing(const char *path, enum store_mode mode, struct error *error)
 {
@@ -498,9 +501,11 @@ learn_again(struct store *store, struct error *error)
     free(table);
     if (result == STORE_FAILED)
         store->fault = found;
-    else if (result == STORE_BUSY)
-        error_set(error, "%s", found.text);
-    return result == STORE_BUSY ? STORE_BUSY : STORE_OK;
+    if (result != STORE_BUSY)
+        return STORE_OK;
+    store->schema_cookie = SCHEMA_UNKNOWN; /* what was known is cleared: again, in any case */
+    error_set(error, "%s", found.text);
+    return STORE_BUSY;
 }
 
 enum store_result

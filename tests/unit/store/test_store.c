@@ -1644,6 +1644,49 @@ test_rebase(void **state)
 #define TEST(function)                                                                     \
     cmocka_unit_test_setup_teardown(function, bench_setup, bench_teardown)
 
+/* --- a schema that changes ---------------------------------------------------------------------- */
+
+/* Takes the lock before the next read transaction; a rollback journal's writer may do so anywhere. */
+static struct bench *locks_before_read;
+
+enum store_result __real_store_begin_read(struct store *store, struct error *error);
+enum store_result __wrap_store_begin_read(struct store *store, struct error *error);
+
+enum store_result
+__wrap_store_begin_read(struct store *store, struct error *error)
+{
+    if (locks_before_read != NULL)
+        run_sql(locks_before_read, "BEGIN EXCLUSIVE");
+    locks_before_read = NULL;
+    return __real_store_begin_read(store, error);
+}
+
+static void
+test_a_lock_does_not_make_it_forget_the_table(void **state)
+{
+    struct bench *bench = *state;
+    struct store_config config = config_of(bench, STORE_READ);
+    bool changed;
+
+    init(bench);
+    run_sql(bench, "PRAGMA journal_mode = DELETE");
+    struct store *store = store_open(&config, NULL, &bench->error);
+    assert_non_null(store);
+    run_sql(bench, "DROP INDEX notification_by_channel");
+    assert_int_equal(store_changed(store, &changed, &bench->error), STORE_OK);
+    assert_non_null(store_fault(store));
+
+    run_sql(bench, "INSERT INTO notification(data) VALUES ('x')");
+    locks_before_read = bench;
+    assert_int_equal(store_changed(store, &changed, &bench->error), STORE_BUSY);
+    run_sql(bench, "COMMIT");
+    assert_int_equal(store_changed(store, &changed, &bench->error), STORE_OK);
+    assert_true(changed);
+    assert_non_null(store_fault(store));
+    assert_true(store->has[COLUMN_CHANNEL]);
+    store_close(store);
+}
+
 int
 main(void)
 {
@@ -1694,6 +1737,7 @@ main(void)
         TEST(test_init_refuses),
         TEST(test_dropped_table_goes_on_above),
         TEST(test_rebase),
+        TEST(test_a_lock_does_not_make_it_forget_the_table),
     };
 
     return RUN(tests);
