@@ -250,10 +250,27 @@ spawn_in_namespace() {
 	wait_for test -s "$T/app.log"
 	wait_for health_says 'with the file under another name'
 	assert_equal "$(post no)" 500
+	run -1 "$ROWCAST" send --db "$DB" no
+	assert_output --partial "has $DB open with another -shm"
+	run -1 "$ROWCAST" prune --db "$DB" --keep-rows 1
+	assert_output --partial "has $DB open with another -shm"
 	leave
 	wait_for is_well
 	wait_for posts yes
 	check_integrity
+	assert_healthy
+}
+
+@test "two names: where /proc/locks is hidden the log says at the start what is not noticed then" {
+	[[ $EUID -eq 0 ]] || skip 'mounts are root'"'"'s'
+	init_db
+	echo 'mount -t proc -o subset=pid proc /proc' >"$T/mounts"
+	spawn_in_namespace --allow-publish
+	wait_for says 'warn: cannot read /proc/locks: '
+	is_well
+	wait_for posts yes
+	check_integrity
+	note_rest
 	assert_healthy
 }
 

@@ -46,7 +46,6 @@ struct writer {
 
     /* The thread's own, and writer_start's before there is a thread. */
     struct store *store; /* NULL: there is no connection */
-    bool is_cleared;     /* no stranger was seen since it was opened; see store/files.h */
 };
 
 /* --- the connection -------------------------------------------------------------------------- */
@@ -72,7 +71,6 @@ writer_open_store(struct writer *writer, const struct store_config *config,
         return busy ? STORE_BUSY : STORE_FAILED;
     if (store_gate_fits(writer->config.gate, store_opened_files(store))) {
         writer->store = store;
-        writer->is_cleared = false;
         return STORE_OK;
     }
     store_close(store);
@@ -113,16 +111,7 @@ writer_check(struct writer *writer, struct error *error)
         writer_close(writer);
     if (!store_gate_may_write(gate, error))
         return STORE_FAILED;
-    enum store_result result =
-        writer->store != NULL ? STORE_OK : writer_open(writer, error);
-    /* Once, before anything is written: who opens the database later finds what we have open. */
-    if (result == STORE_OK && !writer->is_cleared) {
-        struct store_device device = {""};
-        if (store_has_strangers(writer->store, &device, error))
-            return STORE_BUSY; /* it may be about to open the -shm; if not, the reader tells */
-        writer->is_cleared = true;
-    }
-    return result;
+    return writer->store != NULL ? STORE_OK : writer_open(writer, error);
 }
 
 /* After a failure: whether it would go now. */

@@ -17,6 +17,9 @@
 /* The first one to open a WAL database needs two, see store_files_note. */
 #define OPEN_ATTEMPTS 4
 
+#define STRANGERS_WAIT_MS 300
+#define STRANGERS_LOOK_MS 30
+
 /* None that PRAGMA schema_version gives, which has 32 bits. */
 #define SCHEMA_UNKNOWN INT64_MIN
 
@@ -416,6 +419,23 @@ note_files(struct store *store, bool *has_moved, struct error *error)
     return STORE_BUSY;
 }
 
+/* Before anything is written: who opens the database later finds what we have open. Another one that
+ * is about to open it looks like a stranger for a moment. */
+static enum store_result
+check_strangers(struct store *store, int busy_ms, struct error *error)
+{
+    struct store_device device = {""};
+    int patience_ms = busy_ms < STRANGERS_WAIT_MS ? busy_ms : STRANGERS_WAIT_MS;
+
+    while (store_has_strangers(store, &device, error)) {
+        if (patience_ms <= 0)
+            return busy_ms > 0 ? STORE_FAILED : STORE_BUSY;
+        patience_ms -= STRANGERS_LOOK_MS;
+        sqlite3_sleep(STRANGERS_LOOK_MS);
+    }
+    return STORE_OK;
+}
+
 /* *has_moved: STORE_BUSY is for that. The handle must be given to store_close whatever the result. */
 static enum store_result
 try_open(struct store *store, const struct store_config *config, bool *has_moved,
@@ -430,6 +450,8 @@ try_open(struct store *store, const struct store_config *config, bool *has_moved
         result = open_table(store, table, error);
     if (result == STORE_OK)
         result = note_files(store, has_moved, error);
+    if (result == STORE_OK && store->mode == STORE_WRITE)
+        result = check_strangers(store, config->busy_ms, error);
     return result;
 }
 
@@ -503,7 +525,8 @@ learn_again(struct store *store, struct error *error)
         store->fault = found;
     if (result != STORE_BUSY)
         return STORE_OK;
-    store->schema_cookie = SCHEMA_UNKNOWN; /* what was known is cleared: again, in any case */
+    store->schema_cookie =
+        SCHEMA_UNKNOWN; /* what was known is cleared: again, in any case */
     error_set(error, "%s", found.text);
     return STORE_BUSY;
 }

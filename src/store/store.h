@@ -57,8 +57,9 @@ struct store;
 /* Opens the database, checks that the table is there and of a version that this program
  * knows. Returns NULL with *error saying what to do: run `rowcast init`, grant which right
  * on which of file, -wal, -shm and folder, upgrade. Never creates a file. `STORE_WRITE` on a
- * foreign table or view is refused, as it may not take our columns. *busy (may be NULL) is
- * set when the cause is a lock, so that trying again makes sense. */
+ * foreign table or view is refused, as it may not take our columns; so is it while another process
+ * uses another -shm (store_has_strangers), of which busy_ms 0 makes a STORE_BUSY. *busy (may be NULL)
+ * is set when the cause is a lock, so that trying again makes sense. */
 struct store *store_open(const struct store_config *config, bool *busy,
                          struct error *error);
 void store_close(struct store *store);
