@@ -267,6 +267,8 @@ spawn_in_namespace() {
 	echo 'mount -t proc -o subset=pid proc /proc' >"$T/mounts"
 	spawn_in_namespace --allow-publish
 	wait_for says 'warn: cannot read /proc/locks: '
+	run in_namespace "$ROWCAST" doctor --db "$DB"
+	assert_output --partial 'whether a process uses another -shm than the one beside the database cannot be seen'
 	is_well
 	wait_for posts yes
 	check_integrity
