@@ -334,7 +334,6 @@ feed_open(struct feed *feed)
     }
     feed->doubtful = false;
     feed->more = true; /* whatever data_version says of the new connection */
-    feed->strangers = 0;
     watch_follow(feed->watch, feed->config.path);
     store_gate_open(feed->gate, store_opened_files(feed->store));
     log_line(feed->log, LOG_INFO, "database reopened");
@@ -357,9 +356,7 @@ static bool
 feed_has_strangers(struct feed *feed, struct error *error)
 {
     uint64_t now = uv_now(feed->loop);
-    if (feed->store == NULL)
-        return false;
-    if (now - feed->strangers_looked_ms >= STRANGERS_LOOK_MS) {
+    if (feed->store != NULL && now - feed->strangers_looked_ms >= STRANGERS_LOOK_MS) {
         feed->strangers_looked_ms = now;
         feed_count_stranger(feed, store_has_strangers(feed->store, &feed->device, error));
     }
