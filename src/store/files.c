@@ -375,9 +375,8 @@ store_files_have_strangers(const struct store_files *files, struct store_device 
     return name_stranger(&database, &shm, files->path, error);
 }
 
-bool
-store_path_has_strangers(const char *path, const struct store_device *device,
-                         struct error *error)
+static bool
+look_for_strangers(const char *path, const struct store_device *device, struct error *error)
 {
     char real[PATH_MAX];
     struct store_device known = *device;
@@ -397,6 +396,15 @@ store_path_has_strangers(const char *path, const struct store_device *device,
         !find_holders(&(struct search){shm_file, SHM_OPEN_BYTE, &known, &shm}))
         return false;
     return name_stranger(&database, &shm, real, error);
+}
+
+bool
+store_path_has_strangers(const char *path, const struct store_device *device,
+                         struct error *error)
+{
+    /* To open it although there is one is worse than to wait for nobody. */
+    return look_for_strangers(path, device, error) ||
+           look_for_strangers(path, device, error);
 }
 
 bool
