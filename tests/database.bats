@@ -11,7 +11,8 @@
 load helper
 
 says() { grep -q -- "$1" "$T/rowcast.err"; }
-health() { fcgi --get /health | tr -d '\r' | sed -n '1p;/^$/,$p'; }
+# As the administrator sees it: strangers learn no folder.
+health() { fcgi --get /health ROWCAST_ADMIN=1 | tr -d '\r' | sed -n '1p;/^$/,$p'; }
 is_well() { fcgi --get /health | grep -qx ok; }
 is_unwell() { fcgi --get /health | grep -q '^Status: 503'; }
 health_says() { health | grep -q -- "$1"; }

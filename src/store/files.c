@@ -99,17 +99,35 @@ store_files_are_same(const struct store_files *a, const struct store_files *b)
            is_same(a->shm, b->shm);
 }
 
-bool
-store_files_wal_shrank(struct store_files *files)
+/* Its length in bytes; -1: it cannot be told. */
+static int64_t
+wal_length(const struct store_files *files)
 {
     char name[PATH_MAX];
     struct stat st;
-    int64_t before = files->wal_bytes;
     if (snprintf(name, sizeof name, "%s-wal", files->path) >= (int)sizeof name ||
         stat(name, &st) != 0)
+        return -1;
+    return st.st_size;
+}
+
+void
+store_files_note_wal(struct store_files *files)
+{
+    int64_t now = wal_length(files);
+    if (now > files->wal_bytes)
+        files->wal_bytes = now;
+}
+
+bool
+store_files_wal_shrank(struct store_files *files)
+{
+    int64_t before = files->wal_bytes;
+    int64_t now = wal_length(files);
+    if (now < 0)
         return false;
-    files->wal_bytes = st.st_size;
-    return files->wal_bytes < before;
+    files->wal_bytes = now;
+    return now < before;
 }
 
 /* --- the same folder? ------------------------------------------------------------------------ */

@@ -28,7 +28,7 @@ struct store_files {
     struct store_file database;
     struct store_file wal;
     struct store_file shm;
-    int64_t wal_bytes; /* when it was last asked for */
+    int64_t wal_bytes; /* the WAL is known to have had that many */
 };
 
 /* Looks at the database file at `path`, links followed, and at the -wal and -shm beside it, before it
@@ -53,8 +53,12 @@ bool store_files_have_moved(const struct store_files *files, const char *path);
 /* True when both are about the same three files. */
 bool store_files_are_same(const struct store_files *a, const struct store_files *b);
 
-/* True when the WAL is shorter than it was at the last call: a checkpoint of others has emptied it, or
- * somebody has cut it off, with commits in it. Reading tells which. */
+/* Notes how long the WAL is, if it has grown: after each read and commit, so that a WAL that is cut
+ * off a moment later is found to be. One system call. */
+void store_files_note_wal(struct store_files *files);
+
+/* True when the WAL is shorter than was noted: a checkpoint of others has emptied it, or somebody has
+ * cut it off, with commits in it. Reading tells which. Notes how long it is now. */
 bool store_files_wal_shrank(struct store_files *files);
 
 /* The folder of a path, and the one in which the file is, links followed. */

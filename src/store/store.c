@@ -366,6 +366,25 @@ learn_table(struct store *store, const char *table, struct error *error)
     return result;
 }
 
+/* After a read, which opens the WAL where there is one. */
+static void
+find_wal_index(struct store *store)
+{
+    enum store_result ignored;
+    sqlite3_stmt *statement =
+        store_statement(store, STATEMENT_JOURNAL_MODE, &ignored, NULL);
+
+    store->wal_index = NULL;
+    if (statement == NULL)
+        return;
+    const char *mode = sqlite3_step(statement) == SQLITE_ROW
+                           ? (const char *)sqlite3_column_text(statement, 0)
+                           : NULL;
+    if (mode != NULL && strcmp(mode, "wal") == 0 && store->mode == STORE_READ)
+        store_wal_index_find(store);
+    sqlite3_reset(statement);
+}
+
 /* All of it in one snapshot. */
 static enum store_result
 open_table(struct store *store, const char *table, struct error *error)
@@ -379,6 +398,8 @@ open_table(struct store *store, const char *table, struct error *error)
                                   &store->schema_cookie, error);
     if (result == STORE_OK)
         result = learn_table(store, table, error);
+    if (result == STORE_OK)
+        find_wal_index(store);
     store_end_read(store);
     return result;
 }
@@ -408,6 +429,7 @@ note_files(struct store *store, bool *has_moved, struct error *error)
         return result;
     bool is_known =
         store_files_note(&store->files, sqlite3_db_filename(store->db, "main"), of);
+    store_files_note_wal(&store->files);
     sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
     *has_moved = !is_known || moved != 0 || store_has_moved(store);
     if (!*has_moved)
@@ -531,22 +553,32 @@ learn_again(struct store *store, struct error *error)
     return STORE_BUSY;
 }
 
-enum store_result
-store_schema_is_known(struct store *store, bool *is_known, struct error *error)
+/* *number: what a statement without parameters gives. */
+static enum store_result
+ask_statement(struct store *store, enum store_statement which, int64_t *number,
+              struct error *error)
 {
-    int64_t cookie = 0;
     enum store_result result;
-    sqlite3_stmt *statement =
-        store_statement(store, STATEMENT_SCHEMA_COOKIE, &result, error);
+    sqlite3_stmt *statement = store_statement(store, which, &result, error);
 
     if (result != STORE_OK)
         return result;
     int code = sqlite3_step(statement);
     if (code == SQLITE_ROW)
-        cookie = sqlite3_column_int64(statement, 0);
+        *number = sqlite3_column_int64(statement, 0);
     else
         result = store_fail(store, code, "see whether it has changed", error);
     sqlite3_reset(statement);
+    return result;
+}
+
+enum store_result
+store_schema_is_known(struct store *store, bool *is_known, struct error *error)
+{
+    int64_t cookie = store->schema_cookie;
+    enum store_result result =
+        ask_statement(store, STATEMENT_SCHEMA_COOKIE, &cookie, error);
+
     *is_known = cookie == store->schema_cookie;
     return result;
 }
@@ -554,39 +586,46 @@ store_schema_is_known(struct store *store, bool *is_known, struct error *error)
 enum store_result
 store_follow_schema(struct store *store, struct error *error)
 {
-    bool is_known = false;
-    enum store_result result = store_schema_is_known(store, &is_known, error);
+    int64_t cookie = store->schema_cookie;
+    enum store_result result =
+        ask_statement(store, STATEMENT_SCHEMA_COOKIE, &cookie, error);
 
-    if (result != STORE_OK || (is_known && store_fault(store) == NULL))
+    if (result != STORE_OK || (cookie == store->schema_cookie && !store->must_look))
         return result;
-    return learn_again(store, error);
+    store_end_read(store); /* its statements belong to the old schema */
+    result = learn_again(store, error);
+    if (result != STORE_OK)
+        return result;
+    store->must_look = false;
+    return store_begin_read(store, error);
+}
+
+static enum store_result
+data_version_changed(struct store *store, bool *changed, struct error *error)
+{
+    int64_t version = -1;
+    enum store_result result =
+        ask_statement(store, STATEMENT_DATA_VERSION, &version, error);
+
+    *changed = result == STORE_OK && version != store->data_version;
+    if (*changed) {
+        store->data_version = version;
+        find_wal_index(store); /* it may have become a WAL database */
+    }
+    return result;
 }
 
 enum store_result
 store_changed(struct store *store, bool *changed, struct error *error)
 {
-    enum store_result result;
-    int version = -1;
-    sqlite3_stmt *statement =
-        store_statement(store, STATEMENT_DATA_VERSION, &result, error);
+    enum store_result result = STORE_OK;
 
-    *changed = false;
-    if (result != STORE_OK)
-        return result;
-    int code = sqlite3_step(statement);
-    if (code == SQLITE_ROW)
-        version = sqlite3_column_int(statement, 0);
+    if (store->wal_index != NULL)
+        *changed = store_wal_index_changed(store);
     else
-        result = store_fail(store, code, "see whether it has changed", error);
-    sqlite3_reset(statement);
-    if (result != STORE_OK || version == store->data_version)
-        return result;
-    store_files_wal_shrank(&store->files); /* notes how long it is, for store_check_wal */
-    result = store_follow_schema(store, error);
-    if (result == STORE_OK) {
-        *changed = true;
-        store->data_version = version;
-    }
+        result = data_version_changed(store, changed, error);
+    if (*changed && store_fault(store) != NULL)
+        store->must_look = true;
     return result;
 }
 

@@ -243,8 +243,11 @@ plan_batch(struct store *store, const struct store_prune *prune, struct batch *b
 static enum store_result
 check_table(struct store *store, struct error *error)
 {
-    enum store_result result = store_follow_schema(store, error);
-
+    store->must_look = store_fault(store) != NULL;
+    enum store_result result = store_begin_read(store, error);
+    if (result == STORE_OK)
+        result = store_follow_schema(store, error);
+    store_end_read(store);
     if (result != STORE_OK || store_fault(store) == NULL)
         return result;
     error_set(error, "nothing is deleted: %s", store_fault(store));
