@@ -295,6 +295,22 @@ session() {
 	((after - before <= 15)) || fail "$((after - before)) wake-ups in three seconds"
 }
 
+@test "tail: -f goes on when -shm was removed, and when the database comes back" {
+	"$ROWCAST" send --db "$DB" before
+	follow
+	wait_for has_line "$T/out" "data: before"
+	rm "$DB-shm"
+	sql "INSERT INTO notification(data) VALUES ('without')"
+	wait_for has_line "$T/out" "data: without"
+	mkdir "$T/away"
+	mv "$DB"* "$T/away"
+	mv "$T/away/"* "$T/data"
+	sql "INSERT INTO notification(data) VALUES ('back')"
+	wait_for has_line "$T/out" "data: back"
+	assert_equal "$(grep -c ^id: "$T/out")" 3
+	assert_equal "$(cat "$T/err")" ""
+}
+
 @test "tail: rows that are pruned while its output is blocked are told as a gap" {
 	"$ROWCAST" init --db "$DB"
 	sqlite3 "$DB" "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
@@ -520,6 +536,16 @@ leave_wal() {
 	# Kept by journal_mode=PERSIST, with nothing to roll back.
 	head -c 1000 /dev/zero >"$DB-journal"
 	"$ROWCAST" rebase --db "$DB"
+}
+
+@test "prune: nothing goes while the table lacks its triggers, until init has made them again" {
+	"$ROWCAST" send --db "$DB" one
+	sql "DROP TRIGGER $(sql "SELECT name FROM sqlite_master WHERE type = 'trigger' LIMIT 1")"
+	run "$ROWCAST" prune --db "$DB" --keep-rows 0 --keep-age 1s --expired
+	one_line prune 'nothing is deleted: .*lacks what rowcast had made.*`rowcast init`'
+	"$ROWCAST" init --db "$DB"
+	run "$ROWCAST" prune --db "$DB" --expired
+	assert_success
 }
 
 # --- what goes wrong -----------------------------------------------------------------------

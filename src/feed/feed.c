@@ -18,6 +18,11 @@
 #include "store/files.h"
 #include "store/read_log.h"
 
+/* Before the start, when it may wait: a CGI process may not live until the looks after it. */
+#define STRANGERS_FIRST_LOOKS 10
+#define STRANGERS_FIRST_MISSES 2
+#define STRANGERS_FIRST_MS 30
+
 /* How often it is looked who else has the database open, and how often in a row a stranger must be
  * seen: one that is just opening it looks like one. */
 #define STRANGERS_LOOK_MS 900
@@ -63,8 +68,15 @@ struct feed {
     uint64_t *errors;             /* counts failed reads, or NULL */
 };
 
-/* Says what has changed. Busy for a moment is no news: every commit to a database with a rollback
- * journal is that. */
+/* Busy for a moment is no trouble: every commit to a database with a rollback journal is that. */
+static bool
+feed_is_locked_briefly(const struct feed *feed)
+{
+    return feed->trouble.text[0] != '\0' && feed->trouble_kind == STORE_BUSY &&
+           uv_now(feed->loop) - feed->trouble_since_ms < FEED_BUSY_PATIENCE_MS;
+}
+
+/* Says what has changed. */
 static void
 feed_say_trouble(struct feed *feed)
 {
@@ -73,7 +85,7 @@ feed_say_trouble(struct feed *feed)
         return;
     if (*text == '\0')
         log_line(feed->log, LOG_INFO, "database readable again");
-    else if (feed_lasting_trouble(feed) == NULL)
+    else if (feed_is_locked_briefly(feed))
         return;
     else
         log_line(feed->log, feed->trouble_kind == STORE_BUSY ? LOG_WARN : LOG_ERROR, "%s",
@@ -276,9 +288,8 @@ feed_open(struct feed *feed)
     }
     feed->doubtful = false;
     feed->more = true; /* whatever store_changed says of the new connection */
-    feed->strangers = 0;
     watch_follow(feed->watch, feed->config.path);
-    store_gate_open(feed->gate);
+    store_gate_open(feed->gate, store_opened_files(feed->store));
     log_line(feed->log, LOG_INFO, "database reopened");
 }
 
@@ -299,9 +310,7 @@ static bool
 feed_has_strangers(struct feed *feed, struct error *error)
 {
     uint64_t now = uv_now(feed->loop);
-    if (feed->store == NULL)
-        return false;
-    if (now - feed->strangers_looked_ms >= STRANGERS_LOOK_MS) {
+    if (feed->store != NULL && now - feed->strangers_looked_ms >= STRANGERS_LOOK_MS) {
         feed->strangers_looked_ms = now;
         feed_count_stranger(feed, store_has_strangers(feed->store, &feed->device, error));
     }
@@ -332,6 +341,23 @@ feed_check_doubt(struct feed *feed)
     if (had_strangers && feed->strangers < STRANGERS_LOOKS && feed->store != NULL)
         feed_close(feed);
     store_gate_forbid(feed->gate, is_doubtful ? &error : NULL);
+}
+
+/* Leaves it to the next look to tell of one who is there all the time. */
+static void
+feed_watch_strangers(struct feed *feed)
+{
+    struct error error = {""};
+    int misses = 0;
+    if (!store_has_strangers(feed->store, &feed->device, &error))
+        return;
+    for (int i = 1; i < STRANGERS_FIRST_LOOKS; i++) {
+        uv_sleep(STRANGERS_FIRST_MS);
+        if (!store_has_strangers(feed->store, &feed->device, &error) &&
+            ++misses > STRANGERS_FIRST_MISSES)
+            return;
+    }
+    feed->strangers = STRANGERS_LOOKS;
 }
 
 static void
@@ -418,9 +444,10 @@ feed_set_up(struct feed *feed, struct error *error)
         store_cursor_at_tail(feed->store, &feed->marks, &feed->cursor, error) != STORE_OK)
         return -1;
     feed_tell_fault(feed);
+    feed_watch_strangers(feed);
     feed_check_doubt(feed);
     store_gate_on_change(feed->gate, on_gate, feed);
-    store_gate_open(feed->gate);
+    store_gate_open(feed->gate, store_opened_files(feed->store));
     return 0;
 }
 
@@ -500,12 +527,11 @@ feed_trouble(const struct feed *feed)
 const char *
 feed_lasting_trouble(const struct feed *feed)
 {
-    if (feed->trouble.text[0] != '\0' && feed->trouble_kind == STORE_BUSY &&
-        uv_now(feed->loop) - feed->trouble_since_ms < FEED_BUSY_PATIENCE_MS)
-        return feed->doubt.text[0] != '\0' ? feed->doubt.text : NULL;
-    if (feed_trouble(feed) == NULL && feed->fault.text[0] != '\0')
-        return feed->fault.text;
-    return feed_trouble(feed);
+    if (feed->trouble.text[0] != '\0' && !feed_is_locked_briefly(feed))
+        return feed->trouble.text;
+    if (feed->doubt.text[0] != '\0')
+        return feed->doubt.text;
+    return feed->fault.text[0] != '\0' ? feed->fault.text : NULL;
 }
 
 void

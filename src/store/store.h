@@ -57,8 +57,9 @@ struct store;
 /* Opens the database, checks that the table is there and of a version that this program
  * knows. Returns NULL with *error saying what to do: run `rowcast init`, grant which right
  * on which of file, -wal, -shm and folder, upgrade. Never creates a file. `STORE_WRITE` on a
- * foreign table or view is refused, as it may not take our columns. *busy (may be NULL) is
- * set when the cause is a lock, so that trying again makes sense. */
+ * foreign table or view is refused, as it may not take our columns; so is it while another process
+ * uses another -shm (store_has_strangers), of which busy_ms 0 makes a STORE_BUSY. *busy (may be NULL)
+ * is set when the cause is a lock, so that trying again makes sense. */
 struct store *store_open(const struct store_config *config, bool *busy,
                          struct error *error);
 void store_close(struct store *store);
@@ -155,6 +156,9 @@ enum store_result store_find_time(struct store *store, const struct store_time *
  * connection too (store/gate.h does so for serve). */
 bool store_has_moved(struct store *store);
 
+/* The files that are open; valid until store_close. */
+const struct store_files *store_opened_files(const struct store *store);
+
 /* True when another process has the database open and another -shm than we; *error says which and
  * what to do. Reads /proc/locks. See store_files_have_strangers. */
 bool store_has_strangers(const struct store *store, struct store_device *device,
@@ -206,7 +210,8 @@ struct store_prune {
 };
 
 /* Deletes one batch, oldest first, in one short transaction. *deleted: how many; 0: done. By
- * age it goes up from the lowest id and stops at the first row that is young enough. */
+ * age it goes up from the lowest id and stops at the first row that is young enough. STORE_FAILED too
+ * while there is a store_fault. */
 enum store_result store_prune(struct store *store, const struct store_prune *prune,
                               int *deleted, struct error *error);
 
