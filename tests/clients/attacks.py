@@ -2,13 +2,14 @@
 """What a stranger may do to hold up others, each kind by its name.
 
     attacks.py --list
-    attacks.py ADDRESS NAME[,NAME...] SECONDS [--turn SECONDS] [--scale FACTOR]
+    attacks.py ADDRESS NAME[,NAME...] SECONDS [--turn SECONDS] [--scale FACTOR] [--login USER:PASSWORD]
 
 ADDRESS is unix:PATH (FastCGI) or http:PORT (a web server on this machine, /events). The attacks that
 are named take turns until the time is over. Prints "begun" once the first one has made all of its
 connections, and a line for each turn: "NAME answered=N closed=N".
 
-ATTACKS says of each kind how many connections it makes, how they behave, and what they ask for:
+ATTACKS says of each kind how many connections it makes, how they behave, what they ask for, and how
+often on one connection without waiting for an answer (FastCGI only):
 
     hold     reads what comes, and stays for as long as it is let
     ask      reads the answer, and asks again at once
@@ -91,7 +92,7 @@ ATTACKS = {
     "tickets-guessed": (50, "ask", stream(ticket)),
     "polls-unread": (800, "unread", poll("since=all")),
     "streams-unread": (800, "unread", stream("since=all")),
-    "metrics-unread": (800, "unread", path("/metrics")),
+    "answers-unread": (400, "unread", lambda number: ["PATH_INFO=/metrics", "ROWCAST_ADMIN=1"], 100),
     "polls": (50, "ask", poll("")),
     "health": (50, "ask", path("/health")),
     "nothing-there": (50, "ask", path("/nothing")),
@@ -105,8 +106,9 @@ ATTACKS = {
 
 
 class Target:
-    def __init__(self, address):
+    def __init__(self, address, login=None):
         self.kind, _, self.place = address.partition(":")
+        self.login = login
 
     def connect(self):
         """None: it does not let us in just now."""
@@ -118,12 +120,14 @@ class Target:
         peer.close()
         return None
 
-    def request(self, settings):
+    def request(self, settings, times):
         if self.kind == "unix":
-            return fcgi.whole_request(1, 0, settings)
+            return fcgi.whole_request(1, int(times > 1), settings) * times
         env = dict(setting.partition("=")[::2] for setting in settings)
         lines = [f"GET /events{env.get('PATH_INFO', '')}?{env.get('QUERY_STRING', '')} HTTP/1.0",
                  "Host: localhost", "Accept: " + env.get("HTTP_ACCEPT", "text/event-stream")]
+        if self.login is not None:
+            lines.append("Authorization: Basic " + base64.b64encode(self.login.encode()).decode())
         return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
@@ -157,7 +161,8 @@ class Peer:
 
 class Attack:
     def __init__(self, target, name, scale=1.0):
-        count, self.behaviour, self.settings = ATTACKS[name]
+        count, self.behaviour, self.settings, *times = ATTACKS[name]
+        self.times = times[0] if times else 1
         self.target, self.count = target, max(1, int(count * scale))
         self.answered = self.closed = 0
         self.begin()
@@ -176,7 +181,7 @@ class Attack:
         if sock is None:
             self.later.append((time.monotonic() + BACK_S, number))
             return
-        request = self.target.request(self.settings(number))
+        request = self.target.request(self.settings(number), self.times)
         if self.behaviour == "half":
             request = request[:random.randrange(1, len(request) - 8)]
         if self.behaviour == "unread":
@@ -240,8 +245,9 @@ def main():
     parser.add_argument("seconds", type=float)
     parser.add_argument("--turn", type=float, default=float("inf"), help="seconds of one attack")
     parser.add_argument("--scale", type=float, default=1.0, help="of the numbers of connections")
+    parser.add_argument("--login", metavar="USER:PASSWORD", help="for the web server")
     options = parser.parse_args()
-    target, chosen = Target(options.address), options.names.split(",")
+    target, chosen = Target(options.address, options.login), options.names.split(",")
     over = time.monotonic() + options.seconds
     turn, begun = 0, False
     while time.monotonic() < over:
