@@ -1,5 +1,5 @@
-/* closing.c - streams are ended and freed in steps; see hub/closing.h. hub/hub.c calls it at the end of
- * each turn. */
+/* closing.c - streams are ended and freed in steps, and rows that the window has dropped; see
+ * hub/closing.h. hub/hub.c calls it at the end of each turn. */
 #include "config.h"
 
 #include "hub/closing.h"
@@ -8,6 +8,7 @@
 
 #define CLOSING_NS 2000000 /* 2 ms */
 #define CLOSING_STEP 16    /* streams between two looks at the clock */
+#define SWEEP_ROWS 16      /* rows of the window that count as one stream */
 
 /* A stream that is still open while the program drains; a poll whose answer its reader has not taken
  * is met twice: answered at first, let go then. */
@@ -31,7 +32,7 @@ close_next(struct hub *hub)
     }
     struct stream *stream = next_to_end(hub);
     if (stream == NULL)
-        return false;
+        return window_sweep(hub->window, SWEEP_ROWS);
     stream->kind->end(stream, CLOSE_DRAINED, "restarting");
     return true;
 }
@@ -39,10 +40,10 @@ close_next(struct hub *hub)
 bool
 closing_run(struct hub *hub)
 {
-    if (queue_head(&hub->closed) == NULL && next_to_end(hub) == NULL)
-        return true;
+    if (!close_next(hub))
+        return true; /* mostly: without a look at the clock */
     uint64_t until = uv_hrtime() + CLOSING_NS;
-    for (int i = 1; close_next(hub); i++)
+    for (int i = 2; close_next(hub); i++)
         if (i % CLOSING_STEP == 0 && uv_hrtime() >= until)
             return false;
     return true;

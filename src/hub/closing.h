@@ -1,8 +1,8 @@
 /* closing.h - the end of many streams at once takes its time, in steps.
  *
  * When the program drains, each stream is told so, and what is closed, for whatever reason, is
- * freed: with its audience, if it was the last one, and all the names that this has. Thousands of
- * them in one step would hold up those that are still open. */
+ * freed: with its audience, if it was the last one, and all the names that this has. So are the rows
+ * that the window has dropped. Thousands in one step would hold up those streams that are open. */
 #ifndef ROWCAST_HUB_CLOSING_H
 #define ROWCAST_HUB_CLOSING_H
 
