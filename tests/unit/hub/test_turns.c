@@ -15,6 +15,7 @@
 /* Between two looks at the clock: rows, streams that are ended or freed. */
 #define ROWS_AT_ONCE 64
 #define ENDS_AT_ONCE 16
+#define HEARTBEAT_BYTES 2 /* ":" and a line end: one of them in a turn */
 
 /* None of them matches any row. */
 #define NO_ROWS "channel=zz*z*z&channel=[x-z]*q*q&since=all"
@@ -172,6 +173,36 @@ test_streams_that_end_at_once_are_freed_a_few_in_a_turn(void **state)
     stage_close(&stage);
 }
 
+static void
+test_heartbeats_are_sent_and_stalls_are_cut_a_few_in_a_turn(void **state)
+{
+    struct stage stage;
+    const struct hub_counters *counters = &stage.counters;
+
+    (void)state;
+    stage_open(&stage,
+               &(struct stage_config){.hub = {.heartbeat_ms = 300, .stall_ms = 600}});
+    for (int i = 0; i < STAGE_READERS_MAX; i++)
+        stage_visit(&stage, &(struct visit){.idle = i % 2 != 0});
+    for (size_t i = 1; i < STAGE_READERS_MAX; i += 2)
+        reader_stuff(stage.readers[i]); /* the next heartbeat finds no room */
+    uint64_t began = uv_now(&stage.loop);
+    slow_clock_start();
+    for (uint64_t bytes = counters->bytes, cut = 0; cut < STAGE_READERS_MAX / 2;
+         bytes = counters->bytes) {
+        stage_step(&stage);
+        CHECK(counters->bytes - bytes <= HEARTBEAT_BYTES, "%d bytes of heartbeats\n",
+              (int)(counters->bytes - bytes));
+        CHECK(counters->closed[CLOSE_STALLED] - cut <= 1, "%d are cut\n",
+              (int)(counters->closed[CLOSE_STALLED] - cut));
+        cut = counters->closed[CLOSE_STALLED];
+        CHECK(uv_now(&stage.loop) - began < STAGE_PATIENCE_S * 1000, "%d are cut\n",
+              (int)cut);
+    }
+    slow_clock_stop();
+    stage_close(&stage);
+}
+
 /* --- who is next ----------------------------------------------------------------------------- */
 
 static void
@@ -268,6 +299,7 @@ main(void)
         cmocka_unit_test(test_a_search_looks_at_the_clock_within_its_step),
         cmocka_unit_test(test_draining_ends_a_few_streams_in_a_turn),
         cmocka_unit_test(test_streams_that_end_at_once_are_freed_a_few_in_a_turn),
+        cmocka_unit_test(test_heartbeats_are_sent_and_stalls_are_cut_a_few_in_a_turn),
         cmocka_unit_test(test_a_newcomer_does_not_wait_behind_long_replays),
         cmocka_unit_test(test_replays_of_one_address_do_not_slow_down_those_of_others),
         cmocka_unit_test(test_a_stream_at_the_tail_is_live_at_once),
