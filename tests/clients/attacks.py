@@ -80,6 +80,7 @@ def path(text):
 ATTACKS = {
     "patterns-replayed": (200, "ask", poll(lambda number: globs(number) + "&since=all")),
     "patterns-held": (200, "hold", stream(lambda number: globs(number) + "&since=all")),
+    "patterns-live": (2000, "hold", stream(globs)),
     "stars": (200, "ask", poll("channel=%2A" + "%3F" * 18 + "z&since=all")),
     "large-rows-passed": (20, "ask", poll("channel=zz%2A&since=all")),
     "large-rows-by-age": (20, "ask", poll("channel=zz%2A&since=1s")),

@@ -45,7 +45,7 @@ SETTLE_S = 15
 GROWTH_KIB = 4096       # of a worker's resident set from one wave to the next, after the first
 ATTACK_S = 2            # of each attack, before the next one
 ATTACKS = {             # through lighttpd, and straight at the FastCGI socket
-    "attacker": "patterns-replayed,patterns-held,stars,rare-last,names-churned,streams-churned,polls-unread,"
+    "attacker": "patterns-replayed,patterns-held,patterns-live,stars,rare-last,names-churned,streams-churned,polls-unread,"
                 "streams-unread,polls,health,nothing-there,refused,tickets-guessed,throttled,replays",
     "intruder": "half-requests,answers-unread,polls-unread,names-churned,refused"}
 PUBLISHER_FILES = 4     # that a worker keeps open after its first POST: database, WAL, -shm

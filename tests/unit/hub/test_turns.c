@@ -203,6 +203,39 @@ test_heartbeats_are_sent_and_stalls_are_cut_a_few_in_a_turn(void **state)
     stage_close(&stage);
 }
 
+/* Readers with patterns of their own, and one without: rows on new channels, which have to be tried. */
+static void
+test_patterns_of_many_do_not_hold_up_those_who_have_none(void **state)
+{
+    struct stage stage;
+    struct reader *others[READERS];
+
+    (void)state;
+    stage_open(&stage, &(struct stage_config){0});
+    for (int i = 0; i < READERS; i++) {
+        char query[48];
+        snprintf(query, sizeof query, "channel=orders*[0-9]&channel=x%d*", i);
+        others[i] = stage_visit(&stage, &(struct visit){.query = query});
+    }
+    struct reader *all = stage_visit(&stage, &(struct visit){0});
+    struct reader *one = stage_visit(&stage, &(struct visit){.query = "channel=orders7"});
+    stage_turn(&stage);
+    assert_int_equal(behind(&stage), 0);
+    slow_clock_start();
+    insert_rows(&stage, "orders", 40); /* and on each of them READERS are to be tried */
+    while (feed_tail(stage.feed) != stage.base + 40)
+        stage_step(&stage);
+    assert_int_equal(behind(&stage), READERS);
+    reader_read(all);
+    reader_read(one);
+    assert_int_equal(reader_rows(all), 40);
+    assert_int_equal(reader_rows(one), 1);
+    slow_clock_stop();
+    for (int i = 0; i < READERS; i++)
+        WAIT(&stage, reader_rows(others[i]) == 40);
+    stage_close(&stage);
+}
+
 /* --- who is next ----------------------------------------------------------------------------- */
 
 static void
@@ -299,6 +332,7 @@ main(void)
         cmocka_unit_test(test_a_search_looks_at_the_clock_within_its_step),
         cmocka_unit_test(test_draining_ends_a_few_streams_in_a_turn),
         cmocka_unit_test(test_streams_that_end_at_once_are_freed_a_few_in_a_turn),
+        cmocka_unit_test(test_patterns_of_many_do_not_hold_up_those_who_have_none),
         cmocka_unit_test(test_heartbeats_are_sent_and_stalls_are_cut_a_few_in_a_turn),
         cmocka_unit_test(test_a_newcomer_does_not_wait_behind_long_replays),
         cmocka_unit_test(test_replays_of_one_address_do_not_slow_down_those_of_others),
