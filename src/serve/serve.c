@@ -338,6 +338,17 @@ serve_enter_sandbox(struct serve *serve, const struct listeners *listeners)
                  filtered > 0 ? "filtered" : "not filtered: no seccomp here");
 }
 
+/* Of a safety that is not there it is told. */
+static void
+serve_check_sight(const struct serve *serve)
+{
+    if (!store_files_can_see_strangers())
+        log_line(&serve->log, LOG_WARN,
+                 "cannot read /proc/locks: a process that has the database open by another "
+                 "name, or with a -shm that was removed, is not noticed: in a systemd unit "
+                 "leave ProcSubset=pid out");
+}
+
 static int
 serve_start_fastcgi(struct serve *serve, const struct listeners *listeners,
                     unsigned descriptors, struct error *error)
@@ -346,6 +357,7 @@ serve_start_fastcgi(struct serve *serve, const struct listeners *listeners,
         return -1;
     signals_start(serve, SERVE_FASTCGI);
     serve_enter_sandbox(serve, listeners);
+    serve_check_sight(serve);
     if (serve_check_retention(serve, error) != 0 ||
         serve_init_writer(serve, SERVE_FASTCGI, error) != 0)
         return -1;
