@@ -365,9 +365,12 @@ origin() {
 
 @test "cross-site: a method that is only claimed does not publish" {
 	begin_direct
-	fcgi --get / REQUEST_METHOD=GET HTTP_X_HTTP_METHOD_OVERRIDE=POST HTTP_ACCEPT=application/json \
-		'QUERY_STRING=_method=POST&_data=x' 'ROWCAST_PUBLISH=*' >"$T/answer"
+	local get=(fcgi --get / REQUEST_METHOD=GET HTTP_X_HTTP_METHOD_OVERRIDE=POST
+		HTTP_ACCEPT=application/json 'ROWCAST_PUBLISH=*')
+	"${get[@]}" 'QUERY_STRING=_method=POST' >"$T/answer"
 	grep -q '"events":\[\]' "$T/answer"
+	"${get[@]}" 'QUERY_STRING=_method=POST&data=x' >"$T/answer"
+	grep -q '^Status: 400' "$T/answer"
 	count_is 0
 	assert_healthy
 }

@@ -447,15 +447,15 @@ assert_does_not_start() {
 	assert_equal "${#lines[@]}" 1
 }
 
-# The N-th code block of a language in the README, with this test's key.
-readme_block() {
+# The N-th code block of a language in doc/TICKETS.md, with this test's key.
+document_block() {
 	awk -v language="$1" -v wanted="$2" '
 		/^```/ && inside { inside = 0; if (on) exit; next }
 		/^```/ { inside = 1; on = $0 == "```" language && ++seen == wanted; next }
 		on
-	' "$SRC/README.md" | sed "s#/etc/rowcast/ticket.key#$KEYS#"
+	' "$SRC/doc/TICKETS.md" | sed "s#/etc/rowcast/ticket.key#$KEYS#"
 }
-assert_readme_mints() {
+assert_mints() {
 	tee -a "$T/tickets.minted" <"$T/ticket" >/dev/null
 	ask '?channel=news.eu' REQUEST_METHOD=HEAD HTTP_AUTHORIZATION="Bearer $(cat "$T/ticket")" REMOTE_USER=alice
 	assert_output --partial 'Content-Type: text/event-stream'
@@ -463,23 +463,23 @@ assert_readme_mints() {
 	assert_refusal 403 'with this ticket'
 }
 
-@test "tickets: README's Python and PHP mint what opens a stream" {
+@test "tickets: TICKETS.md's Python and PHP mint what opens a stream" {
 	init_db
 	start_rowcast --ticket-key-file "$KEYS" --require-ticket
 	{
-		readme_block python 2
+		document_block python 1
 		echo 'print(ticket)'
 	} >"$T/mint.py"
 	$PYTHON "$T/mint.py" >"$T/ticket"
-	assert_readme_mints
+	assert_mints
 	{
-		readme_block php 3
+		document_block php 2
 		echo "echo \$ticket, \"\\n\";"
 	} >"$T/mint.php"
 	php "$T/mint.php" >"$T/ticket"
-	assert_readme_mints
+	assert_mints
 	# firebase/php-jwt is not in Debian: that its lines are PHP is all that is seen here.
-	readme_block php 2 >"$T/firebase.php"
+	document_block php 1 >"$T/firebase.php"
 	grep -q 'JWT::encode' "$T/firebase.php"
 	php -l "$T/firebase.php"
 	finish

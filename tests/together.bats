@@ -352,7 +352,8 @@ assert_ticket_publishes() {
 	assert_equal "$(ask -d channel=orders -d data=x -H 'Rowcast-Publish: *' -H 'Remote-User: ann' "$(url)")" 401
 	assert_equal "$(count)" 2
 	# Her own row and not bob's, whoever she says to be.
-	assert_equal "$(ask -H 'Accept: application/json' -H 'Remote-User: bob' --cookie "rowcast_ticket=$may" "$(url '?since=all&user=bob')")" 200
+	assert_equal "$(ask -H 'Accept: application/json' -H 'Remote-User: bob' --cookie "rowcast_ticket=$may" "$(url '?since=all&user=bob')")" 400
+	assert_equal "$(ask -H 'Accept: application/json' -H 'Remote-User: bob' --cookie "rowcast_ticket=$may" "$(url '?since=all&_user=bob')")" 200
 	assert_equal "$(jq -c '[.events[].data]' "$T/answer")" '["1"]'
 	assert_equal "$(ask "$(url "/$may")")" 404
 	assert_equal "$(ask "$(url "?channel=$may")")" 401

@@ -7,12 +7,12 @@
 #include "config.h"
 
 #include "cmd/cmd.h"
+#include "cmd/follow.h"
 #include "cmd/terminal.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -26,8 +26,6 @@
 #define TAIL_DEFAULT_LAST 10 /* as tail(1) */
 #define TAIL_PAGE_ROWS 1000
 #define TAIL_PAGE_BYTES 65536 /* enough for one write */
-#define TAIL_POLL_MS 50
-#define TAIL_MOVED_TICKS 20 /* how many polls between two looks for a replaced file */
 
 struct settings {
     struct cmd_database database;
@@ -92,21 +90,13 @@ struct tail {
     struct patterns channels;
     enum format format;
     struct store_cursor cursor;
+    enum turn turn; /* what the last one came to */
     int64_t now_ms;
     struct buf out;
     bool is_terminal;
     struct buf shown; /* what a terminal gets of it */
     struct error error;
 };
-
-static volatile sig_atomic_t interrupted;
-
-static void
-on_signal(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
 
 /* --- output ----------------------------------------------------------------------------------- */
 
@@ -126,7 +116,7 @@ flush(struct tail *tail)
         error_set(&tail->error, "out of memory");
         return TURN_FAILED;
     }
-    while (done < out->len && !interrupted) {
+    while (done < out->len && !follow_interrupted()) {
         ssize_t len = write(STDOUT_FILENO, out->p + done, out->len - done);
         if (len >= 0) {
             done += (size_t)len;
@@ -173,12 +163,13 @@ turn_of(enum store_result result)
 }
 
 /* Says what the reader has missed. */
-static void
+static enum store_step
 print_gap(void *arg, const struct gap *gap)
 {
     struct tail *tail = arg;
 
     sse_append_gap(&tail->out, tail->format, gap);
+    return STORE_MORE;
 }
 
 /* Everything that is there by now, a page at a time. While a page is written out rows may be pruned:
@@ -191,7 +182,7 @@ print_new(struct tail *tail)
                             .row = print_row,
                             .arg = tail};
 
-    while (!log.progress.complete && !interrupted) {
+    while (!log.progress.complete && !follow_interrupted()) {
         tail->now_ms = cmd_now_ms();
         enum store_result result =
             store_read_log(tail->store, &tail->cursor, &log, &tail->error);
@@ -273,76 +264,51 @@ find_start(struct tail *tail)
 
 /* --- following -------------------------------------------------------------------------------- */
 
-/* Opens the file that is now at the path. Until there is one, the old file stays. */
-static void
+/* Opens the file that is now at the path. The old one is closed before: SQLite would give the new
+ * connection the index that it has of the old one's (store/store.h, store_has_moved). */
+static bool
 reopen(struct tail *tail)
 {
-    struct store *store = store_open(&tail->config, NULL, NULL);
-
-    if (store == NULL)
-        return;
     store_close(tail->store);
-    tail->store = store;
+    tail->store = store_open(&tail->config, NULL, NULL);
+    return tail->store != NULL;
 }
 
-/* Waits for a moment; false when there is no use in going on. */
-static bool
-wait_a_moment(void)
+static enum follow_step
+look(void *arg, enum watch_reason reason)
 {
-    struct pollfd output = {.fd = STDOUT_FILENO, .events = 0};
-
-    /* A pipe whose reader has gone reports POLLERR, also while there is nothing to print. */
-    poll(&output, 1, TAIL_POLL_MS);
-    return !interrupted && (output.revents & (POLLERR | POLLHUP | POLLNVAL)) == 0;
-}
-
-static enum turn
-follow(struct tail *tail)
-{
-    enum turn turn = TURN_DONE;
+    struct tail *tail = arg;
     bool changed;
 
-    for (unsigned tick = 1; wait_a_moment(); tick++) {
-        if (tick % TAIL_MOVED_TICKS == 0 && store_has_moved(tail->store))
-            reopen(tail);
-        enum turn asked = turn_of(store_changed(tail->store, &changed, &tail->error));
-        if (asked == TURN_FAILED)
-            return asked;
-        if (asked == TURN_AGAIN || (!changed && turn == TURN_DONE))
-            continue;
-        turn = print_new(tail);
-        if (turn == TURN_QUIT || turn == TURN_FAILED)
-            return turn;
-    }
-    return TURN_QUIT;
+    bool has_moved =
+        tail->store == NULL || (reason == WATCH_FILES && store_has_moved(tail->store));
+    if (has_moved && !reopen(tail))
+        return FOLLOW_NOTHING; /* the file is away */
+    enum turn asked = turn_of(store_changed(tail->store, &changed, &tail->error));
+    if (asked == TURN_FAILED)
+        tail->turn = TURN_FAILED;
+    else if (asked == TURN_AGAIN || (!changed && tail->turn == TURN_DONE))
+        return FOLLOW_NOTHING;
+    else
+        tail->turn = print_new(tail);
+    if (tail->turn == TURN_QUIT || tail->turn == TURN_FAILED)
+        return FOLLOW_STOP;
+    return tail->turn == TURN_DONE ? FOLLOW_FOUND : FOLLOW_NOTHING;
 }
 
 static enum turn
 run(struct tail *tail)
 {
-    enum turn turn = turn_of(find_start(tail));
-
-    if (turn == TURN_DONE)
-        turn = print_new(tail);
-    if (tail->settings->follow && turn == TURN_DONE)
-        turn = follow(tail);
-    return turn;
+    tail->turn = turn_of(find_start(tail));
+    if (tail->turn == TURN_DONE)
+        tail->turn = print_new(tail);
+    if (tail->settings->follow && tail->turn == TURN_DONE &&
+        follow(tail->config.path, look, tail, &tail->error) != 0)
+        return TURN_FAILED;
+    return tail->turn;
 }
 
 /* --- the subcommand --------------------------------------------------------------------------- */
-
-/* SIGINT ends the loop, so that the database is closed in order; a closed pipe is seen as EPIPE. */
-static void
-catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal};
-
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    action.sa_handler = SIG_IGN;
-    sigaction(SIGPIPE, &action, NULL);
-}
 
 static int
 check_settings(const struct settings *settings, struct error *error)
@@ -391,13 +357,13 @@ cmd_tail(int argc, char **argv)
         patterns_fini(&tail.channels);
         return cmd_fail(cmd_tail_command.name, &tail.error);
     }
-    catch_signals();
+    follow_catch_signals(); /* the database is closed in order */
     enum turn turn = run(&tail);
     store_close(tail.store);
     buf_fini(&tail.out);
     buf_fini(&tail.shown);
     patterns_fini(&tail.channels);
-    if (turn == TURN_DONE || turn == TURN_QUIT)
+    if (turn != TURN_FAILED && !(turn == TURN_AGAIN && !settings.follow))
         return CMD_OK;
     return cmd_fail(cmd_tail_command.name, &tail.error);
 }

@@ -14,8 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "store/files.h"
 #include "feed/watch.h"
+#include "store/files.h"
+#include "store/read_log.h"
+
+/* Before the start, when it may wait: a CGI process may not live until the looks after it. */
+#define STRANGERS_FIRST_LOOKS 10
+#define STRANGERS_FIRST_MISSES 2
+#define STRANGERS_FIRST_MS 30
 
 /* How often it is looked who else has the database open, and how often in a row a stranger must be
  * seen: one that is just opening it looks like one. */
@@ -24,6 +30,10 @@
 
 /* A database that cannot be opened is tried again this often at the most, and by each tick. */
 #define OPEN_AGAIN_MS 20
+
+/* At the start a lock is waited for: of workers that start together one recovers the WAL, and a
+ * writer with a rollback journal commits. */
+#define START_PATIENCE_MS FEED_BUSY_PATIENCE_MS
 
 /* Until then the other processes that had the old files open may be about to close them, too. */
 #define STRANGERS_LEAVE_MS 1500
@@ -40,17 +50,12 @@ struct feed {
     struct feed_handlers handlers;
     void *arg;
     struct store_marks marks;
-    int64_t tail;   /* rows up to this id were handed out */
-    struct seen {   /* the row that was handed out last */
-        int64_t id; /* 0: none */
-        int64_t created_at;
-    } last;
-    bool more;     /* the last look stopped at its page's end */
-    bool in_look;  /* handlers must not start another look */
-    bool doubtful; /* a read failed, or SIGHUP: reopen at the next tick */
-    size_t page_bytes;
-    struct error fault;   /* store_fault as it was last reported */
-    struct error trouble; /* text empty: none */
+    struct store_cursor cursor; /* rows up to it were handed out */
+    bool more;                  /* the last look stopped at its page's end */
+    bool in_look;               /* handlers must not start another look */
+    bool doubtful;              /* a read failed, or SIGHUP: reopen at the next tick */
+    struct error fault;         /* store_fault as it was last reported */
+    struct error trouble;       /* text empty: none */
     enum store_result trouble_kind;
     uint64_t trouble_since_ms;
     struct error said;  /* of the trouble, in the log; text empty: nothing */
@@ -67,8 +72,15 @@ struct feed {
     uint64_t *errors;             /* counts failed reads, or NULL */
 };
 
-/* Says what has changed. Busy for a moment is no news: every commit to a database with a rollback
- * journal is that. */
+/* Busy for a moment is no trouble: every commit to a database with a rollback journal is that. */
+static bool
+feed_is_locked_briefly(const struct feed *feed)
+{
+    return feed->trouble.text[0] != '\0' && feed->trouble_kind == STORE_BUSY &&
+           uv_now(feed->loop) - feed->trouble_since_ms < FEED_BUSY_PATIENCE_MS;
+}
+
+/* Says what has changed. */
 static void
 feed_say_trouble(struct feed *feed)
 {
@@ -77,7 +89,7 @@ feed_say_trouble(struct feed *feed)
         return;
     if (*text == '\0')
         log_line(feed->log, LOG_INFO, "database readable again");
-    else if (feed_lasting_trouble(feed) == NULL)
+    else if (feed_is_locked_briefly(feed))
         return;
     else
         log_line(feed->log, feed->trouble_kind == STORE_BUSY ? LOG_WARN : LOG_ERROR, "%s",
@@ -107,51 +119,31 @@ feed_tell_fault(struct feed *feed)
     error_set(&feed->fault, "%s", fault != NULL ? fault : "");
 }
 
+/* What comes of one read. */
+struct feed_page {
+    struct feed *feed;
+    size_t bytes;
+    int64_t lost_up_to; /* rows up to it were deleted before they were seen; 0: none */
+    bool
+        is_other; /* another database, or an older state: nothing follows on what we know */
+};
+
+static enum store_step
+feed_take_gap(void *arg, const struct gap *gap)
+{
+    struct feed_page *page = arg;
+    page->is_other = gap->reason == GAP_RESET;
+    page->lost_up_to = page->is_other ? 0 : gap->resumed_at;
+    return page->is_other ? STORE_STOP : STORE_MORE;
+}
+
 static enum store_step
 feed_take_row(void *arg, const struct row *row)
 {
-    struct feed *feed = arg;
-    feed->page_bytes += row->data.len;
-    feed->last = (struct seen){row->id, row->created_at};
-    feed->handlers.row(feed->arg, row);
-    return feed->page_bytes < FEED_PAGE_BYTES ? STORE_MORE : STORE_STOP;
-}
-
-static enum store_step
-take_seen(void *arg, const struct row *row)
-{
-    *(struct seen *)arg = (struct seen){row->id, row->created_at};
-    return STORE_STOP;
-}
-
-/* The highest row up to an id, without its data; id 0: there is none above `after`. */
-static enum store_result
-feed_find_row(struct feed *feed, int64_t after, int64_t up_to, struct seen *seen,
-              struct error *error)
-{
-    struct store_range range = {.after = after, .up_to = up_to, .max_rows = 1};
-    struct store_progress progress;
-    *seen = (struct seen){0};
-    return store_read_back(feed->store, &range, take_seen, seen, &progress, error);
-}
-
-/* Whether what is there cannot follow on what we know: another database, or a restored backup, whose
- * ids say nothing about ours. A backup to which more rows were added by now than it lacks is told by
- * the row that was handed out last: it is gone without having been deleted, or was created at
- * another time. (Of a table that is not ours nobody notes what is deleted.) */
-static enum store_result
-feed_compare(struct feed *feed, const struct store_marks *marks, bool *is_other,
-             struct error *error)
-{
-    struct seen last = feed->last;
-    struct seen now;
-    *is_other = marks->base != feed->marks.base || marks->tail < feed->tail;
-    if (*is_other || last.id == 0 || last.id <= marks->low_water)
-        return STORE_OK;
-    enum store_result result = feed_find_row(feed, last.id - 1, last.id, &now, error);
-    if (result == STORE_OK)
-        *is_other = now.id == 0 ? marks->base != 0 : now.created_at != last.created_at;
-    return result;
+    struct feed_page *page = arg;
+    page->bytes += row->data.len;
+    page->feed->handlers.row(page->feed->arg, row);
+    return page->bytes < FEED_PAGE_BYTES ? STORE_MORE : STORE_STOP;
 }
 
 static void
@@ -164,51 +156,30 @@ feed_reset(struct feed *feed, const struct store_marks *marks)
         (long long)marks->base, (long long)marks->tail);
     feed->handlers.reset(feed->arg, marks);
     feed->marks = *marks;
-    feed->tail = marks->tail;
-    feed->last = (struct seen){0};
+    feed->cursor = store_cursor_at(marks, marks->tail);
 }
 
-/* One page of what is new, marks and rows from one snapshot. */
+/* One page of what is new. */
 static enum store_result
 feed_read_page(struct feed *feed, struct error *error)
 {
-    struct store_marks marks;
-    bool is_other;
-    enum store_result result = store_begin_read(feed->store, error);
-    if (result == STORE_OK)
-        result = store_read_marks(feed->store, &marks, error);
-    if (result == STORE_OK)
-        result = feed_compare(feed, &marks, &is_other, error);
-    if (result != STORE_OK) {
-        store_end_read(feed->store);
-        return result;
-    }
-    if (is_other) {
-        store_end_read(feed->store);
-        feed_reset(feed, &marks);
+    struct feed_page page = {.feed = feed};
+    struct store_cursor cursor = feed->cursor;
+    struct store_log log = {.range = {.up_to = ROW_ID_MAX, .max_rows = FEED_PAGE_ROWS},
+                            .gap = feed_take_gap,
+                            .row = feed_take_row,
+                            .arg = &page};
+    enum store_result result = store_read_log(feed->store, &cursor, &log, error);
+    if (page.is_other) {
+        feed_reset(feed, &log.marks);
         return STORE_OK;
     }
-
-    /* What was deleted before we saw it is lost to the streams that listen, and they are told. */
-    int64_t lost = marks.low_water > feed->tail ? marks.low_water : 0;
-    /* But of a foreign table that was empty the lowest id tells nothing of deletions. */
-    if (marks.base == 0 && feed->marks.lowest > feed->tail)
-        lost = 0;
-    struct store_range range = {.after = lost > 0 ? lost : feed->tail,
-                                .up_to = ROW_ID_MAX,
-                                .max_rows = FEED_PAGE_ROWS};
-    struct store_progress progress = {.last = range.after};
-    feed->page_bytes = 0;
-    result = store_read_range(feed->store, &range, feed_take_row, feed, &progress, error);
-    store_end_read(feed->store);
-
-    feed->more = result != STORE_OK || !progress.complete;
-    int64_t tail = progress.complete ? marks.tail : progress.last;
-    if (result != STORE_OK && tail == range.after)
+    feed->more = result != STORE_OK || !log.progress.complete;
+    if (result != STORE_OK && log.progress.given.id == 0)
         return result; /* not even the first row: try again from the same place */
-    feed->marks = marks;
-    feed->handlers.batch(feed->arg, &marks, tail, lost);
-    feed->tail = tail;
+    feed->marks = log.marks;
+    feed->handlers.batch(feed->arg, &log.marks, cursor.id, page.lost_up_to);
+    feed->cursor = cursor;
     return result;
 }
 
@@ -219,16 +190,15 @@ feed_look(struct feed *feed)
     bool changed = false;
     if (feed->store == NULL || feed->in_look)
         return false;
-    int64_t before = feed->tail;
+    int64_t before = feed->cursor.id;
     feed->in_look = true;
     enum store_result result = store_changed(feed->store, &changed, &error);
     bool has_read = result == STORE_OK && (changed || feed->more);
-    if (has_read)
-        feed_tell_fault(feed);
     if (has_read) {
         /* Until the page says otherwise: a failure must not lose the news. */
         feed->more = true;
         result = feed_read_page(feed, &error);
+        feed_tell_fault(feed);
     }
     feed->in_look = false;
     if (!feed->more)
@@ -241,7 +211,7 @@ feed_look(struct feed *feed)
     /* After a failure the watch's own retries, which grow rarer, are often enough. */
     if (feed->more && result == STORE_OK)
         watch_nudge(feed->watch);
-    return feed->tail != before;
+    return feed->cursor.id != before;
 }
 
 void
@@ -321,10 +291,9 @@ feed_open(struct feed *feed)
         return;
     }
     feed->doubtful = false;
-    feed->more = true; /* whatever data_version says of the new connection */
-    feed->strangers = 0;
+    feed->more = true; /* whatever store_changed says of the new connection */
     watch_follow(feed->watch, feed->config.path);
-    store_gate_open(feed->gate);
+    store_gate_open(feed->gate, store_opened_files(feed->store));
     log_line(feed->log, LOG_INFO, "database reopened");
 }
 
@@ -345,9 +314,7 @@ static bool
 feed_has_strangers(struct feed *feed, struct error *error)
 {
     uint64_t now = uv_now(feed->loop);
-    if (feed->store == NULL)
-        return false;
-    if (now - feed->strangers_looked_ms >= STRANGERS_LOOK_MS) {
+    if (feed->store != NULL && now - feed->strangers_looked_ms >= STRANGERS_LOOK_MS) {
         feed->strangers_looked_ms = now;
         feed_count_stranger(feed, store_has_strangers(feed->store, &feed->device, error));
     }
@@ -378,6 +345,23 @@ feed_check_doubt(struct feed *feed)
     if (had_strangers && feed->strangers < STRANGERS_LOOKS && feed->store != NULL)
         feed_close(feed);
     store_gate_forbid(feed->gate, is_doubtful ? &error : NULL);
+}
+
+/* Leaves it to the next look to tell of one who is there all the time. */
+static void
+feed_watch_strangers(struct feed *feed)
+{
+    struct error error = {""};
+    int misses = 0;
+    if (!store_has_strangers(feed->store, &feed->device, &error))
+        return;
+    for (int i = 1; i < STRANGERS_FIRST_LOOKS; i++) {
+        uv_sleep(STRANGERS_FIRST_MS);
+        if (!store_has_strangers(feed->store, &feed->device, &error) &&
+            ++misses > STRANGERS_FIRST_MISSES)
+            return;
+    }
+    feed->strangers = STRANGERS_LOOKS;
 }
 
 static void
@@ -448,26 +432,53 @@ on_gate(void *arg)
 
 /* --- life ---------------------------------------------------------------------------------------- */
 
+/* Opens the database and reads where rows go on from. */
+static enum store_result
+feed_begin(struct feed *feed, struct error *error)
+{
+    bool busy = false;
+    feed->store = store_open(&feed->config, &busy, error);
+    if (feed->store == NULL)
+        return busy ? STORE_BUSY : STORE_FAILED;
+    enum store_result result = store_read_marks(feed->store, &feed->marks, error);
+    if (result == STORE_OK)
+        result = store_cursor_at_tail(feed->store, &feed->marks, &feed->cursor, error);
+    if (result == STORE_OK)
+        return STORE_OK;
+    store_close(feed->store);
+    feed->store = NULL;
+    return result;
+}
+
+/* The same; waits, as nothing is served yet. */
+static int
+feed_begin_patiently(struct feed *feed, struct error *error)
+{
+    enum store_result result = feed_begin(feed, error);
+    for (unsigned waited = 0; result == STORE_BUSY && waited < START_PATIENCE_MS;
+         waited += OPEN_AGAIN_MS) {
+        uv_sleep(OPEN_AGAIN_MS);
+        result = feed_begin(feed, error);
+    }
+    return result == STORE_OK ? 0 : -1;
+}
+
 static int
 feed_set_up(struct feed *feed, struct error *error)
 {
-    bool busy = false;
     feed->gate = store_gate_new();
     if (feed->gate == NULL ||
         uv_async_init(feed->loop, &feed->gate_changed, on_gate_changed) != 0)
         return error_set(error, "out of memory or descriptors");
     feed->has_async = true;
     feed->gate_changed.data = feed;
-    feed->store = store_open(&feed->config, &busy, error);
-    if (feed->store == NULL ||
-        store_read_marks(feed->store, &feed->marks, error) != STORE_OK ||
-        feed_find_row(feed, 0, feed->marks.tail, &feed->last, error) != STORE_OK)
+    if (feed_begin_patiently(feed, error) != 0)
         return -1;
-    feed->tail = feed->marks.tail;
     feed_tell_fault(feed);
+    feed_watch_strangers(feed);
     feed_check_doubt(feed);
     store_gate_on_change(feed->gate, on_gate, feed);
-    store_gate_open(feed->gate);
+    store_gate_open(feed->gate, store_opened_files(feed->store));
     return 0;
 }
 
@@ -533,7 +544,7 @@ feed_marks(const struct feed *feed)
 int64_t
 feed_tail(const struct feed *feed)
 {
-    return feed->tail;
+    return feed->cursor.id;
 }
 
 const char *
@@ -547,12 +558,11 @@ feed_trouble(const struct feed *feed)
 const char *
 feed_lasting_trouble(const struct feed *feed)
 {
-    if (feed->trouble.text[0] != '\0' && feed->trouble_kind == STORE_BUSY &&
-        uv_now(feed->loop) - feed->trouble_since_ms < FEED_BUSY_PATIENCE_MS)
-        return feed->doubt.text[0] != '\0' ? feed->doubt.text : NULL;
-    if (feed_trouble(feed) == NULL && feed->fault.text[0] != '\0')
-        return feed->fault.text;
-    return feed_trouble(feed);
+    if (feed->trouble.text[0] != '\0' && !feed_is_locked_briefly(feed))
+        return feed->trouble.text;
+    if (feed->doubt.text[0] != '\0')
+        return feed->doubt.text;
+    return feed->fault.text[0] != '\0' ? feed->fault.text : NULL;
 }
 
 void

@@ -22,10 +22,14 @@
 
 #include "feed/watch_events.h"
 
-#define FOUND_WAIT_US 1000     /* the next look after one that found something */
-#define POLLING_STREAK 16      /* looks in close order until events are off */
+#define FOUND_WAIT_US 2000 /* the next look after one that found something */
+#define FOUND_GROWTH 4    /* and each wait after it is so much longer than the one before */
+#define POLLING_STREAK 16 /* looks in close order until events are off */
 #define POLLING_GAP_NS 2000000 /* what close order means */
 #define POLLING_LOOK_US 500    /* then a look so often */
+
+/* What is shorter needs a timerfd. */
+#define COARSE_WAIT_US 2000
 
 /* Until so many in a row found nothing: a checkpoint's fsyncs keep a busy writer quiet as long. */
 #define POLLING_EMPTY_LOOKS 64
@@ -34,7 +38,7 @@ struct watch {
     struct watch_events *events; /* NULL: there are none to be had */
     uv_check_t turn;             /* looks at what was noted */
     uv_poll_t timer_poll;        /* of timer_fd, where there is a timerfd */
-    uv_timer_t timer;            /* elsewhere */
+    uv_timer_t timer;            /* for longer waits, and where there is none */
     int timer_fd;
     unsigned news;       /* noted in this turn: an or of enum folder_news */
     char *path;          /* of the database file, without links */
@@ -48,7 +52,10 @@ struct watch {
     uint64_t ticked_ns; /* when a look was last told that it is the tick */
     unsigned streak;    /* looks in close order that found something */
     unsigned empty;     /* when hot: looks in a row that found nothing */
-    bool polling;       /* events are off, the timer looks */
+    bool has_found;     /* the last look found something, or one since the event did */
+    bool is_armed;      /* for the next look, by what happened during this one */
+    bool is_fd_armed;
+    bool polling; /* events are off, the timer looks */
     int handles;
 };
 
@@ -60,25 +67,52 @@ on_uv_timer(uv_timer_t *timer)
     on_timer(timer->data);
 }
 
+#ifdef HAVE_SYS_TIMERFD_H
+
+/* 0: disarmed. False: there is no timerfd. */
+static bool
+watch_arm_fd(struct watch *watch, uint64_t wait_us)
+{
+    struct itimerspec spec = {.it_value.tv_nsec = (long)wait_us * 1000};
+    if (watch->timer_fd < 0)
+        return false;
+    if (wait_us == 0 && !watch->is_fd_armed)
+        return true;
+    watch->is_fd_armed = wait_us > 0;
+    return timerfd_settime(watch->timer_fd, 0, &spec, NULL) == 0;
+}
+
+#else
+
+static bool
+watch_arm_fd(struct watch *watch, uint64_t wait_us)
+{
+    (void)watch;
+    (void)wait_us;
+    return false;
+}
+
+#endif
+
+/* A timerfd costs two calls of the system for each wait, libuv's own timers none. */
 static void
 watch_arm(struct watch *watch)
 {
-#ifdef HAVE_SYS_TIMERFD_H
-    struct itimerspec spec = {0};
-    spec.it_value.tv_sec = (time_t)(watch->wait_us / 1000000);
-    spec.it_value.tv_nsec = (long)(watch->wait_us % 1000000) * 1000;
-    if (watch->timer_fd >= 0 && timerfd_settime(watch->timer_fd, 0, &spec, NULL) == 0)
-        return;
-#endif
-    uv_timer_start(&watch->timer, on_uv_timer, (watch->wait_us + 999) / 1000, 0);
+    bool is_fine = watch->wait_us < COARSE_WAIT_US;
+    watch->is_armed = true;
+    if (watch_arm_fd(watch, is_fine ? watch->wait_us : 0) && is_fine)
+        uv_timer_stop(&watch->timer);
+    else
+        uv_timer_start(&watch->timer, on_uv_timer, (watch->wait_us + 999) / 1000, 0);
 }
 
 /* Doubling, but in finer steps while an fsync may still be under way: the wait that is on when
- * the commit becomes visible is what a row is late by. */
+ * the commit becomes visible is what a row is late by. Once that commit was found only another one may
+ * be hidden behind it, whose events merged with its own: that is rare. */
 static uint64_t
 next_wait_us(const struct watch *watch)
 {
-    uint64_t next = watch->wait_us * 2;
+    uint64_t next = watch->wait_us * (watch->has_found ? FOUND_GROWTH : 2);
     if (watch->waited_us < WATCH_FINE_US)
         next = watch->waited_us / 4;
     if (next < WATCH_FIRST_US)
@@ -147,31 +181,40 @@ watch_is_tick(struct watch *watch)
 }
 
 static void
+watch_note_found(struct watch *watch)
+{
+    uint64_t now = uv_hrtime();
+    watch->has_found = true;
+    watch->waited_us = WATCH_FINE_US;
+    watch->wait_us = FOUND_WAIT_US;
+    watch->streak = now - watch->found_ns < POLLING_GAP_NS ? watch->streak + 1 : 0;
+    watch->found_ns = now;
+}
+
+/* One look, and when the next one is due. wait_us is the wait before it if this one finds nothing. */
+static void
 watch_look(struct watch *watch)
 {
     enum watch_reason reason = watch_is_tick(watch) || (watch->news & FOLDER_NAMES) != 0
                                    ? WATCH_FILES
                                    : WATCH_NEWS;
     watch->news = 0;
+    watch->is_armed = false;
     bool found = watch->look(watch->arg, reason);
     if (watch->polling) {
         watch->empty = found ? 0 : watch->empty + 1;
         if (watch->empty >= POLLING_EMPTY_LOOKS)
             watch_stop_polling(watch);
+        else
+            watch_arm(watch);
         return;
     }
-    if (!found)
-        return;
-    /* The event's own commit is found. Another may hide behind it, as events merge: looks go on,
-     * but no longer in fine steps. */
-    watch->waited_us = WATCH_FINE_US;
-    watch->wait_us = FOUND_WAIT_US;
-    watch_arm(watch);
-    uint64_t now = uv_hrtime();
-    watch->streak = now - watch->found_ns < POLLING_GAP_NS ? watch->streak + 1 : 0;
-    watch->found_ns = now;
-    if (watch->streak >= POLLING_STREAK && watch_has_events(watch))
+    if (found)
+        watch_note_found(watch);
+    if (watch->streak >= POLLING_STREAK && found && watch_has_events(watch))
         watch_start_polling(watch);
+    else if (!watch->is_armed)
+        watch_arm(watch);
 }
 
 static void
@@ -179,13 +222,10 @@ on_timer(struct watch *watch)
 {
     if (watch->polling) {
         watch->wait_us = POLLING_LOOK_US;
-        watch_arm(watch);
-        watch_look(watch);
-        return;
+    } else {
+        watch->waited_us += watch->wait_us;
+        watch->wait_us = next_wait_us(watch);
     }
-    watch->waited_us += watch->wait_us;
-    watch->wait_us = next_wait_us(watch);
-    watch_arm(watch);
     watch_look(watch);
 }
 
@@ -195,8 +235,19 @@ on_timer_poll(uv_poll_t *poll, int status, int events)
     struct watch *watch = poll->data;
     uint64_t count;
     (void)events;
-    if (status == 0 && read(watch->timer_fd, &count, sizeof count) == (ssize_t)sizeof count)
-        on_timer(watch);
+    if (status != 0 || read(watch->timer_fd, &count, sizeof count) != (ssize_t)sizeof count)
+        return;
+    watch->is_fd_armed = false;
+    on_timer(watch);
+}
+
+/* The waits begin anew. */
+static void
+watch_restart_waits(struct watch *watch)
+{
+    watch->wait_us = WATCH_FIRST_US;
+    watch->waited_us = 0;
+    watch->has_found = false;
 }
 
 void
@@ -204,8 +255,7 @@ watch_nudge(struct watch *watch)
 {
     if (watch->polling)
         return; /* it looks soon enough */
-    watch->wait_us = WATCH_FIRST_US;
-    watch->waited_us = 0;
+    watch_restart_waits(watch);
     watch_arm(watch);
 }
 
@@ -222,7 +272,8 @@ on_turn(uv_check_t *turn)
     struct watch *watch = turn->data;
     if (watch->news == 0)
         return;
-    watch_nudge(watch);
+    if (!watch->polling)
+        watch_restart_waits(watch);
     watch_look(watch);
 }
 

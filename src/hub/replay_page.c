@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "hub/turns.h"
+#include "store/read_log.h"
 
 #define PAGE_BYTES 131072            /* of events; one event may exceed it */
 #define PAGE_BYTES_THROTTLED 1048576 /* few writes, so larger ones */
@@ -96,53 +97,44 @@ page_take_row(void *arg, const struct row *row)
     return page_is_full(page) || turns_time_is_over(&hub->turns) ? STORE_STOP : STORE_MORE;
 }
 
-/* Within one read transaction: rows and what was deleted must be of one snapshot, or a row that
- * follows on deleted ones would hide the gap between. *stale: the feed's marks are not those of
- * this snapshot. */
-static enum store_result
-page_read_table(struct hub *hub, struct store *store, bool *stale, struct error *error)
+/* The feed has not seen yet what is missing behind the cursor: it is the one to say so. */
+static enum store_step
+page_take_gap(void *arg, const struct gap *gap)
 {
-    struct replay_page *page = &hub->page;
-    struct page_reader reader = {hub, clock_unix_ms()};
-    const struct store_marks *known = feed_marks(hub->feed);
-    struct store_marks marks;
-    struct store_range range = {.after = page->after,
-                                .up_to = page->up_to,
-                                .max_rows = PAGE_ROWS,
-                                .until_ns = hub->turns.until_ns,
-                                .narrow = &page->audience->filter,
-                                .wants = page_wants,
-                                .collapse = true};
-    struct store_progress progress = {.last = page->after};
-    enum store_result result = store_read_marks(store, &marks, error);
-    *stale = result == STORE_OK &&
-             (marks.low_water != known->low_water || marks.base != known->base);
-    if (result != STORE_OK || *stale)
-        return result;
-    result = store_read_range(store, &range, page_take_row, &reader, &progress, error);
-    if (progress.last == page->after)
-        return result;
-    records_skip_to(&page->records, progress.last);
-    return STORE_OK; /* what was read counts; the next page meets the trouble again */
+    (void)arg;
+    (void)gap;
+    return STORE_STOP;
 }
 
 static enum replay_page_result
 page_from_table(struct hub *hub)
 {
+    struct replay_page *page = &hub->page;
     struct store *store = feed_store(hub->feed);
+    struct page_reader reader = {hub, clock_unix_ms()};
+    struct store_cursor cursor = store_cursor_at(feed_marks(hub->feed), page->after);
+    struct store_log log = {.range = {.up_to = page->up_to,
+                                      .max_rows = PAGE_ROWS,
+                                      .until_ns = hub->turns.until_ns,
+                                      .narrow = &page->audience->filter,
+                                      .wants = page_wants,
+                                      .collapse = true},
+                            .gap = page_take_gap,
+                            .row = page_take_row,
+                            .arg = &reader};
     struct error error = {""};
-    bool stale = false;
     if (store == NULL)
         return REPLAY_PAGE_UNREADABLE;
-    enum store_result result = store_begin_read(store, &error);
-    if (result == STORE_OK)
-        result = page_read_table(hub, store, &stale, &error);
-    store_end_read(store);
-    if (result != STORE_OK) {
+    enum store_result result = store_read_log(store, &cursor, &log, &error);
+    if (log.has_gap)
+        return REPLAY_PAGE_STALE;
+    if (cursor.id > page->after) /* what was read counts; the next page meets the trouble */
+        records_skip_to(&page->records, cursor.id);
+    else if (result != STORE_OK) {
         feed_report(hub->feed, result, &error);
         return REPLAY_PAGE_UNREADABLE;
     }
-    return stale ? REPLAY_PAGE_STALE : REPLAY_PAGE_OK;
+    return REPLAY_PAGE_OK;
 }
 
 /* --- the page ------------------------------------------------------------------------------ */

@@ -28,10 +28,10 @@ bool store_inspect_names(const char *path, struct error *error);
 struct store_wal {
     bool wal_mode; /* the database's header says WAL, else a rollback journal */
     int64_t bytes; /* of the -wal file, which is not made smaller when it is done with */
-    int64_t shm_bytes;          /* of the -shm file */
-    uint32_t page_bytes; /* 0: not known */
-    uint32_t frames;            /* pages in the log that count */
-    uint32_t checkpointed;      /* of these, how many are in the database file already */
+    int64_t shm_bytes;     /* of the -shm file */
+    uint32_t page_bytes;   /* 0: not known */
+    uint32_t frames;       /* pages in the log that count */
+    uint32_t checkpointed; /* of these, how many are in the database file already */
     struct {
         bool locked;    /* somebody is in a read transaction that uses this mark */
         uint32_t frame; /* which sees the log up to here; a checkpoint stops there */

@@ -1,8 +1,10 @@
 /* internal.h - what the store's own files share; nobody else includes it.
  *
  * store/store.c opens and closes, store/files.c tells whether the files are still the same,
+ * store/wal_index.c whether something was committed,
  * store/sql.c has the text of every statement that is prepared, store/transaction.c begins and ends
- * transactions, store/rows.c reads, store/write.c writes, store/upkeep.c tidies up, store/model.c
+ * transactions, store/rows.c reads rows, store/marks.c the marks, store/time.c finds a time,
+ * store/write.c writes, store/upkeep.c tidies up, store/model.c
  * knows what the schema should be, store/schema.c makes and moves it, and store/error.c turns
  * SQLite's codes into one line that says what to do. */
 #ifndef ROWCAST_STORE_INTERNAL_H
@@ -39,6 +41,7 @@ extern const char *const store_column_names[STORE_COLUMNS];
 enum store_statement {
     STATEMENT_DATA_VERSION,
     STATEMENT_SCHEMA_COOKIE,
+    STATEMENT_JOURNAL_MODE,
     STATEMENT_BEGIN_READ,
     STATEMENT_BEGIN_WRITE,
     STATEMENT_COMMIT,
@@ -73,6 +76,9 @@ enum {
  * each. */
 enum { READ_AFTER = 1, READ_UP_TO, READ_LIMIT, READ_COLLAPSE, READ_NEWEST, READ_FIRST_ARM };
 
+/* The header of the WAL index. */
+#define STORE_WAL_INDEX_WORDS 12
+
 struct store_walk;
 
 struct store {
@@ -88,13 +94,17 @@ struct store {
     struct store_files files; /* what it has open */
     int synchronous;          /* SQLite's own setting of it; -1: not asked yet */
     enum store_durability durability;
-    int data_version;        /* at the last store_changed; -1: not asked yet */
-    int64_t schema_cookie;   /* PRAGMA schema_version when the table was looked at */
-    struct error fault;      /* see store_fault; text empty: none */
-    int64_t prune_cut;       /* rows up to it are known to be too many; see store/write.c */
-    int64_t prune_keep;      /* ... for this keep_rows */
-    int64_t prune_tail;      /* the tail when the rows were last counted; 0: never */
-    int64_t prune_room;      /* so many rows fewer than prune_keep there were then */
+    int64_t data_version;               /* at the last store_changed; -1: not asked yet */
+    const volatile uint32_t *wal_index; /* in WAL mode its header; NULL: another mode */
+    uint32_t
+        wal_index_seen[STORE_WAL_INDEX_WORDS]; /* at the last store_changed; 0: never */
+    int64_t schema_cookie; /* PRAGMA schema_version when the table was looked at */
+    bool must_look;     /* at the table, although the cookie is the same: it has a fault */
+    struct error fault; /* see store_fault; text empty: none */
+    int64_t prune_cut;  /* rows up to it are known to be too many; see store/write.c */
+    int64_t prune_keep; /* ... for this keep_rows */
+    int64_t prune_tail; /* the tail when the rows were last counted; 0: never */
+    int64_t prune_room; /* so many rows fewer than prune_keep there were then */
     int64_t prune_locked_us; /* how long the last batch held the write lock */
     char refusal[192];       /* a constraint's or trigger's own words; see store_refusal */
     sqlite3_stmt *statements[STORE_STATEMENTS];
@@ -124,15 +134,42 @@ enum store_table {
 enum store_result store_identify(struct store *store, const char *table,
                                  enum store_table *kind, int *version, struct error *error);
 
+/* False when the schema has changed since the table was last looked at. */
+enum store_result store_schema_is_known(struct store *store, bool *is_known,
+                                        struct error *error);
+
+/* Within a read transaction: looks at the table anew where the schema has changed since, or where
+ * store_changed has found that something was committed to a table with a fault. The transaction
+ * may be another one then. */
+enum store_result store_follow_schema(struct store *store, struct error *error);
+
+/* --- store/wal_index.c --- */
+
+/* Sets store->wal_index. The database is in WAL mode, and something of it was read. */
+void store_wal_index_find(struct store *store);
+
+/* Whether the header is another one than at the last call. */
+bool store_wal_index_changed(struct store *store);
+
 /* leftovers.c: whether a rollback journal lies there that is not committed. It may be that of a
  * writer who is at work. `path`: the file itself, behind links. */
 bool store_has_hot_journal(const char *path);
+
+/* --- store/upkeep.c --- */
+
+/* As the connection has it since its last read. */
+enum store_result store_ask_is_wal(struct store *store, bool *is_wal, struct error *error);
 
 /* --- store/rows.c --- */
 
 /* Makes what the read statements need of the connection: the SQL function of the filter, the bound
  * on what is read into memory. Once, before the first of them. */
 enum store_result store_prepare_reading(struct store *store, struct error *error);
+
+/* A time; what is not a number (a foreign table may hold "2025-11-22") is not known: 0. */
+int64_t store_take_time(sqlite3_value *value);
+
+/* --- store/marks.c --- */
 
 /* True when the next id that the table gives is above all that readers may have passed. */
 bool store_ids_are_new(const struct store_marks *marks);

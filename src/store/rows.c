@@ -1,4 +1,4 @@
-/* rows.c - reads rows: a range upwards or downwards, the marks, a point in time.
+/* rows.c - reads rows: a range upwards or downwards.
  *
  * A range is read with one statement that is reset before the function returns, so that no read
  * transaction outlives it (unless the caller began one): a reader that stays holds checkpoints
@@ -11,99 +11,6 @@
 #include <limits.h>
 #include <string.h>
 #include <time.h>
-
-/* --- marks ------------------------------------------------------------------------------------ */
-
-static int64_t
-max_id(int64_t a, int64_t b)
-{
-    return a > b ? a : b;
-}
-
-/* The columns of marks_text in store/sql.c. */
-enum {
-    MARK_BASE,
-    MARK_LOW_WATER,
-    MARK_LOWEST,
-    MARK_HIGHEST,
-    MARK_SEQUENCE,
-    MARK_FIRST_TYPE,
-    MARK_LAST_TYPE
-};
-
-static void
-take_marks(const struct store *store, sqlite3_stmt *statement, struct store_marks *marks)
-{
-    int64_t tail = sqlite3_column_int64(statement, MARK_BASE); /* NULL reads as 0 */
-
-    marks->base = tail;
-    marks->low_water = sqlite3_column_int64(statement, MARK_LOW_WATER);
-    tail = max_id(tail, marks->low_water);
-    tail = max_id(tail, sqlite3_column_int64(statement, MARK_HIGHEST));
-    marks->sequence = sqlite3_column_int64(statement, MARK_SEQUENCE);
-    tail = max_id(tail, marks->sequence);
-    marks->tail = tail < ROW_ID_MAX ? tail : ROW_ID_MAX;
-
-    if (sqlite3_column_type(statement, MARK_LOWEST) == SQLITE_NULL)
-        marks->lowest = marks->tail + 1;
-    else
-        marks->lowest = sqlite3_column_int64(statement, MARK_LOWEST);
-    if (store->foreign)
-        marks->low_water = marks->lowest - 1;
-}
-
-bool
-store_ids_are_new(const struct store_marks *marks)
-{
-    return marks->base == 0 ||
-           (marks->sequence >= marks->base && marks->sequence >= marks->low_water);
-}
-
-/* Rows of a foreign table whose ids are no integers reach nobody: texts such as UUIDs have no order
- * in time, and NULL is no place to resume from. */
-static bool
-has_other_ids(sqlite3_stmt *statement, const char **type)
-{
-    for (int column = MARK_FIRST_TYPE; column <= MARK_LAST_TYPE; column++) {
-        *type = (const char *)sqlite3_column_text(statement, column);
-        if (*type != NULL && strcmp(*type, "integer") != 0)
-            return true;
-    }
-    return false;
-}
-
-enum store_result
-store_read_marks(struct store *store, struct store_marks *marks, struct error *error)
-{
-    enum store_result result;
-    sqlite3_stmt *statement = store_statement(store, STATEMENT_MARKS, &result, error);
-
-    *marks = (struct store_marks){0};
-    if (result != STORE_OK)
-        return result;
-    int code = sqlite3_step(statement);
-    const char *type;
-    if (code == SQLITE_ROW && has_other_ids(statement, &type)) {
-        error_set(
-            error,
-            "%s: table %s has an id that is no integer (%s), and such a row could reach "
-            "nobody: give a table or view whose ids are integers that grow",
-            store->path, store->table, type);
-        result = STORE_FAILED;
-    } else if (code == SQLITE_ROW) {
-        take_marks(store, statement, marks);
-    } else if (code == SQLITE_DONE) {
-        error_set(error,
-                  "%s: rowcast_meta has lost its row for table %s: repair it with "
-                  "`rowcast init --db %s`",
-                  store->path, store->table, store->path);
-        result = STORE_FAILED;
-    } else {
-        result = store_fail(store, code, "read the marks", error);
-    }
-    sqlite3_reset(statement);
-    return result;
-}
 
 /* --- rows ------------------------------------------------------------------------------------- */
 
@@ -132,9 +39,8 @@ take_bytes(sqlite3_value *value, struct slice *slice)
     return p != NULL || (type == SQLITE_BLOB && slice->len == 0);
 }
 
-/* A time; what is not a number (a foreign table may hold "2025-11-22") is not known. */
-static int64_t
-take_time(sqlite3_value *value)
+int64_t
+store_take_time(sqlite3_value *value)
 {
     int type = sqlite3_value_type(value);
 
@@ -149,8 +55,8 @@ take_row(const struct store *store, sqlite3_stmt *statement, struct row *row)
         values[i] = sqlite3_column_value(statement, i);
 
     *row = (struct row){.id = sqlite3_value_int64(values[COLUMN_ID]),
-                        .created_at = take_time(values[COLUMN_CREATED_AT]),
-                        .expires_at = take_time(values[COLUMN_EXPIRES_AT])};
+                        .created_at = store_take_time(values[COLUMN_CREATED_AT]),
+                        .expires_at = store_take_time(values[COLUMN_EXPIRES_AT])};
     if (!take_bytes(values[COLUMN_CHANNEL], &row->channel) ||
         !take_bytes(values[COLUMN_RECIPIENT], &row->recipient) ||
         !take_bytes(values[COLUMN_EVENT], &row->event) ||
@@ -312,9 +218,14 @@ bind_walk(sqlite3_stmt *statement, const struct store_walk *walk, int64_t after,
 static void
 walk_give(struct store_walk *walk, const struct row *row, bool superseded)
 {
-    if (!superseded && walk->fn(walk->arg, row) == STORE_STOP)
+    struct store_progress *progress = walk->progress;
+
+    progress->last = row->id;
+    if (superseded)
+        return;
+    progress->given = (struct store_seen){row->id, row->created_at};
+    if (walk->fn(walk->arg, row) == STORE_STOP)
         walk->stopped = true;
-    walk->progress->last = row->id;
 }
 
 /* Steps to the end of the range or of the walk. The result is SQLite's. */
@@ -510,110 +421,4 @@ store_read_back(struct store *store, const struct store_range *range, store_row_
     if (progress->complete && progress->last > range->after)
         progress->last = range->after + 1;
     return result;
-}
-
-/* --- time ------------------------------------------------------------------------------------- */
-
-struct found {
-    bool any;
-    int64_t id;
-    int64_t created_at;
-};
-
-static enum store_result
-first_above(struct store *store, int64_t id, int64_t now_ms, struct found *found,
-            struct error *error)
-{
-    enum store_result result;
-    sqlite3_stmt *statement = store_statement(store, STATEMENT_FIRST_ABOVE, &result, error);
-
-    if (result != STORE_OK)
-        return result;
-    sqlite3_bind_int64(statement, 1, id);
-    sqlite3_bind_int64(statement, 2, now_ms);
-    int code = sqlite3_step(statement);
-    found->any = code == SQLITE_ROW;
-    if (found->any) {
-        found->id = sqlite3_column_int64(statement, 0);
-        found->created_at = take_time(sqlite3_column_value(statement, 1));
-    } else if (code != SQLITE_DONE) {
-        result = store_fail(store, code, "read the times", error);
-    }
-    sqlite3_reset(statement);
-    return result;
-}
-
-/* A row dated too early, in the midst of fresh ones, leads the bisection behind these: looks
- * back over some rows. *low: the id before the first fresh one of them; stays when none is. */
-static enum store_result
-step_back(struct store *store, const struct store_time *time, int64_t *low, struct error *error)
-{
-    enum store_result result;
-    sqlite3_stmt *statement = store_statement(store, STATEMENT_FRESH_UP_TO, &result, error);
-
-    if (result != STORE_OK)
-        return result;
-    sqlite3_bind_int64(statement, 1, *low);
-    sqlite3_bind_int64(statement, 2, time->created_at_ms);
-    sqlite3_bind_int64(statement, 3, time->now_ms);
-    int code = sqlite3_step(statement);
-    if (code != SQLITE_ROW)
-        result = store_fail(store, code, "read the times", error);
-    else if (sqlite3_column_type(statement, 0) != SQLITE_NULL)
-        *low = sqlite3_column_int64(statement, 0) - 1;
-    sqlite3_reset(statement);
-    return result;
-}
-
-/* *before: the id before the first row above `id`; stays when there is none. */
-static enum store_result
-id_above(struct store *store, int64_t id, int64_t *before, struct error *error)
-{
-    enum store_result result;
-    sqlite3_stmt *statement = store_statement(store, STATEMENT_ID_ABOVE, &result, error);
-
-    if (result != STORE_OK)
-        return result;
-    sqlite3_bind_int64(statement, 1, id);
-    int code = sqlite3_step(statement);
-    if (code != SQLITE_ROW)
-        result = store_fail(store, code, "read the times", error);
-    else if (sqlite3_column_type(statement, 0) != SQLITE_NULL)
-        *before = sqlite3_column_int64(statement, 0) - 1;
-    sqlite3_reset(statement);
-    return result;
-}
-
-enum store_result
-store_find_time(struct store *store, const struct store_time *time, int64_t *cursor,
-                struct error *error)
-{
-    struct store_marks marks;
-    struct found found = {0};
-    enum store_result result = store_read_marks(store, &marks, error);
-
-    if (result != STORE_OK)
-        return result;
-    *cursor = marks.tail;
-    if (!store->has[COLUMN_CREATED_AT] || marks.lowest > marks.tail)
-        return STORE_OK;
-
-    /* Up to `low` every row is too old, above `high` none is. */
-    int64_t low = marks.lowest - 1;
-    int64_t high = marks.tail;
-    while (low < high) {
-        int64_t middle = low + (high - low) / 2;
-        result = first_above(store, middle, time->now_ms, &found, error);
-        if (result != STORE_OK)
-            return result;
-        if (found.any && found.created_at < time->created_at_ms)
-            low = found.id;
-        else
-            high = middle;
-    }
-    result = step_back(store, time, &low, error);
-    if (result != STORE_OK)
-        return result;
-    /* Right before the next row: a reader is told of no gap between the two. */
-    return id_above(store, low, cursor, error);
 }

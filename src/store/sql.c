@@ -224,6 +224,8 @@ statement_text(const struct store *store, enum store_statement which)
         return sqlite3_mprintf("PRAGMA data_version");
     case STATEMENT_SCHEMA_COOKIE:
         return sqlite3_mprintf("PRAGMA schema_version");
+    case STATEMENT_JOURNAL_MODE:
+        return sqlite3_mprintf("PRAGMA journal_mode");
     case STATEMENT_BEGIN_READ:
         return sqlite3_mprintf("BEGIN");
     case STATEMENT_BEGIN_WRITE:

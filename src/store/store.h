@@ -57,20 +57,22 @@ struct store;
 /* Opens the database, checks that the table is there and of a version that this program
  * knows. Returns NULL with *error saying what to do: run `rowcast init`, grant which right
  * on which of file, -wal, -shm and folder, upgrade. Never creates a file. `STORE_WRITE` on a
- * foreign table or view is refused, as it may not take our columns. *busy (may be NULL) is
- * set when the cause is a lock, so that trying again makes sense. */
+ * foreign table or view is refused, as it may not take our columns; so is it while another process
+ * uses another -shm (store_has_strangers), of which busy_ms 0 makes a STORE_BUSY. *busy (may be NULL)
+ * is set when the cause is a lock, so that trying again makes sense. */
 struct store *store_open(const struct store_config *config, bool *busy,
                          struct error *error);
 void store_close(struct store *store);
 
-/* True when another connection has committed since the last call, or on the first call
- * (PRAGMA data_version, sqlite.org/pragma.html#pragma_data_version; under 1 µs). When it has changed
- * the schema, the table is looked at anew (a few ms). */
+/* True when another connection has committed since the last call, or on the first call. In WAL mode
+ * it looks at shared memory and costs some nanoseconds; else it asks PRAGMA data_version
+ * (sqlite.org/pragma.html#pragma_data_version), which takes a lock. It reads no row: store_read_log
+ * does. */
 enum store_result store_changed(struct store *store, bool *changed, struct error *error);
 
 /* NULL, or what the table has lost by a change of its schema (triggers, indexes, columns, defaults,
- * AUTOINCREMENT, the place of its sequence) and what to do. It can be read, but readers may miss rows. As found by
- * store_open and store_changed; valid until the next call. */
+ * AUTOINCREMENT, the place of its sequence) and what to do. It can be read, but readers may miss
+ * rows. As found by store_open and store_read_log; valid until the next call. */
 const char *store_fault(const struct store *store);
 
 /* What the table has of a channel. */
@@ -125,10 +127,17 @@ struct store_range {
     int64_t newest; /* the newer row may have an id up to this; at least up_to */
 };
 
+/* A row that was given, by what tells it from another row with its id. */
+struct store_seen {
+    int64_t id; /* 0: none */
+    int64_t created_at;
+};
+
 struct store_progress {
-    int64_t last;  /* every row up to this id has been seen (or is not for the filter) */
-    bool complete; /* nothing is left up to range.up_to; last == up_to then */
-    size_t looked; /* rows looked at, whether given or not */
+    int64_t last; /* every row up to this id has been seen (or is not for the filter) */
+    struct store_seen given; /* the last row that fn got */
+    bool complete;           /* nothing is left up to range.up_to; last == up_to then */
+    size_t looked;           /* rows looked at, whether given or not */
 };
 
 /* Rows in id order. On STORE_BUSY or STORE_FAILED *progress says how far it came: the rows
@@ -162,13 +171,17 @@ enum store_result store_find_time(struct store *store, const struct store_time *
  * connection too (store/gate.h does so for serve). */
 bool store_has_moved(struct store *store);
 
+/* The files that are open; valid until store_close. */
+const struct store_files *store_opened_files(const struct store *store);
+
 /* True when another process has the database open and another -shm than we; *error says which and
  * what to do. Reads /proc/locks. See store_files_have_strangers. */
 bool store_has_strangers(const struct store *store, struct store_device *device,
                          struct error *error);
 
-/* Whether a WAL that has become shorter since the last call can still be read: else somebody has cut
- * it off, and what is in the cache is no longer in the database. Not within a transaction. */
+/* Whether a WAL that has become shorter since it was last read or written can still be read: else
+ * somebody has cut it off, and what is in the cache is no longer in the database. Not within a
+ * transaction. */
 enum store_result store_check_wal(struct store *store, struct error *error);
 
 /* STORE_OK when the files that are open are those at the path and have no other name. STORE_BUSY
@@ -212,7 +225,8 @@ struct store_prune {
 };
 
 /* Deletes one batch, oldest first, in one short transaction. *deleted: how many; 0: done. By
- * age it goes up from the lowest id and stops at the first row that is young enough. */
+ * age it goes up from the lowest id and stops at the first row that is young enough. STORE_FAILED too
+ * while there is a store_fault. */
 enum store_result store_prune(struct store *store, const struct store_prune *prune,
                               int *deleted, struct error *error);
 

@@ -40,6 +40,7 @@ void
 store_end_read(struct store *store)
 {
     store_rollback(store);
+    store_files_note_wal(&store->files);
 }
 
 enum store_result
@@ -61,7 +62,7 @@ store_commit(struct store *store, struct error *error)
     if (result == STORE_OK)
         result = run_named(store, STATEMENT_COMMIT, "commit", error);
     if (result == STORE_OK)
-        store_files_wal_shrank(&store->files); /* notes how long it is now */
+        store_files_note_wal(&store->files);
     return result;
 }
 
