@@ -112,6 +112,28 @@ leave() {
 	assert_no_report
 }
 
+@test "removed: -wal, and -shm while it is being opened anew: no worker stays with the removed one" {
+	local round
+	init_db
+	start_rowcast --workers 3
+	for round in {1..8}; do
+		row "$round"
+		rm -f "$DB-wal"
+		pause 0.00$round
+		rm -f "$DB-shm"
+		row "$round"
+		wait_for none_deleted
+	done
+	stop_rowcast
+	assert_no_report
+}
+none_deleted() {
+	local worker
+	for worker in $(pgrep -P "$ROWCAST_PID"); do
+		[[ -z $(find "/proc/$worker/fd" -lname "$DB*(deleted)") ]] || return 1
+	done
+}
+
 @test "removed: SIGHUP afterwards helps, and no descriptor of the old file stays" {
 	init_db
 	start_rowcast --allow-publish
@@ -251,10 +273,29 @@ spawn_in_namespace() {
 	wait_for test -s "$T/app.log"
 	wait_for health_says 'with the file under another name'
 	assert_equal "$(post no)" 500
+	run -1 "$ROWCAST" send --db "$DB" no
+	assert_output --partial "has $DB open with another -shm"
+	run -1 "$ROWCAST" prune --db "$DB" --keep-rows 1
+	assert_output --partial "has $DB open with another -shm"
 	leave
 	wait_for is_well
 	wait_for posts yes
 	check_integrity
+	assert_healthy
+}
+
+@test "two names: where /proc/locks is hidden the log says at the start what is not noticed then" {
+	[[ $EUID -eq 0 ]] || skip 'mounts are root'"'"'s'
+	init_db
+	echo 'mount -t proc -o subset=pid proc /proc' >"$T/mounts"
+	spawn_in_namespace --allow-publish
+	wait_for says 'warn: cannot read /proc/locks: '
+	run in_namespace "$ROWCAST" doctor --db "$DB"
+	assert_output --partial 'whether a process uses another -shm than the one beside the database cannot be seen'
+	is_well
+	wait_for posts yes
+	check_integrity
+	note_rest
 	assert_healthy
 }
 

@@ -3,9 +3,10 @@
 # database under a running program: no committed row is lost untold, none is destroyed, and doctor
 # finds what lasts.
 #
-# tests/tricks/ plays each trick in every mode of the program, with WAL and with a rollback journal:
+# tests/tricks/ plays tricks on the program in its modes, with WAL and with a rollback journal:
 # matrix.py many of these cells at a time, from the start of this file on. A case here waits for the
-# last cell of its trick. oracle.py has the rule, tricks.py the tricks. One trick alone, with evidence:
+# last cell of its trick. `make check` plays one cell of each, `make check-tricks` all of them
+# (TRICKS_OF=all), some minutes of processor time. oracle.py has the rule, tricks.py the tricks. One trick alone, with evidence:
 #
 #     tests/tricks/matrix.py --rowcast b/rowcast --verbose '^shm-removed/'
 #
@@ -19,6 +20,7 @@ setup_file() {
 	mkdir "$TRICKS/results"
 	TMPDIR=$TRICKS setsid python3 "$BATS_TEST_DIRNAME/tricks/matrix.py" \
 		--rowcast "${ROWCAST:-$BATS_TEST_DIRNAME/../rowcast}" --results "$TRICKS/results" \
+		$([[ ${TRICKS_OF:-thin} == all ]] || echo --thin) \
 		</dev/null >"$TRICKS/out" 2>&1 3>&- 4>&- &
 	echo $! >"$TRICKS/pid"
 }

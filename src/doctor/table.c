@@ -419,6 +419,12 @@ judge_names(const struct doctor_database *database, struct doctor_report *report
     if (store_inspect_names(database->path, &error))
         doctor_find(report, (struct doctor_head){"files", DOCTOR_PROBLEM, NULL}, "%s",
                     error.text);
+    else if (!store_files_can_see_strangers())
+        doctor_find(report,
+                    (struct doctor_head){"files", DOCTOR_NOTE,
+                                         "Run doctor where /proc/locks can be read."},
+                    "whether a process uses another -shm than the one beside the database "
+                    "cannot be seen");
 }
 
 void

@@ -18,6 +18,11 @@
 #include "store/files.h"
 #include "store/read_log.h"
 
+/* Before the start, when it may wait: a CGI process may not live until the looks after it. */
+#define STRANGERS_FIRST_LOOKS 10
+#define STRANGERS_FIRST_MISSES 2
+#define STRANGERS_FIRST_MS 30
+
 /* How often it is looked who else has the database open, and how often in a row a stranger must be
  * seen: one that is just opening it looks like one. */
 #define STRANGERS_LOOK_MS 900
@@ -25,6 +30,10 @@
 
 /* A database that cannot be opened is tried again this often at the most, and by each tick. */
 #define OPEN_AGAIN_MS 20
+
+/* At the start a lock is waited for: of workers that start together one recovers the WAL, and a
+ * writer with a rollback journal commits. */
+#define START_PATIENCE_MS FEED_BUSY_PATIENCE_MS
 
 /* Until then the other processes that had the old files open may be about to close them, too. */
 #define STRANGERS_LEAVE_MS 1500
@@ -63,8 +72,15 @@ struct feed {
     uint64_t *errors;             /* counts failed reads, or NULL */
 };
 
-/* Says what has changed. Busy for a moment is no news: every commit to a database with a rollback
- * journal is that. */
+/* Busy for a moment is no trouble: every commit to a database with a rollback journal is that. */
+static bool
+feed_is_locked_briefly(const struct feed *feed)
+{
+    return feed->trouble.text[0] != '\0' && feed->trouble_kind == STORE_BUSY &&
+           uv_now(feed->loop) - feed->trouble_since_ms < FEED_BUSY_PATIENCE_MS;
+}
+
+/* Says what has changed. */
 static void
 feed_say_trouble(struct feed *feed)
 {
@@ -73,7 +89,7 @@ feed_say_trouble(struct feed *feed)
         return;
     if (*text == '\0')
         log_line(feed->log, LOG_INFO, "database readable again");
-    else if (feed_lasting_trouble(feed) == NULL)
+    else if (feed_is_locked_briefly(feed))
         return;
     else
         log_line(feed->log, feed->trouble_kind == STORE_BUSY ? LOG_WARN : LOG_ERROR, "%s",
@@ -276,9 +292,8 @@ feed_open(struct feed *feed)
     }
     feed->doubtful = false;
     feed->more = true; /* whatever store_changed says of the new connection */
-    feed->strangers = 0;
     watch_follow(feed->watch, feed->config.path);
-    store_gate_open(feed->gate);
+    store_gate_open(feed->gate, store_opened_files(feed->store));
     log_line(feed->log, LOG_INFO, "database reopened");
 }
 
@@ -299,9 +314,7 @@ static bool
 feed_has_strangers(struct feed *feed, struct error *error)
 {
     uint64_t now = uv_now(feed->loop);
-    if (feed->store == NULL)
-        return false;
-    if (now - feed->strangers_looked_ms >= STRANGERS_LOOK_MS) {
+    if (feed->store != NULL && now - feed->strangers_looked_ms >= STRANGERS_LOOK_MS) {
         feed->strangers_looked_ms = now;
         feed_count_stranger(feed, store_has_strangers(feed->store, &feed->device, error));
     }
@@ -332,6 +345,23 @@ feed_check_doubt(struct feed *feed)
     if (had_strangers && feed->strangers < STRANGERS_LOOKS && feed->store != NULL)
         feed_close(feed);
     store_gate_forbid(feed->gate, is_doubtful ? &error : NULL);
+}
+
+/* Leaves it to the next look to tell of one who is there all the time. */
+static void
+feed_watch_strangers(struct feed *feed)
+{
+    struct error error = {""};
+    int misses = 0;
+    if (!store_has_strangers(feed->store, &feed->device, &error))
+        return;
+    for (int i = 1; i < STRANGERS_FIRST_LOOKS; i++) {
+        uv_sleep(STRANGERS_FIRST_MS);
+        if (!store_has_strangers(feed->store, &feed->device, &error) &&
+            ++misses > STRANGERS_FIRST_MISSES)
+            return;
+    }
+    feed->strangers = STRANGERS_LOOKS;
 }
 
 static void
@@ -402,25 +432,53 @@ on_gate(void *arg)
 
 /* --- life ---------------------------------------------------------------------------------------- */
 
+/* Opens the database and reads where rows go on from. */
+static enum store_result
+feed_begin(struct feed *feed, struct error *error)
+{
+    bool busy = false;
+    feed->store = store_open(&feed->config, &busy, error);
+    if (feed->store == NULL)
+        return busy ? STORE_BUSY : STORE_FAILED;
+    enum store_result result = store_read_marks(feed->store, &feed->marks, error);
+    if (result == STORE_OK)
+        result = store_cursor_at_tail(feed->store, &feed->marks, &feed->cursor, error);
+    if (result == STORE_OK)
+        return STORE_OK;
+    store_close(feed->store);
+    feed->store = NULL;
+    return result;
+}
+
+/* The same; waits, as nothing is served yet. */
+static int
+feed_begin_patiently(struct feed *feed, struct error *error)
+{
+    enum store_result result = feed_begin(feed, error);
+    for (unsigned waited = 0; result == STORE_BUSY && waited < START_PATIENCE_MS;
+         waited += OPEN_AGAIN_MS) {
+        uv_sleep(OPEN_AGAIN_MS);
+        result = feed_begin(feed, error);
+    }
+    return result == STORE_OK ? 0 : -1;
+}
+
 static int
 feed_set_up(struct feed *feed, struct error *error)
 {
-    bool busy = false;
     feed->gate = store_gate_new();
     if (feed->gate == NULL ||
         uv_async_init(feed->loop, &feed->gate_changed, on_gate_changed) != 0)
         return error_set(error, "out of memory or descriptors");
     feed->has_async = true;
     feed->gate_changed.data = feed;
-    feed->store = store_open(&feed->config, &busy, error);
-    if (feed->store == NULL ||
-        store_read_marks(feed->store, &feed->marks, error) != STORE_OK ||
-        store_cursor_at_tail(feed->store, &feed->marks, &feed->cursor, error) != STORE_OK)
+    if (feed_begin_patiently(feed, error) != 0)
         return -1;
     feed_tell_fault(feed);
+    feed_watch_strangers(feed);
     feed_check_doubt(feed);
     store_gate_on_change(feed->gate, on_gate, feed);
-    store_gate_open(feed->gate);
+    store_gate_open(feed->gate, store_opened_files(feed->store));
     return 0;
 }
 
@@ -506,12 +564,11 @@ feed_trouble(const struct feed *feed)
 const char *
 feed_lasting_trouble(const struct feed *feed)
 {
-    if (feed->trouble.text[0] != '\0' && feed->trouble_kind == STORE_BUSY &&
-        uv_now(feed->loop) - feed->trouble_since_ms < FEED_BUSY_PATIENCE_MS)
-        return feed->doubt.text[0] != '\0' ? feed->doubt.text : NULL;
-    if (feed_trouble(feed) == NULL && feed->fault.text[0] != '\0')
-        return feed->fault.text;
-    return feed_trouble(feed);
+    if (feed->trouble.text[0] != '\0' && !feed_is_locked_briefly(feed))
+        return feed->trouble.text;
+    if (feed->doubt.text[0] != '\0')
+        return feed->doubt.text;
+    return feed->fault.text[0] != '\0' ? feed->fault.text : NULL;
 }
 
 void

@@ -46,7 +46,6 @@ struct writer {
 
     /* The thread's own, and writer_start's before there is a thread. */
     struct store *store; /* NULL: there is no connection */
-    bool is_cleared;     /* no stranger was seen since it was opened; see store/files.h */
 };
 
 /* --- the connection -------------------------------------------------------------------------- */
@@ -61,6 +60,25 @@ writer_close(struct writer *writer)
     store_gate_leave(writer->config.gate);
 }
 
+/* Opens a connection to the files that the reader has open. */
+static enum store_result
+writer_open_store(struct writer *writer, const struct store_config *config,
+                  struct error *error)
+{
+    bool busy = false;
+    struct store *store = store_open(config, &busy, error);
+    if (store == NULL)
+        return busy ? STORE_BUSY : STORE_FAILED;
+    if (store_gate_fits(writer->config.gate, store_opened_files(store))) {
+        writer->store = store;
+        return STORE_OK;
+    }
+    store_close(store);
+    store_gate_shut(writer->config.gate);
+    error_set(error, "%s was replaced: repeat when it is opened anew", config->path);
+    return STORE_BUSY;
+}
+
 /* Not opened just to see that it cannot be written: SQLite keeps the descriptor of a closed
  * connection for as long as another one, the reader's, has locks on the file. */
 static enum store_result
@@ -70,19 +88,16 @@ writer_open(struct writer *writer, struct error *error)
                                   .table = writer->config.table,
                                   .mode = STORE_WRITE,
                                   .keep_wal = true};
-    bool busy = false;
     if (store_diagnose_rights(config.path, STORE_WRITE, error))
         return STORE_FAILED;
     if (!store_gate_enter(writer->config.gate)) {
         error_set(error, "%s is being opened anew: repeat", config.path);
         return STORE_BUSY;
     }
-    writer->store = store_open(&config, &busy, error);
-    writer->is_cleared = false;
-    if (writer->store != NULL)
-        return STORE_OK;
-    store_gate_leave(writer->config.gate);
-    return busy ? STORE_BUSY : STORE_FAILED;
+    enum store_result result = writer_open_store(writer, &config, error);
+    if (result != STORE_OK)
+        store_gate_leave(writer->config.gate);
+    return result;
 }
 
 /* Whether the connection is one by which may be written. */
@@ -96,16 +111,7 @@ writer_check(struct writer *writer, struct error *error)
         writer_close(writer);
     if (!store_gate_may_write(gate, error))
         return STORE_FAILED;
-    enum store_result result =
-        writer->store != NULL ? STORE_OK : writer_open(writer, error);
-    /* Once, before anything is written: who opens the database later finds what we have open. */
-    if (result == STORE_OK && !writer->is_cleared) {
-        struct store_device device = {""};
-        if (store_has_strangers(writer->store, &device, error))
-            return STORE_BUSY; /* it may be about to open the -shm; if not, the reader tells */
-        writer->is_cleared = true;
-    }
-    return result;
+    return writer->store != NULL ? STORE_OK : writer_open(writer, error);
 }
 
 /* After a failure: whether it would go now. */

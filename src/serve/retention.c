@@ -5,7 +5,8 @@
  * the writer's thread. Its size follows the time that it holds the write lock (efforts); between
  * two batches the application's writer has the lock to itself for some times as long.
  *
- * What it does not do: delete a row that a worker has not read yet, so that a stream that is at the
+ * What it does not do: delete anything while the table lacks what rowcast made (store_fault), as nobody
+ * notes then what goes; delete a row that a worker has not read yet, so that a stream that is at the
  * tail is never told of a gap; or delete expired rows from the middle of the table,
  * which would raise the low-water mark above rows that a reader may still come back for. */
 #include "config.h"
@@ -194,6 +195,10 @@ retention_delete(struct retention *retention, struct store *store, struct error 
     int deleted = 0;
     enum store_result result =
         prune.up_to <= 0 ? STORE_OK : store_prune(store, &prune, &deleted, error);
+    if (result == STORE_FAILED && store_fault(store) != NULL) {
+        retention_end_round(retention, ROUND_MS);
+        return STORE_OK; /* the reader says it, in log and health */
+    }
     if (result != STORE_OK)
         return result;
     if (deleted == 0) {

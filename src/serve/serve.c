@@ -231,25 +231,14 @@ serve_log_start(const struct serve *serve, const struct listeners *listeners)
                  serve->settings->table, serve->settings->db);
 }
 
-/* Answers that are not taken count like streams. */
-static unsigned
-serve_max_waiting(const struct serve *serve, unsigned descriptors)
-{
-    int64_t max_streams = serve->settings->max_streams;
-    return max_streams > 0 && max_streams < descriptors ? (unsigned)max_streams
-                                                        : descriptors;
-}
-
 static int
 serve_init_gateway(struct serve *serve, const struct listeners *listeners,
                    unsigned descriptors, struct error *error)
 {
-    struct hub_counters *counters = &serve->worker->counters[serve->worker->number];
     struct gateway_config config = {.request_timeout_ms =
                                         (uint64_t)serve->settings->request_timeout_ms,
                                     .stall_ms = (uint64_t)serve->settings->stall_ms,
-                                    .max_waiting = serve_max_waiting(serve, descriptors),
-                                    .waiting = &counters->answers,
+                                    .waiting = waiting_answers,
                                     .max_conns = descriptors,
                                     .is_shared = serve->worker->count > 1,
                                     .takes_body = serve->settings->allow_publish,
@@ -349,6 +338,17 @@ serve_enter_sandbox(struct serve *serve, const struct listeners *listeners)
                  filtered > 0 ? "filtered" : "not filtered: no seccomp here");
 }
 
+/* Of a safety that is not there it is told. */
+static void
+serve_check_sight(const struct serve *serve)
+{
+    if (!store_files_can_see_strangers())
+        log_line(&serve->log, LOG_WARN,
+                 "cannot read /proc/locks: a process that has the database open by another "
+                 "name, or with a -shm that was removed, is not noticed: in a systemd unit "
+                 "leave ProcSubset=pid out");
+}
+
 static int
 serve_start_fastcgi(struct serve *serve, const struct listeners *listeners,
                     unsigned descriptors, struct error *error)
@@ -357,6 +357,7 @@ serve_start_fastcgi(struct serve *serve, const struct listeners *listeners,
         return -1;
     signals_start(serve, SERVE_FASTCGI);
     serve_enter_sandbox(serve, listeners);
+    serve_check_sight(serve);
     if (serve_check_retention(serve, error) != 0 ||
         serve_init_writer(serve, SERVE_FASTCGI, error) != 0)
         return -1;

@@ -46,16 +46,15 @@ file_beside(const char *path, const char *suffix)
 int
 store_files_begin(struct store_files *files, const char *path)
 {
+    char real[PATH_MAX];
     *files = (struct store_files){.database = file_at(path)};
-    return files->database.inode == 0 ? -1 : 0;
-}
-
-void
-store_files_note(struct store_files *files, const char *opened)
-{
-    snprintf(files->path, sizeof files->path, "%s", opened);
-    files->wal = file_beside(files->path, "-wal");
-    files->shm = file_beside(files->path, "-shm");
+    if (files->database.inode == 0)
+        return -1;
+    if (realpath(path, real) == NULL)
+        return 0;
+    files->wal = file_beside(real, "-wal");
+    files->shm = file_beside(real, "-shm");
+    return 0;
 }
 
 static bool
@@ -64,25 +63,40 @@ is_same(struct store_file a, struct store_file b)
     return a.inode == b.inode && a.device == b.device;
 }
 
-/* The file beside the database is the one that was noted; noted now if there was none. */
 static bool
-is_kept(struct store_file *noted, const char *path, const char *suffix)
+is_kept(struct store_file noted, const char *path, const char *suffix)
 {
-    struct store_file now = file_beside(path, suffix);
-    if (noted->inode == 0)
-        *noted = now;
-    return is_same(*noted, now);
+    return is_same(noted, file_beside(path, suffix));
 }
 
 bool
-store_files_have_moved(struct store_files *files, const char *path)
+store_files_note(struct store_files *files, const char *opened, enum store_files_of of)
+{
+    struct store_files before = *files;
+    snprintf(files->path, sizeof files->path, "%s", opened);
+    files->wal = file_beside(files->path, "-wal");
+    files->shm = file_beside(files->path, "-shm");
+    if (of == STORE_FILES_OF_WAL && (files->wal.inode == 0 || files->shm.inode == 0))
+        return false;
+    return is_same(before.wal, files->wal) && is_same(before.shm, files->shm);
+}
+
+bool
+store_files_have_moved(const struct store_files *files, const char *path)
 {
     /* Both by the name that was given, as a link may have been turned, and by the one that SQLite
      * goes by, as a folder on the way may have been moved. */
     return !is_same(file_at(path), files->database) ||
            !is_same(file_at(files->path), files->database) ||
-           !is_kept(&files->wal, files->path, "-wal") ||
-           !is_kept(&files->shm, files->path, "-shm");
+           !is_kept(files->wal, files->path, "-wal") ||
+           !is_kept(files->shm, files->path, "-shm");
+}
+
+bool
+store_files_are_same(const struct store_files *a, const struct store_files *b)
+{
+    return is_same(a->database, b->database) && is_same(a->wal, b->wal) &&
+           is_same(a->shm, b->shm);
 }
 
 /* Its length in bytes; -1: it cannot be told. */
@@ -220,8 +234,14 @@ store_files_are_a_copy(const char *path, struct error *error)
 
 /* --- who else has it open -------------------------------------------------------------------- */
 
+#define LOCKS_PATH "/proc/locks"
 #define LOCKS_MAX_BYTES (1024 * 1024)
 #define HOLDERS_MAX 256
+
+/* The kernel gives the list in pages, and between two of them it may change: a line is left out then.
+ * A list that fits one page is read once. */
+#define LOCKS_PAGE_BYTES 4096
+#define LOCKS_SCANS 3
 
 /* Every connection to a WAL database holds a read lock on the first of these bytes of the database
  * and on the second of the -shm, for as long as it is open (SHARED_FIRST and UNIX_SHM_DMS in
@@ -241,13 +261,6 @@ struct lock {
     uintmax_t inode;
 };
 
-static void
-add_holder(struct holders *holders, long pid)
-{
-    if (holders->count < HOLDERS_MAX)
-        holders->pids[holders->count++] = pid;
-}
-
 static bool
 is_holder(const struct holders *holders, long pid)
 {
@@ -255,6 +268,13 @@ is_holder(const struct holders *holders, long pid)
         if (holders->pids[i] == pid)
             return true;
     return false;
+}
+
+static void
+add_holder(struct holders *holders, long pid)
+{
+    if (holders->count < HOLDERS_MAX && !is_holder(holders, pid))
+        holders->pids[holders->count++] = pid;
 }
 
 /* A line of /proc/locks (proc_locks(5)): "1: POSIX  ADVISORY  READ 4242 fd:01:77 128 128". False
@@ -278,34 +298,64 @@ read_lock(const char *line, intmax_t byte, struct lock *lock)
     return start <= byte && byte <= end;
 }
 
-/* Who holds the byte of the file, we ourselves apart. An empty device takes any, and
- * is set to that of our own lock. False when the list cannot be read to its end. */
-static bool
-find_holders(struct store_file file, intmax_t byte, struct store_device *device,
-             struct holders *holders)
+/* What is looked for in the list. */
+struct search {
+    struct store_file file;
+    intmax_t byte;
+    struct store_device *device; /* empty: any; set to that of our own lock */
+    struct holders *holders;
+};
+
+static void
+take_lock(const struct search *search, const struct lock *lock)
 {
-    FILE *locks = fopen("/proc/locks", "re");
+    struct store_device *device = search->device;
+    if (lock->inode != (uintmax_t)search->file.inode ||
+        (device->name[0] != '\0' && strcmp(device->name, lock->device) != 0))
+        return;
+    if (lock->pid == (long)getpid()) {
+        search->holders->has_us = true;
+        strcpy(device->name, lock->device);
+    } else {
+        add_holder(search->holders, lock->pid);
+    }
+}
+
+/* Reads the list once. Returns its bytes; 0 when it cannot be read to its end. */
+static size_t
+scan_locks(const struct search *search)
+{
+    char page[LOCKS_PAGE_BYTES];
     char line[256];
     size_t bytes = 0;
     struct lock lock;
+    FILE *locks = fopen(LOCKS_PATH, "re");
     if (locks == NULL)
-        return false;
-    *holders = (struct holders){.count = 0};
+        return 0;
+    setvbuf(locks, page, _IOFBF,
+            sizeof page); /* or each read would ask for less than a page */
     while (bytes < LOCKS_MAX_BYTES && fgets(line, sizeof line, locks) != NULL) {
         bytes += strlen(line);
-        if (!read_lock(line, byte, &lock) || lock.inode != (uintmax_t)file.inode ||
-            (device->name[0] != '\0' && strcmp(device->name, lock.device) != 0))
-            continue;
-        if (lock.pid == (long)getpid()) {
-            holders->has_us = true;
-            strcpy(device->name, lock.device);
-        } else {
-            add_holder(holders, lock.pid);
-        }
+        if (read_lock(line, search->byte, &lock))
+            take_lock(search, &lock);
     }
     bool at_end = feof(locks) != 0;
     fclose(locks);
-    return at_end;
+    return at_end ? bytes : 0;
+}
+
+/* Who holds the byte of the file, we ourselves apart. False when that cannot be seen. */
+static bool
+find_holders(const struct search *search)
+{
+    size_t bytes = 0;
+    *search->holders = (struct holders){.count = 0};
+    for (int i = 0; i < LOCKS_SCANS; i++) {
+        bytes = scan_locks(search);
+        if (bytes < LOCKS_PAGE_BYTES)
+            break;
+    }
+    return bytes > 0;
 }
 
 /* The first who has the database and not the -shm. */
@@ -335,9 +385,10 @@ store_files_have_strangers(const struct store_files *files, struct store_device 
     struct holders shm;
     /* What we do not hold ourselves is not what we have open, or is on another device. */
     if (files->shm.inode == 0 ||
-        !find_holders(files->database, SHARED_BYTE, device, &database) ||
+        !find_holders(&(struct search){files->database, SHARED_BYTE, device, &database}) ||
         !database.has_us || database.count == 0 ||
-        !find_holders(files->shm, SHM_OPEN_BYTE, device, &shm) || !shm.has_us)
+        !find_holders(&(struct search){files->shm, SHM_OPEN_BYTE, device, &shm}) ||
+        !shm.has_us)
         return false;
     return name_stranger(&database, &shm, files->path, error);
 }
@@ -355,10 +406,12 @@ look_for_strangers(const char *path, const struct store_device *device, struct e
     if (known.name[0] == '\0')
         snprintf(known.name, sizeof known.name, "%02x:%02x", major(file.device),
                  minor(file.device));
-    if (!find_holders(file, SHARED_BYTE, &known, &database) || database.count == 0)
+    if (!find_holders(&(struct search){file, SHARED_BYTE, &known, &database}) ||
+        database.count == 0)
         return false;
     struct store_file shm_file = file_beside(real, "-shm");
-    if (shm_file.inode != 0 && !find_holders(shm_file, SHM_OPEN_BYTE, &known, &shm))
+    if (shm_file.inode != 0 &&
+        !find_holders(&(struct search){shm_file, SHM_OPEN_BYTE, &known, &shm}))
         return false;
     return name_stranger(&database, &shm, real, error);
 }
@@ -367,7 +420,18 @@ bool
 store_path_has_strangers(const char *path, const struct store_device *device,
                          struct error *error)
 {
-    /* The kernel gives the list in pages: a line may be left out when it changes between two. */
+    /* To open it although there is one is worse than to wait for nobody. */
     return look_for_strangers(path, device, error) ||
            look_for_strangers(path, device, error);
+}
+
+bool
+store_files_can_see_strangers(void)
+{
+    /* Not access(2), which knows nothing of a sandbox. */
+    int fd = open(LOCKS_PATH, O_RDONLY | O_CLOEXEC);
+    if (fd == -1)
+        return false;
+    close(fd);
+    return true;
 }

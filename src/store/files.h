@@ -31,17 +31,27 @@ struct store_files {
     int64_t wal_bytes; /* the WAL is known to have had that many */
 };
 
-/* Looks at the database file at `path`, links followed, before it is opened. Returns 0, or -1 with
- * errno. */
+/* Looks at the database file at `path`, links followed, and at the -wal and -shm beside it, before it
+ * is opened. Returns 0, or -1 with errno. */
 int store_files_begin(struct store_files *files, const char *path);
 
-/* Notes the -wal and -shm beside `opened` (SQLite's name for the database, without links), after the
- * first read: those are there for as long as a WAL database is open. */
-void store_files_note(struct store_files *files, const char *opened);
+/* What the first read has found: a database with a WAL has all three files open for as long as it is
+ * open itself. */
+enum store_files_of { STORE_FILES_OF_ROLLBACK, STORE_FILES_OF_WAL };
 
-/* True when one of the three at the path is another one now, or gone. One that was not there at the
- * open (the journal mode was changed to WAL since) is noted. Five system calls at most. */
-bool store_files_have_moved(struct store_files *files, const char *path);
+/* Notes the -wal and -shm beside `opened` (SQLite's name for the database, without links), after the
+ * first read. False when they are not those that lay there before the open: SQLite may have opened one
+ * that was removed since, and which one cannot be asked. It is to be closed and opened again. That
+ * also happens once where SQLite has just made them. */
+bool store_files_note(struct store_files *files, const char *opened,
+                      enum store_files_of of);
+
+/* True when one of the three at the path is another one now, is gone, or was not there at the open (the
+ * journal mode was changed to WAL since). Four system calls at most. */
+bool store_files_have_moved(const struct store_files *files, const char *path);
+
+/* True when both are about the same three files. */
+bool store_files_are_same(const struct store_files *a, const struct store_files *b);
 
 /* Notes how long the WAL is, if it has grown: after each read and commit, so that a WAL that is cut
  * off a moment later is found to be. One system call. */
@@ -76,6 +86,10 @@ bool store_files_are_a_copy(const char *path, struct error *error);
 struct store_device {
     char name[32];
 };
+
+/* False when the list of locks cannot be read, as in a container or unit that hides it: then the
+ * two below are always false. */
+bool store_files_can_see_strangers(void);
 
 /* True when another process has the database open with another -shm than ours, as far as the kernel
  * tells (/proc/locks, which shows processes of the own container only). A process that is just about

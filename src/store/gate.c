@@ -16,6 +16,7 @@ struct store_gate {
     bool is_open;
     bool is_entered; /* the writer has a connection, or is about to open it */
     struct error why_not;
+    struct store_files files; /* that the reader has open */
     struct waker reader;
     struct waker writer;
 };
@@ -85,10 +86,11 @@ store_gate_is_clear(struct store_gate *gate)
 }
 
 void
-store_gate_open(struct store_gate *gate)
+store_gate_open(struct store_gate *gate, const struct store_files *files)
 {
     uv_mutex_lock(&gate->mutex);
     gate->is_open = true;
+    gate->files = *files;
     struct waker waker = gate->writer;
     uv_mutex_unlock(&gate->mutex);
     waker_call(waker);
@@ -123,6 +125,15 @@ store_gate_leave(struct store_gate *gate)
     struct waker waker = gate->is_open ? (struct waker){NULL, NULL} : gate->reader;
     uv_mutex_unlock(&gate->mutex);
     waker_call(waker);
+}
+
+bool
+store_gate_fits(struct store_gate *gate, const struct store_files *files)
+{
+    uv_mutex_lock(&gate->mutex);
+    bool fits = store_files_are_same(&gate->files, files);
+    uv_mutex_unlock(&gate->mutex);
+    return fits;
 }
 
 bool

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 
 #include "base/error.h"
+#include "store/files.h"
 
 struct store_gate;
 
@@ -34,8 +35,8 @@ void store_gate_on_change(struct store_gate *gate, store_gate_wake_fn wake, void
 /* True when it is shut and the writer has no connection: the reader may open its own. */
 bool store_gate_is_clear(struct store_gate *gate);
 
-/* The reader has opened its connection: the writer may open one. */
-void store_gate_open(struct store_gate *gate);
+/* The reader has opened its connection: the writer may open one, to the same files (copied). */
+void store_gate_open(struct store_gate *gate, const struct store_files *files);
 
 /* What speaks against writing though all is open (the file has two names, another process uses
  * another -shm); NULL: nothing. Copied. */
@@ -49,6 +50,11 @@ void store_gate_on_turn(struct store_gate *gate, store_gate_wake_fn wake, void *
 /* True when the writer may open a connection now; it must call store_gate_leave after closing it. */
 bool store_gate_enter(struct store_gate *gate);
 void store_gate_leave(struct store_gate *gate);
+
+/* True when these files, of the connection that was opened after store_gate_enter, are the reader's. If
+ * not, files were replaced and the reader has not seen it yet: the connection uses the reader's
+ * old index with them, and must be closed. */
+bool store_gate_fits(struct store_gate *gate, const struct store_files *files);
 
 /* False, and *why, when nothing may be written. */
 bool store_gate_may_write(struct store_gate *gate, struct error *why);

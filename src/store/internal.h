@@ -134,6 +134,10 @@ enum store_table {
 enum store_result store_identify(struct store *store, const char *table,
                                  enum store_table *kind, int *version, struct error *error);
 
+/* False when the schema has changed since the table was last looked at. */
+enum store_result store_schema_is_known(struct store *store, bool *is_known,
+                                        struct error *error);
+
 /* Within a read transaction: looks at the table anew where the schema has changed since, or where
  * store_changed has found that something was committed to a table with a fault. The transaction
  * may be another one then. */
@@ -150,6 +154,11 @@ bool store_wal_index_changed(struct store *store);
 /* leftovers.c: whether a rollback journal lies there that is not committed. It may be that of a
  * writer who is at work. `path`: the file itself, behind links. */
 bool store_has_hot_journal(const char *path);
+
+/* --- store/upkeep.c --- */
+
+/* As the connection has it since its last read. */
+enum store_result store_ask_is_wal(struct store *store, bool *is_wal, struct error *error);
 
 /* --- store/rows.c --- */
 

@@ -14,6 +14,15 @@
 #include <string.h>
 #include <sys/stat.h>
 
+/* The first one to open a WAL database needs two, see store_files_note. */
+#define OPEN_ATTEMPTS 4
+
+#define STRANGERS_WAIT_MS 300
+#define STRANGERS_LOOK_MS 30
+
+/* None that PRAGMA schema_version gives, which has 32 bits. */
+#define SCHEMA_UNKNOWN INT64_MIN
+
 static enum store_result
 fail_missing(const char *path, enum store_mode mode, struct error *error)
 {
@@ -381,6 +390,7 @@ static enum store_result
 open_table(struct store *store, const char *table, struct error *error)
 {
     store->fault.text[0] = '\0';
+    store->prune_keep = 0; /* its cut is of the table before */
     memset(store->has, 0, sizeof store->has);
     enum store_result result = store_begin_read(store, error);
     if (result == STORE_OK)
@@ -394,48 +404,112 @@ open_table(struct store *store, const char *table, struct error *error)
     return result;
 }
 
+static enum store_result
+ask_journal(struct store *store, enum store_files_of *of, struct error *error)
+{
+    bool is_wal = false;
+    enum store_result result = store_ask_is_wal(store, &is_wal, error);
+
+    /* doctor's connection may do without the two others: see store/inspect.c. */
+    *of = is_wal && store->mode != STORE_INSPECT ? STORE_FILES_OF_WAL
+                                                 : STORE_FILES_OF_ROLLBACK;
+    return result;
+}
+
 /* After the first read, which opens -wal and -shm. What SQLite has opened must be what was looked at
  * before. */
 static enum store_result
-note_files(struct store *store, struct error *error)
+note_files(struct store *store, bool *has_moved, struct error *error)
 {
     int moved = 0;
+    enum store_files_of of;
+    enum store_result result = ask_journal(store, &of, error);
 
-    store_files_note(&store->files, sqlite3_db_filename(store->db, "main"));
+    if (result != STORE_OK)
+        return result;
+    bool is_known =
+        store_files_note(&store->files, sqlite3_db_filename(store->db, "main"), of);
     store_files_note_wal(&store->files);
     sqlite3_file_control(store->db, "main", SQLITE_FCNTL_HAS_MOVED, &moved);
-    if (moved == 0 && !store_has_moved(store))
+    *has_moved = !is_known || moved != 0 || store_has_moved(store);
+    if (!*has_moved)
         return STORE_OK;
+    /* What is made by this attempt stays, to be found by the next one. */
+    sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     error_set(error, "%s was moved or replaced while it was being opened: repeat",
               store->path);
     return STORE_BUSY;
 }
 
-struct store *
-store_open(const struct store_config *config, bool *busy, struct error *error)
+/* Before anything is written: who opens the database later finds what we have open. Another one that
+ * is about to open it looks like a stranger for a moment. */
+static enum store_result
+check_strangers(struct store *store, int busy_ms, struct error *error)
 {
-    struct store *store = malloc(sizeof *store);
+    struct store_device device = {""};
+    int patience_ms = busy_ms < STRANGERS_WAIT_MS ? busy_ms : STRANGERS_WAIT_MS;
+
+    while (store_has_strangers(store, &device, error)) {
+        if (patience_ms <= 0)
+            return busy_ms > 0 ? STORE_FAILED : STORE_BUSY;
+        patience_ms -= STRANGERS_LOOK_MS;
+        sqlite3_sleep(STRANGERS_LOOK_MS);
+    }
+    return STORE_OK;
+}
+
+/* *has_moved: STORE_BUSY is for that. The handle must be given to store_close whatever the result. */
+static enum store_result
+try_open(struct store *store, const struct store_config *config, bool *has_moved,
+         struct error *error)
+{
     const char *table = config->table != NULL ? config->table : STORE_DEFAULT_TABLE;
 
-    if (busy != NULL)
-        *busy = false;
-    if (store == NULL) {
-        error_set(error, "%s: out of memory", config->path);
-        return NULL;
-    }
     enum store_result result = store_open_file(store, config, STORE_CREATE_NEVER, error);
     if (result == STORE_OK)
         result = store_prepare_reading(store, error);
     if (result == STORE_OK)
         result = open_table(store, table, error);
     if (result == STORE_OK)
-        result = note_files(store, error);
+        result = note_files(store, has_moved, error);
+    if (result == STORE_OK && store->mode == STORE_WRITE)
+        result = check_strangers(store, config->busy_ms, error);
+    return result;
+}
+
+/* NULL with *has_moved: it is worth another attempt at once. */
+static struct store *
+open_once(const struct store_config *config, bool *busy, bool *has_moved,
+          struct error *error)
+{
+    struct store *store = malloc(sizeof *store);
+
+    *busy = false;
+    *has_moved = false;
+    if (store == NULL) {
+        error_set(error, "%s: out of memory", config->path);
+        return NULL;
+    }
+    enum store_result result = try_open(store, config, has_moved, error);
     if (result == STORE_OK)
         return store;
-    if (busy != NULL)
-        *busy = result == STORE_BUSY;
+    *busy = result == STORE_BUSY;
     store_close(store);
     return NULL;
+}
+
+struct store *
+store_open(const struct store_config *config, bool *busy, struct error *error)
+{
+    struct store *store = NULL;
+    bool is_busy = false;
+    bool has_moved = true;
+
+    for (int i = 0; i < OPEN_ATTEMPTS && has_moved; i++)
+        store = open_once(config, &is_busy, &has_moved, error);
+    if (busy != NULL)
+        *busy = is_busy;
+    return store;
 }
 
 void
@@ -471,9 +545,12 @@ learn_again(struct store *store, struct error *error)
     free(table);
     if (result == STORE_FAILED)
         store->fault = found;
-    else if (result == STORE_BUSY)
-        error_set(error, "%s", found.text);
-    return result == STORE_BUSY ? STORE_BUSY : STORE_OK;
+    if (result != STORE_BUSY)
+        return STORE_OK;
+    store->schema_cookie =
+        SCHEMA_UNKNOWN; /* what was known is cleared: again, in any case */
+    error_set(error, "%s", found.text);
+    return STORE_BUSY;
 }
 
 /* *number: what a statement without parameters gives. */
@@ -492,6 +569,17 @@ ask_statement(struct store *store, enum store_statement which, int64_t *number,
     else
         result = store_fail(store, code, "see whether it has changed", error);
     sqlite3_reset(statement);
+    return result;
+}
+
+enum store_result
+store_schema_is_known(struct store *store, bool *is_known, struct error *error)
+{
+    int64_t cookie = store->schema_cookie;
+    enum store_result result =
+        ask_statement(store, STATEMENT_SCHEMA_COOKIE, &cookie, error);
+
+    *is_known = cookie == store->schema_cookie;
     return result;
 }
 
@@ -557,6 +645,12 @@ bool
 store_has_moved(struct store *store)
 {
     return store_files_have_moved(&store->files, store->path);
+}
+
+const struct store_files *
+store_opened_files(const struct store *store)
+{
+    return &store->files;
 }
 
 bool

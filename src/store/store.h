@@ -57,8 +57,9 @@ struct store;
 /* Opens the database, checks that the table is there and of a version that this program
  * knows. Returns NULL with *error saying what to do: run `rowcast init`, grant which right
  * on which of file, -wal, -shm and folder, upgrade. Never creates a file. `STORE_WRITE` on a
- * foreign table or view is refused, as it may not take our columns. *busy (may be NULL) is
- * set when the cause is a lock, so that trying again makes sense. */
+ * foreign table or view is refused, as it may not take our columns; so is it while another process
+ * uses another -shm (store_has_strangers), of which busy_ms 0 makes a STORE_BUSY. *busy (may be NULL)
+ * is set when the cause is a lock, so that trying again makes sense. */
 struct store *store_open(const struct store_config *config, bool *busy,
                          struct error *error);
 void store_close(struct store *store);
@@ -73,6 +74,21 @@ enum store_result store_changed(struct store *store, bool *changed, struct error
  * AUTOINCREMENT, the place of its sequence) and what to do. It can be read, but readers may miss
  * rows. As found by store_open and store_read_log; valid until the next call. */
 const char *store_fault(const struct store *store);
+
+/* What the table has of a channel. */
+struct store_channel {
+    struct slice name; /* valid during the call */
+    int64_t rows;
+    int64_t last_id;
+};
+typedef void (*store_channel_fn)(void *arg, const struct store_channel *channel);
+
+/* Every channel that has rows, in the order of its bytes. Looks at each row: for a person who asks. */
+enum store_result store_read_channels(struct store *store, store_channel_fn take, void *arg,
+                                      struct error *error);
+
+/* SQLite's, as it runs. */
+const char *store_library_version(void);
 
 /* True when the table has a collapse_key that no index covers: its rows are not collapsed then, as
  * each would cost a look at all rows after it. */
@@ -155,6 +171,9 @@ enum store_result store_find_time(struct store *store, const struct store_time *
  * connection too (store/gate.h does so for serve). */
 bool store_has_moved(struct store *store);
 
+/* The files that are open; valid until store_close. */
+const struct store_files *store_opened_files(const struct store *store);
+
 /* True when another process has the database open and another -shm than we; *error says which and
  * what to do. Reads /proc/locks. See store_files_have_strangers. */
 bool store_has_strangers(const struct store *store, struct store_device *device,
@@ -206,7 +225,8 @@ struct store_prune {
 };
 
 /* Deletes one batch, oldest first, in one short transaction. *deleted: how many; 0: done. By
- * age it goes up from the lowest id and stops at the first row that is young enough. */
+ * age it goes up from the lowest id and stops at the first row that is young enough. STORE_FAILED too
+ * while there is a store_fault. */
 enum store_result store_prune(struct store *store, const struct store_prune *prune,
                               int *deleted, struct error *error);
 

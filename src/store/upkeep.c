@@ -17,8 +17,8 @@
 #define INCREMENTAL 2        /* PRAGMA auto_vacuum */
 #define SYNCHRONOUS_NORMAL 1 /* PRAGMA synchronous */
 
-static enum store_result
-ask_is_wal(struct store *store, bool *is_wal, struct error *error)
+enum store_result
+store_ask_is_wal(struct store *store, bool *is_wal, struct error *error)
 {
     enum store_result result;
     sqlite3_stmt *statement =
@@ -53,7 +53,7 @@ be_lazy(struct store *store, struct error *error)
 {
     bool is_wal;
     int64_t level = 0;
-    enum store_result result = ask_is_wal(store, &is_wal, error);
+    enum store_result result = store_ask_is_wal(store, &is_wal, error);
 
     if (result != STORE_OK || !is_wal)
         return result;

@@ -238,6 +238,37 @@ plan_batch(struct store *store, const struct store_prune *prune, struct batch *b
     return result;
 }
 
+/* In a table that has lost what rowcast made nobody notes what is deleted, and its ids may lie below
+ * those that readers have passed: rows would go that nobody has got. */
+static enum store_result
+check_table(struct store *store, struct error *error)
+{
+    store->must_look = store_fault(store) != NULL;
+    enum store_result result = store_begin_read(store, error);
+    if (result == STORE_OK)
+        result = store_follow_schema(store, error);
+    store_end_read(store);
+    if (result != STORE_OK || store_fault(store) == NULL)
+        return result;
+    error_set(error, "nothing is deleted: %s", store_fault(store));
+    return STORE_FAILED;
+}
+
+/* BEGIN, of the table that was looked at. */
+static enum store_result
+begin_prune(struct store *store, struct error *error)
+{
+    bool is_known = false;
+    enum store_result result = store_begin_write(store, error);
+
+    if (result == STORE_OK)
+        result = store_schema_is_known(store, &is_known, error);
+    if (result != STORE_OK || is_known)
+        return result;
+    error_set(error, "%s: its schema has just been changed: repeat", store->path);
+    return STORE_BUSY;
+}
+
 static int64_t
 now_us(void)
 {
@@ -254,11 +285,13 @@ store_prune(struct store *store, const struct store_prune *prune, int *deleted,
     int count = 0;
 
     *deleted = 0;
-    enum store_result result = plan_batch(store, prune, &batch, error);
+    enum store_result result = check_table(store, error);
+    if (result == STORE_OK)
+        result = plan_batch(store, prune, &batch, error);
     if (result != STORE_OK || (batch.cut == 0 && batch.has_expired == 0))
         return result;
 
-    result = store_begin_write(store, error);
+    result = begin_prune(store, error);
     int64_t began = now_us();
     if (result == STORE_OK && batch.cut > 0)
         result = delete_rows(store, STATEMENT_DELETE_UP_TO, batch.cut, prune->max_rows,

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """matrix.py - every trick x mode x journal, many cells at a time.
 
-    matrix.py --rowcast PROGRAM [--results FOLDER] [--jobs 24] [--keep] [--verbose] [PATTERN...]
+    matrix.py --rowcast PROGRAM [--thin] [--results FOLDER] [--jobs 24] [--keep] [--verbose]
+              [PATTERN...]
     matrix.py --list
 
 PATTERN is a regular expression for "TRICK/MODE/JOURNAL"; a cell is played when one of them is found
-there. With --results FOLDER each trick's outcome is written to FOLDER/TRICK as soon as its last cell
+there. --thin plays one cell of each trick, of all modes and journals in turn. With --results FOLDER each trick's outcome is written to FOLDER/TRICK as soon as its last cell
 has ended ("ok", or what failed), doctor's to FOLDER/TRICK.doctor: tricks.bats reads them there.
 Exit 0 when all held.
 
@@ -41,9 +42,19 @@ def own_namespace():
     os.execvp("unshare", [*unshare, sys.executable, *sys.argv])
 
 
+def thin(trick, used):
+    """One of its cells: of the mode, then the journal, that was used least; doctor is asked in `plain`."""
+    cells = [cell for cell in trick.cells if cell[0] == "plain"] if trick.lasts else trick.cells
+    mode, journal = min(cells, key=lambda cell: (used.get(cell[0], 0), used.get(cell, 0)))
+    for key in (mode, (mode, journal)):
+        used[key] = used.get(key, 0) + 1
+    return [(mode, journal)]
+
+
 def cells_of(options):
+    used = {}
     for trick in TRICKS:
-        for mode, journal in trick.cells:
+        for mode, journal in thin(trick, used) if options.thin else trick.cells:
             name = f"{trick.name}/{mode}/{journal}"
             if not options.patterns or any(re.search(p, name) for p in options.patterns):
                 yield trick, mode, journal
@@ -167,6 +178,7 @@ def main():
     parser.add_argument("--rowcast", type=os.path.abspath)
     parser.add_argument("--results", type=os.path.abspath)
     parser.add_argument("--jobs", type=int, default=24)
+    parser.add_argument("--thin", action="store_true", help="one cell of each trick")
     parser.add_argument("--keep", action="store_true", help="keep the cells' folders")
     parser.add_argument("--verbose", action="store_true")
     parser.add_argument("--list", action="store_true", help="print the tricks")

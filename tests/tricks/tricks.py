@@ -234,7 +234,9 @@ def restored_by_dot_backup(cell):
     since = back_up(cell)
     yield ROWS
     with cell.taking(since):
-        cell.sqlite(f"{cell.root}/backup.db", f".backup {cell.db}")
+        # .timeout is not for the file that it writes to: an administrator repeats it.
+        cell.wait_until(lambda: cell.sqlite(f"{cell.root}/backup.db", f".backup {cell.db}",
+                                            check=False).returncode == 0, ".backup into it")
     yield ROWS
 
 
