@@ -12,6 +12,7 @@ let site;
 let browser;
 let context;
 let readers;
+let answers;      // kept: node closes the connection of an answer that nothing refers to
 
 before(async () => {
   site = await Site.start('--heartbeat', '1', '--retry', '200');
@@ -29,8 +30,9 @@ afterEach(async () => {
 // Opens the page while these streams are open; each is a query string.
 async function open(queries, options = {}) {
   readers = new AbortController();
+  answers = [];
   for (const query of queries)
-    await fetch(site.events(query), { signal: readers.signal });
+    answers.push(await fetch(site.events(query), { signal: readers.signal }));
   context = await browser.newContext(options);
   const page = await context.newPage();
   page.on('pageerror', (error) => assert.fail(error.message));
