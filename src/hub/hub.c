@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "hub/client.h"
 #include "hub/closing.h"
 #include "hub/fanout.h"
 #include "hub/heartbeat.h"
@@ -18,6 +19,7 @@
 #include "hub/window_warm.h"
 
 #define BUSY_RETRY_MS 20
+#define PAGE_CHECK_MS 1000
 
 /* --- turns ------------------------------------------------------------------------------- */
 
@@ -53,6 +55,12 @@ on_turn_end(uv_prepare_t *prepare)
 /* --- life -------------------------------------------------------------------------------- */
 
 static void
+on_page_check(uv_timer_t *timer)
+{
+    client_end_replaced(timer->data);
+}
+
+static void
 hub_set_up_handles(struct hub *hub)
 {
     uv_timer_init(hub->loop, &hub->heartbeat);
@@ -63,8 +71,12 @@ hub_set_up_handles(struct hub *hub)
     hub->retry.data = hub;
     hub->idle.data = hub;
     hub->turn_end.data = hub;
-    hub->handles = 4;
+    uv_timer_init(hub->loop, &hub->page_check);
+    hub->page_check.data = hub;
+    hub->handles = 5;
     uv_prepare_start(&hub->turn_end, on_turn_end);
+    if (hub->config.pages != NULL)
+        uv_timer_start(&hub->page_check, on_page_check, PAGE_CHECK_MS, PAGE_CHECK_MS);
 }
 
 static void
@@ -104,7 +116,7 @@ hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config *config,
     queue_init(&hub->closed);
     hub->window = window_new(config->window_bytes, config->max_event_bytes, &key);
     hub->audiences = audiences_new(&key);
-    string_map_init(&hub->clients, &key);
+    string_map_init(&hub->clients, config->pages != NULL ? &config->pages->key : &key);
     if (hub->window == NULL || hub->audiences == NULL) {
         error_set(error, "out of memory");
         hub_fini(hub);
@@ -180,4 +192,5 @@ hub_free(struct hub *hub)
     uv_close((uv_handle_t *)&hub->retry, on_hub_closed);
     uv_close((uv_handle_t *)&hub->idle, on_hub_closed);
     uv_close((uv_handle_t *)&hub->turn_end, on_hub_closed);
+    uv_close((uv_handle_t *)&hub->page_check, on_hub_closed);
 }

@@ -21,6 +21,14 @@
 
 struct hub;
 
+/* Which worker each page that names itself (client=) opened its newest stream in: memory that the workers
+ * share. A place is a word, written and read as one; see hub/client.h. */
+#define HUB_PAGE_PLACES 4096
+struct hub_pages {
+    struct hash_key key; /* from a page's name to its place */
+    uint64_t places[HUB_PAGE_PLACES];
+};
+
 struct hub_config {
     uint64_t heartbeat_ms; /* 0: off */
     uint64_t stall_ms;     /* 0: never */
@@ -36,6 +44,7 @@ struct hub_config {
     struct hub_counters *counters; /* one for each worker, outliving the hub */
     size_t workers;                /* how many; at least 1 */
     size_t worker;                 /* which one is this hub's */
+    struct hub_pages *pages;       /* of all workers; NULL: there is one worker */
 };
 
 /* What a stream needs to know of its request. */

@@ -126,7 +126,8 @@ serve_init_hub(struct serve *serve, enum serve_kind kind, unsigned descriptors,
                              .max_event_bytes = (size_t)settings->max_event_bytes,
                              .counters = serve->worker->counters,
                              .workers = serve->worker->count,
-                             .worker = serve->worker->number};
+                             .worker = serve->worker->number,
+                             .pages = serve->worker->pages};
     serve->feed = feed_new(&serve->loop, &store, &serve->log, error);
     if (serve->feed == NULL)
         return -1;
