@@ -1,7 +1,7 @@
 /* client.c - the table from pages to their streams; see hub/client.h. admit.c asks, stream.c forgets.
  *
- * Each worker knows its own streams. What the workers share is one word for a page: the worker that it went
- * to last. One that finds another number there lets go. */
+ * Each worker knows its own streams. The workers share one word for a page: in which worker it opened
+ * its newest stream. A worker that finds another number there ends its own. */
 #include "config.h"
 
 #include "hub/client.h"

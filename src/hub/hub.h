@@ -21,8 +21,8 @@
 
 struct hub;
 
-/* Which worker each page that names itself (client=) opened its newest stream in: memory that the workers
- * share. A place is a word, written and read as one; see hub/client.h. */
+/* In which worker each page that names itself (client=) opened its newest stream; in memory that the
+ * workers share. A place is one word, written and read at once; see hub/client.h. */
 #define HUB_PAGE_PLACES 4096
 struct hub_pages {
     struct hash_key key; /* from a page's name to its place */
