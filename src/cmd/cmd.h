@@ -23,6 +23,8 @@ int cmd_send(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_tail(int argc, char **argv);
 int cmd_ticket(int argc, char **argv);
+int cmd_track(int argc, char **argv);
+int cmd_untrack(int argc, char **argv);
 
 /* How long a subcommand waits for another writer. */
 #define CMD_BUSY_MS 10000

@@ -22,6 +22,8 @@ static const struct {
     {"send", cmd_send, "insert a notification"},
     {"tail", cmd_tail, "print notifications in the terminal"},
     {"prune", cmd_prune, "delete old notifications"},
+    {"track", cmd_track, "make every change of a table a notification"},
+    {"untrack", cmd_untrack, "undo that"},
     {"rebase", cmd_rebase, "after restoring a backup: never reuse an id"},
     {"ticket", cmd_ticket, "mint a signed ticket for a reader"},
     {"doctor", cmd_doctor, "check the database and the way through the web server"},

@@ -641,6 +641,24 @@ store_fault(const struct store *store)
     return store->fault.text[0] != '\0' ? store->fault.text : NULL;
 }
 
+struct sqlite3 *
+store_connection(const struct store *store)
+{
+    return store->db;
+}
+
+const char *
+store_path(const struct store *store)
+{
+    return store->path;
+}
+
+const char *
+store_table(const struct store *store)
+{
+    return store->table;
+}
+
 bool
 store_has_moved(struct store *store)
 {
