@@ -25,7 +25,7 @@ import time
 READERS = [(None, None), (None, "ann"), (None, "bob"), ({"a"}, "ann")]
 
 TEXTS = ["ann", "bob", "Ann", "", "x", "ß\u2028", 'q"\\\n', "a\0b", "7", "7.0", "Infinity"]
-NUMBERS = [0, 1, 2, 3, -1, 7, 2**53 - 1, 2**53, -(2**53) - 1, 2**63 - 1, -(2**63), 1.0, 2.5, 0.1 + 0.2,
+NUMBERS = [0, 1, 2, 3, -1, 7, 2**53 - 1, 2**53, -(2**53) - 1, 2**62, -(2**63), 1.0, 2.5, 0.1 + 0.2,
            float("inf"), float("-inf"), -0.0, 1e300, 7.0]
 BLOBS = [b"", b"\0\xff", b"ann"]
 ODD = ["CAST(x'ff61' AS TEXT)", "CAST(x'e282' AS TEXT)", "json('[1,2]')", "json('{\"a\":1}')",
