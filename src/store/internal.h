@@ -14,6 +14,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "store/connection.h"
 #include "store/store.h"
 #include "store/files.h"
 
@@ -250,28 +251,14 @@ sqlite3_stmt *store_read_statement(struct store *store, enum store_reading readi
                                    unsigned way, enum store_result *result,
                                    struct error *error);
 
-/* Prepares a statement that is used once; the caller finalizes it. */
-sqlite3_stmt *store_prepare_once(struct store *store, const char *sql,
-                                 enum store_result *result, struct error *error);
-
 /* The first column of the first row; *number stays when there is none. `text` (may be NULL) is
  * the statement's parameter. */
 enum store_result store_ask_number(struct store *store, const char *sql, const char *text,
                                    int64_t *number, struct error *error);
 
-/* Runs statements that give no rows. `doing` is for the error, as in store_fail. */
-enum store_result store_execute(struct store *store, const char *sql, const char *doing,
-                                struct error *error);
 void store_finalize_all(struct store *store);
 
 /* Sets can_collapse. Without an index each row with a key would cost a look at all rows after it. */
 enum store_result store_find_key_index(struct store *store, struct error *error);
-
-/* --- store/error.c --- */
-
-/* The result for SQLite's code, with one line that says what to do. `doing` is as in "cannot
- * read the rows". Asks SQLite for its message: call it before the statement is reset. */
-enum store_result store_fail(struct store *store, int code, const char *doing,
-                             struct error *error);
 
 #endif

@@ -1,6 +1,6 @@
 /* store.h - the table: opening, reading rows after a cursor, writing, pruning.
  *
- * The only door to SQLite: nothing but store*.c includes sqlite3.h. Statements are prepared
+ * The door to SQLite: nothing but store and track includes sqlite3.h. Statements are prepared
  * once. No call waits for a lock longer than busy_ms; a locked database is an ordinary outcome
  * (STORE_BUSY) after which the caller tries again later. */
 #ifndef ROWCAST_STORE_STORE_H

@@ -1,0 +1,391 @@
+/* bind.c - joins a definition and the table as it is now, and refuses what cannot be tracked or does not
+ * fit any more.
+ *
+ * Called by track/apply.c for a new definition and by track_load for one that was made. What is
+ * asked of both is the same, so that a definition which has become wrong is found wherever it is used. */
+#include "config.h"
+
+#include "track/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static enum store_result
+refuse(const struct track_definition *definition, struct error *error, const char *what,
+       const char *name)
+{
+    error_set(error, "%s: %s%s%s", definition->name, what, name != NULL ? " " : "",
+              name != NULL ? name : "");
+    return STORE_FAILED;
+}
+
+/* --- defaults ----------------------------------------------------------------------------------- */
+
+static bool
+add_primary_key(struct track_definition *definition, const struct track_table *table)
+{
+    for (int place = 1; place <= TRACK_COLUMNS_MAX; place++)
+        for (size_t i = 0; i < table->count; i++)
+            if (table->columns[i].in_primary == place &&
+                !track_names_add(&definition->key, table->columns[i].name))
+                return false;
+    return true;
+}
+
+static enum store_result
+fill_columns(struct track_definition *definition, const struct track_table *table,
+             struct error *error)
+{
+    for (size_t i = 0; i < table->count; i++) {
+        if (table->columns[i].is_blob)
+            continue;
+        if (!track_names_add(&definition->columns, table->columns[i].name)) {
+            error_set(error,
+                      "%s has more than %d columns: name those to carry with --columns",
+                      table->name, TRACK_COLUMNS_MAX);
+            return STORE_FAILED;
+        }
+    }
+    return STORE_OK;
+}
+
+static bool
+has_name(const struct track_names *names, const char *name)
+{
+    for (size_t i = 0; i < names->count; i++)
+        if (sqlite3_stricmp(names->items[i], name) == 0)
+            return true;
+    return false;
+}
+
+/* The key's columns are always carried: by them a reader of the state knows the rows. Those that
+ * are not named come first. */
+static bool
+add_key_to_columns(struct track_definition *definition)
+{
+    struct track_names all = {.count = 0};
+    bool done = true;
+
+    for (size_t i = 0; done && i < definition->key.count; i++)
+        if (!has_name(&definition->columns, definition->key.items[i]))
+            done = track_names_add(&all, definition->key.items[i]);
+    for (size_t i = 0; done && i < definition->columns.count; i++)
+        done = track_names_add(&all, definition->columns.items[i]);
+    track_names_fini(done ? &definition->columns : &all);
+    if (done)
+        definition->columns = all;
+    return done;
+}
+
+/* As the table spells them. A name that it does not have stays as it is, and track_bind tells. */
+static bool
+spell_names(struct track_names *names, const struct track_table *table)
+{
+    for (size_t i = 0; i < names->count; i++) {
+        int at = track_table_find(table, names->items[i]);
+        char *name = at >= 0 ? strdup(table->columns[at].name) : NULL;
+        if (at >= 0 && name == NULL)
+            return false;
+        if (at >= 0) {
+            free(names->items[i]);
+            names->items[i] = name;
+        }
+    }
+    return true;
+}
+
+enum store_result
+track_fill(struct store *store, struct track_definition *definition,
+           const struct track_table *table, struct error *error)
+{
+    if (definition->key.count == 0 && !add_primary_key(definition, table))
+        return store_fail(store, SQLITE_NOMEM, "read the schema", error);
+    if (definition->key.count == 0)
+        return refuse(definition, error,
+                      "the table has no primary key, and without one a row cannot be told "
+                      "from another: name the columns of a UNIQUE index with --key",
+                      NULL);
+    if (definition->columns.count == 0) {
+        enum store_result result = fill_columns(definition, table, error);
+        if (result != STORE_OK)
+            return result;
+    }
+    if (!spell_names(&definition->key, table) || !spell_names(&definition->columns, table))
+        return store_fail(store, SQLITE_NOMEM, "read the schema", error);
+    if (!add_key_to_columns(definition))
+        return refuse(definition, error, "too many columns: name fewer with --columns",
+                      NULL);
+    return STORE_OK;
+}
+
+/* --- names to columns --------------------------------------------------------------------------- */
+
+static enum store_result
+find_column(const struct track *track, const char *name, size_t *at, struct error *error)
+{
+    int found = track_table_find(&track->table, name);
+
+    if (found < 0)
+        return refuse(&track->definition, error, "the table has no column", name);
+    *at = (size_t)found;
+    return STORE_OK;
+}
+
+static enum store_result
+find_optional(const struct track *track, const char *name, int *at, struct error *error)
+{
+    size_t found = 0;
+    *at = -1;
+    if (name == NULL)
+        return STORE_OK;
+    enum store_result result = find_column(track, name, &found, error);
+    *at = (int)found;
+    return result;
+}
+
+static enum store_result
+find_columns(struct track *track, struct error *error)
+{
+    const struct track_definition *definition = &track->definition;
+    enum store_result result = STORE_OK;
+
+    if (definition->key.count > TRACK_KEY_MAX)
+        return refuse(definition, error, "a key has eight columns at the most", NULL);
+    for (size_t i = 0; result == STORE_OK && i < definition->key.count; i++)
+        result = find_column(track, definition->key.items[i], &track->key[i], error);
+    for (size_t i = 0; result == STORE_OK && i < definition->columns.count; i++)
+        result =
+            find_column(track, definition->columns.items[i], &track->columns[i], error);
+    track->key_count = definition->key.count;
+    track->column_count = definition->columns.count;
+    if (result == STORE_OK)
+        result =
+            find_optional(track, definition->channel_column, &track->channel_column, error);
+    if (result == STORE_OK)
+        result = find_optional(track, definition->recipient_column,
+                               &track->recipient_column, error);
+    return result;
+}
+
+/* --- the key ------------------------------------------------------------------------------------ */
+
+static const struct track_part *
+part_of(const struct track_unique *unique, size_t column)
+{
+    for (size_t i = 0; i < unique->count; i++)
+        if (unique->parts[i].column == (int)column)
+            return &unique->parts[i];
+    return NULL;
+}
+
+static bool
+is_index_of_key(const struct track *track, const struct track_unique *unique)
+{
+    if (unique->where != NULL || unique->count != track->key_count)
+        return false;
+    for (size_t i = 0; i < track->key_count; i++)
+        if (part_of(unique, track->key[i]) == NULL)
+            return false;
+    return true;
+}
+
+static void
+take_key_index(struct track *track, const struct track_unique *unique)
+{
+    track->key_index = unique;
+    track->key_descending = true;
+    for (size_t i = 0; i < track->key_count; i++) {
+        const struct track_part *part = part_of(unique, track->key[i]);
+        if (part == NULL)
+            return; /* it is not: is_index_of_key has found it */
+        track->key_collation[i] = part->collation;
+        track->key_descending = track->key_descending && part->is_descending;
+        if (sqlite3_stricmp(part->collation, "BINARY") != 0 ||
+            track->table.columns[track->key[i]].is_loose)
+            track->key_is_exact = false;
+    }
+}
+
+static enum store_result
+find_key_index(struct track *track, struct error *error)
+{
+    track->key_is_exact = true;
+    if (track->key_count == 1 && track->table.columns[track->key[0]].is_rowid) {
+        track->key_collation[0] = "BINARY";
+        return STORE_OK;
+    }
+    for (size_t i = 0; i < track->table.unique_count; i++)
+        if (is_index_of_key(track, &track->table.uniques[i])) {
+            take_key_index(track, &track->table.uniques[i]);
+            return STORE_OK;
+        }
+    return refuse(&track->definition, error,
+                  "no UNIQUE index is on just the columns of --key, so several rows could "
+                  "have one key",
+                  NULL);
+}
+
+/* --- --where, --channel ------------------------------------------------------------------------- */
+
+/* Whether SQLite understands the expression of this table alone; a name in double quotes that is no
+ * column is not to become a text (sqlite.org/quirks.html). */
+static enum store_result
+compile_where(struct store *store, const struct track *track, struct error *error)
+{
+    sqlite3 *db = store_connection(store);
+    sqlite3_stmt *statement = NULL;
+    int texts = 1;
+    char *sql =
+        sqlite3_mprintf("SELECT (%s) FROM %s", track->definition.where, track->quoted);
+
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, -1, &texts);
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+    int code =
+        sql != NULL ? sqlite3_prepare_v2(db, sql, -1, &statement, NULL) : SQLITE_NOMEM;
+    sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, texts, NULL);
+    sqlite3_free(sql);
+    if (code == SQLITE_ERROR) {
+        error_set(error, "%s: --where: %s", track->definition.name, sqlite3_errmsg(db));
+        return STORE_FAILED;
+    }
+    if (code != SQLITE_OK)
+        return store_fail(store, code, "understand --where", error);
+    sqlite3_finalize(statement);
+    return STORE_OK;
+}
+
+static enum store_result
+check_where(struct store *store, const struct track *track, struct error *error)
+{
+    if (track->definition.where == NULL)
+        return STORE_OK;
+    if (track_scan_where(track->definition.where, error) != 0)
+        return STORE_FAILED;
+    return compile_where(store, track, error);
+}
+
+/* As sql/schema.sql has it: no event is to be refused there. */
+static enum store_result
+check_channel(struct store *store, const struct track *track, struct error *error)
+{
+    static const char sql[] =
+        "SELECT ?1 <> '' AND instr(?1, char(10)) = 0 AND instr(?1, char(13)) = 0 AND "
+        "NOT ((?1 GLOB '*.0' OR ?1 GLOB '*e+*') AND ?1 = CAST(CAST(?1 AS REAL) AS TEXT))";
+    enum store_result result;
+
+    if (track->definition.channel == NULL)
+        return STORE_OK;
+    sqlite3_stmt *statement = store_prepare_once(store, sql, &result, error);
+    if (result != STORE_OK)
+        return result;
+    sqlite3_bind_text(statement, 1, track->definition.channel, -1, SQLITE_STATIC);
+    bool is_good =
+        sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_int(statement, 0) != 0;
+    sqlite3_finalize(statement);
+    return is_good ? STORE_OK
+                   : refuse(&track->definition, error,
+                            "its name cannot be a channel: give one with --channel", NULL);
+}
+
+static enum store_result
+bind_all(struct store *store, struct track *track, struct error *error)
+{
+    track->quoted = sqlite3_mprintf("\"%w\"", track->table.name);
+    if (track->quoted == NULL)
+        return store_fail(store, SQLITE_NOMEM, "read the schema", error);
+    enum store_result result = find_columns(track, error);
+    if (result == STORE_OK)
+        result = find_key_index(track, error);
+    if (result == STORE_OK)
+        result = check_channel(store, track, error);
+    return result == STORE_OK ? check_where(store, track, error) : result;
+}
+
+enum store_result
+track_bind(struct store *store, struct track_definition *definition,
+           struct track_table *table, struct track **track, struct error *error)
+{
+    enum store_result result = STORE_OK;
+
+    *track = calloc(1, sizeof **track);
+    if (*track == NULL) {
+        track_definition_fini(definition);
+        track_table_fini(table);
+        return store_fail(store, SQLITE_NOMEM, "read the schema", error);
+    }
+    (*track)->definition = *definition;
+    (*track)->table = *table;
+    *definition = (struct track_definition){0};
+    *table = (struct track_table){0};
+    result = bind_all(store, *track, error);
+    if (result != STORE_OK) {
+        track_free(*track);
+        *track = NULL;
+    }
+    return result;
+}
+
+/* --- what others ask ---------------------------------------------------------------------------- */
+
+enum store_result
+track_load(struct store *store, struct slice name, struct track **track,
+           struct error *error)
+{
+    struct track_definition definition;
+    struct track_table table = {0};
+    bool found;
+
+    *track = NULL;
+    enum store_result result =
+        track_definition_read(store, name, &definition, &found, error);
+    if (result != STORE_OK || !found)
+        return result;
+    result = track_table_read(store, definition.name, &table, &found, error);
+    if (result == STORE_OK && found)
+        return track_bind(store, &definition, &table, track, error);
+    if (result == STORE_OK)
+        result = refuse(&definition, error, "there is no such table any more", NULL);
+    track_definition_fini(&definition);
+    return result;
+}
+
+void
+track_free(struct track *track)
+{
+    if (track == NULL)
+        return;
+    track_definition_fini(&track->definition);
+    track_table_fini(&track->table);
+    sqlite3_free(track->quoted);
+    free(track);
+}
+
+const char *
+track_name(const struct track *track)
+{
+    return track->definition.name;
+}
+
+size_t
+track_key_count(const struct track *track)
+{
+    return track->key_count;
+}
+
+const char *
+track_key_column(const struct track *track, size_t at)
+{
+    return track->table.columns[track->key[at]].name;
+}
+
+const char *
+track_channel(const struct track *track)
+{
+    return track->definition.channel;
+}
+
+bool
+track_has_recipients(const struct track *track)
+{
+    return track->recipient_column >= 0;
+}
