@@ -31,9 +31,11 @@ class BasicSite extends PlainSite {
     const conf = path.join(this.dir, 'rowcast.conf');
     const password = execFileSync('openssl', ['passwd', '-6', 'pass-ann'], { encoding: 'utf8' });
     fs.writeFileSync(path.join(this.dir, 'htpasswd'), `ann:${password}`);
+    fs.writeFileSync(path.join(this.dir, 'login.conf'),
+      fs.readFileSync(path.join(top, 'lighttpd/login.conf'), 'utf8')
+        .replaceAll('/etc/lighttpd/rowcast.htpasswd', `${this.dir}/htpasswd`));
     fs.writeFileSync(conf, fs.readFileSync(conf, 'utf8')
-      .replace(/^(\t*)#(?! )(?=.*(mod_auth|auth\.))/gm, '$1')
-      .replaceAll('/etc/lighttpd/rowcast.htpasswd', `${this.dir}/htpasswd`));
+      .replace('#include "/etc/lighttpd/rowcast/login.conf"', `include "${this.dir}/login.conf"`));
     return command;
   }
 }
@@ -60,9 +62,10 @@ class CookieSite extends PlainSite {
     const shipped = fs.readFileSync(path.join(top, 'nginx/rowcast.conf'), 'utf8');
     fs.writeFileSync(path.join(this.dir, 'rowcast.conf'), shipped
       .replaceAll('/run/rowcast/rowcast.sock', this.socket)
-      .replaceAll('127.0.0.1:8080', `127.0.0.1:${this.loginPort}`)
-      .replace(/^(\t*)#(?! )(?=auth_request|fastcgi_param +REMOTE_USER +\$rowcast_user)/gm, '$1')
-      .replace(/^#location = \/rowcast-login[^]*?^#}/m, (block) => block.replace(/^#/gm, '')));
+      .replace('#include /etc/nginx/rowcast/session.conf;', `include ${this.dir}/session.conf;`));
+    fs.writeFileSync(path.join(this.dir, 'session.conf'),
+      fs.readFileSync(path.join(top, 'nginx/session.conf'), 'utf8')
+        .replaceAll('127.0.0.1:8080', `127.0.0.1:${this.loginPort}`));
     const user = process.getuid() === 0 ? 'user root;' : '';
     fs.writeFileSync(path.join(this.dir, 'nginx.conf'), `
       daemon off; ${user} worker_processes 1; pid ${this.dir}/nginx.pid; error_log stderr;
