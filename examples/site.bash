@@ -10,6 +10,7 @@ set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PATH=$PATH:/usr/sbin
 pids=()
+socket_mode=0600 # whoever may connect is believed to be the web server
 
 # Reads --port, makes the folder, builds rowcast unless ROWCAST names it, makes the database.
 site_begin() {
@@ -83,20 +84,24 @@ site_free_port() {
 	python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
 
-# rowcast as a service of its own on $dir/rowcast.sock.
+# rowcast as a service of its own on $dir/rowcast.sock, for the same user's web server. More options of
+# `rowcast serve` may follow.
 site_start_rowcast() {
-	site_spawn "$ROWCAST" serve --db "$db" --listen "unix:$dir/rowcast.sock" --listen-mode 0666 "$@"
+	site_spawn "$ROWCAST" serve --db "$db" --listen "unix:$dir/rowcast.sock" --listen-mode "$socket_mode" "$@"
+	has_rowcast=1
 }
 
 # lighttpd on $port (or a free one) with the files in $www and rowcast at /events. Lines for its
 # configuration may come as arguments.
 site_start_lighttpd() {
-	[[ -S $dir/rowcast.sock ]] || site_start_rowcast
+	[[ -n ${has_rowcast:-} ]] || site_start_rowcast
 	[[ -n $port ]] || port=$(site_free_port)
 	sed "s#/run/rowcast/rowcast.sock#$dir/rowcast.sock#" "$top/lighttpd/rowcast.conf" >"$dir/rowcast.conf"
 	{
 		cat <<-CONF
-			server.modules += ( "mod_indexfile" )
+			# A page of another site whose name was made to lead here (DNS rebinding) gets nothing.
+			server.modules += ( "mod_access", "mod_indexfile" )
+			\$HTTP["host"] !~ "^(127\.0\.0\.1|localhost)(:[0-9]+)?\$" { url.access-deny = ( "" ) }
 			server.document-root = "$www"
 			server.bind = "127.0.0.1"
 			server.port = $port

@@ -112,6 +112,28 @@ leave() {
 	assert_no_report
 }
 
+@test "removed: -wal, and -shm while it is being opened anew: no worker stays with the removed one" {
+	local round
+	init_db
+	start_rowcast --workers 3
+	for round in {1..8}; do
+		row "$round"
+		rm -f "$DB-wal"
+		pause 0.00$round
+		rm -f "$DB-shm"
+		row "$round"
+		wait_for none_deleted
+	done
+	stop_rowcast
+	assert_no_report
+}
+none_deleted() {
+	local worker
+	for worker in $(pgrep -P "$ROWCAST_PID"); do
+		[[ -z $(find "/proc/$worker/fd" -lname "$DB*(deleted)") ]] || return 1
+	done
+}
+
 @test "removed: SIGHUP afterwards helps, and no descriptor of the old file stays" {
 	init_db
 	start_rowcast --allow-publish
@@ -140,7 +162,7 @@ no_deleted_file() { [[ -z $(find "/proc/$ROWCAST_PID/fd" -lname "$T/*(deleted)")
 	tell "INSERT INTO notification(data) VALUES ('one')"
 	expect_data a one
 	rm "$DB-shm"
-	wait_for health_says "process $APPLICATION has ${DB##*/} open with another -shm"
+	wait_for health_says "process $APPLICATION has $DB open with another -shm"
 	wait_for says "error: process $APPLICATION has $DB open"
 	run -1 "$ROWCAST" doctor --db "$DB"
 	assert_output --partial "process $APPLICATION has $DB open with another -shm"
@@ -181,7 +203,7 @@ no_deleted_file() { [[ -z $(find "/proc/$ROWCAST_PID/fd" -lname "$T/*(deleted)")
 	ln "$DB" "$T/other.db"
 	start_rowcast_unwell --allow-publish
 	wait_for says "error: $DB has 2 names"
-	health_says "${DB##*/} has 2 names"
+	health_says "$DB has 2 names"
 	assert_equal "$(post no)" 500
 	run -1 "$ROWCAST" send --db "$DB" no
 	assert_output --partial 'has 2 names'

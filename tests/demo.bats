@@ -36,6 +36,20 @@ start_demo() {
 	assert_output ''
 }
 
+@test "demo: answers under its own names only" {
+	local host path
+	start_demo --quiet --port "$(free_port)"
+	for host in evil.example evil.example:8080 127.0.0.1.evil.example localhost.evil.example; do
+		for path in '' demo-config.json events events/health private/events; do
+			run curl -s -m 5 -o /dev/null -w '%{http_code}' -H "Host: $host" "$BASE$path"
+			assert_output 403
+		done
+	done
+	run curl -s -o /dev/null -w '%{http_code}' -H 'Host: localhost:8080' "${BASE}events/health"
+	assert_output 200
+	end_group INT "$DEMO"
+}
+
 @test "demo: the writer inserts what the page shows, ticks that collapse, and ends with the demo" {
 	start_demo --port "$(free_port)"
 	listen a "${BASE}events?channel=demo.*"

@@ -309,23 +309,31 @@ release_db() {
 	assert_healthy
 }
 
-@test "locked at start: one line, or it waits for its turn" {
+@test "locked at start: it waits for its turn, as do all workers" {
+	local workers
+	init_db --keep-journal
+	for workers in 1 3; do
+		lock_db 'BEGIN EXCLUSIVE'
+		spawn_rowcast --listen "unix:$SOCKET" --workers "$workers"
+		wait_for started_or_gone "$ROWCAST_PID" is_open_to_connections
+		kill -0 "$ROWCAST_PID"
+		release_db
+		wait_for is_well
+		refute grep -e error -e warn "$T/rowcast.err"
+		stop_rowcast
+		assert_no_report
+	done
+}
+@test "locked at start for long: one line" {
 	init_db --keep-journal
 	lock_db 'BEGIN EXCLUSIVE'
 	spawn_rowcast --listen "unix:$SOCKET"
-	wait_for started_or_gone "$ROWCAST_PID" is_open_to_connections
-	if kill -0 "$ROWCAST_PID" 2>/dev/null; then
-		release_db
-		wait_for is_well
-		note_rest
-		row 1
-		assert_healthy
-	else
-		release_db
-		assert_equal "$(grep -c . "$T/rowcast.err")" 1
-		grep -q "$DB.*locked" "$T/rowcast.err"
-	fi
+	wait_for has_ended "$ROWCAST_PID"
+	release_db
+	assert_equal "$(grep -c . "$T/rowcast.err")" 1
+	grep -q "$DB.*locked" "$T/rowcast.err"
 }
+has_ended() { ! kill -0 "$1" 2>/dev/null; }
 is_open_to_connections() { socat -u OPEN:/dev/null "UNIX-CONNECT:$SOCKET"; }
 
 @test "rollback journal: rows arrive as they do with WAL" {

@@ -69,3 +69,61 @@ large_row() { sql "INSERT INTO notification(data) VALUES (printf('%.*c', 900000,
 	expect_data a x
 	assert_healthy
 }
+
+@test "held: answers of other kinds count to the limits of their address and user" {
+	init_db
+	start_rowcast --max-streams-per-address 3 --max-streams-per-user 2 --stall-timeout 4
+	hold 10 100 PATH_INFO=/metrics ROWCAST_ADMIN=1 REMOTE_ADDR=192.0.2.7
+	wait_for streams_are 3
+	run fcgi --get / REMOTE_ADDR=192.0.2.7
+	assert_output --partial 'too many streams from this address'
+	listen_direct other '' REMOTE_ADDR=192.0.2.8
+	close_stream other
+	wait_for streams_are 0
+	listen_direct mine '' REMOTE_ADDR=192.0.2.7
+	close_stream mine
+	let_read
+	rm "$T/hold"
+	hold 10 100 PATH_INFO=/metrics ROWCAST_ADMIN=1 REMOTE_USER=ann REMOTE_ADDR=
+	wait_for streams_are 2
+	run fcgi --get / REMOTE_USER=ann
+	assert_output --partial 'too many streams of this user'
+	wait_for streams_are 0
+	let_read
+	assert_healthy
+}
+
+@test "held: refusals that nobody reads are cut, and what follows them is answered" {
+	init_db
+	start_rowcast --max-streams 4 --stall-timeout 2
+	hold 10 4000 QUERY_STRING=last=x
+	wait_for metric_is rowcast_answers_waiting 4
+	wait_for metric_is rowcast_answers_waiting 0
+	wait_for streams_are 0
+	let_read
+	listen_direct a
+	row x
+	expect_data a x
+	assert_healthy
+}
+
+# Runs rowcast.cgi with a full pipe for its output, and waits for its end. unread_cgi [NAME=VALUE...]
+unread_cgi() {
+	ln -sf "$ROWCAST" "$T/bin/rowcast.cgi"
+	[[ -p $T/pipe ]] || mkfifo "$T/pipe"
+	exec 9<>"$T/pipe"
+	dd if=/dev/zero bs=4096 count=1024 oflag=nonblock >&9 2>/dev/null || true # till it is full
+	background env GATEWAY_INTERFACE=CGI/1.1 REQUEST_METHOD=GET ROWCAST_DB="$DB" \
+		ROWCAST_STALL_TIMEOUT=1 "$@" "$T/bin/rowcast.cgi" >"$T/pipe" 2>>"$T/rowcast.err"
+	wait_for group_is_gone "$PID"
+	exec 9<&-
+}
+
+@test "held: an answer under CGI that nobody takes ends with the stall timeout" {
+	init_db
+	unread_cgi PATH_INFO=/health
+	unread_cgi QUERY_STRING=last=x
+	unread_cgi HTTP_ACCEPT=application/json
+	unread_cgi HTTP_ACCEPT=text/event-stream
+	assert_no_report
+}

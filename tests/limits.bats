@@ -117,6 +117,9 @@ status_at() { fcgi --get "$@" | sed -n '1s/^Status: \([0-9]*\).*/\1/p;q'; }
 	for _ in 1 2; do run fcgi --get '?ticket=a.b.c' REMOTE_ADDR=192.0.2.99; done
 	assert_line ': too many connects from this address'
 	assert_equal "$(status_at /health REMOTE_ADDR=)" 200
+	run fcgi --get /metrics ROWCAST_ADMIN=1 REMOTE_ADDR=
+	assert_line --regexp '^rowcast_too_many_requests_total [1-9]'
+	assert_line --regexp '^rowcast_refused_total\{reason="rate"\} [1-9]'
 	assert_healthy
 }
 

@@ -201,12 +201,12 @@ class Place:
         os.chmod(db, 0o666)
         return db
 
-    def rowcast(self, db, *options, name="rowcast"):
+    def rowcast(self, db, *options, name="rowcast", env=None):
         """rowcast serve on NAME.sock of the folder, listening when this returns."""
         sock = self.path(name + ".sock")
         daemon = self.daemon(name, [
             os.path.join(BUILD, "rowcast"), "serve", "--db", db, "--listen", "unix:" + sock,
-            "--listen-mode", "0666", "--log-level", "warn", *options], lambda: accepts(sock))
+            "--listen-mode", "0666", "--log-level", "warn", *options], lambda: accepts(sock), env)
         daemon.sock = sock
         return daemon
 

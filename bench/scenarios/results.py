@@ -100,6 +100,26 @@ def save(kept):
     print(f"\n{OUT}/results.json, *.svg; {SOURCE}/bench/RESULTS.md")
 
 
+def beside(rows):
+    """The section on attacks: quantiles at rest and beside each, in the same run."""
+    measured = [row["data"]["beside"] for row in rows if "beside" in row["data"]]
+    if not measured:
+        return []
+    lines = ["", "## Beside an attacker", "",
+             "A row on a channel of its own, from the INSERT to its receipt by a live stream, in ms: at rest, then",
+             "beside the attack (tests/clients/attacks.py), in turns of the same run. The longest turn of the loop is in",
+             "processor time, so that neighbours on the machine are not in it.", "",
+             "| attack | median | ratio | p99 | ratio | max | ratio | p99 added | longest turn |",
+             "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
+    for one in measured:
+        cells = [one["attack"]]
+        for rest, attacked in (one["median"], one["p99"], one["max"]):
+            cells += [f"{rest:.2f} → {attacked:.2f}", f"{attacked / rest:.1f}"]
+        cells += [f"{one['p99'][1] - one['p99'][0]:.2f} ms", f"{one['turn']:.1f} ms"]
+        lines.append("| " + " | ".join(cells) + " |")
+    return lines
+
+
 def markdown(facts, kept):
     lines = ["# Results", "",
              "Written by `bench/run`; README.md says how to read it.", "",
@@ -107,7 +127,10 @@ def markdown(facts, kept):
              "| figure | measured | baseline | ratio | to reach | |",
              "| --- | ---: | ---: | ---: | --- | --- |"]
     notes, ahead = [], []
-    for row in (row for rows in kept.values() for row in rows):
+    every = [row for rows in kept.values() for row in rows]
+    for row in every:
+        if "beside" in row["data"]:
+            continue
         base = number(row["baseline"])
         if row["against"]:
             base += f" ({row['against']})"
@@ -119,5 +142,5 @@ def markdown(facts, kept):
             notes.append(f"- {row['figure']}: {details}")
         ahead += [f"- {row['figure']}: {name} {number(row['peers'][name])}, rowcast "
                   f"{number(row['value'])} {row['unit']}" for name in row["peers_ahead"]]
-    return "\n".join([*lines, "", "## Where a peer is ahead", "", *(ahead or ["Nowhere."]), "",
+    return "\n".join([*lines, *beside(every), "", "## Where a peer is ahead", "", *(ahead or ["Nowhere."]), "",
                       "## Beside them", "", *notes]) + "\n"

@@ -1,9 +1,12 @@
 """A long job with a progress bar: Flask starts it, its steps are rows, the page moves the bar.
 
 Each step has the same collapse_key, so that a page that comes back late sees the newest step
-and not every one before it. The job's rows are for the visitor who started it: the private
-part would be `recipient`, with a login; here the channel's name is a random one."""
+and not every one before it. A job is its visitor's alone: its rows have a recipient, and the page gets
+a ticket that makes it this recipient. rowcast lets nobody in without one (--require-ticket)."""
 
+import base64
+import hashlib
+import hmac
 import json
 import os
 import secrets
@@ -14,24 +17,37 @@ import time
 from flask import Flask, jsonify, render_template
 
 DB = os.environ["JOBS_DB"]
+KEY = open(os.environ["JOBS_KEY"], "rb").read().strip()     # rowcast has the same file
+TICKET_S = 3600
 STEPS = int(os.environ.get("JOBS_STEPS", "40"))
 STEP_S = float(os.environ.get("JOBS_STEP_S", "0.1"))
 
 app = Flask(__name__, template_folder=".")
 
 
-def notify(db, channel, event, data):
-    db.execute("INSERT INTO notification(channel, event, data, collapse_key) VALUES (?, ?, ?, ?)",
-               (channel, event, json.dumps(data), event))
+def base64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def ticket(user):
+    """A JSON Web Token, HS256: who reads, what, and for how long."""
+    claims = {"sub": user, "channels": ["jobs"], "exp": int(time.time()) + TICKET_S}
+    signed = b".".join(base64url(json.dumps(part).encode()) for part in ({"alg": "HS256"}, claims))
+    return (signed + b"." + base64url(hmac.digest(KEY, signed, hashlib.sha256))).decode()
+
+
+def notify(db, user, event, data):
+    db.execute("INSERT INTO notification(channel, recipient, event, data, collapse_key)"
+               " VALUES ('jobs', ?, ?, ?, ?)", (user, event, json.dumps(data), event))
     db.commit()
 
 
-def work(channel):
+def work(user):
     db = sqlite3.connect(DB, timeout=10)
     for step in range(1, STEPS + 1):
         time.sleep(STEP_S)      # the work
-        notify(db, channel, "progress", {"done": step, "of": STEPS})
-    notify(db, channel, "finished", {"result": sum(range(STEPS + 1))})
+        notify(db, user, "progress", {"done": step, "of": STEPS})
+    notify(db, user, "finished", {"result": sum(range(STEPS + 1))})
     db.close()
 
 
@@ -42,6 +58,6 @@ def page():
 
 @app.post("/jobs")
 def start():
-    channel = "job." + secrets.token_urlsafe(12)
-    threading.Thread(target=work, args=(channel,), daemon=True).start()
-    return jsonify(channel=channel), 202
+    user = "job." + secrets.token_urlsafe(12)   # with a login: the user's name
+    threading.Thread(target=work, args=(user,), daemon=True).start()
+    return jsonify(ticket=ticket(user)), 202

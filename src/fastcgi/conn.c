@@ -12,8 +12,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define READ_NS 5000000 /* 5 ms */
-
 static void
 on_conn_closed(uv_handle_t *handle)
 {
@@ -27,15 +25,20 @@ on_conn_closed(uv_handle_t *handle)
 
 /* --- answers that wait ------------------------------------------------------------------- */
 
-static void
+/* False: it may not wait, and the connection is closed. */
+static bool
 conn_enter_flushing(struct conn *conn)
 {
     struct gateway *gateway = conn->gateway;
+    if (!gateway->config.waiting.may_wait(gateway->arg, &conn->output)) {
+        conn_close(conn);
+        return false;
+    }
     conn->state = CONN_FLUSHING;
     conn->since_ms = uv_now(gateway->loop);
     queue_push(&gateway->flushing, &conn->deadline);
-    ++*gateway->config.waiting;
     gateway_arm_deadline(gateway);
+    return true;
 }
 
 static void
@@ -43,7 +46,7 @@ conn_leave_flushing(struct conn *conn)
 {
     if (conn->state != CONN_FLUSHING)
         return;
-    --*conn->gateway->config.waiting;
+    conn->gateway->config.waiting.waited(conn->gateway->arg, &conn->output);
     queue_remove(&conn->deadline);
 }
 
@@ -162,15 +165,10 @@ static void
 conn_release_output(struct output *output)
 {
     struct conn *conn = conn_of(output);
-    const struct gateway_config *config = &conn->gateway->config;
-    if (output_is_clear(output)) {
+    if (output_is_clear(output))
         conn_answered(conn);
-    } else if (*config->waiting >= config->max_waiting) {
-        conn_close(conn);
-    } else {
-        conn_enter_flushing(conn);
+    else if (conn_enter_flushing(conn))
         conn_set_want_write(conn, true);
-    }
 }
 
 static void
@@ -202,6 +200,7 @@ conn_start_request(struct conn *conn)
     conn->state = CONN_BUSY;
     conn->fresh = false;
     conn->output.request_id = conn->parser.request_id;
+    conn->output.tag = (struct output_tag){0, 0};
     gateway->on_request(gateway->arg, &conn->output, envp, &body);
     buf_fini(&body.bytes);
 }
@@ -225,7 +224,8 @@ conn_reply(struct conn *conn)
     }
     if (conn->parser.close_after) {
         conn->parser.keep_conn = false;
-        conn_enter_flushing(conn);
+        if (!conn_enter_flushing(conn))
+            return;
     }
     if (result == OUTPUT_BLOCKED)
         conn_set_want_write(conn, true);
@@ -304,32 +304,20 @@ conn_read_now(struct conn *conn)
                            false); /* the deadline runs from this request's first byte */
 }
 
-/* Requests that are there at once, from however many connections, may not keep the loop from the
- * rows that were committed meanwhile: what is left is read in its next turn. uv_now stands still
- * during a turn. */
-static bool
-gateway_may_read(struct gateway *gateway)
-{
-    if (gateway->read_at_ms != uv_now(gateway->loop)) {
-        gateway->read_at_ms = uv_now(gateway->loop);
-        gateway->read_ns = 0;
-    }
-    return gateway->read_ns < READ_NS;
-}
-
+/* What is not read now makes the descriptor readable still, in the next turn. */
 static void
 conn_read(struct conn *conn)
 {
-    struct gateway *gateway = conn->gateway;
-    uint64_t began = uv_hrtime();
-    if (!gateway_may_read(gateway))
+    struct gateway_budget *reads = &conn->gateway->reads;
+    uint64_t began = gateway_begin_work(reads);
+    if (began == 0)
         return;
     conn_read_now(conn);
-    gateway->read_ns += uv_hrtime() - began;
+    gateway_end_work(reads, began);
 }
 
 static void
-conn_write(struct conn *conn)
+conn_write_now(struct conn *conn)
 {
     if (conn_has_owner(conn)) {
         conn->output.ops->writable(&conn->output);
@@ -353,6 +341,18 @@ conn_write(struct conn *conn)
         conn_lose(conn);
         break;
     }
+}
+
+/* Thousands of readers may take what waits for them at once. */
+static void
+conn_write(struct conn *conn)
+{
+    struct gateway_budget *writes = &conn->gateway->writes;
+    uint64_t began = gateway_begin_work(writes);
+    if (began == 0)
+        return;
+    conn_write_now(conn);
+    gateway_end_work(writes, began);
 }
 
 static void

@@ -22,6 +22,9 @@
 #define ACCEPT_PAUSE_MS 100
 #define GATEWAY_WARN_MS 10000
 
+#define BUDGET_NS 3000000 /* of each kind of work in a turn: 3 ms */
+#define CLOSE_AGAIN_MS 1  /* until the next turn; a timer of 0 would fire in this one */
+
 /* --- lifetime ---------------------------------------------------------------------------- */
 
 void
@@ -34,6 +37,28 @@ gateway_handle_closed(struct gateway *gateway)
         close(gateway->reserve_fd);
     libfcgi_free(gateway->fcgi);
     free(gateway);
+}
+
+/* --- turns ------------------------------------------------------------------------------- */
+
+static void
+on_turn(uv_prepare_t *turn)
+{
+    struct gateway *gateway = turn->data;
+    const struct gateway_budget whole = {0};
+    gateway->reads = gateway->writes = gateway->closes = whole;
+}
+
+uint64_t
+gateway_begin_work(const struct gateway_budget *budget)
+{
+    return budget->used_ns < BUDGET_NS ? uv_hrtime() : 0;
+}
+
+void
+gateway_end_work(struct gateway_budget *budget, uint64_t began)
+{
+    budget->used_ns += uv_hrtime() - began;
 }
 
 /* --- warnings ----------------------------------------------------------------------------- */
@@ -80,23 +105,36 @@ next_overdue(const struct gateway *gateway, const struct queue *queue, uint64_t 
     return *in == 0 ? conn : NULL;
 }
 
+/* NULL: nobody's time is over. */
+static struct conn *
+next_to_close(struct gateway *gateway)
+{
+    const struct gateway_config *config = &gateway->config;
+    uint64_t request_ms = config->request_timeout_ms;
+    uint64_t in;
+    struct conn *conn = next_overdue(gateway, &gateway->partial, request_ms, &in);
+    if (conn != NULL) {
+        gateway_warn(gateway, GATEWAY_TOO_SLOW,
+                     "connection closed: no complete request within %llu ms",
+                     (unsigned long long)request_ms);
+        return conn;
+    }
+    conn = next_overdue(gateway, &gateway->flushing, config->stall_ms, &in);
+    struct queue_link *idle = gateway->stopping ? queue_head(&gateway->idle) : NULL;
+    return conn == NULL && idle != NULL ? queue_item(idle, struct conn, deadline) : conn;
+}
+
 static void
 on_deadline(uv_timer_t *timer)
 {
     struct gateway *gateway = timer->data;
-    const struct gateway_config *config = &gateway->config;
     struct conn *conn;
-    uint64_t in;
-    while ((conn = next_overdue(gateway, &gateway->partial, config->request_timeout_ms,
-                                &in)) != NULL) {
-        gateway_warn(gateway, GATEWAY_TOO_SLOW,
-                     "connection closed: no complete request within %llu ms",
-                     (unsigned long long)config->request_timeout_ms);
+    uint64_t began;
+    while ((began = gateway_begin_work(&gateway->closes)) != 0 &&
+           (conn = next_to_close(gateway)) != NULL) {
         conn_close(conn);
+        gateway_end_work(&gateway->closes, began);
     }
-    while ((conn = next_overdue(gateway, &gateway->flushing, config->stall_ms, &in)) !=
-           NULL)
-        conn_close(conn);
     gateway_arm_deadline(gateway);
 }
 
@@ -109,6 +147,8 @@ gateway_arm_deadline(struct gateway *gateway)
     next_overdue(gateway, &gateway->flushing, gateway->config.stall_ms, &stall_in);
     if (stall_in < in)
         in = stall_in;
+    if (in == 0 || (gateway->stopping && queue_head(&gateway->idle) != NULL))
+        in = CLOSE_AGAIN_MS;
     if (in == UINT64_MAX || gateway->freed)
         return;
     if (uv_is_active((uv_handle_t *)&gateway->deadline_timer) &&
@@ -179,9 +219,13 @@ on_acceptable(uv_poll_t *poll, int status, int events)
         return;
     int most = gateway->config.is_shared ? ACCEPTS_PER_TURN_SHARED : ACCEPTS_PER_TURN;
     for (int i = 0; i < most; i++) {
+        uint64_t began = gateway_begin_work(&gateway->reads);
+        if (began == 0)
+            return;
         int fd = accept_nonblocking(acceptor->fd);
         if (fd >= 0) {
             conn_open(gateway, fd, false);
+            gateway_end_work(&gateway->reads, began);
             continue;
         }
         if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
@@ -235,9 +279,12 @@ gateway_new(uv_loop_t *loop, const struct gateway_config *config,
     queue_init(&gateway->flushing);
     uv_timer_init(loop, &gateway->deadline_timer);
     uv_timer_init(loop, &gateway->pause_timer);
+    uv_prepare_init(loop, &gateway->turn);
     gateway->deadline_timer.data = gateway;
     gateway->pause_timer.data = gateway;
-    gateway->handles = 2;
+    gateway->turn.data = gateway;
+    gateway->handles = 3;
+    uv_prepare_start(&gateway->turn, on_turn);
     return gateway;
 }
 
@@ -271,14 +318,6 @@ on_acceptor_closed(uv_handle_t *handle)
     gateway_handle_closed(gateway);
 }
 
-static void
-close_all(struct queue *queue)
-{
-    struct queue_link *link;
-    while ((link = queue_head(queue)) != NULL)
-        conn_close(queue_item(link, struct conn, deadline));
-}
-
 void
 gateway_stop(struct gateway *gateway)
 {
@@ -291,7 +330,7 @@ gateway_stop(struct gateway *gateway)
         uv_close((uv_handle_t *)&gateway->acceptors[i]->poll, on_acceptor_closed);
     }
     gateway->acceptor_count = 0;
-    close_all(&gateway->idle);
+    gateway_arm_deadline(gateway);
 }
 
 unsigned
@@ -301,7 +340,7 @@ gateway_connections(const struct gateway *gateway)
 }
 
 static void
-on_timer_closed(uv_handle_t *handle)
+on_own_handle_closed(uv_handle_t *handle)
 {
     gateway_handle_closed(handle->data);
 }
@@ -322,6 +361,7 @@ gateway_free(struct gateway *gateway)
     gateway_stop(gateway);
     gateway->freed = true;
     uv_walk(gateway->loop, close_if_ours, gateway);
-    uv_close((uv_handle_t *)&gateway->deadline_timer, on_timer_closed);
-    uv_close((uv_handle_t *)&gateway->pause_timer, on_timer_closed);
+    uv_close((uv_handle_t *)&gateway->deadline_timer, on_own_handle_closed);
+    uv_close((uv_handle_t *)&gateway->pause_timer, on_own_handle_closed);
+    uv_close((uv_handle_t *)&gateway->turn, on_own_handle_closed);
 }

@@ -23,14 +23,21 @@ typedef void (*gateway_request_fn)(void *arg, struct output *output,
                                    const char *const *envp,
                                    const struct request_body *body);
 
+/* An answer is not taken yet: it may wait when the first one says so, else it is cut. The second one is
+ * called when it is out, or cut, after all. Both may use output->tag; it is zero when no request was
+ * judged. */
+struct gateway_waiting {
+    bool (*may_wait)(void *arg, struct output *output);
+    void (*waited)(void *arg, struct output *output);
+};
+
 struct gateway_config {
     uint64_t request_timeout_ms; /* for a request to arrive whole */
-    uint64_t stall_ms;    /* an answer of which nothing is taken for so long; 0: never */
-    unsigned max_waiting; /* answers that are not taken yet; one more is cut */
-    uint64_t *waiting;    /* where they are counted, for this worker */
-    unsigned max_conns;   /* what FCGI_GET_VALUES is told */
-    bool is_shared;       /* other processes accept on the same sockets */
-    bool takes_body;      /* bodies of POST are gathered: fastcgi/parser.h */
+    uint64_t stall_ms; /* an answer of which nothing is taken for so long; 0: never */
+    struct gateway_waiting waiting;
+    unsigned max_conns; /* what FCGI_GET_VALUES is told */
+    bool is_shared;     /* other processes accept on the same sockets */
+    bool takes_body;    /* bodies of POST are gathered: fastcgi/parser.h */
     const struct log *log;
 };
 

@@ -37,6 +37,12 @@ struct acceptor {
     int fd;
 };
 
+/* The time that work of one kind may take in a turn of the loop. What is left over is done in the next
+ * turn, so that however many connections want something at once, rows go out in between. */
+struct gateway_budget {
+    uint64_t used_ns;
+};
+
 /* Faults that one peer, or one state of the system, can repeat at will. */
 enum gateway_fault {
     GATEWAY_NO_DESCRIPTORS,
@@ -61,10 +67,9 @@ struct gateway {
     uv_timer_t pause_timer; /* accept pauses: no descriptors */
     int reserve_fd;         /* given up to let one more connection in on EMFILE */
     unsigned conns;
-    /* Requests are read for READ_NS at the most between two looks at the clock of the loop. */
-    uint64_t read_at_ms;
-    uint64_t read_ns;
-    unsigned handles; /* of ours that libuv still knows */
+    uv_prepare_t turn; /* begins a turn of the loop: the budgets below are whole again */
+    struct gateway_budget reads, writes, closes; /* reads: with what is accepted */
+    unsigned handles;                            /* of ours that libuv still knows */
     struct {
         uint64_t quiet_until_ms;
         uint64_t suppressed; /* lines, since the last one */
@@ -86,6 +91,11 @@ void conn_close(struct conn *conn);
 bool conn_owns_handle(const uv_handle_t *handle, const struct gateway *gateway);
 
 /* fastcgi/gateway.c */
+
+/* The time at which a piece of work begins, for gateway_end_work; 0: none is left for this kind of work
+ * in this turn. */
+uint64_t gateway_begin_work(const struct gateway_budget *budget);
+void gateway_end_work(struct gateway_budget *budget, uint64_t began);
 
 /* Sets the timer for the next connection that owes a request or takes nothing for too long. */
 void gateway_arm_deadline(struct gateway *gateway);

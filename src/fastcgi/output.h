@@ -43,11 +43,18 @@ struct output_transport {
 
 struct output_pending; /* what a short write left over */
 
+/* Who asked, in the words of who handles requests: kept until the answer is out to the last byte. See
+ * gateway_config.may_wait. */
+struct output_tag {
+    uint64_t user, address; /* 0: nobody; once the answer waits, what it holds */
+};
+
 struct output {
     const struct output_transport *transport;
     const struct output_ops *ops; /* the owner's; NULL: the output has no owner */
     void *owner;
     struct output_pending *pending;
+    struct output_tag tag;
     int fd;
     uint16_t request_id;
     bool plain : 1;      /* CGI: no record headers */

@@ -31,6 +31,10 @@
 /* A database that cannot be opened is tried again this often at the most, and by each tick. */
 #define OPEN_AGAIN_MS 20
 
+/* At the start a lock is waited for: of workers that start together one recovers the WAL, and a
+ * writer with a rollback journal commits. */
+#define START_PATIENCE_MS FEED_BUSY_PATIENCE_MS
+
 /* Until then the other processes that had the old files open may be about to close them, too. */
 #define STRANGERS_LEAVE_MS 1500
 
@@ -428,20 +432,47 @@ on_gate(void *arg)
 
 /* --- life ---------------------------------------------------------------------------------------- */
 
+/* Opens the database and reads where rows go on from. */
+static enum store_result
+feed_begin(struct feed *feed, struct error *error)
+{
+    bool busy = false;
+    feed->store = store_open(&feed->config, &busy, error);
+    if (feed->store == NULL)
+        return busy ? STORE_BUSY : STORE_FAILED;
+    enum store_result result = store_read_marks(feed->store, &feed->marks, error);
+    if (result == STORE_OK)
+        result = store_cursor_at_tail(feed->store, &feed->marks, &feed->cursor, error);
+    if (result == STORE_OK)
+        return STORE_OK;
+    store_close(feed->store);
+    feed->store = NULL;
+    return result;
+}
+
+/* The same; waits, as nothing is served yet. */
+static int
+feed_begin_patiently(struct feed *feed, struct error *error)
+{
+    enum store_result result = feed_begin(feed, error);
+    for (unsigned waited = 0; result == STORE_BUSY && waited < START_PATIENCE_MS;
+         waited += OPEN_AGAIN_MS) {
+        uv_sleep(OPEN_AGAIN_MS);
+        result = feed_begin(feed, error);
+    }
+    return result == STORE_OK ? 0 : -1;
+}
+
 static int
 feed_set_up(struct feed *feed, struct error *error)
 {
-    bool busy = false;
     feed->gate = store_gate_new();
     if (feed->gate == NULL ||
         uv_async_init(feed->loop, &feed->gate_changed, on_gate_changed) != 0)
         return error_set(error, "out of memory or descriptors");
     feed->has_async = true;
     feed->gate_changed.data = feed;
-    feed->store = store_open(&feed->config, &busy, error);
-    if (feed->store == NULL ||
-        store_read_marks(feed->store, &feed->marks, error) != STORE_OK ||
-        store_cursor_at_tail(feed->store, &feed->marks, &feed->cursor, error) != STORE_OK)
+    if (feed_begin_patiently(feed, error) != 0)
         return -1;
     feed_tell_fault(feed);
     feed_watch_strangers(feed);

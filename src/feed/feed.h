@@ -34,8 +34,9 @@ struct feed_handlers {
     void (*reset)(void *arg, const struct store_marks *marks);
 };
 
-/* Opens the store (config->mode STORE_READ, busy_ms 0) and starts at its tail. Waits 300 ms where
- * another process seems to have other files open. Returns NULL with *error saying what to do. */
+/* Opens the store (config->mode STORE_READ, busy_ms 0) and starts at its tail. Waits for a lock, for
+ * FEED_BUSY_PATIENCE_MS at the most, and 300 ms where another process seems to have other files
+ * open. Returns NULL with *error saying what to do. */
 struct feed *feed_new(uv_loop_t *loop, const struct store_config *config,
                       const struct log *log, struct error *error);
 

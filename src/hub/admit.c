@@ -22,14 +22,13 @@ struct refusal {
     uint64_t wait_ms; /* for which the client should stay away at least; 0: not known */
 };
 
-/* Of all workers; an answer of another kind that its reader does not take counts like a stream. */
-static uint64_t
-open_streams(const struct hub *hub)
+bool
+hub_has_room(const struct hub *hub)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < hub->config.workers; i++)
         sum += hub->config.counters[i].streams + hub->config.counters[i].answers;
-    return sum;
+    return sum < hub->config.max_streams;
 }
 
 /* *hold: what the stream takes up, when the result is HUB_ADMITTED. */
@@ -50,7 +49,7 @@ check_limits(const struct hub *hub, const struct output *output,
     else if (request->too_often_ms > 0)
         refusal = (struct refusal){HUB_TOO_OFTEN, request->too_often_ms};
     else if (output->over_limit || hub->counters->streams >= hub->config.max_here ||
-             open_streams(hub) >= hub->config.max_streams)
+             !hub_has_room(hub))
         refusal.why = HUB_FULL;
     else
         refusal.why = verdicts[limits_admit(hub->config.limits, &reader, hold)];

@@ -37,9 +37,15 @@ struct audiences {
 struct match {
     const struct row *row;
     struct channel_mark mark; /* of its channel */
-    audience_fn fn;
-    void *arg;
+    const struct audience_visitor *visitor;
 };
+
+static bool
+match_wants(const struct match *match, const struct audience *audience)
+{
+    const struct audience_visitor *visitor = match->visitor;
+    return visitor->is_wanted == NULL || visitor->is_wanted(visitor->arg, audience);
+}
 
 /* --- seats --------------------------------------------------------------------------------- */
 
@@ -259,9 +265,10 @@ match_name(const struct string_map *names, struct slice text, const struct match
     struct seat *const *seats = name == NULL ? NULL : name->items;
     for (size_t i = 0; seats != NULL && i < name->count; i++) {
         struct audience *audience = seats[i]->audience;
-        if (filter_allows_recipient(&audience->filter, match->row->recipient) &&
+        if (match_wants(match, audience) &&
+            filter_allows_recipient(&audience->filter, match->row->recipient) &&
             judge_channel(audience, match->row->channel, match->mark))
-            match->fn(match->arg, audience);
+            match->visitor->fn(match->visitor->arg, audience);
     }
 }
 
@@ -269,8 +276,16 @@ void
 audiences_match(struct audiences *audiences, const struct row *row, audience_fn fn,
                 void *arg)
 {
-    struct match match = {row, channel_memory_mark(&audiences->memory, row->channel), fn,
-                          arg};
+    const struct audience_visitor visitor = {fn, NULL, arg};
+    audiences_match_wanted(audiences, row, &visitor);
+}
+
+void
+audiences_match_wanted(struct audiences *audiences, const struct row *row,
+                       const struct audience_visitor *visitor)
+{
+    struct match match = {row, channel_memory_mark(&audiences->memory, row->channel),
+                          visitor};
     if (row->recipient.p != NULL) {
         match_name(&audiences->by_user, row->recipient, &match);
         return;

@@ -56,6 +56,15 @@ typedef void (*audience_fn)(void *arg, struct audience *audience);
 void audiences_match(struct audiences *audiences, const struct row *row, audience_fn fn,
                      void *arg);
 
+/* The same, but only for those of which `is_wanted` says so; what it leaves out is not even judged. */
+struct audience_visitor {
+    audience_fn fn;
+    bool (*is_wanted)(void *arg, const struct audience *audience); /* NULL: all are */
+    void *arg;
+};
+void audiences_match_wanted(struct audiences *audiences, const struct row *row,
+                            const struct audience_visitor *visitor);
+
 /* filter_matches for one audience, by what was found for the row's channel before. For all who read
  * many rows for one audience. */
 bool audience_allows(struct audiences *audiences, struct audience *audience,

@@ -43,14 +43,15 @@ enum hub_refusal {
 struct hub_counters {
     uint64_t streams; /* open now */
     uint64_t behind;  /* of these, waiting for their next page of replay */
-    uint64_t answers; /* not streams, that are not taken yet; written by fastcgi/conn.c */
+    uint64_t answers; /* not streams, that are not taken yet; written by serve/waiting.c */
     uint64_t window_bytes;
     uint64_t opened;
     uint64_t refused; /* over a limit */
     uint64_t closed[CLOSE_REASONS];
-    uint64_t events; /* deliveries: one event to one stream */
-    uint64_t bytes;  /* written to streams: headers and bodies, no framing */
-    uint64_t rows;   /* seen by the feed */
+    uint64_t too_many; /* requests that were answered 429; written by serve/dispatch.c */
+    uint64_t events;   /* deliveries: one event to one stream */
+    uint64_t bytes;    /* written to streams: headers and bodies, no framing */
+    uint64_t rows;     /* seen by the feed */
     uint64_t gaps;
     uint64_t publish_requests; /* written by publish/endpoint.c */
     uint64_t published_rows;   /* likewise */

@@ -13,6 +13,10 @@
 #include "base/clock.h"
 #include "hub/stream.h"
 #include "hub/throttle.h"
+#include "hub/turns.h"
+
+#define GLOBS_NS 3000000 /* in one batch, for trying patterns: 3 ms */
+#define GLOBS_STEP 64    /* audiences between two looks at the clock */
 
 /* --- collecting a batch -------------------------------------------------------------------- */
 
@@ -36,8 +40,6 @@ static void
 note_match(void *arg, struct audience *audience)
 {
     struct hub *hub = arg;
-    if (audience->live_count == 0 || hub->batch_broken)
-        return;
     if (audience->batch_count == audience->batch_cap) {
         uint32_t cap = audience->batch_cap == 0 ? 4 : audience->batch_cap * 2;
         uint32_t *batch = realloc(audience->batch, cap * sizeof *batch);
@@ -55,6 +57,28 @@ note_match(void *arg, struct audience *audience)
     audience->batch[audience->batch_count++] = hub->batch_rows - 1;
 }
 
+/* A thousand readers with patterns of their own cost a row a millisecond. */
+static bool
+globs_time_is_over(struct hub *hub)
+{
+    if (hub->globs_tried++ == 0)
+        hub->globs_until_ns = uv_hrtime() + GLOBS_NS;
+    else if (hub->globs_tried % GLOBS_STEP == 0 && uv_hrtime() >= hub->globs_until_ns)
+        hub->globs_are_late = true;
+    return hub->globs_are_late;
+}
+
+/* Once the time for patterns is over only those who need none get the batch at once. */
+static bool
+is_wanted(void *arg, const struct audience *audience)
+{
+    struct hub *hub = arg;
+    if (audience->live_count == 0 || hub->batch_broken)
+        return false;
+    return !filter_has_globs(&audience->filter) ||
+           !(hub->globs_are_late || globs_time_is_over(hub));
+}
+
 void
 fanout_row(void *arg, const struct row *row)
 {
@@ -64,8 +88,9 @@ fanout_row(void *arg, const struct row *row)
     if (window_add(hub->window, row) != 0)
         hub->batch_broken = true;
     window_trim(hub->window, hub_tail(hub)); /* a long batch must not grow it by its size */
+    const struct audience_visitor visitor = {note_match, is_wanted, hub};
     if (!hub->batch_broken)
-        audiences_match(hub->audiences, row, note_match, hub);
+        audiences_match_wanted(hub->audiences, row, &visitor);
 }
 
 /* --- sending ------------------------------------------------------------------------------- */
@@ -112,6 +137,20 @@ fall_behind(void *arg, struct audience *audience)
     (void)arg;
     for (uint32_t i = audience->live_count; i-- > 0;)
         stream_set_state(audience->live[i], STREAM_READY);
+}
+
+/* They read the batch as replay does, in turns, and share these with others of their address: a stream
+ * that has just come, or has other rows to get, does not wait behind all of them. */
+static void
+fall_behind_with_globs(void *arg, struct audience *audience)
+{
+    (void)arg;
+    if (!filter_has_globs(&audience->filter))
+        return;
+    for (uint32_t i = audience->live_count; i-- > 0;) {
+        audience->live[i]->steps = TURNS_FRESH_STEPS;
+        stream_set_state(audience->live[i], STREAM_READY);
+    }
 }
 
 static void
@@ -169,6 +208,8 @@ fanout_batch(void *arg, const struct store_marks *marks, int64_t tail, int64_t l
 
     if (lost > 0 || hub->batch_broken)
         audiences_each(hub->audiences, fall_behind, NULL);
+    if (hub->globs_are_late)
+        audiences_each(hub->audiences, fall_behind_with_globs, NULL);
     for (size_t i = 0; i < hub->touched_count; i++)
         if (hub->touched[i]->live_count > 0)
             send_batch(hub, &batch, hub->touched[i]);
@@ -179,6 +220,8 @@ fanout_batch(void *arg, const struct store_marks *marks, int64_t tail, int64_t l
         note_lag(hub, batch.first);
     hub->batch_broken = false;
     hub->batch_rows = 0;
+    hub->globs_tried = 0;
+    hub->globs_are_late = false;
 
     fanout_publish_tail(hub, tail);
     if (marks->low_water > window_floor(hub->window) && marks->low_water > marks->base)

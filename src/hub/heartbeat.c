@@ -10,7 +10,7 @@
 #include "hub/stream.h"
 
 /* After a broadcast all streams are due in the same millisecond: bursts are spread. */
-#define HEARTBEAT_BURST 500
+#define HEARTBEAT_BURST_NS 3000000 /* in one turn: 3 ms */
 #define HEARTBEAT_BURST_PAUSE_MS 2
 
 /* The head of the queue when it is due now, else NULL and *in: milliseconds until then, UINT64_MAX
@@ -30,25 +30,29 @@ next_due(const struct hub *hub, const struct queue *queue, uint64_t interval_ms,
     return *in == 0 ? stream : NULL;
 }
 
+/* False: nobody is due. */
+static bool
+serve_next_due(struct hub *hub)
+{
+    uint64_t in;
+    struct stream *stream = next_due(hub, &hub->blocked, hub->config.stall_ms, &in);
+    if (stream != NULL) {
+        stream_drop(stream, CLOSE_STALLED);
+        return true;
+    }
+    stream = next_due(hub, &hub->writable, hub->config.heartbeat_ms, &in);
+    if (stream != NULL)
+        stream->kind->beat(stream);
+    return stream != NULL;
+}
+
 static void
 on_heartbeat(uv_timer_t *timer)
 {
     struct hub *hub = timer->data;
-    struct stream *stream;
-    uint64_t in;
-    int left = HEARTBEAT_BURST;
-    for (; left > 0; left--) {
-        stream = next_due(hub, &hub->blocked, hub->config.stall_ms, &in);
-        if (stream == NULL)
-            break;
-        stream_drop(stream, CLOSE_STALLED);
-    }
-    for (; left > 0; left--) {
-        stream = next_due(hub, &hub->writable, hub->config.heartbeat_ms, &in);
-        if (stream == NULL)
-            break;
-        stream->kind->beat(stream);
-    }
+    uint64_t until = uv_hrtime() + HEARTBEAT_BURST_NS;
+    while (serve_next_due(hub) && uv_hrtime() < until)
+        continue;
 }
 
 void

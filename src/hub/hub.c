@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "hub/closing.h"
 #include "hub/fanout.h"
 #include "hub/heartbeat.h"
 #include "hub/replay.h"
@@ -17,8 +18,6 @@
 #include "hub/window_warm.h"
 
 #define BUSY_RETRY_MS 20
-#define REAP_NS 2000000 /* a turn's time for freeing streams: 2 ms */
-#define REAP_STEP 64    /* freed between two looks at the clock */
 
 /* --- turns ------------------------------------------------------------------------------- */
 
@@ -36,30 +35,15 @@ on_idle(uv_idle_t *idle)
         uv_timer_start(&hub->retry, on_retry, BUSY_RETRY_MS, 0);
 }
 
-/* Freeing a stream may take its audience apart, with all the channels that this names. False: some
- * are left. */
-static bool
-reap(struct hub *hub)
-{
-    uint64_t until = uv_hrtime() + REAP_NS;
-    struct queue_link *link;
-    for (int i = 1; (link = queue_head(&hub->closed)) != NULL; i++) {
-        stream_free(queue_item(link, struct stream, turn));
-        if (i % REAP_STEP == 0 && uv_hrtime() > until)
-            return queue_head(&hub->closed) == NULL;
-    }
-    return true;
-}
-
-/* Before the loop waits: closed streams are freed, and the next turn comes at once while there is
- * work for it. */
+/* Before the loop waits: what is closed is freed, what drains is ended, and the next turn comes at once
+ * while there is work for it. */
 static void
 on_turn_end(uv_prepare_t *prepare)
 {
     struct hub *hub = prepare->data;
-    bool is_reaped = queue_head(&hub->closed) == NULL || reap(hub);
+    bool is_closed = closing_run(hub);
     bool may_replay = !uv_is_active((uv_handle_t *)&hub->retry);
-    if (!is_reaped || (may_replay && !turns_is_empty(&hub->turns)))
+    if (!is_closed || (may_replay && !turns_is_empty(&hub->turns)))
         uv_idle_start(&hub->idle, on_idle);
     else
         uv_idle_stop(&hub->idle);
@@ -148,15 +132,8 @@ hub_feed_handlers(void)
 void
 hub_drain(struct hub *hub)
 {
-    struct queue *const queues[] = {&hub->writable, &hub->blocked};
-    hub->draining = true;
-    for (int i = 0; i < 2; i++) {
-        struct queue_link *link;
-        while ((link = queue_head(queues[i])) != NULL) {
-            struct stream *stream = queue_item(link, struct stream, by_write);
-            stream->kind->end(stream, CLOSE_DRAINED, "restarting");
-        }
-    }
+    hub->draining =
+        true; /* the rest is done by hub/closing.c, from the end of this turn on */
 }
 
 const struct hub_config *

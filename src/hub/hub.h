@@ -49,10 +49,11 @@ struct hub_request {
     const char *client;     /* the page's name for itself; NULL: it has none; copied */
     uint32_t throttle_ms;   /* 0: none */
     uint32_t wait_s;        /* of a poll */
-    uint64_t too_often_ms;  /* the address came too often: how long it should stay away; 0: not */
-    bool ping;              /* heartbeats are events */
-    int64_t expires_at_ms;  /* Unix time when the stream must end; 0: never */
-    struct slice headers;   /* the CGI header block, empty line included; copied */
+    uint64_t
+        too_often_ms; /* the address came too often: how long it should stay away; 0: not */
+    bool ping;        /* heartbeats are events */
+    int64_t expires_at_ms; /* Unix time when the stream must end; 0: never */
+    struct slice headers;  /* the CGI header block, empty line included; copied */
 };
 
 /* Returns NULL with *error. feed must outlive the hub and be started with hub_feed_handlers. */
@@ -63,8 +64,12 @@ const struct feed_handlers *hub_feed_handlers(void);
 /* Opens a stream on the output, which the hub owns from now on, or answers why there is none. */
 void hub_open(struct hub *hub, struct output *output, struct hub_request *request);
 
-/* Ends every stream in an orderly way and refuses new ones. */
+/* From now on every stream is ended in an orderly way, some in each turn of the loop until
+ * hub_streams is 0, and new ones are refused. */
 void hub_drain(struct hub *hub);
+
+/* False: --max-streams are there, in all workers, answers counted that their readers have not taken. */
+bool hub_has_room(const struct hub *hub);
 
 /* Open streams of this worker; settings; the sum of the counters of all workers. */
 size_t hub_streams(const struct hub *hub);

@@ -163,7 +163,10 @@ struct hub {
     struct audience **touched; /* audiences that the batch concerns */
     size_t touched_count, touched_cap;
     uint32_t batch_rows;
-    bool batch_broken; /* memory ran out: the streams replay the batch instead */
+    bool batch_broken;    /* memory ran out: the streams replay the batch instead */
+    bool globs_are_late;  /* patterns took too long: those who have some replay it */
+    uint32_t globs_tried; /* in this batch */
+    uint64_t globs_until_ns;
     struct records packed;
 
     struct string_map clients; /* pages that name themselves, each with its one stream */

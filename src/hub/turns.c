@@ -3,8 +3,6 @@
 
 #include "hub/turns.h"
 
-#define FRESH_STEPS 4 /* so many steps of a stream are its first ones */
-
 int
 turns_init(struct turns *turns, struct error *error)
 {
@@ -26,7 +24,7 @@ void
 turns_push(struct turns *turns, struct stream *stream)
 {
     turns_remove(turns, stream);
-    if (stream->steps < FRESH_STEPS) {
+    if (stream->steps < TURNS_FRESH_STEPS) {
         queue_push(&turns->fresh, &stream->turn);
         return;
     }
@@ -39,7 +37,7 @@ turns_remove(struct turns *turns, struct stream *stream)
 {
     if (!queue_is_linked(&stream->turn))
         return;
-    turns->waiting -= stream->steps >= FRESH_STEPS;
+    turns->waiting -= stream->steps >= TURNS_FRESH_STEPS;
     queue_remove(&stream->turn);
 }
 
@@ -73,7 +71,7 @@ turns_take(struct turns *turns)
     if (link == NULL)
         return NULL;
     struct stream *stream = queue_item(link, struct stream, turn);
-    turns->fresh_was_last = stream->steps < FRESH_STEPS;
+    turns->fresh_was_last = stream->steps < TURNS_FRESH_STEPS;
     turns_remove(turns, stream);
     if (stream->steps < UINT16_MAX)
         stream->steps++;

@@ -9,6 +9,8 @@
 
 #include "hub/state.h"
 
+#define TURNS_FRESH_STEPS 4 /* so many steps of a stream are its first ones */
+
 /* Returns 0, or -1 with *error. */
 int turns_init(struct turns *turns, struct error *error);
 

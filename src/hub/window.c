@@ -15,12 +15,20 @@
 #define WINDOW_FIRST_CAP 256 /* a power of two, as every later one */
 #define MALLOC_OVERHEAD 16   /* what an allocation costs beside its bytes, about */
 
+/* What is left of a window that was reset: entries that nobody looks at any more. */
+struct remains {
+    struct entry **ring;
+    size_t cap, start, count, bytes;
+};
+
 struct window {
     struct entry **ring; /* cap of them */
     size_t cap;
     size_t start; /* index in the ring of the oldest */
     size_t count;
+    size_t dropped; /* so many of the oldest are dropped already, and not freed yet */
     size_t bytes;
+    struct remains remains;
     size_t max_bytes;
     size_t max_event_bytes;
     int64_t floor;
@@ -51,10 +59,17 @@ window_new(size_t max_bytes, size_t max_event_bytes, const struct hash_key *key)
     return window;
 }
 
+/* Of all that are in the ring, those that are dropped counted. */
+static struct entry *
+ring_at(const struct window *window, size_t index)
+{
+    return window->ring[(window->start + index) & (window->cap - 1)];
+}
+
 struct entry *
 window_at(const struct window *window, size_t index)
 {
-    return window->ring[(window->start + index) & (window->cap - 1)];
+    return ring_at(window, window->dropped + index);
 }
 
 static struct entry **
@@ -110,10 +125,12 @@ entry_free(struct entry *entry)
 static void
 window_evict(struct window *window)
 {
-    struct entry *entry = window_at(window, 0);
+    struct entry *entry = ring_at(window, 0);
     if (entry->row.collapse_key.p != NULL && !entry->superseded)
         *window_find_newest(window, &entry->row) = entry->next_newest;
-    window->floor = entry->row.id;
+    if (window->floor < entry->row.id)
+        window->floor = entry->row.id;
+    window->dropped -= window->dropped > 0;
     window->bytes -= entry->bytes;
     window->start = (window->start + 1) & (window->cap - 1);
     window->count--;
@@ -164,7 +181,7 @@ window_grow(struct window *window)
         return -1;
     }
     for (size_t i = 0; i < window->count; i++)
-        ring[i] = window_at(window, i);
+        ring[i] = ring_at(window, i);
     free(window->ring);
     free(window->newest);
     window->bytes += (cap - window->cap) * 2 * sizeof(struct entry *);
@@ -199,25 +216,83 @@ void
 window_trim(struct window *window, int64_t keep_after)
 {
     while (window->count > 0 && window->bytes > window->max_bytes &&
-           window_at(window, 0)->row.id <= keep_after)
+           (window->dropped > 0 || ring_at(window, 0)->row.id <= keep_after))
         window_evict(window);
 }
 
 void
 window_drop_up_to(struct window *window, int64_t id)
 {
-    while (window->count > 0 && window_at(window, 0)->row.id <= id)
-        window_evict(window);
+    window->dropped += window_find(window, id);
     if (window->floor < id)
         window->floor = id;
+}
+
+/* --- what takes its time ------------------------------------------------------------------- */
+
+static bool
+remains_free_one(struct remains *remains)
+{
+    if (remains->count == 0)
+        return false;
+    struct entry *entry = remains->ring[remains->start];
+    remains->start = (remains->start + 1) & (remains->cap - 1);
+    remains->bytes -= entry->bytes;
+    entry_free(entry);
+    if (--remains->count > 0)
+        return true;
+    free(remains->ring);
+    *remains = (struct remains){0};
+    return true;
+}
+
+static void
+remains_free(struct remains *remains)
+{
+    while (remains_free_one(remains))
+        continue;
+}
+
+/* The ring and its entries become the remains. -1 when out of memory. */
+static int
+window_begin_anew(struct window *window)
+{
+    struct entry **ring = calloc(WINDOW_FIRST_CAP, sizeof(struct entry *));
+    struct entry **newest = calloc(WINDOW_FIRST_CAP, sizeof(struct entry *));
+    if (ring == NULL || newest == NULL) {
+        free(ring);
+        free(newest);
+        return -1;
+    }
+    remains_free(&window->remains); /* of a reset that was just before */
+    window->remains = (struct remains){window->ring, window->cap, window->start,
+                                       window->count, window->bytes};
+    free(window->newest);
+    window->ring = ring;
+    window->newest = newest;
+    window->cap = window->newest_cap = WINDOW_FIRST_CAP;
+    window->start = window->count = window->dropped = window->bytes = 0;
+    return 0;
 }
 
 void
 window_reset(struct window *window, int64_t floor)
 {
-    while (window->count > 0)
-        window_evict(window);
+    if (window->count > 0 && window_begin_anew(window) != 0)
+        while (window->count > 0)
+            window_evict(window);
     window->floor = floor;
+}
+
+bool
+window_sweep(struct window *window, size_t most)
+{
+    size_t done = 0;
+    while (done < most && remains_free_one(&window->remains))
+        done++;
+    for (; done < most && window->dropped > 0; done++)
+        window_evict(window);
+    return done > 0;
 }
 
 int64_t
@@ -230,7 +305,7 @@ size_t
 window_find(const struct window *window, int64_t after)
 {
     size_t low = 0;
-    size_t high = window->count;
+    size_t high = window_count(window);
     while (low < high) {
         size_t middle = low + (high - low) / 2;
         if (window_at(window, middle)->row.id <= after)
@@ -244,7 +319,7 @@ window_find(const struct window *window, int64_t after)
 size_t
 window_count(const struct window *window)
 {
-    return window->count;
+    return window->count - window->dropped;
 }
 
 struct slice
@@ -269,7 +344,7 @@ window_encoded(struct window *window, struct entry *entry, enum format format)
 size_t
 window_bytes(const struct window *window)
 {
-    return window->bytes;
+    return window->bytes + window->remains.bytes;
 }
 
 void
@@ -279,6 +354,7 @@ window_free(struct window *window)
         return;
     if (window->ring != NULL && window->newest != NULL)
         window_reset(window, 0);
+    remains_free(&window->remains);
     buf_fini(&window->scratch);
     free(window->ring);
     free(window->newest);

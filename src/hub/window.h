@@ -35,14 +35,17 @@ void window_free(struct window *window);
 int window_add(struct window *window, const struct row *row);
 
 /* Evicts the oldest rows until the bytes are within bounds, but none with an id above
- * keep_after. Only here (and in reset, drop) do entries go away. */
+ * keep_after. Only here (and in reset, drop and sweep) do entries go away. */
 void window_trim(struct window *window, int64_t keep_after);
 
-/* Forgets rows up to the id: they are gone from the table. */
+/* Forgets rows up to the id: they are gone from the table. Their memory is freed by window_sweep. */
 void window_drop_up_to(struct window *window, int64_t id);
 
-/* Empties it; it then reaches back to `floor`, exclusively. */
+/* Empties it; it then reaches back to `floor`, exclusively. Memory likewise. */
 void window_reset(struct window *window, int64_t floor);
+
+/* Frees at most so many of the rows that were forgotten. False: there were none. */
+bool window_sweep(struct window *window, size_t most);
 
 /* Holds every row with id > floor that the table had. */
 int64_t window_floor(const struct window *window);

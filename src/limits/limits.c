@@ -55,15 +55,51 @@ take_place(const struct limits *limits, size_t worker, uint64_t key, uint64_t mo
     return false;
 }
 
-static bool
-user_has_too_many(const struct limits *limits, const struct limits_reader *reader,
-                  struct limits_hold *hold)
+/* Zero is for what is not counted. */
+static uint64_t
+claim_hash(uint64_t hash)
 {
-    uint64_t most = limits->config.per_user;
-    if (most == 0 || reader->user == NULL)
-        return false;
-    uint64_t key = hash_bytes(&limits->user_key, reader->user, strlen(reader->user));
-    return !take_place(limits, reader->worker, key, most, &hold->user);
+    return hash == 0 ? 1 : hash;
+}
+
+struct limits_claim
+limits_claim_of(const struct limits *limits, const struct limits_reader *reader)
+{
+    struct limits_claim claim = {0, 0};
+    if (limits == NULL)
+        return claim;
+    if (limits->config.per_user > 0 && reader->user != NULL)
+        claim.user =
+            claim_hash(hash_bytes(&limits->user_key, reader->user, strlen(reader->user)));
+    if (limits->config.per_address > 0 && reader->address != NULL)
+        claim.address =
+            claim_hash(limits_hash_address(&limits->address_key, reader->address));
+    return claim;
+}
+
+enum limits_verdict
+limits_admit_claim(const struct limits *limits, size_t worker,
+                   const struct limits_claim *claim, struct limits_hold *hold)
+{
+    *hold = LIMITS_NO_HOLD;
+    if (limits == NULL)
+        return LIMITS_GRANTED;
+    if (claim->user != 0 &&
+        !take_place(limits, worker, claim->user, limits->config.per_user, &hold->user))
+        return LIMITS_USER_FULL;
+    if (claim->address == 0 || take_place(limits, worker, claim->address,
+                                          limits->config.per_address, &hold->address))
+        return LIMITS_GRANTED;
+    limits_release(limits, hold);
+    return LIMITS_ADDRESS_FULL;
+}
+
+enum limits_verdict
+limits_admit(const struct limits *limits, const struct limits_reader *reader,
+             struct limits_hold *hold)
+{
+    struct limits_claim claim = limits_claim_of(limits, reader);
+    return limits_admit_claim(limits, reader->worker, &claim, hold);
 }
 
 uint64_t
@@ -73,32 +109,6 @@ limits_visit(const struct limits *limits, const char *address, uint64_t now_ms)
         return 0;
     return token_bucket_take(&limits->rate,
                              limits_hash_address(&limits->address_key, address), now_ms);
-}
-
-static bool
-address_has_too_many(const struct limits *limits, const struct limits_reader *reader,
-                     struct limits_hold *hold)
-{
-    uint64_t most = limits->config.per_address;
-    if (most == 0 || reader->address == NULL)
-        return false;
-    uint64_t key = limits_hash_address(&limits->address_key, reader->address);
-    return !take_place(limits, reader->worker, key, most, &hold->address);
-}
-
-enum limits_verdict
-limits_admit(const struct limits *limits, const struct limits_reader *reader,
-             struct limits_hold *hold)
-{
-    *hold = LIMITS_NO_HOLD;
-    if (limits == NULL)
-        return LIMITS_GRANTED;
-    if (user_has_too_many(limits, reader, hold))
-        return LIMITS_USER_FULL;
-    if (!address_has_too_many(limits, reader, hold))
-        return LIMITS_GRANTED;
-    limits_release(limits, hold);
-    return LIMITS_ADDRESS_FULL;
 }
 
 void

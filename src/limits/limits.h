@@ -41,7 +41,12 @@ struct limits_reader {
     const char *address; /* NULL: none */
 };
 
-/* What an open stream takes up. */
+/* The same, as it is counted: for an answer that may have to ask once its request is gone. */
+struct limits_claim {
+    uint64_t user, address; /* hashes; 0: not counted */
+};
+
+/* What an open stream, or an answer that is not taken, takes up. */
 struct limits_hold {
     size_t user, address; /* places, see limits/counts.h */
 };
@@ -53,6 +58,11 @@ enum limits_verdict { LIMITS_GRANTED, LIMITS_USER_FULL, LIMITS_ADDRESS_FULL };
 enum limits_verdict limits_admit(const struct limits *limits,
                                  const struct limits_reader *reader,
                                  struct limits_hold *hold);
+struct limits_claim limits_claim_of(const struct limits *limits,
+                                    const struct limits_reader *reader);
+enum limits_verdict limits_admit_claim(const struct limits *limits, size_t worker,
+                                       const struct limits_claim *claim,
+                                       struct limits_hold *hold);
 void limits_release(const struct limits *limits, struct limits_hold *hold);
 
 /* A worker has died: what it held is free. */

@@ -171,6 +171,7 @@ dispatch_refuse(struct serve *serve, const struct request *request, int status,
     const struct refusal_note refused = {status, request->filter.user, request->address,
                                          error->text};
     refusal_log_note(&serve->refusal_log, &refused, uv_now(&serve->loop));
+    serve->worker->counters[serve->worker->number].too_many += status == 429;
     response_append_text(&serve->answer, status, error->text, request,
                          &serve->settings->cors_origins);
 }
@@ -232,6 +233,7 @@ dispatch(struct serve *serve, struct output *output, const char *const *envp,
 
     buf_clear(&serve->answer);
     int status = dispatch_judge(serve, &request, envp, &error);
+    waiting_note_request(serve, output, &request);
     if (status != 0)
         dispatch_refuse(serve, &request, status, &error);
     else if (request.method == METHOD_OPTIONS)

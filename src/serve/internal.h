@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "fastcgi/gateway.h"
 #include "base/log.h"
+#include "http/request.h"
 #include "limits/refusal_log.h"
 
 #define SERVE_SIGNALS 5
@@ -46,6 +47,13 @@ struct serve {
  * gateway_request_fn whose arg is the struct serve. */
 void dispatch_request(void *arg, struct output *output, const char *const *envp,
                       const struct request_body *body);
+
+/* serve/waiting.c */
+
+/* Whose answer comes on this output; see gateway_config.waiting. Before it is answered. */
+void waiting_note_request(const struct serve *serve, struct output *output,
+                          const struct request *request);
+extern const struct gateway_waiting waiting_answers;
 
 /* serve/signals.c */
 

@@ -231,25 +231,14 @@ serve_log_start(const struct serve *serve, const struct listeners *listeners)
                  serve->settings->table, serve->settings->db);
 }
 
-/* Answers that are not taken count like streams. */
-static unsigned
-serve_max_waiting(const struct serve *serve, unsigned descriptors)
-{
-    int64_t max_streams = serve->settings->max_streams;
-    return max_streams > 0 && max_streams < descriptors ? (unsigned)max_streams
-                                                        : descriptors;
-}
-
 static int
 serve_init_gateway(struct serve *serve, const struct listeners *listeners,
                    unsigned descriptors, struct error *error)
 {
-    struct hub_counters *counters = &serve->worker->counters[serve->worker->number];
     struct gateway_config config = {.request_timeout_ms =
                                         (uint64_t)serve->settings->request_timeout_ms,
                                     .stall_ms = (uint64_t)serve->settings->stall_ms,
-                                    .max_waiting = serve_max_waiting(serve, descriptors),
-                                    .waiting = &counters->answers,
+                                    .waiting = waiting_answers,
                                     .max_conns = descriptors,
                                     .is_shared = serve->worker->count > 1,
                                     .takes_body = serve->settings->allow_publish,

@@ -30,6 +30,21 @@ after(async () => {
   fs.rmSync(folder, { recursive: true, force: true });
 });
 
+// Whoever may connect to such a socket is believed to be the web server.
+function checkSockets() {
+  const files = fs.readdirSync(folder, { recursive: true }).map((name) => fs.statSync(path.join(folder, name)));
+  const sockets = files.filter((file) => file.isSocket());
+  assert.ok(sockets.length > 0);
+  for (const socket of sockets) assert.equal(socket.mode & 0o006, 0, 'others may connect');
+}
+
+// The status of an answer. headers: also those that fetch() does not let set.
+function statusOf(url, headers) {
+  return new Promise((resolve, reject) => {
+    http.get(url, { headers }, (answer) => { resolve(answer.statusCode); answer.destroy(); }).on('error', reject);
+  });
+}
+
 // Starts the example, gives its address, its words and a way to new pages to `use`, ends it.
 async function withExample(name, env, use) {
   const child = spawn(path.join(top, 'examples', name, 'run'), [], {
@@ -52,6 +67,7 @@ async function withExample(name, env, use) {
       await page.goto(url);
       return page;
     };
+    checkSockets();
     await use({ url, words, open });
     assert.deepEqual(faults, []);
   } finally {
@@ -122,6 +138,25 @@ test('flask-jobs: the bar reaches its end, for each page its own', async () => {
       assert.deepEqual(await page.$eval('#bar', (bar) => [bar.value, bar.max]), [10, 10]);
       assert.equal(await page.isEnabled('#start'), true);
     }
+  });
+});
+
+test('flask-jobs: a job is its visitor\'s alone', async () => {
+  await withExample('flask-jobs', { JOBS_STEPS: '2', JOBS_STEP_S: '0.01' }, async ({ url }) => {
+    const read = async (ticket) => {
+      const answer = await fetch(`${url}events?since=all`, { headers: { accept: 'application/json',
+        authorization: `Bearer ${ticket}` } });
+      return (await answer.json()).events;
+    };
+    const start = async () => (await (await fetch(`${url}jobs`, { method: 'POST' })).json()).ticket;
+    const [mine, other] = [await start(), await start()];
+    await until(() => 'the job ends', async () => (await read(mine)).some(({ event }) => event === 'finished'));
+    await until(() => 'the other one ends', async () => (await read(other)).some(({ event }) => event === 'finished'));
+    const ids = new Set((await read(mine)).map(({ id }) => id));
+    assert.ok((await read(other)).every(({ id }) => !ids.has(id)));
+    assert.equal(await statusOf(`${url}events`, { accept: 'text/event-stream' }), 401);
+    assert.equal(await statusOf(url, { host: 'elsewhere.example' }), 403);
+    assert.equal(await statusOf(`${url}events/health`, { host: 'elsewhere.example' }), 403);
   });
 });
 

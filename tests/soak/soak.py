@@ -5,7 +5,8 @@
             [--keep-rows 1000] [--workers 1] [--seed N] [--keep] [-- OPTION OF SERVE...]
 
 Behind a real lighttpd: readers that come and go (crowd.py) with private rows and patterns, one that
-is stuck; a writer (writer.py) that is killed with -9 now and then, and one that posts (poster.py);
+is stuck; attackers (tests/clients/attacks.py) who ask for all that is dear, or read nothing, one of
+them straight at rowcast's socket; a writer (writer.py) that is killed with -9 now and then, and one that posts (poster.py);
 rowcast, ended by SIGKILL and SIGTERM in turn and started again, told by SIGHUP to open anew, and
 its workers, if it has several, killed one at a time; lighttpd, killed as well; pruning, by serve
 (--keep-rows) and by command; what befalls a database's files (tricks.py); and once another database in
@@ -42,6 +43,11 @@ CATCH_UP_S = 120
 WAVE_S = 8
 SETTLE_S = 15
 GROWTH_KIB = 4096       # of a worker's resident set from one wave to the next, after the first
+ATTACK_S = 2            # of each attack, before the next one
+ATTACKS = {             # through lighttpd, and straight at the FastCGI socket
+    "attacker": "patterns-replayed,patterns-held,patterns-live,stars,rare-last,names-churned,streams-churned,polls-unread,"
+                "streams-unread,polls,health,nothing-there,refused,tickets-guessed,throttled,replays",
+    "intruder": "half-requests,answers-unread,polls-unread,names-churned,refused"}
 PUBLISHER_FILES = 4     # that a worker keeps open after its first POST: database, WAL, -shm
 
 CONF = """
@@ -81,6 +87,7 @@ class Site:
         self.truth = truth.Truth()
         with open(f"{folder}/users", "w") as users:
             users.writelines(f"u{i}:pw\n" for i in range(USERS))
+            users.write("eve:pw\n")
         with open(f"{folder}/lighttpd.conf", "w") as conf:
             conf.write(CONF.format(folder=folder, port=self.port, descriptors=4 * options.streams + 500,
                                    connections=2 * options.streams + 100))
@@ -99,6 +106,10 @@ class Site:
         if name == "poster":
             return [sys.executable, f"{HERE}/poster.py", str(self.port), str(self.options.rate / 10),
                     f"{self.folder}/acknowledged"]
+        if name in ATTACKS:
+            address = f"http:{self.port}" if name == "attacker" else f"unix:{self.folder}/rowcast.sock"
+            return ["nice", sys.executable, f"{HERE}/../clients/attacks.py", address, ATTACKS[name], "inf",
+                    "--turn", str(ATTACK_S), "--scale", str(self.options.streams / 4000), "--login", "eve:pw"]
         return [self.options.rowcast, "serve", "--db", self.db, "--listen",
                 f"unix:{self.folder}/rowcast.sock", "--heartbeat", "5", "--stall-timeout", "20",
                 "--retry", "500", "--drain", "3", "--allow-publish",
@@ -322,8 +333,14 @@ async def run(site, options):
     site.start("lighttpd")
     site.start("writer")
     site.start("poster")
+    for name in ATTACKS:
+        site.start(name)
     crowd.start()
     faults = [f"{name} died" for name in await chaos(site, chance, options.minutes * 60)]
+    for name in ATTACKS:
+        if name not in site.died():
+            site.end(name, signal.SIGTERM)
+        del site.processes[name]
     if not faults:
         crowd.staying.set()
         await asyncio.sleep(5)

@@ -1282,7 +1282,7 @@ test_draining_ends_every_stream_in_order_and_lets_none_in(void **state)
     insert_many(&stage, "a", 1, 100, 1000);
     WAIT(&stage, reader_rows(live) == 100 && is_blocked(blocked));
     hub_drain(stage.hub);
-    assert_int_equal(hub_streams(stage.hub), 0);
+    WAIT(&stage, hub_streams(stage.hub) == 0);
     struct reader *late = stage_visit(&stage, &(struct visit){0});
     blocked->idle = false;
     WAIT(&stage, live->at_end && blocked->at_end && throttled->at_end && late->at_end);

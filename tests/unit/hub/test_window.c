@@ -58,13 +58,21 @@ lists_bytes(const struct window *window)
     return bytes;
 }
 
-/* What holds at every moment: ids grow, all are above the floor, bytes are those of the entries
+static void
+sweep_all(struct window *window)
+{
+    while (window_sweep(window, 64))
+        continue;
+}
+
+/* What holds at every moment, once all that was forgotten is freed: ids grow, all are above the floor, bytes are those of the entries
  * and of lists that have room for them, twice over at the most. */
 static void
-check_sound(const struct window *window)
+check_sound(struct window *window)
 {
     int64_t last = window_floor(window);
 
+    sweep_all(window);
     for (size_t i = 0; i < window_count(window); i++) {
         assert_true(window_at(window, i)->row.id > last);
         last = window_at(window, i)->row.id;
@@ -242,6 +250,34 @@ test_drop_forgets_rows_and_never_lowers_the_floor(void **state)
     window_free(window);
 }
 
+/* However many rows are forgotten at once, by a prune or with the whole database, their memory is freed a few
+ * at a time, and what comes meanwhile is kept. */
+static void
+test_what_is_forgotten_is_freed_a_few_at_a_time(void **state)
+{
+    struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES, &hash_key);
+
+    (void)state;
+    for (int64_t id = 1; id <= 1000; id++)
+        add_keyed(window, id, "a", NULL, id % 2 ? "k" : NULL);
+    size_t before = window_bytes(window);
+    size_t one = window_at(window, 0)->bytes;
+    window_drop_up_to(window, 400);
+    assert_int_equal(window_bytes(window), before);
+    assert_true(window_sweep(window, 16));
+    assert_true(before - window_bytes(window) <= 16 * (one + 8));
+    window_reset(window, 5000);
+    add(window, 5001);
+    assert_true(window_bytes(window) > before / 2);
+    size_t sweeps = 0;
+    for (; window_sweep(window, 16); sweeps++)
+        assert_int_equal(window_count(window), 1);
+    assert_true(sweeps >= (1000 - 16) / 16);
+    assert_int_equal(window_bytes(window), window_at(window, 0)->bytes);
+    assert_int_equal(window_floor(window), 5000);
+    window_free(window);
+}
+
 static void
 test_reset_empties_and_sets_any_floor(void **state)
 {
@@ -250,11 +286,11 @@ test_reset_empties_and_sets_any_floor(void **state)
     (void)state;
     for (int64_t id = 1; id <= 300; id++)
         add_keyed(window, id, "c", NULL, "k");
-    size_t lists = lists_bytes(window);
     window_reset(window, INT64_MIN);
     assert_int_equal(window_floor(window), INT64_MIN);
     assert_int_equal(window_count(window), 0);
-    assert_int_equal(window_bytes(window), lists);
+    sweep_all(window);
+    assert_int_equal(window_bytes(window), 0);
     add(window, -5); /* foreign tables may have such ids */
     assert_int_equal(window_find(window, -6), 0);
     assert_int_equal(window_find(window, -5), 1);
@@ -402,6 +438,7 @@ test_each_format_is_encoded_once_and_counted(void **state)
     }
     check_sound(window);
     window_reset(window, 3);
+    sweep_all(window);
     assert_int_equal(window_bytes(window), 0);
     window_free(window);
 }
@@ -476,6 +513,7 @@ main(void)
         cmocka_unit_test(test_trim_keeps_what_is_still_to_be_sent),
         cmocka_unit_test(test_a_row_larger_than_the_window_is_in_it_all_the_same),
         cmocka_unit_test(test_drop_forgets_rows_and_never_lowers_the_floor),
+        cmocka_unit_test(test_what_is_forgotten_is_freed_a_few_at_a_time),
         cmocka_unit_test(test_reset_empties_and_sets_any_floor),
         cmocka_unit_test(
             test_a_newer_row_replaces_one_with_the_same_channel_recipient_and_key),
