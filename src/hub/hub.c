@@ -14,6 +14,8 @@
 #include "hub/heartbeat.h"
 #include "hub/replay.h"
 #include "hub/stream.h"
+#include "hub/table_part.h"
+#include "hub/tables.h"
 #include "hub/turns.h"
 #include "hub/window_warm.h"
 
@@ -76,6 +78,8 @@ hub_fini(struct hub *hub)
     records_fini(&hub->packed);
     records_fini(&hub->rest);
     records_fini(&hub->page.records);
+    table_part_fini(&hub->part);
+    tables_free(hub->tables);
     buf_fini(&hub->scratch);
     free(hub->touched);
     free(hub);
@@ -105,7 +109,8 @@ hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config *config,
     hub->window = window_new(config->window_bytes, config->max_event_bytes, &key);
     hub->audiences = audiences_new(&key);
     string_map_init(&hub->clients, &key);
-    if (hub->window == NULL || hub->audiences == NULL) {
+    hub->tables = tables_new();
+    if (hub->window == NULL || hub->audiences == NULL || hub->tables == NULL) {
         error_set(error, "out of memory");
         hub_fini(hub);
         return NULL;
