@@ -680,7 +680,7 @@ as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 
 @test "options: --help and --version are answered on stdout" {
 	local command
-	for command in serve init send tail prune rebase ticket doctor; do
+	for command in serve init send tail channels prune rebase ticket doctor; do
 		run --separate-stderr "$ROWCAST" "$command" --help
 		assert_success
 		[[ $command == ticket ]] || assert_output --partial "--db FILE"
@@ -702,4 +702,90 @@ as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 	run "$ROWCAST" rebase --db "$DB" --above 9007199254740990
 	assert_equal "$status" 2
 	"$ROWCAST" send --db "$DB" x
+}
+
+# --- small comforts -----------------------------------------------------------------------------
+
+@test "program: -h, -V and help COMMAND are what the long forms are" {
+	assert_equal "$("$ROWCAST" -h)" "$("$ROWCAST" --help)"
+	assert_equal "$("$ROWCAST" help)" "$("$ROWCAST" --help)"
+	assert_equal "$("$ROWCAST" -V)" "$("$ROWCAST" --version)"
+	assert_equal "$("$ROWCAST" help send)" "$("$ROWCAST" send --help)"
+	assert_equal "$("$ROWCAST" send -V)" "$("$ROWCAST" send --version)"
+	run -2 "$ROWCAST" help sned
+	assert_output --partial 'did you mean send?'
+}
+
+@test "program: --version tells its libraries and what it was built with" {
+	run "$ROWCAST" --version
+	assert_line --index 0 --regexp '^rowcast [0-9]+\.[0-9]+'
+	assert_line --index 1 --regexp '^SQLite 3\.[0-9.]+, libuv 1\.[0-9.]+, HTTP client for doctor: (libcurl|no), systemd: (yes|no)$'
+}
+
+@test "program: a command and an option that are nearly right are named" {
+	run -2 "$ROWCAST" docter
+	assert_output 'rowcast: unknown command "docter": did you mean doctor? (see rowcast --help)'
+	run -2 "$ROWCAST" nonsense
+	assert_output 'rowcast: unknown command "nonsense" (see rowcast --help)'
+	run -2 "$ROWCAST" send --chanel=x y
+	assert_output --partial 'unknown option "--chanel=x": did you mean --channel?'
+}
+
+@test "program: a misspelt variable is told, and those of tests and other programs are not" {
+	"$ROWCAST" init --db "$DB" >/dev/null 2>&1 || true
+	ROWCAST_HEARTBAET=3 ROWCAST_TEST_X=1 ROWCASTLE=1 ROWCAST_TTL=90s ROWCAST_CHANNELS=x \
+		run --separate-stderr "$ROWCAST" channels --db "$DB"
+	assert_success
+	assert_equal "$stderr" 'rowcast: nothing reads the variable ROWCAST_HEARTBAET: did you mean ROWCAST_HEARTBEAT?'
+}
+
+@test "send: --recipient is --to" {
+	"$ROWCAST" init --db "$DB" >/dev/null 2>&1 || true
+	"$ROWCAST" send --db "$DB" --recipient bob x
+	assert_equal "$(sql 'SELECT recipient FROM notification ORDER BY id DESC LIMIT 1')" bob
+	"$ROWCAST" send --db "$DB" --recipient bob --to bob x
+	run -2 "$ROWCAST" send --db "$DB" --recipient bob --to ann x
+	assert_output --partial 'name two users'
+}
+
+@test "send: a channel that no bound could name is refused" {
+	local channel
+	"$ROWCAST" init --db "$DB" >/dev/null 2>&1 || true
+	for channel in '*' 'a b' 'orders.*' 'x?' 'a[b' $'a\tb' ' '; do
+		run -2 "$ROWCAST" send --db "$DB" --channel "$channel" x
+		assert_output --partial 'no bound could name it'
+	done
+	"$ROWCAST" send --db "$DB" --channel 'a]b-c.d/ü' x
+}
+
+@test "channels: a line for each, with its rows, harmless for a terminal, and as JSON" {
+	"$ROWCAST" init --db "$DB" >/dev/null 2>&1 || true
+	sql "DELETE FROM notification"
+	run "$ROWCAST" channels --db "$DB"
+	assert_output ''
+	sql "INSERT INTO notification(channel, data) VALUES ('b', 1), ('a', 2), ('b', 3), (char(27) || 'c', 4)"
+	run "$ROWCAST" channels --db "$DB"
+	assert_line --index 0 --regexp '^ +1 +[0-9]+  \\x1bc$'
+	assert_line --index 1 --regexp '^ +1 +[0-9]+  a$'
+	assert_line --index 2 --regexp "^ +2 +$(sql "SELECT max(id) FROM notification WHERE channel = 'b'")  b\$"
+	run "$ROWCAST" channels --db "$DB" --json
+	assert_equal "$(jq -c '[.channel, .rows]' <<<"${lines[2]}")" '["b",2]'
+	sql 'CREATE TABLE log(id INTEGER PRIMARY KEY, data); INSERT INTO log(data) VALUES (1)'
+	run "$ROWCAST" channels --db "$DB" --table log
+	assert_output --regexp '^ +1 +1  default$'
+	run -1 "$ROWCAST" channels --db "$DB" --table none
+}
+
+@test "serve: --check looks at options, keys and table, and serves nothing" {
+	"$ROWCAST" init --db "$DB" >/dev/null 2>&1 || true
+	run "$ROWCAST" serve --check --db "$DB" --listen "unix:$T/s.sock"
+	assert_success
+	[[ ! -e $T/s.sock ]]
+	run -1 "$ROWCAST" serve --check --db "$T/none.db"
+	run -1 "$ROWCAST" serve --check --db "$DB" --table none
+	run -1 "$ROWCAST" serve --check --db "$DB" --ticket-key-file "$T/none"
+	run -2 "$ROWCAST" serve --check --db "$DB" --heartbeat soon
+	sql 'CREATE TABLE kept AS SELECT name FROM sqlite_schema WHERE type = '"'trigger'"
+	sql "$(sql "SELECT 'DROP TRIGGER ' || name || ';' FROM kept LIMIT 1")"
+	run -1 "$ROWCAST" serve --check --db "$DB"
 }

@@ -284,22 +284,57 @@ shipped() {
 		-e "s#/usr/local/bin/rowcast#$T/bin/rowcast#" \
 		-e "s#/var/log/lighttpd/rowcast\.log#$T/rowcast.err#" \
 		-e "s#/etc/[a-z0-9]*/rowcast\.htpasswd#$T/htpasswd#" \
+		-e "s#/etc/([a-z0-9]*)/rowcast/(login|session)\.conf#$T/\1-\2.conf#" \
+		-e "s#/etc/caddy/rowcast-(login|users)#$T/caddy-\1#" \
 		"${SHIPPED_SED[@]}" "$SRC/$1"
+}
+# The files that the shipped one may include. shipped_beside SERVER
+shipped_beside() {
+	local name
+	for name in login session; do
+		[[ ! -f $SRC/$1/$name.conf ]] || shipped "$1/$name.conf" >"$T/$1-$name.conf"
+	done
 }
 # Makes `shipped` uncomment the examples in the files: their lines begin with # and no space,
 # those of prose with # and a space. with_examples PATTERN keeps to lines that match.
 with_examples() { SHIPPED_SED=(-e "/$1/s/^(\t*)#([^ ])/\1\2/"); }
-# The block whose first line begins with #BEGINNING (a regular expression), too. with_block BEGINNING
-with_block() { SHIPPED_SED+=(-e "\\|^#$1|,\\%^#(\\}|</)%s/^#//"); }
-# The lines for a login with a password (and what else matches PATTERN), for the users in
+# The line for a login with a password (and what else matches PATTERN), for the users in
 # $T/htpasswd. with_login [PATTERN]
-with_login() { with_examples "(auth_basic|auth\\.|mod_auth|Auth|valid-user|\\\$remote_user${1:+|$1})"; }
+with_login() {
+	with_examples "(Define RowcastLogin|include .*login\\.conf|http-request auth|import .*login|Htpasswd${1:+|$1})"
+}
+# What ROWCAST_CHANNELS is in the configurations. H2O hands none on: there it is in the environment of
+# rowcast, which starts later, or anew. with_bound [PATTERN OF OTHER EXAMPLES]
+with_bound() {
+	with_examples "(ROWCAST_CHANNELS${1:+|$1})"
+	[[ ${SERVER:-} == h2o ]] || return 0
+	export ROWCAST_CHANNELS='public news.*'
+}
+# Somebody who may log in, before the server starts: for all of them. make_user NAME PASSWORD
+make_user() {
+	local hash
+	hash=$(openssl passwd -6 "$2")
+	[[ ${SERVER:-} != h2o ]] || hash="{SHA}$(printf %s "$2" | openssl sha1 -binary | base64)"
+	printf '%s:%s\n' "$1" "$hash" >>"$T/htpasswd"
+	printf '\tuser %s password %s\n' "$1" "$hash" >>"$T/haproxy-users"
+	[[ ${SERVER:-} != caddy ]] ||
+		printf '%s %s\n' "$1" "$(caddy hash-password --plaintext "$2" | base64 -w 0)" >>"$T/caddy-users"
+	chmod 644 "$T"/*-users "$T/htpasswd" 2>/dev/null || true
+}
+# The line that opens status and metrics to this machine. with_admin
+with_admin() {
+	with_examples '(remote_addr ~|SetEnvIfExpr|src 127|^\t*#(127\.0\.0\.1|::1) 1)'
+	SHIPPED_SED+=(-e 's#^(var.rowcast_admins = ).*#\1"^(127\\.0\\.0\\.1|::1)$"#')
+}
 
 # Each: start_SERVER [FILE], FILE being the name of the shipped configuration without .conf.
 # EXTRA_CONF, if set, is added after it. Sets SERVER_PID and PORT.
 start_lighttpd() { start_server lighttpd_main "$@"; }
 start_nginx() { start_server nginx_main "$@"; }
 start_apache() { start_server apache_main "$@"; }
+start_haproxy() { start_server haproxy_main "$@"; }
+start_caddy() { start_server caddy_main "$@"; }
+start_h2o() { start_server h2o_main "$@"; }
 stop_server() { end_group TERM "$SERVER_PID"; }
 kill_server() { end_group KILL "$SERVER_PID"; }
 
@@ -332,6 +367,7 @@ server_answers() {
 
 lighttpd_main() {
 	shipped "lighttpd/$1.conf" >"$T/$1.conf"
+	shipped_beside lighttpd
 	cat >"$T/lighttpd.conf" <<-CONF
 		server.document-root = "$T/www"
 		server.bind = "127.0.0.1"
@@ -346,6 +382,7 @@ nginx_main() {
 	local user=
 	[[ $EUID -ne 0 ]] || user="user www-data;"
 	shipped "nginx/$1.conf" >"$T/$1.conf"
+	shipped_beside nginx
 	cat >"$T/nginx.conf" <<-CONF
 		daemon off;
 		$user
@@ -405,6 +442,75 @@ apache_main() {
 		CONF
 	} >"$T/apache.conf"
 	SERVER_COMMAND=(apache2 -D FOREGROUND -f "$T/apache.conf")
+}
+
+haproxy_main() {
+	local user=
+	[[ $EUID -ne 0 ]] || user=$'user www-data\ngroup www-data'
+	touch "$T/haproxy-users"
+	shipped "haproxy/$1.cfg" | sed "/^userlist/r $T/haproxy-users" >"$T/$1.cfg"
+	cat >"$T/haproxy.cfg" <<-CONF
+		global
+			maxconn 2000
+			$user
+		defaults
+			mode http
+			timeout connect 5s
+			timeout client 60s
+			timeout server 60s
+		frontend site
+			bind 127.0.0.1:$PORT
+			http-request return status 200 content-type text/plain string "$T" if { path /alive }
+			http-request return status 404 content-type text/html string "<html>" unless { path /events } || { path_beg /events/ }
+			use_backend rowcast if { path /events } || { path_beg /events/ }
+			${EXTRA_CONF:-}
+	CONF
+	SERVER_COMMAND=(haproxy -db -f "$T/haproxy.cfg" -f "$T/$1.cfg")
+}
+
+caddy_main() {
+	touch "$T/caddy-users"
+	shipped caddy/rowcast-login >"$T/caddy-login"
+	shipped caddy/Caddyfile >"$T/rowcast.caddy"
+	cat >"$T/Caddyfile" <<-CONF
+		{
+			admin off
+			auto_https off
+			log {
+				level ERROR
+			}
+		}
+		http://:$PORT {
+			bind 127.0.0.1
+			respond /alive "$T"
+			import $T/rowcast.caddy
+			${EXTRA_CONF:-}
+			respond "<html>" 404
+		}
+	CONF
+	SERVER_COMMAND=(env HOME="$T" caddy run --adapter caddyfile --config "$T/Caddyfile")
+}
+
+h2o_main() {
+	local user=
+	[[ $EUID -ne 0 ]] || user='user: www-data'
+	shipped "h2o/$1.conf" >"$T/$1.conf"
+	cat >"$T/h2o.conf" <<-CONF
+		$user
+		error-log: /dev/stderr
+		num-threads: 1
+		listen:
+		  host: 127.0.0.1
+		  port: $PORT
+		hosts:
+		  default:
+		    paths:
+		      /events: !file $T/$1.conf
+		      /:
+		        file.dir: $T/www
+		${EXTRA_CONF:-}
+	CONF
+	SERVER_COMMAND=(h2o -m worker -c "$T/h2o.conf")
 }
 
 url() { echo "http://127.0.0.1:$PORT/events${1:-}"; }

@@ -7,6 +7,22 @@
 
 load helper
 
+# The site behind it answers while the events have all that they may have of Apache's workers.
+@test "apache: as shipped the events leave workers for the rest of the site" {
+	local i
+	init_db
+	start_rowcast --retry 1000
+	start_apache
+	curl -sN --parallel --parallel-immediate --parallel-max 110 -o /dev/null \
+		--max-time 60 $(for ((i = 0; i < 100; i++)); do echo "$(url)"; done) >/dev/null 2>&1 3>&- 4>&- &
+	GROUP[$!]=1
+	wait_for streams_are 100
+	run curl -s -m "$WAIT" "$(url)"
+	assert_line ': too many streams'
+	assert_equal "$(curl -s -m "$WAIT" "http://127.0.0.1:$PORT/alive")" "$T"
+	kill "$!"
+}
+
 begin() {
 	init_db
 	start_rowcast "$@"

@@ -535,3 +535,25 @@ time.sleep(600)" "$0"' start_beside "${log#*:}" --log-to "${log%%:*}"
 	wait_for log_has 'info: close stream=1 .* why=answered '
 	assert_healthy
 }
+
+refused_is_in() { curl -s -o /dev/null "$(url '?last=x')" && grep -q 'refused status=400' "$1"; }
+
+@test "file: the log of a rowcast that lighttpd started is followed when it is rotated" {
+	init_db
+	make_program
+	printf '#!/bin/sh\nexec %q "$@"\n' "$T/real/rowcast" >"$T/bin/rowcast"
+	mkdir "$T/log"
+	if [[ $EUID -eq 0 ]]; then
+		EXTRA_CONF=$'server.username = "www-data"\nserver.groupname = "www-data"'
+		chown www-data:www-data "$T/log"
+	fi
+	SHIPPED_SED=(-e "s#$T/rowcast\.err#$T/log/rowcast.log#")
+	start_lighttpd rowcast-spawn
+	wait_for refused_is_in "$T/log/rowcast.log"
+	mv "$T/log/rowcast.log" "$T/log/rowcast.log.1"
+	kill -HUP "$SERVER_PID" # logrotate's: lighttpd opens its logs anew
+	wait_for refused_is_in "$T/log/rowcast.log"
+	mv "$T/log/rowcast.log" "$T/log/rowcast.log.2"
+	wait_for refused_is_in "$T/log/rowcast.log"
+	stop_server
+}

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# matrix.bats - the same promises behind each web server. apache.bats, lighttpd.bats and
-# nginx.bats are links to this file: the name says which server to start.
+# matrix.bats - the same promises behind each web server. apache.bats, lighttpd.bats, nginx.bats and
+# haproxy, caddy and h2o.bats are links to this file: the name says which server to start.
 #
 # shellcheck shell=bash
 
@@ -11,9 +11,12 @@ SERVER=$(basename "$BATS_TEST_FILENAME" .bats)
 # A new database, rowcast and the web server before it. begin [OPTION OF SERVE...]
 begin() {
 	init_db
-	start_rowcast "$@"
+	start_rowcast "${MOUNT[@]}" "$@"
 	"start_$SERVER"
 }
+SERVER_IS_CADDY=$([[ $SERVER != caddy ]]; echo $?)
+MOUNT=()
+[[ $SERVER != h2o ]] || MOUNT=(--mount /events) # it does not split the path
 
 get() { curl -s -m "$WAIT" "$@"; }
 
@@ -238,6 +241,27 @@ write_and_see_it_freed() { row 1 && streams_are 0; }
 	assert_healthy
 }
 
+@test "whoami: tells who the reader is taken for, and what bounds it" {
+	make_user bob builder
+	begin
+	run get "$(url /whoami)"
+	assert_output '{"user":null,"bounds":[],"publish":false}'
+	run get -u bob:x -H 'Remote-User: bob' "$(url /whoami)"
+	assert_output --partial '"user":null'
+	stop_server
+	with_bound
+	with_login ROWCAST_CHANNELS
+	[[ $SERVER != h2o ]] || { stop_rowcast && start_rowcast "${MOUNT[@]}"; }
+	"start_$SERVER"
+	run get -o /dev/null -w '%{http_code}' -u bob:x "$(url /whoami)"
+	assert_output 401
+	run get -u bob:builder "$(url /whoami)"
+	assert_output '{"user":"bob","bounds":["location"],"publish":false}'
+	run get -o /dev/null -w '%{http_code}' -u bob:builder "$(url '/whoami?channel=orders')"
+	assert_output 403
+	assert_healthy
+}
+
 @test "paths: what follows the mount point picks the resource" {
 	begin
 	run get -w ' %{http_code}' "$(url /health)"
@@ -252,7 +276,7 @@ write_and_see_it_freed() { row 1 && streams_are 0; }
 	# The name only begins like ours: the web server's own business.
 	run get -w '%{http_code}' "$(url more)"
 	assert_output --partial 404
-	assert_output --partial '<html'
+	[[ $SERVER == h2o ]] || assert_output --partial '<html'
 	assert_healthy
 }
 
@@ -358,7 +382,8 @@ write_and_see_it_freed() { row 1 && streams_are 0; }
 	before=$(beats_of b)
 	wait_for streams_are 1
 	# By the other page's heartbeats, however busy this machine is; one may be on its way.
-	(($(beats_of b) - before <= 3))
+	# Caddy 2.6 needs a write more than Apache.
+	(($(beats_of b) - before <= (SERVER_IS_CADDY ? 5 : 3)))
 	row 1
 	expect_data b 1
 	assert_healthy
@@ -373,7 +398,8 @@ write_and_see_it_freed() { row 1 && streams_are 0; }
 	wait_for streams_are 0
 	# The server has answered another request since: it is done with the first.
 	get "$(url /health)"
-	assert_equal "$(tail -n "+$((before + 1))" "$T/server.err")" ''
+	# Caddy 2.6 logs each page that has gone, as its file says.
+	assert_equal "$(tail -n "+$((before + 1))" "$T/server.err" | grep -v '"aborting with incomplete response"')" ''
 	assert_healthy
 }
 
@@ -412,7 +438,7 @@ writer() {
 	wait_for stream_ended a
 	id=$(last_id a)
 	cp "$T/a.out" "$T/before.out"
-	start_rowcast
+	start_rowcast "${MOUNT[@]}"
 	# A server that saw the refused connection may need a moment.
 	wait_for get -f "$(url /health)"
 	listen a "$(url)" -H "Last-Event-ID: $id"
@@ -432,7 +458,7 @@ writer() {
 	wait_for stream_ended a
 	run get -o /dev/null -w '%{http_code}' "$(url)"
 	assert_output --regexp '^50[023]$'
-	start_rowcast
+	start_rowcast "${MOUNT[@]}"
 	WAIT=8 wait_for get -f "$(url /health)"
 	listen a "$(url)"
 	assert_healthy
@@ -464,7 +490,7 @@ writer() {
 }
 
 @test "private rows: reach the user whom the web server has checked" {
-	printf 'bob:%s\n' "$(openssl passwd -apr1 builder)" >"$T/htpasswd"
+	make_user bob builder
 	with_login
 	begin
 	run get -o /dev/null -w '%{http_code}' "$(url)"
@@ -478,7 +504,7 @@ writer() {
 }
 
 @test "bounds: ROWCAST_CHANNELS in the configuration limits what a page may read" {
-	with_examples ROWCAST_CHANNELS
+	with_bound
 	begin
 	listen a "$(url)"
 	listen b "$(url '?channel=*')" -H 'ROWCAST_CHANNELS: *'

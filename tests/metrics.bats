@@ -39,7 +39,7 @@ has_snapshots() { [[ $(snapshots "$1") -ge $2 ]]; }
 	assert_equal "$(sample rowcast_tail_id)" "$(tail_id)"
 	assert_equal "$(sample rowcast_database_up)" 1
 	assert_equal "$(sample rowcast_database_errors_total)" 0
-	assert_equal "$(sample 'rowcast_build_info{version="'"$("$ROWCAST" --version | awk '{ print $2 }')"'"}')" 1
+	assert_equal "$(sample 'rowcast_build_info{version="'"$("$ROWCAST" --version | awk 'NR == 1 { print $2 }')"'"}')" 1
 	# A poll takes the fourth place for a moment; then one stream too many.
 	run fcgi --get / HTTP_ACCEPT=application/json
 	listen_direct d

@@ -30,6 +30,8 @@ contents() { dpkg-deb -c "$PACKAGE" | awk '{ print $6 }'; }
 		./etc/lighttpd/conf-available/50-rowcast.conf \
 		./etc/lighttpd/conf-available/50-rowcast-spawn.conf \
 		./etc/apache2/conf-available/rowcast.conf ./etc/nginx/snippets/rowcast.conf \
+		./etc/nginx/rowcast/login.conf ./etc/nginx/rowcast/session.conf \
+		./etc/lighttpd/rowcast/login.conf \
 		./usr/share/bash-completion/completions/rowcast \
 		./usr/share/zsh/vendor-completions/_rowcast ./usr/share/rowcast/web/demo.html \
 		./usr/share/man/man1/rowcast.1.gz ./usr/share/man/man8/rowcast-serve.8.gz \
@@ -56,12 +58,13 @@ contents() { dpkg-deb -c "$PACKAGE" | awk '{ print $6 }'; }
 	assert_line /etc/lighttpd/conf-available/50-rowcast.conf
 	assert_line /etc/apache2/conf-available/rowcast.conf
 	assert_line /etc/nginx/snippets/rowcast.conf
+	assert_line /etc/nginx/rowcast/login.conf
 }
 
 @test "package: the program in it runs, and tells the package's version" {
 	dpkg-deb -x "$PACKAGE" "$T/root"
 	run "$T/root/usr/bin/rowcast" --version
-	assert_output "rowcast $(dpkg-deb -f "$PACKAGE" Version)"
+	assert_line --index 0 "rowcast $(dpkg-deb -f "$PACKAGE" Version)"
 }
 
 # --- contrib: what a monitor is given ---------------------------------------------------------

@@ -131,7 +131,7 @@ int
 access_check(struct request *request, const struct access_rules *rules, int64_t now_ms,
              struct error *error)
 {
-    if (request->resource == RESOURCE_STREAM) {
+    if (request->resource == RESOURCE_STREAM || request->resource == RESOURCE_WHOAMI) {
         int status = rules->keys != NULL ? check_ticket(request, rules, now_ms, error)
                                          : check_no_ticket(request, error);
         return status != 0 ? status : check_channels(request, error);

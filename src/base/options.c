@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/nearest.h"
 #include "base/parse_number.h"
 #include "base/usage.h"
 
@@ -373,6 +374,26 @@ refuse_argument(const struct parser *parser, const char *what, const char *argum
     return error_set(parser->error, "%s %s", what, parse_quote(quoted, argument));
 }
 
+static int
+refuse_option(const struct parser *parser, const char *argument)
+{
+    char quoted[PARSE_QUOTED_MAX], name[OPTION_NAME_MAX];
+    const char *names[OPTIONS_MAX];
+    const char *meant = NULL;
+    size_t count = 0;
+
+    for (const struct option *option = parser->command->options; option->name != NULL;
+         option++)
+        names[count++] = option->name;
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(argument, "="), argument);
+    if (name[0] == '-' && name[1] == '-')
+        meant = nearest_find(name + 2, names, count);
+    if (meant == NULL)
+        return refuse_argument(parser, "unknown option", argument);
+    return error_set(parser->error, "unknown option %s: did you mean --%s?",
+                     parse_quote(quoted, argument), meant);
+}
+
 /* Takes the option at argv[0], its value behind `=` or in argv[1]. Returns how many arguments
  * that were, or -1. */
 static int
@@ -390,7 +411,7 @@ take_option(struct parser *parser, char **argv)
         index = find_letter(parser->command, argument + 1);
     }
     if (index < 0)
-        return refuse_argument(parser, "unknown option", argument);
+        return refuse_option(parser, argument);
 
     const struct option *option = &parser->command->options[index];
     struct origin origin = {"--", option->name};
@@ -443,6 +464,17 @@ take_arguments(struct parser *parser, char **argv)
     }
     parser->operands[parser->operand_count] = NULL;
     return 0;
+}
+
+const char *
+option_env_name(char out[OPTION_NAME_MAX], const struct option *option)
+{
+    size_t len = (size_t)snprintf(out, OPTION_NAME_MAX, "ROWCAST_%s", option->name);
+
+    assert(len < OPTION_NAME_MAX);
+    for (char *p = out; *p != '\0'; p++)
+        *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+    return out;
 }
 
 enum options_result

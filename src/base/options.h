@@ -61,4 +61,9 @@ enum options_result options_parse(const struct command *command, int argc, char 
                                   void *settings, const char **operands,
                                   struct error *error);
 
+#define OPTION_NAME_MAX 64 /* bytes of ROWCAST_NAME */
+
+/* Writes the option's environment variable, ROWCAST_NAME, to name and returns it. */
+const char *option_env_name(char name[OPTION_NAME_MAX], const struct option *option);
+
 #endif

@@ -3,23 +3,10 @@
 
 #include "base/usage.h"
 
-#include <assert.h>
-#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
 #define HELP_COLUMN 30 /* where the help texts begin */
-
-const char *
-option_env_name(char out[OPTION_NAME_MAX], const struct option *option)
-{
-    size_t len = (size_t)snprintf(out, OPTION_NAME_MAX, "ROWCAST_%s", option->name);
-
-    assert(len < OPTION_NAME_MAX);
-    for (char *p = out; *p != '\0'; p++)
-        *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
-    return out;
-}
 
 static void
 print_option(const struct option *option)
@@ -55,7 +42,7 @@ print_help(const struct command *command)
     for (const struct option *option = command->options; option->name != NULL; option++)
         print_option(option);
     printf("  %-*s%s\n", HELP_COLUMN - 2, "-h, --help", "print this and exit");
-    printf("  %-*s%s\n", HELP_COLUMN - 2, "--version", "print the version and exit");
+    printf("  %-*s%s\n", HELP_COLUMN - 2, "-V, --version", "print the version and exit");
 }
 
 /* Done before anything else is judged: help must come out whatever else is wrong. */
@@ -67,7 +54,7 @@ usage_print_if_asked(const struct command *command, char **argv)
             print_help(command);
             return true;
         }
-        if (strcmp(*next, "--version") == 0) {
+        if (strcmp(*next, "--version") == 0 || strcmp(*next, "-V") == 0) {
             puts("rowcast " PACKAGE_VERSION);
             return true;
         }

@@ -70,8 +70,8 @@ cmd_now_ms(void)
 }
 
 int
-cmd_take_patterns(struct patterns *patterns, const struct text_list *list,
-                  const char *name, struct error *error)
+cmd_take_patterns(struct patterns *patterns, const struct text_list *list, const char *name,
+                  struct error *error)
 {
     char quoted[PARSE_QUOTED_MAX];
     for (size_t i = 0; i < list->count; i++) {

@@ -15,6 +15,11 @@
 
 enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
 
+extern const struct command cmd_channels_command, cmd_doctor_command, cmd_init_command,
+    cmd_prune_command, cmd_rebase_command, cmd_send_command, cmd_serve_command,
+    cmd_tail_command, cmd_ticket_command, cmd_track_command, cmd_untrack_command;
+
+int cmd_channels(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_prune(int argc, char **argv);

@@ -1,5 +1,5 @@
 /* doctor.c - `rowcast doctor`: checks a deployment, the database and the way through the web
- * server, and says what to do. Reads only, unless --send-probe asks for a row. */
+ * server, and says what to do, as it goes. Reads only, unless --send-probe asks for a row. */
 #include "config.h"
 
 #include "cmd/cmd.h"
@@ -8,14 +8,18 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "doctor/doctor.h"
+#include "doctor/apache.h"
 #include "doctor/db.h"
+#include "doctor/doctor.h"
 #include "doctor/http.h"
 #include "doctor/judge.h"
 #include "doctor/lighttpd.h"
+#include "doctor/process.h"
 
 #define PROBE_LIFE_MS 60000
+#define MARKS_BUSY_MS 2000
 
 struct settings {
     struct cmd_database database;
@@ -24,6 +28,7 @@ struct settings {
     const char *ticket;
     const char *ca_file;
     const char *lighttpd_config;
+    const char *apache_config;
     int64_t wait_ms;
     int64_t streams;
     bool json;
@@ -64,6 +69,11 @@ static const struct option options[] = {
      .offset = offsetof(struct settings, lighttpd_config),
      .value_name = "FILE",
      .help = "have lighttpd read its configuration, and judge that"},
+    {.name = "apache-config",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct settings, apache_config),
+     .value_name = "FILE",
+     .help = "have Apache read its configuration, and compare its workers"},
     {.name = "streams",
      .kind = OPTION_COUNT,
      .offset = offsetof(struct settings, streams),
@@ -79,7 +89,7 @@ static const struct option options[] = {
     {.name = NULL},
 };
 
-static const struct command command = {
+const struct command cmd_doctor_command = {
     .name = "doctor",
     .operands = "[URL]",
     .summary =
@@ -116,10 +126,32 @@ insert_probe(void *arg, char id[EVENTS_WORD_MAX], struct error *error)
     return 0;
 }
 
+/* http_marks_fn. A database that this user cannot read is told by the other checks. */
+static void
+read_marks(void *arg, struct http_marks *marks)
+{
+    const struct settings *settings = arg;
+    struct store_config config = {.path = settings->database.db,
+                                  .table = settings->database.table,
+                                  .mode = STORE_INSPECT,
+                                  .busy_ms = MARKS_BUSY_MS};
+    struct store_marks found;
+    struct error error;
+
+    struct store *store = store_open(&config, NULL, &error);
+    marks->known = store != NULL && store_read_marks(store, &found, &error) == STORE_OK;
+    if (marks->known) {
+        marks->base = found.base;
+        marks->after = found.tail;
+    }
+    store_close(store);
+}
+
 static int
 check_settings(const struct settings *settings, const char *url, struct error *error)
 {
-    if (settings->database.db == NULL && url == NULL && settings->lighttpd_config == NULL)
+    if (settings->database.db == NULL && url == NULL && settings->lighttpd_config == NULL &&
+        settings->apache_config == NULL)
         return error_set(error, "what is to be checked? Give --db FILE, the URL of the "
                                 "events, or both");
     if (settings->channel != NULL && (settings->database.db == NULL || url == NULL))
@@ -147,6 +179,25 @@ check_ticket(const char *ticket, struct doctor_report *report)
                     len, TICKET_SENT_MAX);
 }
 
+/* For a person who waits. */
+static void
+tell_wait(const struct settings *settings, const char *url)
+{
+    if (!settings->json && isatty(STDERR_FILENO))
+        fprintf(stderr, "asking %s, and waiting up to %lld s for a heartbeat ...\n", url,
+                (long long)(settings->wait_ms / 1000));
+}
+
+static void
+check_apache(const struct settings *settings, struct doctor_report *report)
+{
+    struct serving serving = {.count = 0};
+
+    if (settings->database.db != NULL)
+        doctor_find_serving(settings->database.db, &serving);
+    doctor_judge_apache(settings->apache_config, doctor_max_streams(&serving), report);
+}
+
 static int
 check_url(struct settings *settings, const char *url, struct doctor_report *report,
           struct error *error)
@@ -158,9 +209,12 @@ check_url(struct settings *settings, const char *url, struct doctor_report *repo
                                  .channel = settings->channel,
                                  .wait_ms = settings->wait_ms,
                                  .probe = settings->channel != NULL ? insert_probe : NULL,
-                                 .probe_arg = settings};
+                                 .arg = settings};
 
+    if (settings->database.db != NULL)
+        target.read_marks = read_marks;
     check_ticket(settings->ticket, report);
+    tell_wait(settings, url);
     if (doctor_http_gather(&target, &evidence, error) != 0)
         return -1;
     doctor_judge(&evidence, report);
@@ -180,6 +234,8 @@ check_all(struct settings *settings, const char *url, struct doctor_report *repo
         return -1;
     if (settings->lighttpd_config != NULL)
         doctor_judge_lighttpd(settings->lighttpd_config, settings->streams, report);
+    if (settings->apache_config != NULL)
+        check_apache(settings, report);
     return url != NULL ? check_url(settings, url, report, error) : 0;
 }
 
@@ -191,21 +247,21 @@ cmd_doctor(int argc, char **argv)
     const char *operands[2];
     struct error error;
 
-    switch (options_parse(&command, argc, argv, &settings, operands, &error)) {
+    switch (options_parse(&cmd_doctor_command, argc, argv, &settings, operands, &error)) {
     case OPTIONS_EXIT:
         return CMD_OK;
     case OPTIONS_USAGE:
-        return cmd_usage(command.name, &error);
+        return cmd_usage(cmd_doctor_command.name, &error);
     case OPTIONS_OK:
         break;
     }
+    report.tells = !settings.json;
     if (check_settings(&settings, operands[0], &error) != 0 ||
         check_all(&settings, operands[0], &report, &error) != 0)
-        return cmd_usage(command.name, &error);
-    int printed = settings.json ? doctor_print_json(&report) : doctor_print_text(&report);
-    if (printed != 0) {
+        return cmd_usage(cmd_doctor_command.name, &error);
+    if (report.failed || (settings.json && doctor_print_json(&report) != 0)) {
         error_set(&error, "the findings could not be printed: %s", strerror(errno));
-        return cmd_fail(command.name, &error);
+        return cmd_fail(cmd_doctor_command.name, &error);
     }
     return doctor_worst(&report) >= DOCTOR_WARNING ? CMD_FAILED : CMD_OK;
 }

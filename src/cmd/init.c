@@ -30,7 +30,7 @@ static const struct option options[] = {
     {.name = NULL},
 };
 
-static const struct command command = {
+const struct command cmd_init_command = {
     .name = "init",
     .operands = "",
     .summary =
@@ -86,13 +86,14 @@ cmd_init(int argc, char **argv)
     struct error error;
     bool done;
 
-    int code = cmd_parse(&command, argc, argv, &settings.database, operands, &done);
+    int code =
+        cmd_parse(&cmd_init_command, argc, argv, &settings.database, operands, &done);
     if (done)
         return code;
     gid_t gid = 0;
     bool is_new = access(settings.database.db, F_OK) != 0;
     if (check_group(&settings, &gid, &error) != 0)
-        return cmd_fail(command.name, &error);
+        return cmd_fail(cmd_init_command.name, &error);
     struct store_config config = {.path = settings.database.db,
                                   .table = settings.database.table,
                                   .mode = STORE_WRITE,
@@ -100,10 +101,10 @@ cmd_init(int argc, char **argv)
     enum store_journal journal =
         settings.keep_journal ? STORE_JOURNAL_KEEP : STORE_JOURNAL_WAL;
     if (store_init(&config, journal, &result, &error) != 0)
-        return cmd_fail(command.name, &error);
+        return cmd_fail(cmd_init_command.name, &error);
     report(&settings, &result);
     if (settings.group != NULL &&
         group_share(settings.database.db, gid, is_new, &error) != 0)
-        return cmd_fail(command.name, &error);
+        return cmd_fail(cmd_init_command.name, &error);
     return CMD_OK;
 }

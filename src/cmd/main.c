@@ -3,43 +3,18 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "cmd/about.h"
 #include "cmd/cmd.h"
+
+extern char **environ;
 
 /* Installed under this name for web servers that take a path and no arguments. */
 #define CGI_NAME "rowcast.cgi"
-
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *help;
-} commands[] = {
-    {"serve", cmd_serve, "stream new rows to browsers (FastCGI or CGI)"},
-    {"init", cmd_init, "create or migrate the table in a database"},
-    {"send", cmd_send, "insert a notification"},
-    {"tail", cmd_tail, "print notifications in the terminal"},
-    {"prune", cmd_prune, "delete old notifications"},
-    {"track", cmd_track, "make every change of a table a notification"},
-    {"untrack", cmd_untrack, "undo that"},
-    {"rebase", cmd_rebase, "after restoring a backup: never reuse an id"},
-    {"ticket", cmd_ticket, "mint a signed ticket for a reader"},
-    {"doctor", cmd_doctor, "check the database and the way through the web server"},
-};
-
-static void
-usage(FILE *out)
-{
-    fprintf(out, "Usage: rowcast COMMAND [OPTION]...\n"
-                 "Push rows of an SQLite table to browsers as Server-Sent Events.\n\n"
-                 "Commands:\n");
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++)
-        fprintf(out, "  %-8s %s\n", commands[i].name, commands[i].help);
-    fprintf(out, "\nrowcast COMMAND --help tells the command's options; "
-                 "rowcast --version the version.\n");
-}
 
 /* A program may be started with descriptors 0 to 2 closed (the FastCGI specification, section 2.2,
  * promises no more than descriptor 0). The next file that is opened would get such a number: the
@@ -58,6 +33,39 @@ occupy_standard_descriptors(void)
     return 0;
 }
 
+static bool
+is_one_of(const char *text, const char *name, const char *letter)
+{
+    return strcmp(text, name) == 0 || strcmp(text, letter) == 0;
+}
+
+/* rowcast help COMMAND: what its --help prints. */
+static int
+help_command(char *name)
+{
+    const struct cmd_entry *entry = cmd_find(name);
+    char help[] = "--help";
+    char *args[] = {name, help, NULL};
+
+    if (entry != NULL)
+        return entry->run(2, args);
+    about_refuse_command(name);
+    return CMD_USAGE;
+}
+
+static int
+run_command(int argc, char **argv)
+{
+    const struct cmd_entry *entry = cmd_find(argv[0]);
+
+    if (entry == NULL) {
+        about_refuse_command(argv[0]);
+        return CMD_USAGE;
+    }
+    about_warn_of_variables(environ);
+    return entry->run(argc, argv);
+}
+
 int
 main(int argc, char **argv)
 {
@@ -73,21 +81,17 @@ main(int argc, char **argv)
         return cmd_serve(1, args);
     }
     if (argc < 2) {
-        usage(stderr);
+        about_print_usage(stderr);
         return CMD_USAGE;
     }
-    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "help") == 0) {
-        usage(stdout);
+    if (is_one_of(argv[1], "--version", "-V")) {
+        about_print_version();
         return CMD_OK;
     }
-    if (strcmp(argv[1], "--version") == 0) {
-        printf("rowcast %s\n", PACKAGE_VERSION);
+    if (is_one_of(argv[1], "--help", "-h") || (strcmp(argv[1], "help") == 0 && argc < 3)) {
+        about_print_usage(stdout);
         return CMD_OK;
     }
-    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
-        if (strcmp(argv[1], commands[i].name) == 0)
-            return commands[i].run(argc - 1, argv + 1);
-    }
-    fprintf(stderr, "rowcast: unknown command \"%s\" (see rowcast --help)\n", argv[1]);
-    return CMD_USAGE;
+    return strcmp(argv[1], "help") == 0 ? help_command(argv[2])
+                                        : run_command(argc - 1, argv + 1);
 }

@@ -39,7 +39,7 @@ static const struct option options[] = {
     {.name = NULL},
 };
 
-static const struct command command = {
+const struct command cmd_prune_command = {
     .name = "prune",
     .operands = "",
     .summary = "Deletes rows by age, by count, or when they have expired; several of them "
@@ -91,15 +91,15 @@ prune_table(const struct settings *settings)
 
     struct store *store = store_open(&config, NULL, &error);
     if (store == NULL)
-        return cmd_fail(command.name, &error);
+        return cmd_fail(cmd_prune_command.name, &error);
     enum store_result result = prune_all(store, &prune, &total, &error);
     store_close(store);
     if (result == STORE_OK)
-        return cmd_print_number(command.name, total);
+        return cmd_print_number(cmd_prune_command.name, total);
 
     struct error with_count;
     error_set(&with_count, "%s; %" PRId64 " rows are deleted so far", error.text, total);
-    return cmd_fail(command.name, total > 0 ? &with_count : &error);
+    return cmd_fail(cmd_prune_command.name, total > 0 ? &with_count : &error);
 }
 
 int
@@ -110,12 +110,13 @@ cmd_prune(int argc, char **argv)
     struct error error;
     bool done;
 
-    int code = cmd_parse(&command, argc, argv, &settings.database, operands, &done);
+    int code =
+        cmd_parse(&cmd_prune_command, argc, argv, &settings.database, operands, &done);
     if (done)
         return code;
     if (settings.keep_age_ms == 0 && settings.keep_rows == 0 && !settings.expired) {
         error_set(&error, "what is to go? Give --keep-age AGE, --keep-rows N or --expired");
-        return cmd_usage(command.name, &error);
+        return cmd_usage(cmd_prune_command.name, &error);
     }
     return prune_table(&settings);
 }

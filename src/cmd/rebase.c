@@ -25,7 +25,7 @@ static const struct option options[] = {
     {.name = NULL},
 };
 
-static const struct command command = {
+const struct command cmd_rebase_command = {
     .name = "rebase",
     .operands = "",
     .summary = "After restoring a backup: moves the ids past every id ever handed out (the "
@@ -42,7 +42,8 @@ cmd_rebase(int argc, char **argv)
     int64_t base;
     bool done;
 
-    int code = cmd_parse(&command, argc, argv, &settings.database, operands, &done);
+    int code =
+        cmd_parse(&cmd_rebase_command, argc, argv, &settings.database, operands, &done);
     if (done)
         return code;
     struct store_config config = {.path = settings.database.db,
@@ -51,6 +52,6 @@ cmd_rebase(int argc, char **argv)
                                   .busy_ms = CMD_BUSY_MS};
     if (store_check_leftovers(settings.database.db, &error) != 0 ||
         store_rebase(&config, settings.above, &base, &error) != 0)
-        return cmd_fail(command.name, &error);
-    return cmd_print_number(command.name, base);
+        return cmd_fail(cmd_rebase_command.name, &error);
+    return cmd_print_number(cmd_rebase_command.name, base);
 }

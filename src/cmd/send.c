@@ -15,6 +15,8 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/parse_number.h"
+#include "event/glob.h"
 
 #define SEND_BATCH_LINES 500
 #define SEND_CHUNK_BYTES 65536
@@ -25,6 +27,7 @@ struct settings {
     const char *channel;
     const char *event;
     const char *to;
+    const char *recipient; /* the column's own name for the same */
     const char *collapse_key;
     int64_t ttl_ms;
     bool lines;
@@ -48,6 +51,11 @@ static const struct option options[] = {
      .offset = offsetof(struct settings, to),
      .value_name = "USER",
      .help = "for this user only, not for everyone on the channel"},
+    {.name = "recipient",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct settings, recipient),
+     .value_name = "USER",
+     .help = "the same as --to"},
     {.name = "collapse-key",
      .kind = OPTION_TEXT,
      .offset = offsetof(struct settings, collapse_key),
@@ -67,7 +75,7 @@ static const struct option options[] = {
     {.name = NULL},
 };
 
-static const struct command command = {
+const struct command cmd_send_command = {
     .name = "send",
     .operands = "[DATA | -]",
     .summary =
@@ -251,12 +259,13 @@ send_lines(struct store *store, const struct settings *settings)
                send_pending(store, settings, &lines, &error) == STORE_OK;
     buf_fini(&lines.buf);
     if (good)
-        return lines.sent > 0 ? cmd_print_number(command.name, lines.last_id) : CMD_OK;
+        return lines.sent > 0 ? cmd_print_number(cmd_send_command.name, lines.last_id)
+                              : CMD_OK;
 
     struct error with_count;
     error_set(&with_count, "%s; the first %" PRId64 " lines are sent", error.text,
               lines.sent);
-    return cmd_fail(command.name, &with_count);
+    return cmd_fail(cmd_send_command.name, &with_count);
 }
 
 /* --- one row ---------------------------------------------------------------------------------- */
@@ -268,8 +277,8 @@ send_data(struct store *store, const struct settings *settings, struct slice dat
     int64_t id;
 
     if (insert(store, settings, data, &id, &error) != STORE_OK)
-        return cmd_fail(command.name, &error);
-    return cmd_print_number(command.name, id);
+        return cmd_fail(cmd_send_command.name, &error);
+    return cmd_print_number(cmd_send_command.name, id);
 }
 
 static int
@@ -282,9 +291,34 @@ send_stdin(struct store *store, const struct settings *settings)
     if (read_all(&buf, &error) == 0)
         code = send_data(store, settings, buf_slice(&buf));
     else
-        code = cmd_fail(command.name, &error);
+        code = cmd_fail(cmd_send_command.name, &error);
     buf_fini(&buf);
     return code;
+}
+
+static int
+take_recipient(struct settings *settings, struct error *error)
+{
+    if (settings->recipient == NULL)
+        return 0;
+    if (settings->to != NULL && strcmp(settings->to, settings->recipient) != 0)
+        return error_set(error, "--to and --recipient are the same, and name two users");
+    settings->to = settings->recipient;
+    return 0;
+}
+
+static int
+check_channel(const char *channel, struct error *error)
+{
+    char quoted[PARSE_QUOTED_MAX];
+
+    if (glob_can_name(slice_of(channel)))
+        return 0;
+    return error_set(
+        error,
+        "--channel: %s holds a blank, *, ? or [, so that no bound could name it "
+        "alone",
+        parse_quote(quoted, channel));
 }
 
 int
@@ -295,17 +329,21 @@ cmd_send(int argc, char **argv)
     struct error error;
     bool done;
 
-    int code = cmd_parse(&command, argc, argv, &settings.database, operands, &done);
+    int code =
+        cmd_parse(&cmd_send_command, argc, argv, &settings.database, operands, &done);
     if (done)
         return code;
+    if (take_recipient(&settings, &error) != 0 ||
+        check_channel(settings.channel, &error) != 0)
+        return cmd_usage(cmd_send_command.name, &error);
     const char *data = operands[0];
     if (data == NULL && !settings.lines) {
         error_set(&error, "DATA is missing: give it, or - to read it from stdin");
-        return cmd_usage(command.name, &error);
+        return cmd_usage(cmd_send_command.name, &error);
     }
     if (settings.lines && data != NULL && strcmp(data, "-") != 0) {
         error_set(&error, "--lines reads from stdin and takes no DATA");
-        return cmd_usage(command.name, &error);
+        return cmd_usage(cmd_send_command.name, &error);
     }
 
     struct store_config config = {.path = settings.database.db,
@@ -314,7 +352,7 @@ cmd_send(int argc, char **argv)
                                   .busy_ms = CMD_BUSY_MS};
     struct store *store = store_open(&config, NULL, &error);
     if (store == NULL)
-        return cmd_fail(command.name, &error);
+        return cmd_fail(cmd_send_command.name, &error);
     if (settings.lines)
         code = send_lines(store, &settings);
     else if (strcmp(data, "-") == 0)

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "access/keys.h"
 #include "fastcgi/libfcgi.h"
 #include "hub/hub.h"
 #include "limits/limits.h"
@@ -40,6 +41,9 @@ static const struct option options[] = {
            .help = "unix:PATH, HOST:PORT or [V6]:PORT; without: what the parent left"),
     OPTION(listen_mode, "listen-mode", OPTION_MODE, .value_name = "MODE",
            .fallback = "0660", .max = 0777, .help = "permissions of the Unix socket"),
+    OPTION(mount, "mount", OPTION_TEXT, .value_name = "PATH",
+           .help =
+               "for web servers that do not split the path: the URL's, such as /events"),
     OPTION(heartbeat_ms, "heartbeat", OPTION_SECONDS, .value_name = "SECONDS",
            .fallback = "15", .max = DAY_MS,
            .help = "a sign of life after that silence; 0: off"),
@@ -91,14 +95,16 @@ static const struct option options[] = {
            .help = "for a request to arrive whole"),
     OPTION(log_level, "log-level", OPTION_CHOICE, .value_name = "error|warn|info|debug",
            .fallback = "info", .help = "what is logged"),
-    OPTION(log_to, "log-to", OPTION_TEXT, .value_name = "WHERE",
-           .fallback = "stderr", .help = "stderr, syslog, journal or a file from the root"),
+    OPTION(log_to, "log-to", OPTION_TEXT, .value_name = "WHERE", .fallback = "stderr",
+           .help = "stderr, syslog, journal or a file from the root"),
     OPTION(no_confine, "no-confine", OPTION_FLAG,
            .help = "leave the process its rights to the rest of the file system"),
+    OPTION(check, "check", OPTION_FLAG,
+           .help = "check options, keys and database, and exit: 0 when all is well"),
     {.name = NULL},
 };
 
-static const struct command command = {
+const struct command cmd_serve_command = {
     .name = "serve",
     .operands = "",
     .summary = "Streams new rows of a table to browsers, as a FastCGI responder or a CGI "
@@ -112,7 +118,7 @@ serve_fastcgi(const struct serve_settings *settings, struct listeners *listeners
     struct error error = {""};
     int result = workers_run(settings, listeners, &error);
     listeners_close(listeners);
-    return result == 0 ? CMD_OK : cmd_fail(command.name, &error);
+    return result == 0 ? CMD_OK : cmd_fail(cmd_serve_command.name, &error);
 }
 
 static bool
@@ -139,7 +145,7 @@ serve_cgi(const struct serve_settings *settings)
     struct serve_worker worker = {.counters = &counters, .count = 1};
     if (serve_run(settings, SERVE_CGI, NULL, &worker, &error) == 0)
         return CMD_OK;
-    return fail_cgi(cmd_fail(command.name, &error));
+    return fail_cgi(cmd_fail(cmd_serve_command.name, &error));
 }
 
 static bool
@@ -182,6 +188,20 @@ check_origins(const struct text_list *origins, struct error *error)
     return 0;
 }
 
+/* As the path of a URL has it before what rowcast picks its resources by. */
+static int
+check_mount(const char *mount, struct error *error)
+{
+    char quoted[128];
+    size_t len = mount == NULL ? 0 : strlen(mount);
+    if (mount == NULL || (len > 1 && mount[0] == '/' && mount[len - 1] != '/'))
+        return 0;
+    return error_set(error,
+                     "--mount: %s is not a path such as /events: with a slash at its "
+                     "beginning and none at its end",
+                     log_quote(quoted, sizeof quoted, mount));
+}
+
 static int
 check_tickets(const struct serve_settings *settings, struct error *error)
 {
@@ -217,13 +237,13 @@ serve_sockets(const struct serve_settings *settings)
         int result = listeners_open(&listeners, settings->listen,
                                     (mode_t)settings->listen_mode, &error);
         if (result != 0)
-            return result == LISTEN_USAGE ? cmd_usage(command.name, &error)
-                                          : cmd_fail(command.name, &error);
+            return result == LISTEN_USAGE ? cmd_usage(cmd_serve_command.name, &error)
+                                          : cmd_fail(cmd_serve_command.name, &error);
         return serve_fastcgi(settings, &listeners);
     }
     int inherited = listeners_inherit(&listeners, &error);
     if (inherited < 0)
-        return cmd_fail(command.name, &error);
+        return cmd_fail(cmd_serve_command.name, &error);
     if (inherited > 0)
         return serve_fastcgi(settings, &listeners);
     if (getenv("REQUEST_METHOD") != NULL && libfcgi_is_cgi())
@@ -231,7 +251,45 @@ serve_sockets(const struct serve_settings *settings)
     error_set(&error,
               "where to listen? Give --listen unix:PATH or HOST:PORT; without it a web "
               "server, spawn-fcgi or systemd must start rowcast and pass the socket");
-    return cmd_usage(command.name, &error);
+    return cmd_usage(cmd_serve_command.name, &error);
+}
+
+/* What would keep it from serving, or from serving well. Makes no file and no socket. */
+static int
+check_serving(const struct serve_settings *settings, struct error *error)
+{
+    struct store_config config = {.path = settings->db,
+                                  .table = settings->table,
+                                  .mode = STORE_INSPECT,
+                                  .busy_ms = CMD_BUSY_MS};
+    struct store_marks marks;
+
+    if (settings->ticket_key_file != NULL) {
+        struct ticket_keys *keys =
+            ticket_keys_load(settings->ticket_key_file, TICKET_VERIFIES, NULL, error);
+        if (keys == NULL)
+            return -1;
+        ticket_keys_free(keys);
+    }
+    struct store *store = store_open(&config, NULL, error);
+    if (store == NULL)
+        return -1;
+    int result = store_read_marks(store, &marks, error) == STORE_OK ? 0 : -1;
+    if (result == 0 && store_fault(store) != NULL)
+        result = error_set(error, "%s", store_fault(store));
+    store_close(store);
+    return result;
+}
+
+static int
+report_check(const struct serve_settings *settings)
+{
+    struct error error;
+    if (check_serving(settings, &error) != 0)
+        return cmd_fail(cmd_serve_command.name, &error);
+    printf("the options are good, and table %s of %s can be served\n", settings->table,
+           settings->db);
+    return CMD_OK;
 }
 
 int
@@ -241,7 +299,7 @@ cmd_serve(int argc, char **argv)
     struct error error = {""};
     const char *operands[1];
     enum options_result parsed =
-        options_parse(&command, argc, argv, &settings, operands, &error);
+        options_parse(&cmd_serve_command, argc, argv, &settings, operands, &error);
     if (parsed == OPTIONS_EXIT)
         return CMD_OK;
     if (parsed == OPTIONS_OK && settings.db == NULL) {
@@ -250,11 +308,14 @@ cmd_serve(int argc, char **argv)
     }
     if (parsed == OPTIONS_OK &&
         (check_origins(&settings.cors_origins, &error) != 0 ||
+         check_mount(settings.mount, &error) != 0 ||
          check_tickets(&settings, &error) != 0 || check_log(&settings, &error) != 0))
         parsed = OPTIONS_USAGE;
     if (parsed == OPTIONS_USAGE) {
-        int code = cmd_usage(command.name, &error);
+        int code = cmd_usage(cmd_serve_command.name, &error);
         return is_cgi() ? fail_cgi(code) : code;
     }
+    if (settings.check)
+        return report_check(&settings);
     return is_cgi() ? serve_cgi(&settings) : serve_sockets(&settings);
 }

@@ -67,7 +67,7 @@ static const struct option options[] = {
     {.name = NULL},
 };
 
-static const struct command command = {
+const struct command cmd_tail_command = {
     .name = "tail",
     .operands = "",
     .summary =
@@ -336,14 +336,15 @@ cmd_tail(int argc, char **argv)
     struct tail tail = {.settings = &settings, .is_terminal = isatty(STDOUT_FILENO) == 1};
     bool done;
 
-    int code = cmd_parse(&command, argc, argv, &settings.database, operands, &done);
+    int code =
+        cmd_parse(&cmd_tail_command, argc, argv, &settings.database, operands, &done);
     if (done)
         return code;
     if (check_settings(&settings, &tail.error) != 0 ||
         cmd_take_patterns(&tail.channels, &settings.channels, "channel", &tail.error) !=
             0) {
         patterns_fini(&tail.channels);
-        return cmd_usage(command.name, &tail.error);
+        return cmd_usage(cmd_tail_command.name, &tail.error);
     }
 
     tail.format = settings.json ? FORMAT_NDJSON : FORMAT_SSE;
@@ -354,7 +355,7 @@ cmd_tail(int argc, char **argv)
     tail.store = store_open(&tail.config, NULL, &tail.error);
     if (tail.store == NULL) {
         patterns_fini(&tail.channels);
-        return cmd_fail(command.name, &tail.error);
+        return cmd_fail(cmd_tail_command.name, &tail.error);
     }
     follow_catch_signals(); /* the database is closed in order */
     enum turn turn = run(&tail);
@@ -364,5 +365,5 @@ cmd_tail(int argc, char **argv)
     patterns_fini(&tail.channels);
     if (turn != TURN_FAILED && !(turn == TURN_AGAIN && !settings.follow))
         return CMD_OK;
-    return cmd_fail(command.name, &tail.error);
+    return cmd_fail(cmd_tail_command.name, &tail.error);
 }

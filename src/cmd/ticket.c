@@ -53,7 +53,7 @@ static const struct option options[] = {
     {.name = NULL},
 };
 
-static const struct command command = {
+const struct command cmd_ticket_command = {
     .name = "ticket",
     .operands = "",
     .summary =
@@ -124,7 +124,7 @@ print(const char *text)
     if (printf("%s\n", text) >= 0 && fflush(stdout) == 0)
         return CMD_OK;
     error_set(&error, "the ticket could not be printed: %s", strerror(errno));
-    return cmd_fail(command.name, &error);
+    return cmd_fail(cmd_ticket_command.name, &error);
 }
 
 static int
@@ -140,7 +140,7 @@ mint(const struct settings *settings, const struct ticket *ticket)
         keys != NULL ? choose_key(keys, settings->kid, &error) : NULL;
     if (key != NULL)
         text = ticket_sign(key, ticket, settings->audience, &error);
-    int code = text != NULL ? print(text) : cmd_fail(command.name, &error);
+    int code = text != NULL ? print(text) : cmd_fail(cmd_ticket_command.name, &error);
     free(text);
     ticket_keys_free(keys);
     return code;
@@ -154,7 +154,7 @@ cmd_ticket(int argc, char **argv)
     struct error error = {""};
     const char *operands[1];
     enum options_result parsed =
-        options_parse(&command, argc, argv, &settings, operands, &error);
+        options_parse(&cmd_ticket_command, argc, argv, &settings, operands, &error);
     if (parsed == OPTIONS_EXIT)
         return CMD_OK;
     if (parsed == OPTIONS_OK && settings.key_file == NULL) {
@@ -163,8 +163,8 @@ cmd_ticket(int argc, char **argv)
     }
     if (parsed == OPTIONS_OK && fill(&ticket, &settings, &error) != 0)
         parsed = OPTIONS_USAGE;
-    int code =
-        parsed == OPTIONS_OK ? mint(&settings, &ticket) : cmd_usage(command.name, &error);
+    int code = parsed == OPTIONS_OK ? mint(&settings, &ticket)
+                                    : cmd_usage(cmd_ticket_command.name, &error);
     ticket_fini(&ticket);
     return code;
 }

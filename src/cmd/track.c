@@ -66,7 +66,7 @@ static const struct option options[] = {
     {.name = NULL},
 };
 
-static const struct command command = {
+const struct command cmd_track_command = {
     .name = "track",
     .operands = "[TABLE]",
     .summary =
@@ -133,7 +133,7 @@ print_text(const struct buf *text, const char *end)
         fflush(stdout) == 0)
         return CMD_OK;
     error_set(&error, "the output could not be written: %s", strerror(errno));
-    return cmd_fail(command.name, &error);
+    return cmd_fail(cmd_track_command.name, &error);
 }
 
 static int
@@ -145,7 +145,7 @@ print_sql(const struct settings *settings, const struct track_request *request)
     int code = CMD_FAILED;
 
     if (store == NULL || track_print(store, request, &sql, &error) != STORE_OK)
-        cmd_fail(command.name, &error);
+        cmd_fail(cmd_track_command.name, &error);
     else
         code = print_text(&sql, "");
     store_close(store);
@@ -168,7 +168,7 @@ track_table(const struct settings *settings, const struct track_request *request
     int code = CMD_FAILED;
 
     if (store == NULL || track_apply(store, request, &outcome, &said, &error) != STORE_OK) {
-        cmd_fail(command.name, &error);
+        cmd_fail(cmd_track_command.name, &error);
     } else {
         printf("%s: %s: ", request->table, words[outcome]);
         code = print_text(&said, "\n");
@@ -203,7 +203,7 @@ list_tables(const struct settings *settings)
     int code = CMD_FAILED;
 
     if (store == NULL || track_compare(store, list_finding, &list, &error) != STORE_OK)
-        cmd_fail(command.name, &error);
+        cmd_fail(cmd_track_command.name, &error);
     else
         code = print_text(&(struct buf){0}, "");
     store_close(store);
@@ -227,22 +227,22 @@ cmd_track(int argc, char **argv)
     struct error error;
     bool done;
 
-    int code = cmd_parse(&command, argc, argv, &settings.database, operands, &done);
+    int code = cmd_parse(&cmd_track_command, argc, argv, &settings.database, operands, &done);
     if (done)
         return code;
     if (settings.list && (operands[0] != NULL || asks_for_options(&settings))) {
         error_set(&error,
                   "--list takes no table and no other option than --db and --table");
-        return cmd_usage(command.name, &error);
+        return cmd_usage(cmd_track_command.name, &error);
     }
     if (settings.list)
         return list_tables(&settings);
     if (operands[0] == NULL) {
         error_set(&error, "which table? Name one, or give --list");
-        return cmd_usage(command.name, &error);
+        return cmd_usage(cmd_track_command.name, &error);
     }
     if (make_request(&settings, operands[0], &request, &error) != 0)
-        return cmd_usage(command.name, &error);
+        return cmd_usage(cmd_track_command.name, &error);
     return settings.print ? print_sql(&settings, &request)
                           : track_table(&settings, &request);
 }
@@ -258,7 +258,7 @@ static const struct option untrack_options[] = {
     {.name = NULL},
 };
 
-static const struct command untrack = {
+const struct command cmd_untrack_command = {
     .name = "untrack",
     .operands = "TABLE",
     .summary = "Takes the triggers of `rowcast track` away again; the notifications stay.",
@@ -277,7 +277,7 @@ untrack_table(const struct untrack_settings *settings, const char *table)
 
     store_close(store);
     if (result != STORE_OK)
-        return cmd_fail(untrack.name, &error);
+        return cmd_fail(cmd_untrack_command.name, &error);
     if (found)
         printf("%s: is no longer tracked\n", table);
     else
@@ -293,12 +293,12 @@ cmd_untrack(int argc, char **argv)
     struct error error;
     bool done;
 
-    int code = cmd_parse(&untrack, argc, argv, &settings.database, operands, &done);
+    int code = cmd_parse(&cmd_untrack_command, argc, argv, &settings.database, operands, &done);
     if (done)
         return code;
     if (operands[0] == NULL) {
         error_set(&error, "which table?");
-        return cmd_usage(untrack.name, &error);
+        return cmd_usage(cmd_untrack_command.name, &error);
     }
     return untrack_table(&settings, operands[0]);
 }

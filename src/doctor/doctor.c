@@ -42,6 +42,34 @@ copy_escaped(char *out, size_t size, const char *text, char keep)
     out[n] = '\0';
 }
 
+static int
+write_out(struct buf *out)
+{
+    int result = -1;
+
+    if (!out->failed && fwrite(out->p, 1, out->len, stdout) == out->len &&
+        fflush(stdout) == 0)
+        result = 0;
+    buf_fini(out);
+    return result;
+}
+
+/* As text: a line, and the remedy below it. */
+static int
+print_finding(const struct doctor_finding *finding)
+{
+    struct buf out = {0};
+
+    buf_printf(&out, "%-8s %s: %s\n", level_names[finding->level], finding->check,
+               finding->seen);
+    for (const char *line = finding->remedy; *line != '\0';) {
+        size_t len = strcspn(line, "\n");
+        buf_printf(&out, "         %.*s\n", (int)len, line);
+        line += line[len] == '\n' ? len + 1 : len;
+    }
+    return write_out(&out);
+}
+
 void
 doctor_find(struct doctor_report *report, struct doctor_head head, const char *format, ...)
 {
@@ -64,6 +92,8 @@ doctor_take(struct doctor_report *report, const struct doctor_finding *finding)
 {
     if (report->count < DOCTOR_FINDINGS_MAX)
         report->findings[report->count++] = *finding;
+    if (report->tells && print_finding(finding) != 0)
+        report->failed = true;
 }
 
 enum doctor_level
@@ -76,37 +106,6 @@ doctor_worst(const struct doctor_report *report)
             worst = report->findings[i].level;
     }
     return worst;
-}
-
-static int
-write_out(struct buf *out)
-{
-    int result = -1;
-
-    if (!out->failed && fwrite(out->p, 1, out->len, stdout) == out->len &&
-        fflush(stdout) == 0)
-        result = 0;
-    buf_fini(out);
-    return result;
-}
-
-int
-doctor_print_text(const struct doctor_report *report)
-{
-    struct buf out = {0};
-
-    for (size_t i = 0; i < report->count; i++) {
-        const struct doctor_finding *finding = &report->findings[i];
-        buf_printf(&out, "%-8s %s: %s\n", level_names[finding->level], finding->check,
-                   finding->seen);
-        for (const char *line = finding->remedy; *line != '\0';) {
-            size_t len = strcspn(line, "\n");
-            buf_printf(&out, "         %.*s\n", (int)len, line);
-            line += line[len] == '\n' ? len + 1 : len;
-        }
-    }
-    buf_append(&out, "", 0);
-    return out.len == 0 && !out.failed ? 0 : write_out(&out);
 }
 
 int

@@ -5,6 +5,7 @@
 #ifndef ROWCAST_DOCTOR_DOCTOR_H
 #define ROWCAST_DOCTOR_DOCTOR_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define DOCTOR_FINDINGS_MAX 48
@@ -26,6 +27,8 @@ struct doctor_finding {
 struct doctor_report {
     struct doctor_finding findings[DOCTOR_FINDINGS_MAX];
     size_t count;
+    bool tells;  /* each finding is printed as text when it is taken */
+    bool failed; /* one could not be printed */
 };
 
 /* What stands over a finding. `remedy` (NULL: none) is copied. */
@@ -41,15 +44,15 @@ struct doctor_head {
 void doctor_find(struct doctor_report *report, struct doctor_head head, const char *format,
                  ...) __attribute__((format(printf, 3, 4)));
 
-/* Adds a finding that was made elsewhere, as it is. */
+/* Adds a finding that was made elsewhere, as it is. Where the report tells, it is on standard output
+ * then: what takes long does not hold back what was found before. */
 void doctor_take(struct doctor_report *report, const struct doctor_finding *finding);
 
 /* The heaviest level there is; DOCTOR_OK when there are no findings. */
 enum doctor_level doctor_worst(const struct doctor_report *report);
 
-/* Print all findings to standard output, as text or as one JSON array of objects {check, level,
- * seen, remedy}. Return 0, or -1 when it cannot be written (errno) or memory is out. */
-int doctor_print_text(const struct doctor_report *report);
+/* Prints all findings to standard output as one JSON array of objects {check, level, seen, remedy}.
+ * Returns 0, or -1 when it cannot be written (errno) or memory is out. */
 int doctor_print_json(const struct doctor_report *report);
 
 #endif

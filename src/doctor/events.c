@@ -32,6 +32,14 @@ end_row(struct doctor_events *events, int64_t now_ms)
         events->rows++;
 }
 
+static void
+end_opening(struct doctor_events *events, int64_t now_ms)
+{
+    if (events->opening_ms < 0)
+        memcpy(events->opening_id, events->id, sizeof events->opening_id);
+    note_time(&events->opening_ms, now_ms);
+}
+
 /* An empty line: the block is complete. Without data it is no event. */
 static void
 end_block(struct doctor_events *events, int64_t now_ms)
@@ -39,7 +47,7 @@ end_block(struct doctor_events *events, int64_t now_ms)
     if (!events->has_data)
         ;
     else if (strcmp(events->event, "rowcast:open") == 0)
-        note_time(&events->opening_ms, now_ms);
+        end_opening(events, now_ms);
     else if (strcmp(events->event, "rowcast:ping") == 0)
         note_time(&events->ping_ms, now_ms);
     else if (strncmp(events->event, "rowcast:", 8) != 0)

@@ -15,13 +15,14 @@
 
 /* Initialise with doctor_events_init. */
 struct doctor_events {
-    int64_t opening_ms;          /* the block rowcast:open was complete */
-    int64_t ping_ms;             /* the first event rowcast:ping was complete */
-    int64_t beat_ms;             /* the first heartbeat as a comment */
-    int64_t probe_ms;            /* the row with the id `probe` was complete */
-    unsigned rows;               /* other events: rows */
-    char probe[EVENTS_WORD_MAX]; /* set by the caller: an id to wait for, or "" */
-    char said[EVENTS_WORD_MAX];  /* the last comment with words in it, after "connected" */
+    int64_t opening_ms;               /* the block rowcast:open was complete */
+    int64_t ping_ms;                  /* the first event rowcast:ping was complete */
+    int64_t beat_ms;                  /* the first heartbeat as a comment */
+    int64_t probe_ms;                 /* the row with the id `probe` was complete */
+    char opening_id[EVENTS_WORD_MAX]; /* the id that the stream begins at */
+    unsigned rows;                    /* other events: rows */
+    char probe[EVENTS_WORD_MAX];      /* set by the caller: an id to wait for, or "" */
+    char said[EVENTS_WORD_MAX]; /* the last comment with words in it, after "connected" */
 
     /* the block that is being read */
     char line[EVENTS_LINE_MAX];

@@ -23,7 +23,6 @@ struct exchange {
     struct http_answer *answer;
     int64_t began_ms;
     bool is_final; /* the header is of the last answer, not of a 1xx */
-    bool was_open;
 };
 
 int64_t
@@ -107,12 +106,9 @@ on_body(char *bytes, size_t size, size_t count, void *arg)
     answer->body[answer->body_len] = '\0';
 
     doctor_events_feed(&answer->events, (struct slice){bytes, len}, now);
-    if (answer->events.opening_ms >= 0 && !exchange->was_open) {
-        exchange->was_open = true;
-        if (exchange->fetch->on_open != NULL)
-            exchange->fetch->on_open(exchange->fetch->arg, &answer->events,
-                                     exchange->began_ms);
-    }
+    if (answer->events.opening_ms >= 0 && exchange->fetch->on_piece != NULL)
+        exchange->fetch->on_piece(exchange->fetch->arg, &answer->events,
+                                  exchange->began_ms);
     return len;
 }
 
@@ -198,8 +194,8 @@ make_headers(const struct fetch *fetch)
     snprintf(line, sizeof line, "Accept: %s",
              fetch->accept != NULL ? fetch->accept : "text/event-stream");
     headers = curl_slist_append(headers, line);
-    if (fetch->header != NULL)
-        headers = curl_slist_append(headers, fetch->header);
+    for (const char *const *more = fetch->headers; more != NULL && *more != NULL; more++)
+        headers = curl_slist_append(headers, *more);
     if (fetch->ticket != NULL) {
         buf_append_text(&ticket, "Authorization: Bearer ");
         buf_append(&ticket, fetch->ticket, strlen(fetch->ticket) + 1);
@@ -221,6 +217,10 @@ set_options(CURL *easy, struct exchange *exchange)
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, exchange);
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, exchange);
+    if (exchange->fetch->user != NULL) {
+        curl_easy_setopt(easy, CURLOPT_USERNAME, exchange->fetch->user);
+        curl_easy_setopt(easy, CURLOPT_PASSWORD, exchange->fetch->user);
+    }
     if (exchange->fetch->ca_file != NULL)
         curl_easy_setopt(easy, CURLOPT_CAINFO, exchange->fetch->ca_file);
 }

@@ -56,14 +56,16 @@ enum fetch_until {
 
 struct fetch {
     const char *url;
-    const char *accept;  /* NULL: text/event-stream */
-    const char *header;  /* one more, or NULL */
-    const char *ticket;  /* NULL: none; sent as Authorization: Bearer */
-    const char *ca_file; /* NULL: the system's */
+    const char *accept;         /* NULL: text/event-stream */
+    const char *const *headers; /* more, NULL-terminated; NULL: none */
+    const char *ticket;         /* NULL: none; sent as Authorization: Bearer */
+    const char *user;           /* NULL: none; a login with this name, and it as password */
+    const char *ca_file;        /* NULL: the system's */
     enum fetch_until until;
     int64_t limit_ms;
-    /* NULL, or called once when the opening is there; may set events->probe. */
-    void (*on_open)(void *arg, struct doctor_events *events, int64_t began_ms);
+    /* NULL, or called after each piece once the opening is there. It may set events->probe, and
+     * probe_ms back to -1 to have another one waited for. */
+    void (*on_piece)(void *arg, struct doctor_events *events, int64_t began_ms);
     void *arg;
 };
 

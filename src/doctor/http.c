@@ -1,8 +1,9 @@
 /* http.c - which requests `rowcast doctor` makes, and where to.
  *
- * Called by cmd/doctor.c. Four requests at the most, one after another: health (does a short
- * answer get through?), the stream (what arrives, and when), the stream as a browser asks for it
- * (is it compressed?), and a poll with a Last-Event-ID (does that get through?). */
+ * Called by cmd/doctor.c. Six requests at the most, one after another: health (does a short
+ * answer get through?), whoami without a login and with one that is made up (who may read what?),
+ * the stream (what arrives, and when), the stream as a browser asks for it (is it compressed?), and a
+ * poll with a Last-Event-ID (does that get through?). */
 #include "config.h"
 
 #include "doctor/http.h"
@@ -29,7 +30,7 @@ doctor_http_is_built(void)
 /* --- the addresses --------------------------------------------------------------------------- */
 
 struct addresses {
-    char *stream, *health, *in_query;
+    char *stream, *health, *in_query, *whoami;
 };
 
 static char *
@@ -49,8 +50,9 @@ with_query(CURLU *url, const char *name, const char *value)
     return text;
 }
 
+/* The resource beside the stream, without a query. */
 static char *
-health_address(CURLU *url)
+beside(CURLU *url, const char *name)
 {
     char *path = NULL, *text = NULL;
 
@@ -59,17 +61,27 @@ health_address(CURLU *url)
     size_t len = strlen(path);
     while (len > 0 && path[len - 1] == '/')
         len--;
-    size_t size = len + sizeof "/health";
+    size_t size = len + strlen(name) + 1;
     char *longer = malloc(size);
     if (longer != NULL) {
-        snprintf(longer, size, "%.*s/health", (int)len, path);
+        snprintf(longer, size, "%.*s%s", (int)len, path, name);
         curl_url_set(url, CURLUPART_QUERY, NULL, 0);
         if (curl_url_set(url, CURLUPART_PATH, longer, 0) == CURLUE_OK)
             curl_url_get(url, CURLUPART_URL, &text, 0);
+        curl_url_set(url, CURLUPART_PATH, path, 0);
     }
     free(longer);
     curl_free(path);
     return text;
+}
+
+/* Without a login that the URL has. */
+static char *
+whoami_address(CURLU *url)
+{
+    curl_url_set(url, CURLUPART_USER, NULL, 0);
+    curl_url_set(url, CURLUPART_PASSWORD, NULL, 0);
+    return beside(url, "/whoami");
 }
 
 static bool
@@ -104,9 +116,11 @@ make_addresses(const struct http_target *target, struct addresses *out, struct e
         curl_free(with_query(url, "channel", target->channel));
     out->stream = with_query(url, "ping", "1");
     out->in_query = with_query(url, "ticket", target->ticket != NULL ? target->ticket : "");
-    out->health = health_address(url);
+    out->health = beside(url, "/health");
+    out->whoami = whoami_address(url);
     curl_url_cleanup(url);
-    if (out->stream != NULL && out->in_query != NULL && out->health != NULL)
+    if (out->stream != NULL && out->in_query != NULL && out->health != NULL &&
+        out->whoami != NULL)
         return 0;
     return error_set(error, "out of memory");
 }
@@ -118,16 +132,52 @@ struct gathering {
     struct http_evidence *evidence;
 };
 
+/* What comes later than a quiet machine's loop needs may wait for a timer on the way. */
+#define LATE_MS 30
+
 static void
-send_probe(void *arg, struct doctor_events *events, int64_t began_ms)
+send_probe(struct gathering *gathering, struct doctor_events *events, int64_t began_ms)
+{
+    struct http_evidence *evidence = gathering->evidence;
+    const struct http_target *target = gathering->target;
+
+    evidence->probed = true;
+    evidence->probed_ms = -1;
+    if (target->probe(target->arg, events->probe, &evidence->probe_error) == 0)
+        evidence->probed_ms = doctor_clock_ms() - began_ms;
+}
+
+/* The probe row has come: if it was late, another one shows whether each is as late. */
+static void
+take_probe(struct gathering *gathering, struct doctor_events *events, int64_t began_ms)
+{
+    struct http_evidence *evidence = gathering->evidence;
+    int64_t late = events->probe_ms - evidence->probed_ms;
+
+    if (evidence->arrived == HTTP_PROBES)
+        return;
+    evidence->late_ms[evidence->arrived++] = late < 0 ? 0 : late;
+    if (late < LATE_MS || evidence->arrived == HTTP_PROBES)
+        return;
+    events->probe_ms = -1;
+    send_probe(gathering, events, began_ms);
+}
+
+static void
+on_piece(void *arg, struct doctor_events *events, int64_t began_ms)
 {
     struct gathering *gathering = arg;
     struct http_evidence *evidence = gathering->evidence;
     const struct http_target *target = gathering->target;
 
-    evidence->probed = true;
-    if (target->probe(target->probe_arg, events->probe, &evidence->probe_error) == 0)
-        evidence->probed_ms = doctor_clock_ms() - began_ms;
+    if (target->read_marks != NULL && !evidence->marks.known)
+        target->read_marks(target->arg, &evidence->marks);
+    if (target->probe == NULL)
+        return;
+    if (!evidence->probed)
+        send_probe(gathering, events, began_ms);
+    else if (events->probe_ms >= 0 && evidence->probed_ms >= 0)
+        take_probe(gathering, events, began_ms);
 }
 
 /* What a browser's EventSource also does: it takes compressed answers, and it comes back with a
@@ -135,20 +185,52 @@ send_probe(void *arg, struct doctor_events *events, int64_t began_ms)
 static int
 ask_again(struct fetch fetch, struct http_evidence *evidence, struct error *error)
 {
+    static const char *const as_browser[] = {"Accept-Encoding: gzip, deflate, br", NULL};
     char last_event_id[EVENTS_WORD_MAX + 32];
+    const char *const resuming[] = {last_event_id, NULL};
 
     fetch.limit_ms = evidence->quick_ms;
-    fetch.on_open = NULL;
-    fetch.header = "Accept-Encoding: gzip, deflate, br";
+    fetch.on_piece = NULL;
+    fetch.headers = as_browser;
     fetch.until = FETCH_OPENING;
     if (doctor_fetch(&fetch, &evidence->packed, error) != 0)
         return -1;
 
     snprintf(last_event_id, sizeof last_event_id, "Last-Event-ID: %s", evidence->resume_id);
-    fetch.header = last_event_id;
+    fetch.headers = resuming;
     fetch.accept = "application/json";
     fetch.until = FETCH_END;
     return doctor_fetch(&fetch, &evidence->resumed, error);
+}
+
+/* As a stranger, and as one who claims to be somebody: by a login with a password, and by the headers
+ * by which web servers hand a user on among themselves. */
+static int
+ask_whoami(const struct gathering *gathering, const struct addresses *to,
+           struct error *error)
+{
+    static const char *const claims[] = {"Remote-User", "Remote_User", "X-Remote-User",
+                                         "X-Forwarded-User", "X-User"};
+    enum { CLAIMS = sizeof claims / sizeof *claims };
+    struct http_evidence *evidence = gathering->evidence;
+    char lines[CLAIMS][EVENTS_WORD_MAX + 32];
+    const char *headers[CLAIMS + 1] = {NULL};
+    struct fetch fetch = {.url = to->whoami,
+                          .accept = "*/*",
+                          .ca_file = gathering->target->ca_file,
+                          .until = FETCH_END,
+                          .limit_ms = evidence->quick_ms};
+
+    if (doctor_fetch(&fetch, &evidence->anonymous, error) != 0)
+        return -1;
+    for (size_t i = 0; i < CLAIMS; i++) {
+        snprintf(lines[i], sizeof lines[i], "%s: %s%s", claims[i], evidence->made_up_name,
+                 HTTP_HEADER_SUFFIX);
+        headers[i] = lines[i];
+    }
+    fetch.headers = headers;
+    fetch.user = evidence->made_up_name;
+    return doctor_fetch(&fetch, &evidence->made_up, error);
 }
 
 static int
@@ -156,9 +238,10 @@ ask_all(const struct gathering *gathering, const struct addresses *to, struct er
 {
     const struct http_target *target = gathering->target;
     struct http_evidence *evidence = gathering->evidence;
+    static const char *const plain[] = {"Accept-Encoding: identity", NULL};
     struct gathering arg = *gathering;
     struct fetch fetch = {.url = to->health,
-                          .header = "Accept-Encoding: identity",
+                          .headers = plain,
                           .ticket = target->ticket,
                           .ca_file = target->ca_file,
                           .until = FETCH_END,
@@ -168,11 +251,13 @@ ask_all(const struct gathering *gathering, const struct addresses *to, struct er
         return -1;
     if (evidence->health.failure != HTTP_NO_FAILURE)
         return 0;
+    if (ask_whoami(gathering, to, error) != 0)
+        return -1;
 
     fetch.url = to->stream;
     fetch.until = FETCH_LIFE;
     fetch.limit_ms = target->wait_ms;
-    fetch.on_open = target->probe != NULL ? send_probe : NULL;
+    fetch.on_piece = on_piece;
     fetch.arg = &arg;
     if (doctor_fetch(&fetch, &evidence->stream, error) != 0)
         return -1;
@@ -202,12 +287,15 @@ doctor_http_gather(const struct http_target *target, struct http_evidence *evide
     /* Not a number, so rowcast says so in a gap event which repeats it, and replays nothing. */
     snprintf(evidence->resume_id, sizeof evidence->resume_id, "doctor-%lld",
              (long long)doctor_clock_ms());
+    snprintf(evidence->made_up_name, sizeof evidence->made_up_name, "%s",
+             evidence->resume_id);
     int result = make_addresses(target, &addresses, error);
     if (result == 0)
         result = ask_all(&(struct gathering){target, evidence}, &addresses, error);
     curl_free(addresses.stream);
     curl_free(addresses.health);
     curl_free(addresses.in_query);
+    curl_free(addresses.whoami);
     return result;
 }
 

@@ -1,4 +1,4 @@
-/* internal.h - what the two files that judge the URL share. */
+/* internal.h - what the files that judge the URL share. */
 #ifndef ROWCAST_DOCTOR_INTERNAL_H
 #define ROWCAST_DOCTOR_INTERNAL_H
 
@@ -20,5 +20,10 @@ void judge_problem(const struct judge *judge, const char *check, enum doctor_fau
 /* Opening, events, silence, query and resuming, of a stream that was answered with 200 or not at
  * all. */
 void judge_stream(const struct judge *judge);
+
+/* --- doctor/judge_access.c --- */
+
+/* Who may read what, and whether a made-up login is believed. */
+void judge_access(const struct judge *judge);
 
 #endif

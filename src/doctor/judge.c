@@ -318,4 +318,5 @@ doctor_judge(const struct http_evidence *evidence, struct doctor_report *report)
     if (stream->asked)
         judge_health(&judge);
     judge_ticket(&judge);
+    judge_access(&judge);
 }

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "base/parse_number.h"
+
 #define AT_ONCE_MS                                                                         \
     1000 /* more than a slow network takes, less than any buffer's patience */
 #define DEFAULT_BEAT_MS 15000
@@ -186,6 +188,36 @@ judge_probe_lost(const struct judge *judge)
                     seconds(judge->evidence->wait_ms - judge->evidence->probed_ms));
 }
 
+/* All of them came within the milliseconds. */
+static bool
+came_within(const struct http_evidence *evidence, int64_t from, int64_t to)
+{
+    for (size_t i = 0; i < evidence->arrived; i++) {
+        if (evidence->late_ms[i] < from || evidence->late_ms[i] > to)
+            return false;
+    }
+    return evidence->arrived == HTTP_PROBES;
+}
+
+/* Linux delays an acknowledgement by 40 ms at least (TCP_DELACK_MIN) and 200 ms at most
+ * (TCP_DELACK_MAX); a sender that waits to fill a packet waits as long for each row. */
+static bool
+judge_delay(const struct judge *judge)
+{
+    const struct http_evidence *evidence = judge->evidence;
+    const int64_t *late = evidence->late_ms;
+
+    if (!came_within(evidence, 38, 70) && !came_within(evidence, 195, 250))
+        return false;
+    doctor_find(judge->report,
+                (struct doctor_head){"delay", DOCTOR_WARNING,
+                                     doctor_remedy(FAULT_DELAY, judge->server)},
+                "each row comes as late as the others (%lld, %lld and %lld ms): something "
+                "on the way waits to fill a packet",
+                (long long)late[0], (long long)late[1], (long long)late[2]);
+    return true;
+}
+
 static void
 judge_probe(const struct judge *judge)
 {
@@ -205,6 +237,8 @@ judge_probe(const struct judge *judge)
         judge_probe_lost(judge);
         return;
     }
+    if (judge_delay(judge))
+        return;
     int64_t late = events->probe_ms - evidence->probed_ms;
     if (late > AT_ONCE_MS) {
         head.level = DOCTOR_WARNING;
@@ -237,6 +271,32 @@ judge_events(const struct judge *judge)
     } else if (events->probe_ms < 0) { /* a probe that came proves as much */
         judge_no_beat(judge);
     }
+}
+
+/* --- which database ---------------------------------------------------------------------------- */
+
+/* A new stream begins at the highest id that rowcast has read. Tables begin at an id that the clock
+ * made, so those of another table are quite other numbers. */
+static void
+judge_served(const struct judge *judge)
+{
+    const struct http_marks *marks = &judge->evidence->marks;
+    int64_t opened;
+
+    if (!marks->known ||
+        parse_count(judge->evidence->stream.events.opening_id, 0, INT64_MAX, &opened) != 0)
+        return;
+    if (opened < marks->base || opened > marks->after)
+        doctor_find(judge->report,
+                    (struct doctor_head){"served", DOCTOR_PROBLEM,
+                                         "Does that `rowcast serve` have the same --db and "
+                                         "--table?"},
+                    "the URL serves another database or table: its stream begins at id "
+                    "%lld, and this table has the ids %lld to %lld",
+                    (long long)opened, (long long)marks->base, (long long)marks->after);
+    else
+        doctor_find(judge->report, (struct doctor_head){"served", DOCTOR_OK, NULL},
+                    "the ids at the URL are those of this table");
 }
 
 /* --- resuming ---------------------------------------------------------------------------------- */
@@ -273,6 +333,7 @@ judge_stream(const struct judge *judge)
     if (!judge_opening(judge))
         return;
     judge_events(judge);
+    judge_served(judge);
     judge_probe(judge);
     judge_resume(judge);
 }

@@ -9,16 +9,14 @@
 
 #include "doctor/lighttpd.h"
 
-#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/parse_number.h"
+#include "doctor/run.h"
 
 /* lighttpd's own (1.4.69): server.max-fds, and connections as a part of it. */
 #define DEFAULT_FDS 4096
@@ -27,12 +25,13 @@
 
 #define LINE_LEN_MAX 256
 #define DEPTH_MAX 16
-#define OUTPUT_MAX ((size_t)4 << 20)
+#define UNKNOWN_LEN_MAX 300
 
 struct settings {
-    int64_t fds, connections;    /* 0: not set */
-    int blocks[3];               /* how often stream-response-body is 0, 1 or 2 */
-    char spooling[LINE_LEN_MAX]; /* the condition of the block with 1 */
+    int64_t fds, connections;      /* 0: not set */
+    int blocks[3];                 /* how often stream-response-body is 0, 1 or 2 */
+    char spooling[LINE_LEN_MAX];   /* the condition of the block with 1 */
+    char unknown[UNKNOWN_LEN_MAX]; /* keys of which it warns: "a, b" */
 };
 
 static bool
@@ -54,16 +53,42 @@ struct place {
     size_t depth;
 };
 
+/* From "...WARNING: unknown config-key: auth.require (ignored)". False: the line is no such one. */
+static bool
+take_unknown(struct settings *settings, const char *line)
+{
+    static const char words[] = "unknown config-key: ";
+    const char *found = strstr(line, words);
+    size_t used = strlen(settings->unknown);
+
+    if (found == NULL)
+        return false;
+    found += sizeof words - 1;
+    snprintf(settings->unknown + used, sizeof settings->unknown - used, "%s%.*s",
+             used > 0 ? ", " : "", (int)strcspn(found, " "), found);
+    return true;
+}
+
+/* lighttpd 1.4.79 (Debian 13) prints "if $HTTP[...] {", older ones without the word. */
+static const char *
+without_if(const char *condition)
+{
+    return strncmp(condition, "if ", 3) == 0 ? condition + 3 : condition;
+}
+
 static void
 take_line(struct settings *settings, struct place *place, char *line)
 {
     size_t len = strlen(line);
     int64_t value;
 
+    if (take_unknown(settings, line))
+        return;
     if (len > 0 && line[len - 1] == '{') {
-        if (place->depth < DEPTH_MAX)
-            snprintf(place->conditions[place->depth], LINE_LEN_MAX, "%.*s", (int)len - 1,
-                     line);
+        if (place->depth < DEPTH_MAX) {
+            line[len - 1] = '\0';
+            snprintf(place->conditions[place->depth], LINE_LEN_MAX, "%s", without_if(line));
+        }
         place->depth++;
     } else if (line[0] == '}') {
         place->depth -= place->depth > 0;
@@ -119,12 +144,29 @@ judge_streaming(const struct settings *settings, struct doctor_report *report)
                     "server.stream-response-body = 2");
 }
 
+/* lighttpd starts without what it does not know: the stream would be open. */
+static void
+judge_unknown(const struct settings *settings, struct doctor_report *report)
+{
+    if (settings->unknown[0] != '\0')
+        doctor_find(report,
+                    (struct doctor_head){
+                        "unknown", DOCTOR_PROBLEM,
+                        "Load the module before mod_fastcgi, as lighttpd/rowcast.conf "
+                        "does:\nserver.modules += ( \"mod_setenv\", \"mod_auth\", "
+                        "\"mod_authn_file\" ); or mend the spelling."},
+                    "lighttpd does not know and ignores: %s. A login or a bound among them "
+                    "does not hold",
+                    settings->unknown);
+}
+
 void
 doctor_judge_lighttpd_text(struct slice text, int64_t streams, struct doctor_report *report)
 {
     struct settings settings;
 
     read_settings(text, &settings);
+    judge_unknown(&settings, report);
     judge_streaming(&settings, report);
 
     int64_t fds = settings.fds > 0 ? settings.fds : DEFAULT_FDS;
@@ -148,64 +190,17 @@ doctor_judge_lighttpd_text(struct slice text, int64_t streams, struct doctor_rep
                 (long long)streams);
 }
 
-/* --- asking lighttpd ------------------------------------------------------------------------------ */
-
-/* The child: both of its outputs to the pipe. */
-static void
-become_lighttpd(const char *file, int out)
-{
-    dup2(out, STDOUT_FILENO);
-    dup2(out, STDERR_FILENO);
-    execlp("lighttpd", "lighttpd", "-p", "-f", file, (char *)NULL);
-    execl("/usr/sbin/lighttpd", "lighttpd", "-p", "-f", file, (char *)NULL);
-    dprintf(STDERR_FILENO, "lighttpd: %s\n", strerror(errno));
-    _exit(127);
-}
-
-static void
-read_all(int fd, struct buf *text)
-{
-    for (;;) {
-        char *room = buf_reserve(text, 4096);
-        if (room == NULL || text->len > OUTPUT_MAX)
-            return;
-        ssize_t len = read(fd, room, 4096);
-        if (len == -1 && errno == EINTR)
-            continue;
-        if (len <= 0)
-            return;
-        text->len += (size_t)len;
-    }
-}
-
-/* Exit status of lighttpd, -1 when it could not be run. */
-static int
-run_lighttpd(const char *file, struct buf *text)
-{
-    int ends[2], status;
-
-    if (pipe(ends) != 0)
-        return -1;
-    pid_t pid = fork();
-    if (pid == 0) {
-        close(ends[0]);
-        become_lighttpd(file, ends[1]);
-    }
-    close(ends[1]);
-    if (pid > 0)
-        read_all(ends[0], text);
-    close(ends[0]);
-    if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status))
-        return -1;
-    return WEXITSTATUS(status);
-}
-
 void
 doctor_judge_lighttpd(const char *file, int64_t streams, struct doctor_report *report)
 {
+    /* -tt loads the modules, and only then it is known which keys are unknown. Whether it succeeds
+     * plays no part: it may want rights that doctor's user does not have. */
+    const char *const load[] = {"lighttpd", "-tt", "-f", file, NULL};
+    const char *const print[] = {"lighttpd", "-p", "-f", file, NULL};
     struct buf text = {0};
 
-    if (run_lighttpd(file, &text) == 0 && !text.failed)
+    doctor_run(load, &text);
+    if (doctor_run(print, &text) == 0 && !text.failed)
         doctor_judge_lighttpd_text(buf_slice(&text), streams, report);
     else
         doctor_find(report,

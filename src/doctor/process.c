@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #define PROC_PATH_MAX 64
+#define BLOCK_MAX 16384 /* of arguments or environment; what is behind is not seen */
 
 /* The first bytes of a file in /proc/PID, ended by NUL; -1 when it cannot be read. */
 static ssize_t
@@ -138,6 +139,54 @@ doctor_find_serving(const char *path, struct serving *serving)
         }
     }
     closedir(folder);
+}
+
+/* The text behind NAME= or behind the argument NAME in a block of texts that end in NUL; NULL: it is
+ * not there. */
+static const char *
+find_setting(const char *block, size_t len, const char *name)
+{
+    size_t name_len = strlen(name);
+
+    for (const char *text = block; text < block + len; text += strlen(text) + 1) {
+        if (strncmp(text, name, name_len) != 0)
+            continue;
+        if (text[name_len] == '=')
+            return text + name_len + 1;
+        const char *next = text + name_len + 1;
+        if (text[name_len] == '\0' && next < block + len)
+            return next;
+    }
+    return NULL;
+}
+
+static int64_t
+max_streams_of(pid_t pid)
+{
+    static const char *const places[][2] = {{"cmdline", "--max-streams"},
+                                            {"environ", "ROWCAST_MAX_STREAMS"}};
+    char block[BLOCK_MAX];
+
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        ssize_t len = read_proc(pid, places[i][0], block, sizeof block);
+        const char *value = len > 0 ? find_setting(block, (size_t)len, places[i][1]) : NULL;
+        if (value != NULL)
+            return strtoll(value, NULL, 10);
+    }
+    return 0;
+}
+
+int64_t
+doctor_max_streams(const struct serving *serving)
+{
+    int64_t lowest = 0;
+
+    for (size_t i = 0; i < serving->count; i++) {
+        int64_t max = max_streams_of(serving->processes[i].pid);
+        if (max > 0 && (lowest == 0 || max < lowest))
+            lowest = max;
+    }
+    return lowest;
 }
 
 const char *

@@ -163,6 +163,34 @@ static const char *const remedies[FAULTS][SERVERS] = {
                 "Have the tabs of a browser share one stream (BroadcastChannel), or set\n"
                 "server.feature-flags += ( \"server.h2proto\" => \"disable\" ).",
         },
+    [FAULT_CLAIM] =
+        {
+            [SERVER_OTHER] =
+                "Only a login that was checked may set REMOTE_USER. HAProxy passes on what "
+                "the browser claims:\n"
+                "http-request del-header Authorization unless { http_auth(...) }, as in "
+                "haproxy/rowcast.cfg.",
+            [SERVER_NGINX] = "In the location: no fastcgi_param REMOTE_USER $remote_user "
+                             "(and no include "
+                             "fastcgi_params, which\n"
+                             "has it) without auth_basic beside it, and never from a "
+                             "request header, as in "
+                             "nginx/rowcast.conf.",
+            [SERVER_APACHE] = "Only Apache's own login may set REMOTE_USER: look for "
+                              "SetEnvIf, RewriteRule "
+                              "and\nProxyFCGISetEnvIf with REMOTE_USER.",
+            [SERVER_LIGHTTPD] = "Only mod_auth may set REMOTE_USER: look for "
+                                "setenv.set-environment with REMOTE_USER.",
+        },
+    [FAULT_DELAY] =
+        {
+            [SERVER_OTHER] =
+                "A proxy on the way waits to fill its packets (Nagle's algorithm, with "
+                "delayed acknowledgements).\n"
+                "HAProxy: option http-no-delay. Another one: its option for TCP_NODELAY.",
+            [SERVER_NGINX] = "tcp_nodelay on; (its default). HAProxy before it: option "
+                             "http-no-delay." BEFORE,
+        },
 };
 
 enum doctor_server

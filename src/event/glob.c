@@ -379,3 +379,13 @@ globs_match(const struct globs *globs, struct slice text)
         ended |= state[i] & globs->ends[i];
     return ended != 0;
 }
+
+bool
+glob_can_name(struct slice channel)
+{
+    for (size_t i = 0; i < channel.len; i++) {
+        if (strchr("*?[ \t", channel.p[i]) != NULL && channel.p[i] != '\0')
+            return false;
+    }
+    return true;
+}

@@ -38,6 +38,7 @@ enum variable {
     VAR_CHANNELS,
     VAR_ADMIN,
     VAR_PUBLISH,
+    VAR_MAX_STREAMS,
     VARS
 };
 
@@ -63,10 +64,12 @@ static const char *const variable_names[VARS] = {
     [VAR_CHANNELS] = "ROWCAST_CHANNELS",
     [VAR_ADMIN] = "ROWCAST_ADMIN",
     [VAR_PUBLISH] = "ROWCAST_PUBLISH",
+    [VAR_MAX_STREAMS] = "ROWCAST_MAX_STREAMS",
 };
 
 struct parser {
     struct request *request;
+    const char *mount;      /* NULL: none */
     const char *vars[VARS]; /* NULL: not there */
     const char *conflict;   /* a granting variable with two values, or NULL */
     struct error *error;
@@ -153,6 +156,16 @@ copy_credentials(const struct parser *parser)
 
 /* --- path and method ----------------------------------------------------------------------------- */
 
+/* What follows the mount point; all of the path where it is not below it. */
+static const char *
+below_mount(const char *mount, const char *path)
+{
+    size_t len = mount != NULL ? strlen(mount) : 0;
+    if (len == 0 || strncmp(path, mount, len) != 0)
+        return path;
+    return path[len] == '\0' || path[len] == '/' ? path + len : path;
+}
+
 static int
 parse_path(const struct parser *parser)
 {
@@ -162,8 +175,9 @@ parse_path(const struct parser *parser)
     } resources[] = {{"/", RESOURCE_STREAM},
                      {"/health", RESOURCE_HEALTH},
                      {"/metrics", RESOURCE_METRICS},
-                     {"/status", RESOURCE_STATUS}};
-    const char *path = value_of(parser, VAR_PATH);
+                     {"/status", RESOURCE_STATUS},
+                     {"/whoami", RESOURCE_WHOAMI}};
+    const char *path = below_mount(parser->mount, value_of(parser, VAR_PATH));
     char quoted[PARSE_QUOTED_MAX];
 
     if (*path == '\0')
@@ -177,7 +191,8 @@ parse_path(const struct parser *parser)
             return 0;
         }
     }
-    error_set(parser->error, "unknown resource %s: only /health, /metrics and /status",
+    error_set(parser->error,
+              "unknown resource %s: only /health, /metrics, /status and /whoami",
               parse_quote(quoted, path));
     return 404;
 }
@@ -255,6 +270,27 @@ parse_patterns(const struct parser *parser, enum variable variable,
     }
 }
 
+/* How many streams the web server has room for. */
+static int
+parse_max_streams(const struct parser *parser)
+{
+    const char *text = parser->vars[VAR_MAX_STREAMS];
+    char quoted[PARSE_QUOTED_MAX];
+    int64_t count = 0;
+
+    if (text == NULL || *text == '\0')
+        return 0;
+    if (parse_count(text, 1, REQUEST_MAX_STREAMS_MAX, &count) != 0) {
+        error_set(parser->error,
+                  "the web server's ROWCAST_MAX_STREAMS: %s is not a number "
+                  "from 1 to %d",
+                  parse_quote(quoted, text), REQUEST_MAX_STREAMS_MAX);
+        return 500;
+    }
+    parser->request->max_streams = (uint64_t)count;
+    return 0;
+}
+
 static int
 parse_grants(const struct parser *parser)
 {
@@ -265,12 +301,15 @@ parse_grants(const struct parser *parser)
     }
     parser->request->admin = strcmp(value_of(parser, VAR_ADMIN), "1") == 0;
     struct request *request = parser->request;
-    int status = copy_variable(parser, VAR_USER, &request->filter.user);
+    int status = parse_max_streams(parser);
+    if (status == 0)
+        status = copy_variable(parser, VAR_USER, &request->filter.user);
     if (status == 0)
         status = parse_patterns(parser, VAR_CHANNELS,
                                 &request->filter.bounds[FILTER_BOUND_LOCATION],
                                 &request->filter.bounded[FILTER_BOUND_LOCATION]);
-    if (status == 0 && request->method == METHOD_POST)
+    if (status == 0 &&
+        (request->method == METHOD_POST || request->resource == RESOURCE_WHOAMI))
         status =
             parse_patterns(parser, VAR_PUBLISH, &request->publish, &request->has_publish);
     return status;
@@ -299,7 +338,8 @@ parse_resource(const struct parser *parser)
         return 0;
     if (parser->request->method == METHOD_POST)
         return parse_post(parser);
-    if (parser->request->resource == RESOURCE_STREAM)
+    if (parser->request->resource == RESOURCE_STREAM ||
+        parser->request->resource == RESOURCE_WHOAMI)
         return stream_params_parse(
             parser->request,
             &(struct stream_params_text){value_of(parser, VAR_QUERY),
@@ -313,12 +353,13 @@ parse_resource(const struct parser *parser)
 }
 
 int
-request_parse(struct request *request, const char *const *envp, struct error *error)
+request_parse(struct request *request, const char *const *envp, const char *mount,
+              struct error *error)
 {
     static int (*const steps[])(const struct parser *) = {
         copy_origin_and_address, copy_credentials, parse_path, parse_method, parse_grants,
         parse_resource};
-    struct parser parser = {.request = request, .error = error};
+    struct parser parser = {.request = request, .mount = mount, .error = error};
 
     *request = (struct request){.start = START_TAIL};
     collect_variables(&parser, envp);

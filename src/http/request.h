@@ -20,7 +20,8 @@ enum request_resource {
     RESOURCE_STREAM,
     RESOURCE_HEALTH,
     RESOURCE_METRICS,
-    RESOURCE_STATUS
+    RESOURCE_STATUS,
+    RESOURCE_WHOAMI
 };
 
 #define REQUEST_WAIT_MAX_S 60
@@ -31,6 +32,7 @@ enum request_resource {
 #define REQUEST_CLIENT_MAX 64  /* bytes of client= */
 #define REQUEST_STATES_MAX 8     /* times that state= may be given */
 #define REQUEST_STATE_NAME_MAX 256
+#define REQUEST_MAX_STREAMS_MAX 1000000
 
 /* What only publishing (publish/check.h) looks at, as it came; not copied: it lives as long as envp.
  * NULL: not there. */
@@ -68,8 +70,10 @@ struct request {
     /* client=, or NULL; owned: the page's name for itself. Its next stream takes this one's place. */
     char *client;
 
-    bool admin;          /* ROWCAST_ADMIN=1 from the web server */
-    char *ticket;        /* ticket= as sent, or NULL; owned */
+    uint64_t
+        max_streams; /* ROWCAST_MAX_STREAMS from the web server; 0: no limit of its own */
+    bool admin;      /* ROWCAST_ADMIN=1 from the web server */
+    char *ticket;    /* ticket= as sent, or NULL; owned */
     char *authorization; /* HTTP_AUTHORIZATION, or NULL; owned */
     char *cookie;        /* HTTP_COOKIE, or NULL; owned */
     char *origin;        /* HTTP_ORIGIN, or NULL; owned */
@@ -87,7 +91,7 @@ struct request {
     int64_t expires_at_ms; /* Unix time when the stream must end; 0: never */
 
     /* Publishing. What may be published: by the web server's ROWCAST_PUBLISH, and by a ticket's
-     * claim; looked at only where has_... says so. Set for a POST alone. */
+     * claim; looked at only where has_... says so. Set for a POST and for RESOURCE_WHOAMI. */
     struct patterns publish;
     struct patterns ticket_publish;
     bool has_publish;
@@ -96,16 +100,18 @@ struct request {
     struct request_post post;
 };
 
-/* Reads the parameters in `envp` ("NAME=value" strings, NULL-terminated, as FastCGI and CGI
+/* mount (NULL: none) is cut off where PATH_INFO begins with it, for web servers that do not split the
+ * path. Reads the parameters in `envp` ("NAME=value" strings, NULL-terminated, as FastCGI and CGI
  * both give them; copied, not kept). Returns 0, or the HTTP status of the refusal (400, 404,
  * 405, 406) with its one-line text in *error, 500 (see below), 503 (out of memory). *request is set up in
  * either case (method and origin as far as they were read, for CORS) and must be given to
  * request_fini. OPTIONS (a CORS preflight) has its query and Accept not looked at; only
- * the stream resource has query parameters and can be refused by Accept. POST is let through for
+ * the stream resource (and whoami, which answers what a stream with the same query may) has query
+ * parameters and can be refused by Accept. POST is let through for
  * the stream's path, with no more than ticket= taken from the query; whether it is allowed at all
  * is the caller's business, the body publish/check.h's.
  *
- * What the web server sets (REMOTE_USER, ROWCAST_CHANNELS, ROWCAST_ADMIN, ROWCAST_PUBLISH) decides who may what.
+ * What the web server sets (REMOTE_USER, ROWCAST_CHANNELS, ROWCAST_ADMIN, ROWCAST_PUBLISH, ROWCAST_MAX_STREAMS) decides who may what.
  * Given twice with different values it is anybody's guess which one was meant, so that is
  * refused (500), and so is a ROWCAST_CHANNELS or ROWCAST_PUBLISH that cannot be understood: never more
  * rights than were meant. An empty ROWCAST_CHANNELS bounds to nothing, an empty REMOTE_USER is nobody. Of
@@ -118,7 +124,8 @@ struct request {
  * parameters take 0 or 1. since=ID is a cursor, with the same promises as Last-Event-ID. An
  * empty Last-Event-ID is none. The header wins over last_event_id=, that wins over since=,
  * since= together with last= is refused. wait= with another format than JSON is refused. */
-int request_parse(struct request *request, const char *const *envp, struct error *error);
+int request_parse(struct request *request, const char *const *envp, const char *mount,
+                  struct error *error);
 void request_fini(struct request *request);
 
 #endif

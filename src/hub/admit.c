@@ -23,13 +23,27 @@ struct refusal {
     uint64_t wait_ms; /* for which the client should stay away at least; 0: not known */
 };
 
-bool
-hub_has_room(const struct hub *hub)
+static uint64_t
+open_streams(const struct hub *hub)
 {
     uint64_t sum = 0;
     for (size_t i = 0; i < hub->config.workers; i++)
         sum += hub->config.counters[i].streams + hub->config.counters[i].answers;
-    return sum < hub->config.max_streams;
+    return sum;
+}
+
+bool
+hub_has_room(const struct hub *hub)
+{
+    return open_streams(hub) < hub->config.max_streams;
+}
+
+/* The web server that the request came by may have fewer workers than the program takes streams. */
+static bool
+has_room_for(const struct hub *hub, const struct hub_request *request)
+{
+    return hub_has_room(hub) &&
+           (request->max_streams == 0 || open_streams(hub) < request->max_streams);
 }
 
 /* *hold: what the stream takes up, when the result is HUB_ADMITTED. */
@@ -50,7 +64,7 @@ check_limits(const struct hub *hub, const struct output *output,
     else if (request->too_often_ms > 0)
         refusal = (struct refusal){HUB_TOO_OFTEN, request->too_often_ms};
     else if (output->over_limit || hub->counters->streams >= hub->config.max_here ||
-             !hub_has_room(hub))
+             !has_room_for(hub, request))
         refusal.why = HUB_FULL;
     else
         refusal.why = verdicts[limits_admit(hub->config.limits, &reader, hold)];

@@ -60,6 +60,8 @@ struct hub_request {
     uint64_t
         too_often_ms; /* the address came too often: how long it should stay away; 0: not */
     bool ping;        /* heartbeats are events */
+    uint64_t
+        max_streams; /* refused where so many are open already; 0: no limit of its own */
     int64_t expires_at_ms; /* Unix time when the stream must end; 0: never */
     struct slice headers;  /* the CGI header block, empty line included; copied */
 };

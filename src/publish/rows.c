@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "http/urlencoded.h"
 #include "base/parse_number.h"
+#include "event/glob.h"
 
 /* As `rowcast send --ttl`. */
 #define TTL_MIN_MS 1000
@@ -77,6 +78,8 @@ field_problem(enum publish_field field, struct slice value)
         return NULL;
     if (has_line_end(value))
         return "holds a CR or LF: they would end its line in the stream; take them out";
+    if (field == PUBLISH_CHANNEL && !glob_can_name(value))
+        return "holds a blank, *, ? or [: no bound could name it alone; choose another name";
     if (field == PUBLISH_EVENT && is_reserved(value))
         return "is open, error, or begins with rowcast:, which are not yours: choose "
                "another name";

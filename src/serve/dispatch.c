@@ -60,6 +60,11 @@ answer_report(struct serve *serve, const struct request *request)
         response_append_body(&serve->answer, 200, "application/json", buf_slice(&body),
                              request, origins);
         break;
+    case RESOURCE_WHOAMI:
+        access_append_whoami(&body, request);
+        response_append_body(&serve->answer, 200, "application/json", buf_slice(&body),
+                             request, origins);
+        break;
     case RESOURCE_HEALTH:
     case RESOURCE_STREAM:
         status = report_health(serve->feed, serve->writer, &text);
@@ -164,7 +169,7 @@ dispatch_judge(const struct serve *serve, struct request *request, const char *c
 {
     const struct access_rules rules = {serve->keys, serve->settings->ticket_audience,
                                        serve->settings->require_ticket};
-    int status = request_parse(request, envp, error);
+    int status = request_parse(request, envp, serve->settings->mount, error);
     request->takes_post = serve->settings->allow_publish;
     status = check_rate(serve, request, status, error);
     if (status == 0)
@@ -204,6 +209,7 @@ dispatch_open_stream(struct serve *serve, struct output *output, struct request 
                                 .wait_s = request->wait_s,
                                 .ping = request->ping,
                                 .too_often_ms = request->too_often_ms,
+                                .max_streams = request->max_streams,
                                 .expires_at_ms = request->expires_at_ms,
                                 .headers = buf_slice(&serve->answer)};
     filter_move(&opens.filter, &request->filter);

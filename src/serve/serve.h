@@ -15,6 +15,7 @@ struct serve_settings {
     const char *table;
     const char *listen; /* NULL: an inherited socket, or plain CGI */
     int64_t listen_mode;
+    const char *mount; /* cut off PATH_INFO; NULL: the web server does it */
     int64_t heartbeat_ms;
     int64_t retry_ms;
     int64_t max_streams; /* 0: as many as descriptors allow */
@@ -38,6 +39,7 @@ struct serve_settings {
     int log_level;      /* enum log_level */
     const char *log_to; /* as log_parse_to takes it */
     bool no_confine;
+    bool check; /* look at everything, and do not serve */
 };
 
 enum serve_kind { SERVE_FASTCGI, SERVE_CGI };

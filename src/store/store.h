@@ -75,6 +75,21 @@ enum store_result store_changed(struct store *store, bool *changed, struct error
  * rows. As found by store_open and store_read_log; valid until the next call. */
 const char *store_fault(const struct store *store);
 
+/* What the table has of a channel. */
+struct store_channel {
+    struct slice name; /* valid during the call */
+    int64_t rows;
+    int64_t last_id;
+};
+typedef void (*store_channel_fn)(void *arg, const struct store_channel *channel);
+
+/* Every channel that has rows, in the order of its bytes. Looks at each row: for a person who asks. */
+enum store_result store_read_channels(struct store *store, store_channel_fn take, void *arg,
+                                      struct error *error);
+
+/* SQLite's, as it runs. */
+const char *store_library_version(void);
+
 /* True when the table has a collapse_key that no index covers: its rows are not collapsed then, as
  * each would cost a look at all rows after it. */
 bool store_ignores_keys(const struct store *store);

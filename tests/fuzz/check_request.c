@@ -117,7 +117,7 @@ check_request(const char *const *envp)
     struct request request;
     struct error error = {""};
 
-    int status = request_parse(&request, envp, &error);
+    int status = request_parse(&request, envp, NULL, &error);
     if (status == 0)
         check_accepted(&request, envp);
     else

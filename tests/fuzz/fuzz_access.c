@@ -315,7 +315,7 @@ try_request(struct scene *scene)
             scene->rules.require_ticket = true;
     if (scene->tickets.any || scene->rules.require_ticket)
         scene->rules.keys = &keys;
-    if (request_parse(&request, scene->envp, &error) == 0)
+    if (request_parse(&request, scene->envp, NULL, &error) == 0)
         check_parsed(&request, scene);
     request_fini(&request);
 }

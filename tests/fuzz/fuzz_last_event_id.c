@@ -104,7 +104,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     const char *const envp[] = {"REQUEST_METHOD=GET", header.p, NULL};
 
     check_request(envp);
-    MUST(request_parse(&request, envp, NULL) == 0);
+    MUST(request_parse(&request, envp, NULL, NULL) == 0);
     const char *quoted;
     enum start_kind expected = expect_start(text, &quoted);
     MUST(request.start == expected);

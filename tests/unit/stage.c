@@ -385,7 +385,7 @@ serve_request(struct stage *stage, struct reader *reader, const char *const *env
     struct request request;
     struct buf headers = {0};
 
-    reader->refused = request_parse(&request, envp, &stage->error);
+    reader->refused = request_parse(&request, envp, NULL, &stage->error);
     if (reader->refused != 0)
         response_append_text(&headers, reader->refused, stage->error.text, &request,
                              &no_origins);

@@ -58,7 +58,7 @@ ask(struct scene *scene)
     const char *envp[ENV_MAX] = {NULL};
     for (size_t i = 0; i < scene->count; i++)
         envp[i] = scene->variables[i];
-    int status = request_parse(&scene->request, envp, &scene->error);
+    int status = request_parse(&scene->request, envp, NULL, &scene->error);
     assert_int_equal(status, 0);
     return access_check(&scene->request, &scene->rules, NOW_MS, &scene->error);
 }

@@ -3,6 +3,7 @@
  * brought to do. */
 #include "config.h"
 
+#include "doctor/apache.h"
 #include "doctor/events.h"
 #include "doctor/judge.h"
 #include "doctor/lighttpd.h"
@@ -322,6 +323,88 @@ test_an_event_stream_of_another_program(void **state)
     assert_judged(&evidence, "address=problem");
 }
 
+static void
+test_a_constant_delay_is_told(void **state)
+{
+    static const struct {
+        int64_t late[HTTP_PROBES];
+        size_t arrived;
+        const char *expected;
+    } cases[] = {{{208, 207, 209}, 3, "delay=warning"},
+                 {{41, 44, 40}, 3, "delay=warning"},
+                 {{208, 3, 209}, 3, ""},
+                 {{40, 90, 41}, 3, ""},
+                 {{208}, 1, ""}};
+    (void)state;
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct http_evidence evidence = good();
+        evidence.probed = true;
+        evidence.probed_ms = 10;
+        strcpy(evidence.stream.events.probe, "8");
+        evidence.stream.events.probe_ms = 11;
+        memcpy(evidence.late_ms, cases[i].late, sizeof evidence.late_ms);
+        evidence.arrived = cases[i].arrived;
+        assert_judged(&evidence, cases[i].expected);
+    }
+}
+
+static void
+test_another_database_is_told(void **state)
+{
+    struct http_evidence evidence = good(); /* its stream begins at 7 */
+    (void)state;
+
+    evidence.marks = (struct http_marks){.known = true, .base = 7, .after = 7};
+    assert_judged(&evidence, "");
+    evidence.marks = (struct http_marks){.known = true, .base = 8, .after = 90};
+    assert_judged(&evidence, "served=problem");
+    evidence.marks = (struct http_marks){.known = true, .base = 1, .after = 6};
+    assert_judged(&evidence, "served=problem");
+}
+
+static void
+test_access_is_told_and_claims_are_problems(void **state)
+{
+    static const struct {
+        int anonymous_status, made_up_status;
+        const char *anonymous, *made_up, *expected;
+    } cases[] = {
+        {200, 200, "{\"user\":null,\"bounds\":[],\"publish\":false}",
+         "{\"user\":null,\"bounds\":[],\"publish\":false}", "access=note"},
+        {200, 200, "{\"user\":null,\"bounds\":[\"location\"],\"publish\":false}",
+         "{\"user\":null,\"bounds\":[\"location\"],\"publish\":false}", ""},
+        {200, 200, "{\"user\":null,\"bounds\":[],\"publish\":false}",
+         "{\"user\":\"doctor-1\",\"bounds\":[],\"publish\":false}", "access=problem"},
+        {200, 200, "{\"user\":null,\"bounds\":[],\"publish\":false}",
+         "{\"user\":\"doctor-1-header\",\"bounds\":[],\"publish\":false}",
+         "access=problem"},
+        {401, 401, "<html>", "<html>", ""},
+        {401, 200, "<html>", "{\"user\":\"doctor-1\",\"bounds\":[],\"publish\":false}",
+         "access=problem"},
+        {401, 200, "<html>", "{\"user\":null,\"bounds\":[],\"publish\":false}",
+         "access=problem"},
+        {401, 401, "a ticket is needed: in", "a ticket is needed: in", ""},
+        {200, 200, "{\"user\":\"x\",\"bounds\":[],\"publish\":false}",
+         "{\"user\":\"x\",\"bounds\":[],\"publish\":false}", "access=note access=warning"},
+        {404, 404, "unknown resource", "unknown resource", "access=note"},
+        {502, 502, "", "", ""},
+    };
+    (void)state;
+
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct http_evidence evidence = good();
+        strcpy(evidence.made_up_name, "doctor-1");
+        evidence.anonymous = answer("");
+        evidence.anonymous.status = cases[i].anonymous_status;
+        strcpy(evidence.anonymous.body, cases[i].anonymous);
+        evidence.made_up = answer("");
+        evidence.made_up.status = cases[i].made_up_status;
+        strcpy(evidence.made_up.body, cases[i].made_up);
+        assert_judged(&evidence, cases[i].expected);
+    }
+}
+
 /* --- remedies ------------------------------------------------------------------------------------------ */
 
 static void
@@ -400,6 +483,68 @@ test_lighttpds_settings_are_read_as_it_prints_them(void **state)
                     "spooling! connections ");
 }
 
+static void
+test_lighttpd_1_4_79_prints_conditions_with_if(void **state)
+{
+    struct doctor_report report = {.count = 0};
+    (void)state;
+
+    doctor_judge_lighttpd_text(
+        slice_of("config {\n    if $HTTP[\"url\"] =~ \"^/events(?:/|$)\" {\n"
+                 "        # block 1\n        server.stream-response-body = 1\n"
+                 "    } # end of $HTTP[\"url\"]\n    else if $HTTP[\"x\"] == \"y\" {\n    "
+                 "}\n}\n"),
+        900, &report);
+    assert_non_null(strstr(report.findings[0].seen, "in: $HTTP[\"url\"] =~ \"^/events"));
+}
+
+static void
+test_keys_that_lighttpd_does_not_know_are_a_problem(void **state)
+{
+    struct doctor_report report = {.count = 0};
+    (void)state;
+
+    doctor_judge_lighttpd_text(
+        slice_of("2026-11-28 13:57:05: (configfile.c.1289) WARNING: unknown config-key: "
+                 "auth.require (ignored)\n2026: WARNING: unknown config-key: "
+                 "setenv.set-environment (ignored)\nconfig {\n"
+                 "    server.stream-response-body = 2\n}\n"),
+        900, &report);
+    assert_string_equal(report.findings[0].check, "unknown");
+    assert_int_equal(report.findings[0].level, DOCTOR_PROBLEM);
+    assert_non_null(
+        strstr(report.findings[0].seen, "auth.require, setenv.set-environment."));
+}
+
+/* --- Apache ------------------------------------------------------------------------------------------ */
+
+static void
+assert_apache(const char *text, int64_t served_max, enum doctor_level expected)
+{
+    struct doctor_report report = {.count = 0};
+
+    doctor_judge_apache_text(slice_of(text), served_max, &report);
+    assert_int_equal(report.count, 1);
+    CHECK(report.findings[0].level == expected, "%s", text);
+}
+
+static void
+test_apaches_workers_are_compared_with_the_streams(void **state)
+{
+    static const char shipped[] = "# 12:\nMaxRequestWorkers 150\n<Location \"/events\">\n"
+                                  "  SetEnv ROWCAST_MAX_STREAMS 100\n</Location>\n";
+    (void)state;
+
+    assert_apache(shipped, 0, DOCTOR_OK);
+    assert_apache("MaxRequestWorkers 150\n", 0, DOCTOR_WARNING);
+    assert_apache("MaxRequestWorkers 150\n", 140, DOCTOR_OK);
+    assert_apache("MaxRequestWorkers 150\n", 150, DOCTOR_WARNING);
+    assert_apache("MaxRequestWorkers 150\nSetEnv ROWCAST_MAX_STREAMS \"900\"\n", 0,
+                  DOCTOR_WARNING);
+    assert_apache("MaxRequestWorkers 150\nSetEnv ROWCAST_MAX_STREAMS 900\n", 90, DOCTOR_OK);
+    assert_apache("MaxRequestWorkers many\nSetEnv ROWCAST_MAX_STREAMS", 0, DOCTOR_WARNING);
+}
+
 int
 main(void)
 {
@@ -422,6 +567,12 @@ main(void)
         cmocka_unit_test(test_each_fault_has_a_remedy_for_each_server),
         cmocka_unit_test(test_words_from_outside_are_escaped_and_cut),
         cmocka_unit_test(test_lighttpds_settings_are_read_as_it_prints_them),
+        cmocka_unit_test(test_lighttpd_1_4_79_prints_conditions_with_if),
+        cmocka_unit_test(test_keys_that_lighttpd_does_not_know_are_a_problem),
+        cmocka_unit_test(test_apaches_workers_are_compared_with_the_streams),
+        cmocka_unit_test(test_a_constant_delay_is_told),
+        cmocka_unit_test(test_another_database_is_told),
+        cmocka_unit_test(test_access_is_told_and_claims_are_problems),
     };
 
     return RUN(tests);

@@ -21,7 +21,7 @@ parse_env(struct request *request, struct error *error, const char *const *more)
         envp[count++] = *more;
     }
     error->text[0] = '\0';
-    return request_parse(request, envp, error);
+    return request_parse(request, envp, NULL, error);
 }
 
 #define PARSE(request, error, ...)                                                         \
@@ -52,6 +52,7 @@ test_path_picks_the_resource(void **state)
         {"PATH_INFO=/health/", 0, RESOURCE_HEALTH},
         {"PATH_INFO=/metrics", 0, RESOURCE_METRICS},
         {"PATH_INFO=/status/", 0, RESOURCE_STATUS},
+        {"PATH_INFO=/whoami", 0, RESOURCE_WHOAMI},
         {"PATH_INFO=/Health", 404, RESOURCE_STREAM},
         {"PATH_INFO=/health/x", 404, RESOURCE_STREAM},
         {"PATH_INFO=/health//", 404, RESOURCE_STREAM},
@@ -93,7 +94,7 @@ test_only_known_methods_are_allowed(void **state)
         const char *envp[] = {cases[i].method, "HTTP_ORIGIN=https://a", NULL};
         struct request request;
         struct error error;
-        CHECK(request_parse(&request, envp, &error) == cases[i].status, "%s\n",
+        CHECK(request_parse(&request, envp, NULL, &error) == cases[i].status, "%s\n",
               cases[i].method);
         assert_int_equal(request.method, cases[i].expected);
         assert_string_equal(request.origin, "https://a");
@@ -116,7 +117,7 @@ test_a_preflight_is_not_judged_by_its_query(void **state)
     struct error error;
 
     (void)state;
-    assert_int_equal(request_parse(&request, envp, &error), 0);
+    assert_int_equal(request_parse(&request, envp, NULL, &error), 0);
     assert_string_equal(request.cors_method, "GET");
     assert_string_equal(request.cors_headers, "last-event-id");
     request_fini(&request);

@@ -238,7 +238,7 @@ test_a_row_is_what_the_body_says(void **state)
         {FORM_TYPE, "data", "default", NULL, "", NULL, NULL, 0},
         {FORM_TYPE, "&&data=a+b%2B%26%C3%BC%0D%0A&", "default", NULL, "a b+&\xC3\xBC\r\n",
          NULL, NULL, 0},
-        {FORM_TYPE, "ttl=2h&to=bob&collapse_key=k&event=paid&channel=a%20b&d%61ta=x", "a b",
+        {FORM_TYPE, "ttl=2h&to=bob&collapse_key=k&event=paid&channel=a%2Db&d%61ta=x", "a-b",
          "paid", "x", "bob", "k", 7200000},
         {JSON_TYPE, "{\"data\":\"\"}", "default", NULL, "", NULL, NULL, 0},
         {JSON_TYPE, " {\"data\":{\"b\":[1,-0.5,1e3],\"a\":\"\\u00fc\\/\"},\"to\":null}\n",
@@ -251,9 +251,9 @@ test_a_row_is_what_the_body_says(void **state)
         {JSON_TYPE, "{\"data\":[{},[],false,null]}", "default", NULL, "[{},[],false,null]",
          NULL, NULL, 0},
         {JSON_TYPE,
-         "{\"data\":\"x\",\"channel\":\"*\",\"event\":\"opens\",\"to\":\"bob\","
+         "{\"data\":\"x\",\"channel\":\"x/y\",\"event\":\"opens\",\"to\":\"bob\","
          "\"collapse_key\":\"k\",\"ttl\":\"90s\"}",
-         "*", "opens", "x", "bob", "k", 90000},
+         "x/y", "opens", "x", "bob", "k", 90000},
     };
 
     (void)state;
