@@ -119,6 +119,29 @@ has_snapshots() { [[ $(snapshots "$1") -ge $2 ]]; }
 	assert_healthy
 }
 
+@test "/status: how many streams ask for each channel, the most first, and no list without end" {
+	local i
+	init_db
+	start_rowcast
+	listen_direct a '?channel=b&channel=a'
+	listen_direct b '?channel=a&channel=n.*' REMOTE_USER=ann
+	listen_direct c
+	status >"$T/status.json"
+	assert_equal "$(jq -c '[.channels[] | [.channel, .streams]]' "$T/status.json")" '[["a",2],["*",1],["b",1],["n.*",1]]'
+	assert_equal "$(jq -r '[.channels_more, .file] | join(" ")' "$T/status.json")" "0 $DB"
+	# 64 channels each: more than one event of the live status lists.
+	for i in 1 2; do
+		listen_direct "m$i" "$(printf "?%s" "$(printf "channel=m$i.%d&" {1..64})")"
+	done
+	watch_status s
+	wait_for has_snapshots s 1
+	assert_equal "$(grep -m1 '^data: ' "$T/s.out" | cut -c7- | jq -c '[(.channels | length), .channels_more]')" '[100,32]'
+	close_all
+	wait_for is_gone
+	assert_equal "$(status | jq -c '.channels')" '[]'
+	assert_healthy
+}
+
 @test "/status: as a stream it brings a snapshot each second, and is no stream of rows" {
 	init_db
 	start_rowcast

@@ -55,6 +55,20 @@ all_gone() {
 	done
 }
 
+@test "workers: a page that comes back to another worker ends its old stream there; others keep theirs" {
+	local i
+	begin
+	listen_direct other '?client=tab' REMOTE_USER=bob
+	listen_direct unnamed '' REMOTE_USER=ann
+	for i in {1..12}; do listen_direct "tab$i" '?client=tab' REMOTE_USER=ann; done
+	wait_for status_is .streams 3
+	assert_equal "$(status_of .closed.replaced)" 11
+	rows 1 2
+	for i in tab12 other unnamed; do expect_data "$i" 2; done
+	wait_for grep -q '^: replaced' "$T/tab11.out"
+	assert_workers_healthy
+}
+
 @test "workers: three processes serve, and every stream gets every row" {
 	begin
 	crowd a 300

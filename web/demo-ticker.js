@@ -1,9 +1,9 @@
 // demo-ticker.js - prices that change faster than anybody reads, as a moving chart.
 //
 // Rows: channel demo.ticker, event tick, collapse_key the symbol,
-// data {"symbol":"ROW","price":101.25,"n":17}; n counts the rows of the symbol. The stream is
-// throttled: the server writes once in the time chosen, and leaves out ticks that a newer one of
-// the same collapse_key has superseded. n shows how many.
+// data {"symbol":"Apples","price":101.25,"n":17}; n counts the rows of the symbol. The stream is
+// throttled: the server writes once in the time chosen, and leaves out a price for which a newer one of
+// the same collapse_key is there. n shows how many.
 import { $, element, objectOf } from './demo-page.js';
 
 const WINDOW_MS = 60000;
@@ -110,6 +110,6 @@ function showPrice(points, parts) {
 function showLeftOut() {
   const inserted = [...series.values()].filter((one) => one.first !== null)
     .reduce((sum, one) => sum + one.last - one.first + 1, 0);
-  $('ticks-count').textContent = `${inserted.toLocaleString()} rows inserted, ${received.toLocaleString()} received, `
-    + `${Math.max(0, inserted - received).toLocaleString()} superseded and left out.`;
+  $('ticks-count').textContent = `${inserted.toLocaleString()} prices inserted, ${received.toLocaleString()} received, `
+    + `${Math.max(0, inserted - received).toLocaleString()} left out, as a newer price was there.`;
 }

@@ -28,24 +28,26 @@ let enabled = true;            // the person's own switch
 
 // --- the connection's state -----------------------------------------------------------------------
 
-const NOTES = {
-  connecting: 'to the stream',
-  open: 'listening',
-  fallback: 'listening, by polling',
-  retrying: 'nothing will be missed',
-  offline: 'nothing will be missed',
-  cut: 'by your button',
-  idle: 'no channel is ticked',
+// The word, and a note beside it, for each state.
+const STATES = {
+  connecting: ['connecting', 'to the server'],
+  open: ['connected', 'rows come at once'],
+  fallback: ['connected', 'this page asks every few seconds'],
+  retrying: ['connecting again', 'nothing will be missed'],
+  offline: ['offline', 'nothing will be missed'],
+  cut: ['cut', 'by your button'],
+  idle: ['not connected', 'no channel is ticked'],
 };
 
 function showState(state, error = null) {
-  const note = error === null ? NOTES[state] : error.message;
+  const [word, usual] = STATES[state];
+  const note = error === null ? usual : error.message;
   if ($('state').dataset.state === state && $('state-note').textContent === note)
     return;
   if ($('state').dataset.state !== state)
-    say(`Connection: ${state}.`);
+    say(`Connection: ${word}.`);
   $('state').dataset.state = state;
-  $('state-word').textContent = state;
+  $('state-word').textContent = word;
   $('state-note').textContent = note;
 }
 

@@ -227,7 +227,8 @@ cmd_track(int argc, char **argv)
     struct error error;
     bool done;
 
-    int code = cmd_parse(&cmd_track_command, argc, argv, &settings.database, operands, &done);
+    int code =
+        cmd_parse(&cmd_track_command, argc, argv, &settings.database, operands, &done);
     if (done)
         return code;
     if (settings.list && (operands[0] != NULL || asks_for_options(&settings))) {
@@ -293,7 +294,8 @@ cmd_untrack(int argc, char **argv)
     struct error error;
     bool done;
 
-    int code = cmd_parse(&cmd_untrack_command, argc, argv, &settings.database, operands, &done);
+    int code =
+        cmd_parse(&cmd_untrack_command, argc, argv, &settings.database, operands, &done);
     if (done)
         return code;
     if (operands[0] == NULL) {

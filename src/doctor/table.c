@@ -18,6 +18,7 @@
 
 #include "doctor/process.h"
 #include "store/inspect.h"
+#include "track/track.h"
 
 #define LOCKED_MS 2000
 
@@ -344,6 +345,25 @@ judge_times(struct store *store, const struct store_marks *marks,
 }
 
 static void
+find_tracked(void *arg, const struct track_finding *finding)
+{
+    struct doctor_report *report = arg;
+    struct doctor_head head = {"track", finding->fits ? DOCTOR_OK : DOCTOR_WARNING, NULL};
+
+    doctor_find(report, head, "%s: %s", finding->name, finding->text);
+}
+
+static void
+judge_tracked(struct store *store, struct doctor_report *report)
+{
+    struct error error;
+
+    if (track_compare(store, find_tracked, report, &error) != STORE_OK)
+        doctor_find(report, (struct doctor_head){"track", DOCTOR_WARNING, NULL}, "%s",
+                    error.text);
+}
+
+static void
 judge_rows(const struct store_config *config, struct doctor_report *report)
 {
     struct store_marks marks;
@@ -366,6 +386,7 @@ judge_rows(const struct store_config *config, struct doctor_report *report)
                                              "`rowcast init --db FILE --table NAME`, after "
                                              "each such migration."},
                         "%s", store_fault(store));
+        judge_tracked(store, report);
     }
     store_close(store);
 }

@@ -548,6 +548,12 @@ feed_tail(const struct feed *feed)
 }
 
 const char *
+feed_path(const struct feed *feed)
+{
+    return feed->config.path;
+}
+
+const char *
 feed_trouble(const struct feed *feed)
 {
     if (feed->trouble.text[0] != '\0')

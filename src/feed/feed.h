@@ -69,6 +69,8 @@ struct store *feed_store(const struct feed *feed);
 const struct store_marks *feed_marks(const struct feed *feed);
 int64_t feed_tail(const struct feed *feed);
 
+const char *feed_path(const struct feed *feed); /* of the database, as it was given */
+
 /* NULL while all is well, else what is wrong with the database, or why it cannot be known whether
  * rows arrive. */
 const char *feed_trouble(const struct feed *feed);

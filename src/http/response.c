@@ -169,7 +169,8 @@ response_append_page(struct buf *buf, struct slice page, const char *nonce,
     char header[320];
     snprintf(header, sizeof header,
              "Content-Security-Policy: default-src 'none'; script-src 'nonce-%s'; "
-             "style-src 'nonce-%s'; connect-src 'self'; frame-ancestors 'none'\r\n"
+             "style-src 'nonce-%s'; img-src data:; connect-src 'self'; "
+             "frame-ancestors 'none'\r\n"
              "Referrer-Policy: no-referrer\r\n",
              nonce, nonce);
     append_answer(buf, 200, "text/html; charset=utf-8", header, page, request, origins);

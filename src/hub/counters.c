@@ -3,17 +3,32 @@
 
 #include "hub/counters.h"
 
+static const struct {
+    const char *name, *meaning;
+} close_reasons[CLOSE_REASONS] = {
+    [CLOSE_READER_GONE] = {"gone", "The page was closed, or its network is gone."},
+    [CLOSE_ABORTED] = {"aborted", "The web server ended the request."},
+    [CLOSE_STALLED] = {"stalled", "The reader took nothing for --stall-timeout."},
+    [CLOSE_DRAINED] = {"drained", "rowcast was stopped or restarted."},
+    [CLOSE_AGED] = {"aged", "The stream reached --max-age."},
+    [CLOSE_EXPIRED] = {"expired", "The reader's ticket expired."},
+    [CLOSE_ANSWERED] = {"answered", "A poll got its document."},
+    [CLOSE_CHANGED] = {"row-changed",
+                       "A row was changed or deleted while half of it was out."},
+    [CLOSE_NO_MEMORY] = {"no-memory", "rowcast ran out of memory."},
+    [CLOSE_REPLACED] = {"replaced", "The same page opened a new stream (client=)."},
+};
+
 const char *
 close_reason_name(enum close_reason why)
 {
-    static const char *const names[CLOSE_REASONS] = {
-        [CLOSE_READER_GONE] = "gone",    [CLOSE_ABORTED] = "aborted",
-        [CLOSE_STALLED] = "stalled",     [CLOSE_DRAINED] = "drained",
-        [CLOSE_AGED] = "aged",           [CLOSE_EXPIRED] = "expired",
-        [CLOSE_ANSWERED] = "answered",   [CLOSE_CHANGED] = "row-changed",
-        [CLOSE_NO_MEMORY] = "no-memory", [CLOSE_REPLACED] = "replaced",
-    };
-    return names[why];
+    return close_reasons[why].name;
+}
+
+const char *
+close_reason_meaning(enum close_reason why)
+{
+    return close_reasons[why].meaning;
 }
 
 const char *

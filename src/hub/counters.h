@@ -71,6 +71,7 @@ struct hub_counters {
 
 /* The words of a close line in the log, and the labels of `closed` and `refused_by`. */
 const char *close_reason_name(enum close_reason why);
+const char *close_reason_meaning(enum close_reason why); /* in a sentence */
 const char *hub_refusal_name(enum hub_refusal why);
 
 /* For a worker that has died: nothing is open any more. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "hub/client.h"
 #include "hub/closing.h"
 #include "hub/fanout.h"
 #include "hub/heartbeat.h"
@@ -20,6 +21,7 @@
 #include "hub/window_warm.h"
 
 #define BUSY_RETRY_MS 20
+#define PAGE_CHECK_MS 1000
 
 /* --- turns ------------------------------------------------------------------------------- */
 
@@ -55,6 +57,12 @@ on_turn_end(uv_prepare_t *prepare)
 /* --- life -------------------------------------------------------------------------------- */
 
 static void
+on_page_check(uv_timer_t *timer)
+{
+    client_end_replaced(timer->data);
+}
+
+static void
 hub_set_up_handles(struct hub *hub)
 {
     uv_timer_init(hub->loop, &hub->heartbeat);
@@ -65,8 +73,12 @@ hub_set_up_handles(struct hub *hub)
     hub->retry.data = hub;
     hub->idle.data = hub;
     hub->turn_end.data = hub;
-    hub->handles = 4;
+    uv_timer_init(hub->loop, &hub->page_check);
+    hub->page_check.data = hub;
+    hub->handles = 5;
     uv_prepare_start(&hub->turn_end, on_turn_end);
+    if (hub->config.pages != NULL)
+        uv_timer_start(&hub->page_check, on_page_check, PAGE_CHECK_MS, PAGE_CHECK_MS);
 }
 
 static void
@@ -108,8 +120,8 @@ hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config *config,
     queue_init(&hub->closed);
     hub->window = window_new(config->window_bytes, config->max_event_bytes, &key);
     hub->audiences = audiences_new(&key);
-    string_map_init(&hub->clients, &key);
     hub->tables = tables_new();
+    string_map_init(&hub->clients, config->pages != NULL ? &config->pages->key : &key);
     if (hub->window == NULL || hub->audiences == NULL || hub->tables == NULL) {
         error_set(error, "out of memory");
         hub_fini(hub);
@@ -185,4 +197,5 @@ hub_free(struct hub *hub)
     uv_close((uv_handle_t *)&hub->retry, on_hub_closed);
     uv_close((uv_handle_t *)&hub->idle, on_hub_closed);
     uv_close((uv_handle_t *)&hub->turn_end, on_hub_closed);
+    uv_close((uv_handle_t *)&hub->page_check, on_hub_closed);
 }

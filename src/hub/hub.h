@@ -21,6 +21,14 @@
 
 struct hub;
 
+/* In which worker each page that names itself (client=) opened its newest stream; in memory that the
+ * workers share. A place is one word, written and read at once; see hub/client.h. */
+#define HUB_PAGE_PLACES 4096
+struct hub_pages {
+    struct hash_key key; /* from a page's name to its place */
+    uint64_t places[HUB_PAGE_PLACES];
+};
+
 struct hub_config {
     uint64_t heartbeat_ms; /* 0: off */
     uint64_t stall_ms;     /* 0: never */
@@ -36,6 +44,7 @@ struct hub_config {
     struct hub_counters *counters; /* one for each worker, outliving the hub */
     size_t workers;                /* how many; at least 1 */
     size_t worker;                 /* which one is this hub's */
+    struct hub_pages *pages;       /* of all workers; NULL: there is one worker */
 };
 
 /* Tracked tables by name; the caller's. */
@@ -110,6 +119,12 @@ typedef void (*hub_stream_fn)(void *arg, const struct hub_stream_info *info);
 /* Calls fn for at most `most` open streams of this worker, blocked ones first. Returns how many
  * more there are. */
 size_t hub_each_stream(const struct hub *hub, size_t most, hub_stream_fn fn, void *arg);
+
+/* Calls fn for at most `most` channels and patterns that open streams of this worker have asked for
+ * ("*": all), with the number of these streams, the largest first. Returns how many more there are;
+ * where streams name very many, not all are looked at, and a name may count twice among these. */
+typedef void (*hub_channel_fn)(void *arg, const char *channel, size_t streams);
+size_t hub_each_channel(const struct hub *hub, size_t most, hub_channel_fn fn, void *arg);
 
 /* Drops what streams are left. The loop must run once more for handles to close. */
 void hub_free(struct hub *hub);

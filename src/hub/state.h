@@ -203,6 +203,7 @@ struct hub {
     struct records packed;
 
     struct string_map clients; /* pages that name themselves, each with its one stream */
+    uv_timer_t page_check;     /* client_end_replaced, where there are several workers */
     struct replay_page page;
     struct table_part part;
     struct tables *tables;

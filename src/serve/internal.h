@@ -30,6 +30,7 @@ struct serve {
     struct publish_endpoint *endpoint; /* NULL: no --allow-publish, or a CGI's GET */
     struct status_stream *status;
     struct retention *retention; /* NULL: rows are not deleted here */
+    struct track_watch *track_watch; /* NULL: another worker has it, or a CGI */
     uv_signal_t signals[SERVE_SIGNALS];
     uv_timer_t drain;
     uv_timer_t beat;   /* the watchdog */

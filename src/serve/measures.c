@@ -22,14 +22,22 @@ close_name(int why)
 }
 
 static const char *
+close_meaning(int why)
+{
+    return close_reason_meaning((enum close_reason)why);
+}
+
+static const char *
 refusal_name(int why)
 {
     return hub_refusal_name((enum hub_refusal)why);
 }
 
-static const struct measure_label by_format = {"format", FORMATS, measure_format_name};
-static const struct measure_label by_why = {"why", CLOSE_REASONS, close_name};
-static const struct measure_label by_reason = {"reason", HUB_REFUSALS, refusal_name};
+static const struct measure_label by_format = {"format", FORMATS, measure_format_name,
+                                               NULL};
+static const struct measure_label by_why = {"why", CLOSE_REASONS, close_name,
+                                            close_meaning};
+static const struct measure_label by_reason = {"reason", HUB_REFUSALS, refusal_name, NULL};
 
 #define AT(member) .offset = offsetof(struct measures, member)
 #define GAUGE .kind = MEASURE_GAUGE
@@ -45,7 +53,10 @@ const struct measure measures_table[] = {
     {.key = "time_ms", AT(time_ms)},
     {.key = "workers", AT(workers)},
     {.key = "worker", AT(worker)},
-    {.key = "streams", .title = "open streams", AT(totals.streams)},
+    {.key = "streams",
+     .title = "open streams",
+     .help = "Open streams, and polls that wait.",
+     AT(totals.streams)},
     {.metric = "streams",
      .key = "formats",
      .help = "Open streams, by representation.",
@@ -54,14 +65,14 @@ const struct measure measures_table[] = {
      .label = &by_format},
     {.metric = "streams_behind",
      .key = "behind",
-     .title = "of these, replaying",
-     .help = "Streams that wait for their next page of replay.",
+     .title = "of these, catching up",
+     .help = "Streams that get older rows before they get new ones.",
      GAUGE,
      AT(totals.behind)},
     {.metric = "opened_total",
      .key = "opened",
      .title = "opened",
-     .help = "Streams opened.",
+     .help = "Streams and polls opened since the start.",
      COUNTER,
      AT(totals.opened)},
     {.metric = "closed_total",
@@ -71,7 +82,10 @@ const struct measure measures_table[] = {
      COUNTER,
      AT(totals.closed),
      .label = &by_why},
-    {.key = "refused", .title = "refused", AT(totals.refused)},
+    {.key = "refused",
+     .title = "refused",
+     .help = "Streams that were refused, mostly over a limit.",
+     AT(totals.refused)},
     {.metric = "refused_total",
      .key = "refused_by",
      .help = "Streams that were refused, by reason.",
@@ -80,7 +94,7 @@ const struct measure measures_table[] = {
      .label = &by_reason},
     {.metric = "answers_waiting",
      .key = "answers_waiting",
-     .title = "answers that are not taken",
+     .title = "answers not taken yet",
      .help = "Answers other than streams that their readers have not taken yet.",
      GAUGE,
      AT(totals.answers)},
@@ -92,26 +106,26 @@ const struct measure measures_table[] = {
      AT(totals.too_many)},
     {.metric = "rows_total",
      .key = "rows",
-     .title = "rows seen",
-     .help = "Rows seen by this worker.",
+     .title = "rows",
+     .help = "Rows that were inserted while the worker that answers was running.",
      COUNTER,
      AT(totals.rows)},
     {.metric = "events_total",
      .key = "events",
-     .title = "events written",
-     .help = "Events written, each stream counted.",
+     .title = "events sent",
+     .help = "Rows sent, each stream counted: one row to 20 streams is 20 events.",
      COUNTER,
      AT(totals.events)},
     {.metric = "bytes_total",
      .key = "bytes",
-     .title = "bytes written",
+     .title = "bytes sent",
      .help = "Bytes written to streams, FastCGI framing not counted.",
      COUNTER,
      AT(totals.bytes)},
     {.metric = "gaps_total",
      .key = "gaps",
      .title = "gaps",
-     .help = "Gaps that streams were told of.",
+     .help = "Readers that were told that rows which they missed are deleted.",
      COUNTER,
      AT(totals.gaps)},
     {.metric = "states_total",
@@ -138,13 +152,13 @@ const struct measure measures_table[] = {
      AT(totals.published_rows)},
     {.metric = "log_lines_lost_total",
      .key = "log_lines_lost",
-     .title = "lines of the log that were lost",
+     .title = "log lines lost",
      .help = "Lines of the log that could not be written at once.",
      COUNTER,
      AT(totals.log.lines)},
     {.metric = "window_bytes",
      .key = "window_bytes",
-     .title = "bytes of the window",
+     .title = "bytes of newest rows in memory",
      .help = "Memory of the windows of all workers.",
      GAUGE,
      AT(totals.window_bytes)},
@@ -156,7 +170,7 @@ const struct measure measures_table[] = {
     {.metric = "tail_id",
      .key = "tail",
      .title = "highest id",
-     .help = "Highest id seen.",
+     .help = "The id of the newest row.",
      GAUGE,
      .unit = MEASURE_ID,
      AT(tail_id)},
@@ -179,7 +193,7 @@ const struct measure measures_table[] = {
      AT(feed_lag_ms)},
     {.metric = "pruned_rows_total",
      .key = "pruned_rows",
-     .title = "rows deleted by age or count",
+     .title = "rows deleted",
      .help = "Rows deleted by --keep-age and --keep-rows.",
      COUNTER,
      AT(totals.pruned_rows)},

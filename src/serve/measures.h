@@ -35,13 +35,14 @@ struct measure_label {
     const char *name;
     int count;
     const char *(*value_name)(int which);
+    const char *(*value_meaning)(int which); /* NULL: the names say it */
 };
 
 struct measure {
     const char *metric; /* its name in /metrics, behind "rowcast_"; NULL: not there */
     const char *key;    /* its name in the JSON object; NULL: not there */
     const char *title;  /* its row on the page; NULL: none */
-    const char *help;
+    const char *help;   /* a sentence, for /metrics and the page */
     enum measure_kind kind;
     enum measure_unit unit;
     size_t offset;                     /* of its first word in struct measures */

@@ -19,6 +19,7 @@
 #include "publish/endpoint.h"
 #include "serve/retention.h"
 #include "serve/status_stream.h"
+#include "serve/track_watch.h"
 #include "access/keys.h"
 #include "publish/writer.h"
 
@@ -62,6 +63,7 @@ serve_fini(struct serve *serve)
     publish_endpoint_free(serve->endpoint);
     retention_free(serve->retention);
     status_stream_free(serve->status);
+    track_watch_free(serve->track_watch);
     gateway_free(serve->gateway);
     hub_free(serve->hub);
     feed_free(serve->feed);
@@ -126,7 +128,8 @@ serve_init_hub(struct serve *serve, enum serve_kind kind, unsigned descriptors,
                              .max_event_bytes = (size_t)settings->max_event_bytes,
                              .counters = serve->worker->counters,
                              .workers = serve->worker->count,
-                             .worker = serve->worker->number};
+                             .worker = serve->worker->number,
+                             .pages = serve->worker->pages};
     serve->feed = feed_new(&serve->loop, &store, &serve->log, error);
     if (serve->feed == NULL)
         return -1;
@@ -350,6 +353,15 @@ serve_check_sight(const struct serve *serve)
 }
 
 static int
+serve_init_track_watch(struct serve *serve, struct error *error)
+{
+    if (serve->worker->number != 0)
+        return 0;
+    serve->track_watch = track_watch_new(&serve->loop, serve->feed, &serve->log, error);
+    return serve->track_watch != NULL ? 0 : -1;
+}
+
+static int
 serve_start_fastcgi(struct serve *serve, const struct listeners *listeners,
                     unsigned descriptors, struct error *error)
 {
@@ -359,7 +371,8 @@ serve_start_fastcgi(struct serve *serve, const struct listeners *listeners,
     serve_enter_sandbox(serve, listeners);
     serve_check_sight(serve);
     if (serve_check_retention(serve, error) != 0 ||
-        serve_init_writer(serve, SERVE_FASTCGI, error) != 0)
+        serve_init_writer(serve, SERVE_FASTCGI, error) != 0 ||
+        serve_init_track_watch(serve, error) != 0)
         return -1;
     serve_announce(serve, listeners);
     return 0;

@@ -55,6 +55,7 @@ struct serve_worker {
     size_t count;
     size_t number;               /* 0 .. count - 1 */
     const struct limits *limits; /* of all of them together; NULL: none */
+    struct hub_pages *pages;     /* likewise; NULL: there is one worker */
     /* How often the loop proves that it turns, in milliseconds, 0: never. With several workers
      * by adding to *beat, in memory that the parent reads; else to the service manager. */
     uint64_t beat_ms;

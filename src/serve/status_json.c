@@ -53,6 +53,26 @@ append_stream(void *arg, const struct hub_stream_info *info)
 }
 
 static void
+append_channel(void *arg, const char *channel, size_t streams)
+{
+    struct buf *buf = arg;
+    buf_append_text(buf, buf->p[buf->len - 1] == '[' ? "{" : ",{");
+    append_text_or_null(buf, "channel", channel);
+    buf_printf(buf, "\"streams\":%zu}", streams);
+}
+
+/* The lists of what is open in this worker: channels, streams. */
+static void
+append_lists(struct buf *buf, const struct hub *hub, size_t most)
+{
+    buf_append_text(buf, "\"channels\":[");
+    size_t more = buf->failed ? 0 : hub_each_channel(hub, most, append_channel, buf);
+    buf_printf(buf, "],\"channels_more\":%zu,\"open\":[", more);
+    more = buf->failed ? 0 : hub_each_stream(hub, most, append_stream, buf);
+    buf_printf(buf, "],\"open_more\":%zu,", more);
+}
+
+static void
 append_measure(struct buf *buf, const struct measure *measure,
                const struct measures *measures)
 {
@@ -85,10 +105,11 @@ report_append_status(struct buf *buf, const struct hub *hub, const struct feed *
             append_measure(buf, &measures_table[i], &measures);
     buf_printf(buf, "\"lag\":{\"count\":%" PRIu64 ",\"sum_ms\":%" PRIu64 "},", lag->count,
                lag->sum_ms);
-    buf_printf(buf, "\"base\":\"%" PRId64 "\",\"low_water\":\"%" PRId64 "\",\"open\":[",
-               marks->base, marks->low_water);
-    size_t more = buf->failed ? 0 : hub_each_stream(hub, most, append_stream, buf);
-    buf_printf(buf, "],\"open_more\":%zu,\"database\":", more);
+    buf_printf(buf, "\"base\":\"%" PRId64 "\",\"low_water\":\"%" PRId64 "\",", marks->base,
+               marks->low_water);
+    append_lists(buf, hub, most);
+    append_text_or_null(buf, "file", feed_path(feed));
+    buf_append_text(buf, "\"database\":");
     json_append_string(buf, slice_of(trouble == NULL ? "ok" : trouble));
     buf_append_text(buf, "}");
 }

@@ -26,9 +26,13 @@ append_row(const struct page *page, const struct measure *measure,
 {
     const struct measure_label *label = measure->label;
     const char *name = label == NULL ? "" : label->value_name(which);
-    buf_printf(page->buf,
-               "<tr><th scope=row>%s%s%s<td class=number data-key=\"%s%s%s\">%" PRIu64 "\n",
-               measure->title, label == NULL ? "" : ": ", name, measure->key,
+    const char *help = label != NULL && label->value_meaning != NULL
+                           ? label->value_meaning(which)
+                           : measure->help;
+    buf_printf(page->buf, "<div><dt>%s%s%s <small>%s</small>", measure->title,
+               label == NULL ? "" : ": ", name, help);
+    buf_printf(page->buf, "<dd class=\"%s\" data-key=\"%s%s%s\">%" PRIu64 "</div>\n",
+               measure->unit == MEASURE_ID ? "id" : "number", measure->key,
                label == NULL ? "" : ".", name, measure_value(measure, measures, which));
 }
 
@@ -53,6 +57,8 @@ append_word(const struct page *page, struct slice word)
         buf_append_text(page->buf, page->nonce);
     else if (word.len == 7 && memcmp(word.p, "VERSION", 7) == 0)
         buf_append_text(page->buf, PACKAGE_VERSION);
+    else if (word.len == 7 && memcmp(word.p, "HEALTHY", 7) == 0)
+        buf_append_text(page->buf, feed_trouble(page->feed) == NULL ? "true" : "false");
     else if (word.len == 4 && memcmp(word.p, "ROWS", 4) == 0)
         append_rows(page);
     else /* What is wrong may quote a path: no detail where it would have to be escaped. */

@@ -39,6 +39,7 @@
 struct shared {
     struct hub_counters counters[WORKERS_MAX];
     uint64_t beats[WORKERS_MAX];
+    struct hub_pages pages;
 };
 
 struct workers {
@@ -73,6 +74,7 @@ worker_main(const struct workers *workers, size_t number)
                                   .count = workers->count,
                                   .number = number,
                                   .limits = workers->limits,
+                                  .pages = &workers->shared->pages,
                                   .beat_ms = workers->beat_ms,
                                   .beat = &workers->shared->beats[number]};
     struct error error = {""};
@@ -292,6 +294,8 @@ workers_share(struct workers *workers, struct error *error)
                            MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (workers->shared == MAP_FAILED)
         return error_set(error, "cannot share memory: %s", strerror(errno));
+    if (hash_key_make(&workers->shared->pages.key, error) != 0)
+        return -1;
     return limits_new(&workers->limits, &limits, error);
 }
 

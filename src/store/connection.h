@@ -22,6 +22,10 @@ struct sqlite3 *store_connection(const struct store *store);
 const char *store_path(const struct store *store);
 const char *store_table(const struct store *store);
 
+/* SQLite's counter of changes of the schema, as it was when the table was last looked at: by store_open, or by
+ * store_read_log after a commit. */
+int64_t store_schema_cookie(const struct store *store);
+
 /* Prepares a statement that is used once; the caller finalizes it. */
 struct sqlite3_stmt *store_prepare_once(struct store *store, const char *sql,
                                         enum store_result *result, struct error *error);

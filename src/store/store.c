@@ -91,6 +91,22 @@ open_to_use(struct store *store, enum store_create create)
     return code;
 }
 
+/* SQLite 3.38 to 3.40 mark their own JSON functions as unsafe: where no schema is trusted, a database
+ * with an index on json_extract() could not be read at all. */
+static bool
+may_distrust_schema(void)
+{
+    sqlite3 *db = NULL;
+    bool may = sqlite3_open_v2(":memory:", &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX,
+                               NULL) == SQLITE_OK;
+
+    sqlite3_db_config(db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+    may = may && sqlite3_exec(db, "CREATE VIEW v AS SELECT json_array(1); SELECT * FROM v",
+                              NULL, NULL, NULL) == SQLITE_OK;
+    sqlite3_close(db);
+    return may;
+}
+
 enum store_result
 store_open_file(struct store *store, const struct store_config *config,
                 enum store_create create, struct error *error)
@@ -121,7 +137,8 @@ store_open_file(struct store *store, const struct store_config *config,
     if (store->mode != STORE_WRITE) {
         /* The schema is another's: no function or table in it with side effects is run for us. */
         sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, 1, NULL);
-        sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
+        if (may_distrust_schema())
+            sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, 0, NULL);
         /* A small cache: every commit of another connection empties it, and a replay reads each
          * page once. No temporary files: a confined process cannot make any. */
         return store_execute(store,
@@ -670,6 +687,12 @@ const char *
 store_table(const struct store *store)
 {
     return store->table;
+}
+
+int64_t
+store_schema_cookie(const struct store *store)
+{
+    return store->schema_cookie;
 }
 
 bool

@@ -322,6 +322,23 @@ track_apply(struct store *store, const struct track_request *request,
     return result;
 }
 
+/* The query of the state, as a comment: what readers have in the end. */
+static void
+append_state(struct buf *sql, const struct track *track)
+{
+    char *text = track_state_text(track, TRACK_FROM_START);
+
+    buf_append_text(sql, "\n-- The rows as the events have them:\n--\n");
+    for (const char *p = text != NULL ? text : ""; *p != '\0';) {
+        size_t len = strcspn(p, "\n");
+        buf_append_text(sql, "-- ");
+        buf_append(sql, p, len);
+        buf_append_text(sql, "\n");
+        p += len + (p[len] == '\n' ? 1 : 0);
+    }
+    track_free_text(text);
+}
+
 enum store_result
 track_print(struct store *store, const struct track_request *request, struct buf *sql,
             struct error *error)
@@ -336,6 +353,7 @@ track_print(struct store *store, const struct track_request *request, struct buf
         buf_append_text(sql, "BEGIN IMMEDIATE;\n");
         buf_append_text(sql, text != NULL ? text : "");
         buf_append_text(sql, "COMMIT;\n");
+        append_state(sql, plan.track);
         if (text == NULL || sql->failed)
             result = store_fail(store, SQLITE_NOMEM, TRACKING, error);
         sqlite3_free(text);

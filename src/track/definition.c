@@ -37,7 +37,7 @@ const char track_schema[] =
     "CREATE TABLE IF NOT EXISTS rowcast_track_replaced(\n"
     "    source, k1, k2, k3, k4, k5, k6, k7, k8, -- the table, and the row's key\n"
     "    channel, recipient, \"key\", \"row\",\n"
-    "    told -- once the row is gone: what the event says it was\n"
+    "    quiet -- 1: it is removed without a word\n"
     ");\n";
 
 #define TRACK_VERSION 1

@@ -7,8 +7,9 @@
  *   since, and will not be told of again. So whatever order triggers run in, the last event is right.
  * - REPLACE removes other rows without a delete trigger (unless recursive_triggers is on), at a moment
  *   between BEFORE and AFTER. So BEFORE notes the rows that may go (rowcast_track_replaced), AFTER tells
- *   of those that are gone. A note that was for nothing (OR IGNORE, UPSERT) may stay: it is right for as
- *   long as its row does not change, and whatever changes the row removes it.
+ *   of those that are gone. A note that was for nothing (OR IGNORE, UPSERT) may stay: whatever changes
+ *   its row brings it up to date. It must not be removed then, as between BEFORE and AFTER the row may be
+ *   changed, by a cascade or another BEFORE trigger, and be replaced only after that.
  * - First those are told who no longer see a row, then those who see it: a reader may be both.
  * - No statement here can fail, whatever conflict clause the application's statement hands down to it
  *   (sqlite.org/lang_createtrigger.html). The usual ones insert by VALUES: for INSERT ... SELECT into a
@@ -26,7 +27,7 @@
 
 /* Notes of earlier statements that may stay. More than one statement is at work only where a
  * BEFORE trigger of the application's changes the same table. */
-#define NOTES_KEPT 16
+#define NOTES_KEPT 8
 
 enum {
     INSERT,
@@ -258,7 +259,7 @@ put_equal_part(sqlite3_str *sql, const struct track *track,
 static void
 put_equal_in(sqlite3_str *sql, const struct track *track, const struct track_unique *unique)
 {
-    sqlite3_str_appendall(sql, "\n        OR (");
+    sqlite3_str_appendall(sql, "(");
     if (unique->where != NULL)
         sqlite3_str_appendf(sql, "(%s) AND ", unique->where);
     for (size_t i = 0; i < unique->count; i++) {
@@ -268,25 +269,48 @@ put_equal_in(sqlite3_str *sql, const struct track *track, const struct track_uni
     sqlite3_str_appendall(sql, ")");
 }
 
+/* Between two conditions; none before the first, since each but the indexed ones would be a look at all
+ * rows. */
+static void
+put_or(sqlite3_str *sql, size_t *count)
+{
+    sqlite3_str_appendall(sql, (*count)++ == 0 ? "" : "\n        OR ");
+}
+
+static void
+put_equal_rowid(sqlite3_str *sql, const struct track *track, size_t *count)
+{
+    for (size_t i = 0; i < track->table.count; i++)
+        if (track->table.columns[i].is_rowid && track->key_index != NULL) {
+            put_or(sql, count);
+            sqlite3_str_appendf(sql, "%s.\"%w\" = NEW.\"%w\"", track->quoted,
+                                track->table.columns[i].name, track->table.columns[i].name);
+        }
+    if (track->table.has_hidden_rowid) {
+        put_or(sql, count);
+        sqlite3_str_appendf(sql, "%s._rowid_ = NEW._rowid_", track->quoted);
+    }
+}
+
 /* The rows that cannot be beside NEW. */
 static void
 put_rivals(sqlite3_str *sql, const struct track *track)
 {
-    sqlite3_str_appendall(sql, "(0");
+    size_t count = 0;
+
+    sqlite3_str_appendall(sql, "(");
     if (needs_key(track)) {
-        sqlite3_str_appendall(sql, "\n        OR (");
+        put_or(sql, &count);
+        sqlite3_str_appendall(sql, "(");
         put_same_key(sql, track, "NEW");
         sqlite3_str_appendall(sql, ")");
     }
     for (size_t i = 0; i < track->table.unique_count; i++)
-        if (is_other(track, &track->table.uniques[i]))
+        if (is_other(track, &track->table.uniques[i])) {
+            put_or(sql, &count);
             put_equal_in(sql, track, &track->table.uniques[i]);
-    for (size_t i = 0; i < track->table.count; i++)
-        if (track->table.columns[i].is_rowid && track->key_index != NULL)
-            sqlite3_str_appendf(sql, "\n        OR %s.\"%w\" = NEW.\"%w\"", track->quoted,
-                                track->table.columns[i].name, track->table.columns[i].name);
-    if (track->table.has_hidden_rowid)
-        sqlite3_str_appendf(sql, "\n        OR %s._rowid_ = NEW._rowid_", track->quoted);
+        }
+    put_equal_rowid(sql, track, &count);
     sqlite3_str_appendall(sql, ")");
 }
 
@@ -320,54 +344,90 @@ put_note_head(sqlite3_str *sql, const struct track *track)
     sqlite3_str_appendall(sql, "    INSERT INTO rowcast_track_replaced(source");
     for (size_t i = 0; i < track->key_count; i++)
         sqlite3_str_appendf(sql, ", k%u", (unsigned)i + 1);
-    sqlite3_str_appendf(sql, ", channel, recipient, \"key\", \"row\")\n    SELECT %Q, ",
+    sqlite3_str_appendf(sql,
+                        ", quiet, channel, recipient, \"key\", \"row\")\n    SELECT %Q, ",
                         track->definition.name);
 }
 
+/* All but the last column, the row. */
 static void
-put_note(sqlite3_str *sql, const struct track *track, const char *from)
+put_note_but_row(sqlite3_str *sql, const struct track *track, const char *from)
 {
     put_note_head(sql, track);
     for (size_t i = 0; i < track->key_count; i++) {
         track_put_column(sql, from, track->table.columns[track->key[i]].name);
         sqlite3_str_appendall(sql, ", ");
     }
+    sqlite3_str_appendall(sql, "0, ");
     track_put_channel(sql, track, from);
     sqlite3_str_appendall(sql, ", ");
     track_put_recipient(sql, track, from);
     sqlite3_str_appendall(sql, ",\n        ");
     track_put_key(sql, track, from);
     sqlite3_str_appendall(sql, ",\n        ");
-    track_put_row(sql, track, from);
 }
 
-/* Tells of the noted rows that are gone, and removes the notes of them and of what `own` says (OLD, NEW
- * or both). The UPDATE sets off the trigger that tells. */
+/* Removes the notes of rows that are gone; the trigger on that tells. (An UPDATE of a table with triggers
+ * would make a temporary table each time, as INSERT ... SELECT does; neither does a DELETE.) */
 static void
-put_settle(sqlite3_str *sql, const struct track *track, const char *own, const char *own2)
+put_settle(sqlite3_str *sql, const struct track *track)
 {
-    sqlite3_str_appendf(sql,
-                        "    UPDATE rowcast_track_replaced SET told = CASE WHEN EXISTS "
-                        "(SELECT 1 FROM %s WHERE ",
-                        track->quoted);
-    put_noted_key(sql, track);
-    sqlite3_str_appendall(sql, ") THEN 'null' ELSE \"row\" END\n    WHERE ");
+    sqlite3_str_appendall(sql, "    DELETE FROM rowcast_track_replaced WHERE ");
     put_source(sql, track);
-    sqlite3_str_appendall(sql, " AND told IS NULL\n        AND NOT EXISTS (SELECT 1 FROM "
-                               "rowcast_track_replaced AS later WHERE later.source = "
-                               "rowcast_track_replaced.source AND later.\"key\" = "
-                               "rowcast_track_replaced.\"key\" AND later.rowid > "
-                               "rowcast_track_replaced.rowid)\n        AND ");
+    sqlite3_str_appendall(sql, "\n        AND ");
     put_gone(sql, track);
-    sqlite3_str_appendall(sql, ";\n    DELETE FROM rowcast_track_replaced WHERE ");
+    sqlite3_str_appendall(sql, ";\n");
+}
+
+/* Removes what is marked as quiet; nothing is told. */
+static void
+put_remove_quiet(sqlite3_str *sql)
+{
+    sqlite3_str_appendall(sql, "    DELETE FROM rowcast_track_replaced WHERE quiet;\n");
+}
+
+/* Marks notes; what follows says which. */
+static void
+put_mark_quiet(sqlite3_str *sql, const struct track *track)
+{
+    sqlite3_str_appendall(sql, "    UPDATE rowcast_track_replaced SET quiet = 1 WHERE ");
     put_source(sql, track);
-    sqlite3_str_appendall(sql, " AND (told IS NOT NULL OR ");
-    put_own_note(sql, track, own);
-    if (own2 != NULL) {
-        sqlite3_str_appendall(sql, " OR ");
-        put_own_note(sql, track, own2);
+    sqlite3_str_appendall(sql, " AND ");
+}
+
+/* A value of the row in the table that has the key of NEW. */
+static void
+put_now(sqlite3_str *sql, const struct track *track, const char *name,
+        void (*put)(sqlite3_str *, const struct track *, const char *))
+{
+    sqlite3_str_appendf(sql, ", %s = (SELECT ", name);
+    put(sql, track, track->quoted);
+    sqlite3_str_appendf(sql, "\n        FROM %s WHERE ", track->quoted);
+    put_same_key(sql, track, "NEW");
+    sqlite3_str_appendall(sql, ")");
+}
+
+/* Brings the notes of a row that is now at the key of NEW, and was at that of `from`, up to date. */
+static void
+put_refresh(sqlite3_str *sql, const struct track *track, const char *from)
+{
+    sqlite3_str_appendall(sql, "    UPDATE rowcast_track_replaced SET ");
+    for (size_t i = 0; i < track->key_count; i++) {
+        sqlite3_str_appendf(sql, "%sk%u = ", i == 0 ? "" : ", ", (unsigned)i + 1);
+        track_put_column(sql, "NEW", track->table.columns[track->key[i]].name);
     }
-    sqlite3_str_appendall(sql, ");\n");
+    put_now(sql, track, "channel", track_put_channel);
+    put_now(sql, track, "recipient", track_put_recipient);
+    put_now(sql, track, "\"key\"", track_put_key);
+    put_now(sql, track, "\"row\"", track_put_row);
+    sqlite3_str_appendall(sql, ",\n        quiet = NOT ");
+    put_exists(sql, track, "NEW");
+    sqlite3_str_appendall(sql, "\n    WHERE ");
+    put_source(sql, track);
+    sqlite3_str_appendall(sql, " AND ");
+    put_own_note(sql, track, from);
+    sqlite3_str_appendall(sql, ";\n");
+    put_remove_quiet(sql);
 }
 
 static void
@@ -484,8 +544,10 @@ put_insert(sqlite3_str *sql, const struct track *track)
     sqlite3_str_appendf(sql, "AFTER INSERT ON %s\nWHEN ", track->quoted);
     put_exists(sql, track, "NEW");
     sqlite3_str_appendall(sql, "\nBEGIN\n");
-    if (needs_key(track)) /* those who saw the row that this one replaces come first */
-        put_settle(sql, track, "NEW", NULL);
+    if (needs_key(track)) { /* those who saw the row that this one replaces come first */
+        put_settle(sql, track);
+        put_refresh(sql, track, "NEW");
+    }
     put_tell_row(sql, track, "insert", NULL);
 }
 
@@ -502,15 +564,59 @@ put_update(sqlite3_str *sql, const struct track *track)
     put_tell_row(sql, track, "update", "OLD");
 }
 
-/* Of a row that has gone from where it was (OLD) and may be at the key of `now`. */
+/* FROM and WHERE of the row that has the key of OLD, to the byte. */
+static void
+put_at_old_key(sqlite3_str *sql, const struct track *track)
+{
+    sqlite3_str_appendf(sql, "(SELECT 1 FROM %s WHERE ", track->quoted);
+    put_same_key(sql, track, "OLD");
+    if (!track->key_is_exact) {
+        sqlite3_str_appendall(sql, "\n        AND ");
+        track_put_key(sql, track, track->quoted);
+        sqlite3_str_appendall(sql, " = ");
+        track_put_key(sql, track, "OLD");
+    }
+}
+
+/* Whether those who saw OLD have a row of its key still. */
+static void
+put_still_there(sqlite3_str *sql, const struct track *track)
+{
+    sqlite3_str_appendall(sql, "EXISTS ");
+    put_at_old_key(sql, track);
+    sqlite3_str_appendall(sql, " AND ");
+    track_put_visible(sql, track, track->quoted);
+    if (track->channel_column >= 0) {
+        sqlite3_str_appendall(sql, " AND ");
+        track_put_channel(sql, track, "OLD");
+        sqlite3_str_appendall(sql, " COLLATE BINARY IS ");
+        track_put_channel(sql, track, track->quoted);
+    }
+    if (track->recipient_column >= 0) {
+        sqlite3_str_appendall(sql, " AND ");
+        track_put_recipient(sql, track, "OLD");
+        sqlite3_str_appendall(sql, " COLLATE BINARY IS ");
+        track_put_recipient(sql, track, track->quoted);
+    }
+    sqlite3_str_appendall(sql, ")");
+}
+
+/* Of a row that has gone from where it was (OLD) and may be at the key of `now`. Where it is there for
+ * others, those who no longer see it are not told what it was. */
 static void
 put_leave_and_enter(sqlite3_str *sql, const struct track *track, const char *now)
 {
-    put_note(sql, track, "OLD");
-    sqlite3_str_appendall(sql, "\n    WHERE ");
+    put_note_but_row(sql, track, "OLD");
+    sqlite3_str_appendall(sql, "CASE WHEN EXISTS ");
+    put_at_old_key(sql, track);
+    sqlite3_str_appendall(sql, ") THEN 'null' ELSE ");
+    track_put_row(sql, track, "OLD");
+    sqlite3_str_appendall(sql, " END\n    WHERE ");
     track_put_visible(sql, track, "OLD");
+    sqlite3_str_appendall(sql, " AND NOT ");
+    put_still_there(sql, track);
     sqlite3_str_appendall(sql, ";\n");
-    put_settle(sql, track, "OLD", strcmp(now, "OLD") != 0 ? now : NULL);
+    put_settle(sql, track);
     put_tell_row_if(sql, track, now);
 }
 
@@ -520,6 +626,8 @@ put_moved_trigger(sqlite3_str *sql, const struct track *track)
     sqlite3_str_appendf(sql, "AFTER UPDATE ON %s\nWHEN ", track->quoted);
     put_moved(sql, track);
     sqlite3_str_appendall(sql, "\nBEGIN\n");
+    if (needs_notes(track))
+        put_refresh(sql, track, "OLD");
     put_leave_and_enter(sql, track, "NEW");
 }
 
@@ -541,11 +649,10 @@ put_delete(sqlite3_str *sql, const struct track *track)
     put_returned(sql, track);
     sqlite3_str_appendall(sql, "\nBEGIN\n");
     if (needs_notes(track)) {
-        sqlite3_str_appendall(sql, "    DELETE FROM rowcast_track_replaced WHERE ");
-        put_source(sql, track);
-        sqlite3_str_appendall(sql, " AND ");
+        put_mark_quiet(sql, track);
         put_own_note(sql, track, "OLD");
         sqlite3_str_appendall(sql, ";\n");
+        put_remove_quiet(sql);
     }
     put_event_head(sql, track);
     sqlite3_str_appendall(sql, "    VALUES (");
@@ -572,23 +679,48 @@ put_returned_trigger(sqlite3_str *sql, const struct track *track)
     put_leave_and_enter(sql, track, "OLD");
 }
 
-/* Tells of a row that is gone, by its note. */
+/* Tells of a row that is gone, by its note. Of two notes the later one counts. */
 static void
 put_replaced(sqlite3_str *sql, const struct track *track)
 {
-    sqlite3_str_appendf(sql,
-                        "AFTER UPDATE ON rowcast_track_replaced\nWHEN NEW.source = %Q AND "
-                        "NEW.told IS NOT NULL AND OLD.told IS NULL\nBEGIN\n",
-                        track->definition.name);
+    sqlite3_str_appendf(
+        sql,
+        "AFTER DELETE ON rowcast_track_replaced\n"
+        "WHEN OLD.source = %Q AND NOT OLD.quiet\n"
+        "    AND NOT EXISTS (SELECT 1 FROM rowcast_track_replaced AS later "
+        "WHERE later.source = OLD.source\n"
+        "        AND later.\"key\" = OLD.\"key\" AND later.rowid > OLD.rowid)\n"
+        "BEGIN\n",
+        track->definition.name);
     put_event_head(sql, track);
-    sqlite3_str_appendall(sql, "    VALUES (NEW.channel, NEW.recipient, 'change', ");
+    sqlite3_str_appendall(sql, "    VALUES (OLD.channel, OLD.recipient, 'change', ");
     put_collapse_key(sql, track);
-    sqlite3_str_appendall(sql, "NEW.\"key\",\n        ");
+    sqlite3_str_appendall(sql, "OLD.\"key\",\n        ");
     put_data_head(sql, track, "delete");
-    sqlite3_str_appendall(sql,
-                          "NEW.\"key\" || ',\"row\":null,\"old\":' || NEW.told || '}');\n");
+    sqlite3_str_appendall(
+        sql, "OLD.\"key\" || ',\"row\":null,\"old\":' || OLD.\"row\" || '}');\n");
 }
 
+/* Those that a later one of the same row stands for, and all but the newest few. */
+static void
+put_drop_old_notes(sqlite3_str *sql, const struct track *track)
+{
+    sqlite3_str_appendall(
+        sql, "    DELETE FROM rowcast_track_replaced WHERE EXISTS (SELECT 1 "
+             "FROM rowcast_track_replaced AS later\n        WHERE later.source = "
+             "rowcast_track_replaced.source AND later.\"key\" = "
+             "rowcast_track_replaced.\"key\"\n        AND later.rowid > "
+             "rowcast_track_replaced.rowid);\n"
+             "    UPDATE rowcast_track_replaced SET quiet = rowid <= ");
+    sqlite3_str_appendf(sql, "(SELECT max(rowid) - %d FROM rowcast_track_replaced) WHERE ",
+                        NOTES_KEPT);
+    put_source(sql, track);
+    sqlite3_str_appendall(sql, ";\n");
+    put_remove_quiet(sql);
+}
+
+/* The INSERT comes first: behind a statement of the same trigger that reads the notes SQLite would make a
+ * temporary table for it. */
 static void
 put_before(sqlite3_str *sql, const struct track *track, const char *event,
            void (*put_condition)(sqlite3_str *, const struct track *))
@@ -596,18 +728,15 @@ put_before(sqlite3_str *sql, const struct track *track, const char *event,
     sqlite3_str_appendf(sql, "BEFORE %s ON %s\nWHEN EXISTS (SELECT 1 FROM %s WHERE ", event,
                         track->quoted, track->quoted);
     put_condition(sql, track);
-    sqlite3_str_appendall(sql, ")\nBEGIN\n    DELETE FROM rowcast_track_replaced WHERE ");
-    put_source(sql, track);
-    sqlite3_str_appendf(sql,
-                        "\n        AND rowid <= (SELECT max(rowid) - %d FROM "
-                        "rowcast_track_replaced);\n",
-                        NOTES_KEPT);
-    put_note(sql, track, track->quoted);
+    sqlite3_str_appendall(sql, ")\nBEGIN\n");
+    put_note_but_row(sql, track, track->quoted);
+    track_put_row(sql, track, track->quoted);
     sqlite3_str_appendf(sql, "\n    FROM %s WHERE ", track->quoted);
     put_condition(sql, track);
     sqlite3_str_appendall(sql, " AND ");
     track_put_visible(sql, track, track->quoted);
     sqlite3_str_appendall(sql, ";\n");
+    put_drop_old_notes(sql, track);
 }
 
 static void
@@ -623,26 +752,32 @@ put_before_update(sqlite3_str *sql, const struct track *track)
 }
 
 static void
-put_after(sqlite3_str *sql, const struct track *track, const char *event, const char *own2)
+put_after_head(sqlite3_str *sql, const struct track *track, const char *event)
 {
     sqlite3_str_appendf(
         sql, "AFTER %s ON %s\nWHEN EXISTS (SELECT 1 FROM rowcast_track_replaced WHERE ",
         event, track->quoted);
     put_source(sql, track);
     sqlite3_str_appendall(sql, ")\nBEGIN\n");
-    put_settle(sql, track, "NEW", own2);
 }
 
 static void
 put_after_insert(sqlite3_str *sql, const struct track *track)
 {
-    put_after(sql, track, "INSERT", NULL);
+    put_after_head(sql, track, "INSERT");
+    put_settle(sql, track);
+    put_refresh(sql, track, "NEW");
 }
 
+/* The notes of the row itself move with it; then those of rows that it has replaced are settled, one of
+ * which may have had its new key. */
 static void
 put_after_update(sqlite3_str *sql, const struct track *track)
 {
-    put_after(sql, track, "UPDATE", "OLD");
+    put_after_head(sql, track, "UPDATE");
+    put_refresh(sql, track, "OLD");
+    put_settle(sql, track);
+    put_refresh(sql, track, "NEW");
 }
 
 char *

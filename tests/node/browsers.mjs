@@ -119,3 +119,42 @@ async function hangFirefox(page) {
   });
   return { wake: () => asleep };
 }
+
+// The contrast of each text with what lies behind it (WCAG 2.2, 1.4.3), as the browser has painted
+// it: where an ancestor's background is clear, the next one's counts. To be run in the page; returns the faint ones.
+export function lowContrasts() {
+  const channels = (color) => color.match(/[\d.]+/g).map(Number);
+  const light = ([r, g, b]) => [r, g, b].map((value) => value / 255)
+    .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, value, n) => sum + value * [0.2126, 0.7152, 0.0722][n], 0);
+  const behind = (one) => {
+    for (let node = one; node !== null; node = node.parentElement) {
+      const color = channels(getComputedStyle(node).backgroundColor);
+      if (color.length === 3 || color[3] > 0)
+        return color;
+    }
+    return [255, 255, 255];
+  };
+  const ratio = (one, color) => {
+    const [a, b] = [light(channels(color)), light(behind(one))].sort((x, y) => y - x);
+    return (a + 0.05) / (b + 0.05);
+  };
+  const faint = [];
+  for (const one of document.querySelectorAll('input:not([type=checkbox]):not([type=radio])')) {
+    if (ratio(one, getComputedStyle(one, '::placeholder').color) < 4.5)
+      faint.push(`placeholder of ${one.id}`);
+    if (ratio(one.parentElement, getComputedStyle(one).borderTopColor) < 3)   // 1.4.11
+      faint.push(`edge of ${one.id}`);
+  }
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = walk.nextNode(); node !== null; node = walk.nextNode()) {
+    const one = node.parentElement;
+    if (node.data.trim() === '' || !one.checkVisibility() || one.closest('.unseen, .skip, noscript'))
+      continue;
+    const style = getComputedStyle(one);
+    const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
+    if (ratio(one, style.color) < (large ? 3 : 4.5))
+      faint.push(`${node.data.trim().slice(0, 30)} ${ratio(one, style.color).toFixed(2)}`);
+  }
+  return faint;
+}

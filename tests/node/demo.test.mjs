@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
+import { lowContrasts } from './browsers.mjs';
 import { DemoSite, insertNumbered, launch, listed, listedUntil, openDemo, settled, state } from './demo-site.mjs';
 import { until } from './harness.mjs';
 
@@ -44,30 +45,30 @@ const tick = (symbol, price, n) => insert('demo.ticker', 'tick', { symbol, price
 test('demo: the ticker draws prices, and the chart moves', async () => {
   const page = await openPage();
   assert.equal(await page.isVisible('#ticker-empty'), true);
-  await page.getByRole('radio', { name: 'every row' }).check();
+  await page.getByRole('radio', { name: 'every price' }).check();
   const points = () => page.$$eval('#chart-lines polyline', (lines) => lines.map((line) => line.getAttribute('points')));
-  tick('ROW', 100, 1);
-  tick('WAL', 101, 1);
+  tick('Apples', 100, 1);
+  tick('Pears', 101, 1);
   await until('two lines', async () => (await points()).length === 2);
   const first = await points();
-  tick('ROW', 103.5, 2);
-  await page.locator('#legend li', { hasText: 'ROW' }).locator('.price', { hasText: '103.50' }).waitFor();
+  tick('Apples', 103.5, 2);
+  await page.locator('#legend li', { hasText: 'Apples' }).locator('.price', { hasText: '103.50' }).waitFor();
   await until('the chart has moved', async () => (await points())[0] !== first[0]);
   assert.equal(await text(page, '#legend li:first-child .change'), '▲ 3.5 %');
-  assert.match(await text(page, '#ticks-count'), /^3 rows inserted, 3 received, 0 superseded/);
+  assert.match(await text(page, '#ticks-count'), /^3 prices inserted, 3 received, 0 left out/);
 });
 
-test('demo: throttled, ticks that newer ones superseded are left out, and the page counts them', async () => {
+test('demo: throttled, prices for which newer ones are there are left out, and the page counts them', async () => {
   const page = await openPage();
   assert.equal(await page.getByRole('radio', { name: 'every 1 s' }).isChecked(), true);
-  tick('ROW', 100, 1);
+  tick('Apples', 100, 1);
   await page.locator('#legend li').waitFor();
   site.sql(`BEGIN; WITH RECURSIVE n(i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 40)
     INSERT INTO notification(channel, event, data, collapse_key) SELECT 'demo.ticker', 'tick',
-    json_object('symbol', 'ROW', 'price', 100 + i, 'n', i), 'ROW' FROM n; COMMIT;`);
+    json_object('symbol', 'Apples', 'price', 100 + i, 'n', i), 'Apples' FROM n; COMMIT;`);
   await page.locator('#legend .price', { hasText: '140.00' }).waitFor();
-  await until('the count', async () => (await text(page, '#ticks-count')).startsWith('40 rows inserted'));
-  const [, received, leftOut] = /(\d+) received, (\d+) superseded/.exec(await text(page, '#ticks-count'));
+  await until('the count', async () => (await text(page, '#ticks-count')).startsWith('40 prices inserted'));
+  const [, received, leftOut] = /(\d+) received, (\d+) left out/.exec(await text(page, '#ticks-count'));
   assert.ok(Number(leftOut) > 0 && Number(received) + Number(leftOut) === 40, `${received} ${leftOut}`);
 });
 
@@ -193,9 +194,9 @@ test('demo: the widgets go on where they were when it was cut', async () => {
 
 // Fills every part, so that all of it is there to look at.
 async function fill(page, rows = 3) {
-  tick('ROW', 100, 1);
-  tick('WAL', 99, 1);
-  tick('WAL', 98, 2);
+  tick('Apples', 100, 1);
+  tick('Pears', 99, 1);
+  tick('Pears', 98, 2);
   insert('demo.job', 'progress', { job: 'Import 7', done: 30, of: 120, step: 'Reading' });
   answerRows('a', ['whole', 'answer']);
   site.insert({ channel: 'x'.repeat(200), event: 'y'.repeat(100), data: 'z'.repeat(500) });
@@ -228,45 +229,6 @@ test('demo: at a phone\'s width nothing scrolls sideways, and what is pressed is
   assert.deepEqual(small, []);
 });
 
-// The contrast of each text with what lies behind it (WCAG 2.2, 1.4.3), as the browser has painted
-// it: where an ancestor's background is clear, the next one's counts.
-function lowContrasts() {
-  const channels = (color) => color.match(/[\d.]+/g).map(Number);
-  const light = ([r, g, b]) => [r, g, b].map((value) => value / 255)
-    .map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, value, n) => sum + value * [0.2126, 0.7152, 0.0722][n], 0);
-  const behind = (one) => {
-    for (let node = one; node !== null; node = node.parentElement) {
-      const color = channels(getComputedStyle(node).backgroundColor);
-      if (color.length === 3 || color[3] > 0)
-        return color;
-    }
-    return [255, 255, 255];
-  };
-  const ratio = (one, color) => {
-    const [a, b] = [light(channels(color)), light(behind(one))].sort((x, y) => y - x);
-    return (a + 0.05) / (b + 0.05);
-  };
-  const faint = [];
-  for (const one of document.querySelectorAll('input:not([type=checkbox]):not([type=radio])')) {
-    if (ratio(one, getComputedStyle(one, '::placeholder').color) < 4.5)
-      faint.push(`placeholder of ${one.id}`);
-    if (ratio(one.parentElement, getComputedStyle(one).borderTopColor) < 3)   // 1.4.11
-      faint.push(`edge of ${one.id}`);
-  }
-  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  for (let node = walk.nextNode(); node !== null; node = walk.nextNode()) {
-    const one = node.parentElement;
-    if (node.data.trim() === '' || !one.checkVisibility() || one.closest('.unseen, .skip, noscript'))
-      continue;
-    const style = getComputedStyle(one);
-    const large = parseFloat(style.fontSize) >= 24 || (parseFloat(style.fontSize) >= 18.66 && style.fontWeight >= 700);
-    if (ratio(one, style.color) < (large ? 3 : 4.5))
-      faint.push(`${node.data.trim().slice(0, 30)} ${ratio(one, style.color).toFixed(2)}`);
-  }
-  return faint;
-}
-
 for (const colorScheme of ['light', 'dark']) {
   test(`demo: every text has enough contrast, ${colorScheme}; nothing moves where that is wished`, async () => {
     const page = await openPage('', { colorScheme, reducedMotion: 'reduce' });
@@ -285,9 +247,9 @@ for (const colorScheme of ['light', 'dark']) {
 test('demo: every part has a name and a role, and nothing that changes fast is read out', async () => {
   const page = await openPage();
   await fill(page);
-  for (const name of ['Ticker', /^Events/, 'Try it', 'Cut and resume', 'Alerts', 'Word by word', 'A long job', 'For one person'])
+  for (const name of ['Prices', /^Events/, 'Try it', 'Cut and resume', 'Alerts', 'Word by word', 'A long job', 'For one person'])
     assert.equal(await page.getByRole('region', { name, exact: true }).count() > 0, true, String(name));
-  for (const [role, name] of [['progressbar', 'Import 7'], ['group', 'Channels'], ['group', 'Write to this page'],
+  for (const [role, name] of [['progressbar', 'Import 7'], ['group', 'Channels'], ['group', 'Send to this page'],
     ['textbox', 'Others'], ['textbox', 'Name'], ['textbox', 'Password'], ['checkbox', 'orders'], ['list', 'Prices'],
     ['img', 'Prices of the last minute'], ['button', 'Copy the sqlite3 line'], ['heading', 'rowcast']])
     assert.equal(await page.getByRole(role, { name }).count() > 0, true, `${role} ${name}`);

