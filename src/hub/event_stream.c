@@ -63,8 +63,8 @@ event_stream_begin(struct stream *stream, const struct resume_point *start,
     if (!stream_write_text(stream, buf_slice(&hub->scratch)))
         return;
     /* At the tail there is nothing to replay, so no turn to wait for. */
-    bool is_at_tail = stream->cursor == hub_tail(hub) && stream->epoch == hub->epoch &&
-                      !is_before_state;
+    bool is_at_tail =
+        stream->cursor == hub_tail(hub) && stream->epoch == hub->epoch && !is_before_state;
     stream_set_state(stream, is_at_tail ? STREAM_LIVE : STREAM_READY);
 }
 

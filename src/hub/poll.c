@@ -202,7 +202,8 @@ poll_take_page(struct stream *stream, const struct mark *from)
     bool may_wait = uv_is_active((uv_handle_t *)&extra->lifetime);
     if (!is_at_tail && !is_full)
         stream_set_state(stream, STREAM_READY);
-    else if (extra->rows.len == 0 && extra->parts.len == 0 && may_wait && !extra->start.has_gap)
+    else if (extra->rows.len == 0 && extra->parts.len == 0 && may_wait &&
+             !extra->start.has_gap)
         stream_set_state(stream, STREAM_LIVE);
     else
         poll_answer(stream);
@@ -231,6 +232,5 @@ poll_end(struct stream *stream, enum close_reason why, const char *words)
     output_release(output);
 }
 
-const struct stream_kind poll_kind = {false,          poll_begin, poll_take_gap,
-                                      poll_take_page,
-                                      poll_take_part, poll_beat,  poll_end};
+const struct stream_kind poll_kind = {
+    false, poll_begin, poll_take_gap, poll_take_page, poll_take_part, poll_beat, poll_end};

@@ -48,11 +48,11 @@ struct search {
 struct table_state {
     char *names[TABLE_STATES_MAX]; /* owned */
     size_t count;
-    bool is_reading;            /* rows are still to come; no id is sent meanwhile */
-    size_t table;               /* of names: the one that is being read */
-    uint64_t part;              /* the serial of the part that was taken last; 0: none of it */
+    bool is_reading; /* rows are still to come; no id is sent meanwhile */
+    size_t table;    /* of names: the one that is being read */
+    uint64_t part;   /* the serial of the part that was taken last; 0: none of it */
     struct track_cursor behind; /* the last row of it that was looked at */
-    int64_t at;                 /* of the first part: the stream goes on from there; -1: none yet */
+    int64_t at; /* of the first part: the stream goes on from there; -1: none yet */
 };
 
 /* What only some streams need; in memory of its own, as libuv frees timers late. */

@@ -44,8 +44,8 @@ part_serves(const struct hub *hub, const struct stream *stream)
     return part->audience == stream->audience && part->epoch == hub->epoch &&
            part->after == tables->part && part->track != NULL &&
            strcasecmp(track_name(part->track), tables->names[tables->table]) == 0 &&
-           uv_now(hub->loop) - part->made_ms <= PART_KEEP_MS &&
-           part->at >= tables->at && part->at >= feed_marks(hub->feed)->low_water;
+           uv_now(hub->loop) - part->made_ms <= PART_KEEP_MS && part->at >= tables->at &&
+           part->at >= feed_marks(hub->feed)->low_water;
 }
 
 /* Within a snapshot. */

@@ -96,7 +96,8 @@ table_state_step(struct stream *stream)
     enum store_result result = table_part_prepare(stream->hub, stream);
     if (result == STORE_BUSY)
         return result;
-    if (result != STORE_OK || stream->hub->part.track == NULL) /* tracked no more, or not whole */
+    if (result != STORE_OK ||
+        stream->hub->part.track == NULL) /* tracked no more, or not whole */
         stream->kind->end(stream, CLOSE_CHANGED, "the table is not tracked any more");
     else if (stream->hub->part.rows.failed)
         stream_drop(stream, CLOSE_NO_MEMORY);
@@ -133,7 +134,8 @@ check_table(struct hub *hub, const char *name, struct filter *filter, struct err
         error_set(error, "state: the table's channel is not allowed here");
         return 403;
     }
-    if (filter->requested.count == 0 || patterns_match(&filter->requested, slice_of(channel)))
+    if (filter->requested.count == 0 ||
+        patterns_match(&filter->requested, slice_of(channel)))
         return 0;
     enum patterns_result added = patterns_add(&filter->requested, slice_of(channel));
     if (added == PATTERNS_OK)
