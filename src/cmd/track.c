@@ -21,6 +21,7 @@ struct settings {
     const char *where;
     bool print;
     bool list;
+    char *copies[2]; /* of key and columns, to be cut into names */
 };
 
 static const struct option options[] = {
@@ -88,13 +89,11 @@ open_store(const struct cmd_database *database, enum store_mode mode, struct err
 
 /* --- track TABLE ---------------------------------------------------------------------------------- */
 
-/* "id, state" as two names; the copy that they point into is kept for the process. */
+/* "id, state" as two names, cut out of the copy of the option's text; NULL: not given. */
 static int
-split_names(const char *text, const char *option, struct text_list *names,
-            struct error *error)
+split_names(char *copy, const char *option, struct text_list *names, struct error *error)
 {
     char *rest = NULL;
-    char *copy = text != NULL ? strdup(text) : NULL;
 
     for (char *name = copy != NULL ? strtok_r(copy, ", ", &rest) : NULL; name != NULL;
          name = strtok_r(NULL, ", ", &rest)) {
@@ -102,7 +101,7 @@ split_names(const char *text, const char *option, struct text_list *names,
             return error_set(error, "--%s: more than %d names", option, TEXT_LIST_MAX);
         names->items[names->count++] = name;
     }
-    if (text != NULL && names->count == 0)
+    if (copy != NULL && names->count == 0)
         return error_set(error, "--%s: names columns, as in id,state", option);
     return 0;
 }
@@ -111,6 +110,7 @@ static int
 make_request(const struct settings *settings, const char *table,
              struct track_request *request, struct error *error)
 {
+    char *const *copies = settings->copies;
     *request = (struct track_request){.table = table,
                                       .channel = settings->channel,
                                       .channel_column = settings->channel_column,
@@ -118,9 +118,9 @@ make_request(const struct settings *settings, const char *table,
                                       .where = settings->where};
     if (settings->channel != NULL && settings->channel_column != NULL)
         return error_set(error, "--channel and --channel-column exclude each other");
-    if (split_names(settings->key, "key", &request->key, error) != 0)
+    if (split_names(copies[0], "key", &request->key, error) != 0)
         return -1;
-    return split_names(settings->columns, "columns", &request->columns, error);
+    return split_names(copies[1], "columns", &request->columns, error);
 }
 
 /* The text and a line end; CMD_FAILED with a word when it cannot be written. */
@@ -218,11 +218,29 @@ asks_for_options(const struct settings *settings)
            settings->recipient != NULL || settings->where != NULL || settings->print;
 }
 
+static int
+run_request(struct settings *settings, const char *table)
+{
+    struct track_request request;
+    struct error error;
+    int code;
+
+    settings->copies[0] = settings->key != NULL ? strdup(settings->key) : NULL;
+    settings->copies[1] = settings->columns != NULL ? strdup(settings->columns) : NULL;
+    if (make_request(settings, table, &request, &error) != 0)
+        code = cmd_usage(cmd_track_command.name, &error);
+    else
+        code = settings->print ? print_sql(settings, &request)
+                               : track_table(settings, &request);
+    free(settings->copies[0]);
+    free(settings->copies[1]);
+    return code;
+}
+
 int
 cmd_track(int argc, char **argv)
 {
     struct settings settings = {0};
-    struct track_request request;
     const char *operands[2];
     struct error error;
     bool done;
@@ -242,10 +260,7 @@ cmd_track(int argc, char **argv)
         error_set(&error, "which table? Name one, or give --list");
         return cmd_usage(cmd_track_command.name, &error);
     }
-    if (make_request(&settings, operands[0], &request, &error) != 0)
-        return cmd_usage(cmd_track_command.name, &error);
-    return settings.print ? print_sql(&settings, &request)
-                          : track_table(&settings, &request);
+    return run_request(&settings, operands[0]);
 }
 
 /* --- untrack TABLE -------------------------------------------------------------------------------- */

@@ -211,6 +211,18 @@ append_cursor_object(struct buf *buf, int64_t cursor)
 }
 
 static void
+append_id_text(struct buf *buf, const char *id)
+{
+    if (id == NULL) {
+        APPEND(buf, "null");
+        return;
+    }
+    APPEND(buf, "\"");
+    buf_append_text(buf, id);
+    APPEND(buf, "\"");
+}
+
+static void
 append_retry_line(struct buf *buf, unsigned retry_ms)
 {
     APPEND(buf, "retry: ");
@@ -226,17 +238,21 @@ sse_append_open(struct buf *buf, enum format format, const struct opening *openi
     if (format != FORMAT_NDJSON) {
         APPEND(buf, ": connected\n");
         append_retry_line(buf, opening->retry_ms);
-        APPEND(buf, "event: rowcast:open\nid: ");
-        buf_append_text(buf, opening->last_event_id);
-        APPEND(buf, "\ndata: ");
+        APPEND(buf, "event: rowcast:open\n");
+        if (opening->last_event_id != NULL) {
+            APPEND(buf, "id: ");
+            buf_append_text(buf, opening->last_event_id);
+            APPEND(buf, "\n");
+        }
+        APPEND(buf, "data: ");
     }
-    APPEND(buf, "{\"last_event_id\":\"");
-    buf_append_text(buf, opening->last_event_id);
+    APPEND(buf, "{\"last_event_id\":");
+    append_id_text(buf, opening->last_event_id);
     if (opening->searched_to != NULL) {
-        APPEND(buf, "\",\"searched_to\":\"");
-        buf_append_text(buf, opening->searched_to);
+        APPEND(buf, ",\"searched_to\":");
+        append_id_text(buf, opening->searched_to);
     }
-    APPEND(buf, "\"}\n");
+    APPEND(buf, "}\n");
     if (format != FORMAT_NDJSON)
         APPEND(buf, "\n");
 }
@@ -255,14 +271,22 @@ reason_text(enum gap_reason reason)
     return "reset";
 }
 
+/* resumed_at is null where the client must not go on from there. */
 static void
-append_gap_object(struct buf *buf, const struct gap *gap)
+append_gap_members(struct buf *buf, const struct gap *gap)
 {
     APPEND(buf, "{\"reason\":\"");
     buf_append_text(buf, reason_text(gap->reason));
     APPEND(buf, "\",\"after\":");
     json_append_string(buf, slice_of(gap->after));
-    APPEND(buf, ",\"resumed_at\":\"");
+    APPEND(buf, ",\"resumed_at\":");
+}
+
+static void
+append_gap_object(struct buf *buf, const struct gap *gap)
+{
+    append_gap_members(buf, gap);
+    APPEND(buf, "\"");
     buf_append_int(buf, gap->resumed_at);
     APPEND(buf, "\"}");
 }
@@ -281,6 +305,57 @@ sse_append_gap(struct buf *buf, enum format format, const struct gap *gap)
         APPEND(buf, "}\n");
     } else {
         append_gap_object(buf, gap);
+    }
+}
+
+void
+sse_append_gap_before_state(struct buf *buf, enum format format, const struct gap *gap)
+{
+    bool is_sse = is_event_stream(format);
+    if (is_sse)
+        APPEND(buf, "event: " EVENT_GAP "\ndata: ");
+    else
+        APPEND(buf, "{\"gap\":");
+    append_gap_members(buf, gap);
+    APPEND(buf, "null}");
+    buf_append_text(buf, is_sse ? "\n\n" : "}\n");
+}
+
+/* --- the state of a table ------------------------------------------------------------------ */
+
+static void
+append_part_object(struct buf *buf, const struct state_part *part)
+{
+    APPEND(buf, "{\"table\":");
+    json_append_string(buf, part->table);
+    APPEND(buf, ",\"at\":\"");
+    buf_append_int(buf, part->at);
+    APPEND(buf, "\",\"rows\":[");
+    buf_append(buf, part->rows.p, part->rows.len);
+    buf_append_text(buf, part->has_more ? "],\"more\":true}" : "],\"more\":false}");
+}
+
+void
+sse_append_state(struct buf *buf, enum format format, const struct state_part *part)
+{
+    if (format == FORMAT_JSON) {
+        append_part_object(buf, part);
+    } else if (format == FORMAT_NDJSON) {
+        APPEND(buf, "{");
+        if (part->id >= 0) {
+            APPEND(buf, "\"id\":\"");
+            buf_append_int(buf, part->id);
+            APPEND(buf, "\",");
+        }
+        APPEND(buf, "\"state\":");
+        append_part_object(buf, part);
+        APPEND(buf, "}\n");
+    } else {
+        if (part->id >= 0)
+            append_id_line(buf, part->id);
+        APPEND(buf, "event: rowcast:state\ndata: ");
+        append_part_object(buf, part);
+        APPEND(buf, "\n\n");
     }
 }
 

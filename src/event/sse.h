@@ -42,13 +42,27 @@ void sse_append_row(struct buf *buf, enum format format, const struct row *row,
  * cut short the object has a second member, "searched_to":"N". */
 struct opening {
     unsigned retry_ms;
-    const char *last_event_id; /* a decimal number as text */
+    const char *last_event_id; /* a decimal number as text; NULL: not known yet */
     const char *searched_to;   /* likewise; NULL: none */
 };
 void sse_append_open(struct buf *buf, enum format format, const struct opening *opening);
 
 /* `event: rowcast:gap`; NDJSON {"gap":{...}} and LF; JSON the bare inner object. */
 void sse_append_gap(struct buf *buf, enum format format, const struct gap *gap);
+
+/* The same without an id: before the state of a table, which has it at its end. */
+void sse_append_gap_before_state(struct buf *buf, enum format format, const struct gap *gap);
+
+/* A part of a table's state (doc/PROTOCOL.md, "The state of a table"): the event rowcast:state, in
+ * NDJSON the line {"state":{...}}, in a JSON document the object alone. */
+struct state_part {
+    struct slice table;
+    int64_t at;        /* the cursor of the part's snapshot */
+    struct slice rows; /* JSON objects, joined by commas */
+    bool has_more;
+    int64_t id; /* the cursor that the stream goes on from, in the last part of all; -1: none */
+};
+void sse_append_state(struct buf *buf, enum format format, const struct state_part *part);
 
 /* A heartbeat: the comment line `:` alone (NDJSON: an empty line). ping, or has_moved (the cursor
  * moved on over rows that were not for this stream): an event `rowcast:ping`, data

@@ -377,6 +377,8 @@ request_parse(struct request *request, const char *const *envp, const char *moun
 void
 request_fini(struct request *request)
 {
+    for (size_t i = 0; i < request->state_count; i++)
+        free(request->states[i]);
     filter_fini(&request->filter);
     patterns_fini(&request->publish);
     patterns_fini(&request->ticket_publish);

@@ -30,6 +30,8 @@ enum request_resource {
 #define REQUEST_AGE_MAX_MS (INT64_C(100) * 365 * 86400 * 1000)
 #define REQUEST_QUERY_MAX 8192 /* bytes of QUERY_STRING */
 #define REQUEST_CLIENT_MAX 64  /* bytes of client= */
+#define REQUEST_STATES_MAX 8     /* times that state= may be given */
+#define REQUEST_STATE_NAME_MAX 256
 #define REQUEST_MAX_STREAMS_MAX 1000000
 
 /* What only publishing (publish/check.h) looks at, as it came; not copied: it lives as long as envp.
@@ -55,6 +57,11 @@ struct request {
     int64_t start_value; /* id, milliseconds or count: see start_kind */
     /* START_AFTER, START_BAD_ID: the id as the client sent it, cut; to be told back in a gap. */
     char start_text[GAP_ID_TEXT_MAX + 1];
+
+    /* state=: tables whose rows the stream begins with. Owned. */
+    char *states[REQUEST_STATES_MAX];
+    size_t state_count;
+    bool is_unreadable; /* for the caller to set: their database cannot be read just now */
 
     bool ping;            /* ping=1 */
     uint32_t throttle_ms; /* throttle=; 0: none */

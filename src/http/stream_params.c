@@ -63,6 +63,7 @@ enum parameter {
     PARAM_TICKET,
     PARAM_ENVELOPE,
     PARAM_CLIENT,
+    PARAM_STATE,
     PARAMS
 };
 
@@ -103,6 +104,7 @@ static const struct parameter_rule rules[] = {
     {"ticket", PARAM_TICKET, 0, 0, NULL},
     {"envelope", PARAM_ENVELOPE, 0, 1, "is not 0 or 1"},
     {"client", PARAM_CLIENT, 0, 0, NULL},
+    {"state", PARAM_STATE, 0, 0, NULL},
 };
 
 static const struct parameter_rule *
@@ -272,6 +274,27 @@ take_client(const struct parser *parser, const char *value)
 }
 
 static int
+take_state(const struct parser *parser, const char *value)
+{
+    struct request *request = parser->request;
+    size_t len = strlen(value);
+
+    if (len == 0 || len > REQUEST_STATE_NAME_MAX || !utf8_is_valid(slice_of(value)))
+        return refuse_parameter(parser, "state",
+                                "is not the name of a table, at most 256 bytes of UTF-8");
+    for (size_t i = 0; i < request->state_count; i++)
+        if (strcmp(request->states[i], value) == 0)
+            return 0;
+    if (request->state_count == REQUEST_STATES_MAX)
+        return refuse_parameter(parser, "state", "is given more than 8 times");
+    char *name = strdup(value);
+    if (name == NULL)
+        return out_of_memory(parser);
+    request->states[request->state_count++] = name;
+    return 0;
+}
+
+static int
 take_number(const struct parser *parser, const struct parameter_rule *rule, int64_t *number,
             const char *value)
 {
@@ -286,7 +309,8 @@ take_parameter(const struct parser *parser, struct wishes *wishes,
 {
     enum parameter parameter = rule->parameter;
 
-    if (wishes->given[parameter] && parameter != PARAM_CHANNEL)
+    bool is_repeatable = parameter == PARAM_CHANNEL || parameter == PARAM_STATE;
+    if (wishes->given[parameter] && !is_repeatable)
         return refuse_parameter(parser, rule->name, "is given twice");
     wishes->given[parameter] = true;
     switch (parameter) {
@@ -301,6 +325,8 @@ take_parameter(const struct parser *parser, struct wishes *wishes,
         return take_ticket(parser, value);
     case PARAM_CLIENT:
         return take_client(parser, value);
+    case PARAM_STATE:
+        return take_state(parser, value);
     case PARAM_LAST:
     case PARAM_PING:
     case PARAM_THROTTLE:
@@ -397,6 +423,12 @@ parse_query(const struct parser *parser, struct wishes *wishes)
     }
     if (wishes->given[PARAM_SINCE] && wishes->given[PARAM_LAST])
         return refuse_parameter(parser, "since", "cannot be together with last");
+    bool has_history = wishes->given[PARAM_LAST] || (wishes->given[PARAM_SINCE] &&
+                                                     wishes->since.kind != START_AFTER);
+    if (wishes->given[PARAM_STATE] && has_history)
+        return refuse_parameter(parser, "state",
+                                "cannot be together with last, nor with since but an id: "
+                                "the rows of the table are the history");
     return compile_channels(parser);
 }
 

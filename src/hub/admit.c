@@ -13,6 +13,7 @@
 #include "hub/resume.h"
 #include "hub/search.h"
 #include "hub/stream.h"
+#include "hub/table_state.h"
 #include "hub/turns.h"
 
 /* --- limits ------------------------------------------------------------------------------ */
@@ -187,9 +188,12 @@ static int
 stream_set_up_extra(struct stream *stream, const struct hub_request *request)
 {
     bool is_poll = request->format == FORMAT_JSON;
-    bool needs_extra = is_poll || request->throttle_ms > 0 || request->start == START_LAST;
+    bool needs_extra = is_poll || request->throttle_ms > 0 ||
+                       request->start == START_LAST || request->tables.count > 0;
     uint64_t limit_ms = lifetime_max_age(stream->hub);
     if (needs_extra && stream_need_extra(stream) == NULL)
+        return -1;
+    if (table_state_set_up(stream, request) != 0)
         return -1;
     if (request->throttle_ms > 0 && !is_poll)
         stream->extra->throttle_ms = request->throttle_ms;
@@ -210,6 +214,8 @@ start_stream(struct stream *stream, const struct hub_request *request,
         return;
     }
     stream->cursor = start->cursor;
+    if (request->start == START_TAIL || start->has_gap)
+        table_state_begin(stream);
     if (request->start != START_LAST) {
         stream_begin(stream, start, request->headers);
         return;
@@ -233,7 +239,7 @@ hub_open(struct hub *hub, struct output *output, struct hub_request *request)
     if (refusal.why == HUB_ADMITTED) {
         /* What was committed before this request is old, what comes later is new. */
         feed_look(hub->feed);
-        if (resume_find_start(hub, request, &start) != 0)
+        if (request->is_unreadable || resume_find_start(hub, request, &start) != 0)
             refusal.why = HUB_NO_DATABASE;
         else if ((stream = stream_new(hub, output, request)) == NULL)
             refusal.why = HUB_NO_MEMORY;

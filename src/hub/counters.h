@@ -53,6 +53,8 @@ struct hub_counters {
     uint64_t bytes;    /* written to streams: headers and bodies, no framing */
     uint64_t rows;     /* seen by the feed */
     uint64_t gaps;
+    uint64_t states;      /* of tables, sent whole to one stream */
+    uint64_t state_bytes; /* of their rows */
     uint64_t publish_requests; /* written by publish/endpoint.c */
     uint64_t published_rows;   /* likewise */
     uint64_t

@@ -21,6 +21,18 @@ opening_id(char id[GAP_ID_TEXT_MAX + 1], const struct resume_point *start)
         snprintf(id, GAP_ID_TEXT_MAX + 1, "%" PRId64, start->cursor);
 }
 
+/* Before the state of tables it has no id: a client that is cut off then begins anew. */
+static void
+append_gap(const struct stream *stream, const struct gap *gap)
+{
+    struct buf *text = &stream->hub->scratch;
+    enum format format = stream->audience->format;
+    if (stream_reads_tables(stream))
+        sse_append_gap_before_state(text, format, gap);
+    else
+        sse_append_gap(text, format, gap);
+}
+
 /* Headers, the opening block and what gap there is, in one write. */
 static void
 event_stream_begin(struct stream *stream, const struct resume_point *start,
@@ -30,7 +42,8 @@ event_stream_begin(struct stream *stream, const struct resume_point *start,
     enum format format = stream->audience->format;
     char id[GAP_ID_TEXT_MAX + 1];
     char searched_to[24];
-    struct opening opening = {hub->config.retry_ms, id, NULL};
+    bool is_before_state = stream_reads_tables(stream);
+    struct opening opening = {hub->config.retry_ms, is_before_state ? NULL : id, NULL};
 
     buf_clear(&hub->scratch);
     buf_append(&hub->scratch, headers.p, headers.len);
@@ -41,7 +54,7 @@ event_stream_begin(struct stream *stream, const struct resume_point *start,
     }
     sse_append_open(&hub->scratch, format, &opening);
     if (start->has_gap)
-        sse_append_gap(&hub->scratch, format, &start->gap);
+        append_gap(stream, &start->gap);
     if (hub->scratch.failed) {
         stream_drop(stream, CLOSE_NO_MEMORY);
         return;
@@ -50,7 +63,8 @@ event_stream_begin(struct stream *stream, const struct resume_point *start,
     if (!stream_write_text(stream, buf_slice(&hub->scratch)))
         return;
     /* At the tail there is nothing to replay, so no turn to wait for. */
-    bool is_at_tail = stream->cursor == hub_tail(hub) && stream->epoch == hub->epoch;
+    bool is_at_tail =
+        stream->cursor == hub_tail(hub) && stream->epoch == hub->epoch && !is_before_state;
     stream_set_state(stream, is_at_tail ? STREAM_LIVE : STREAM_READY);
 }
 
@@ -59,12 +73,13 @@ event_stream_take_gap(struct stream *stream, const struct gap *gap)
 {
     struct hub *hub = stream->hub;
     buf_clear(&hub->scratch);
-    sse_append_gap(&hub->scratch, stream->audience->format, gap);
+    append_gap(stream, gap);
     if (hub->scratch.failed) {
         stream_drop(stream, CLOSE_NO_MEMORY);
         return false;
     }
-    stream->last_sent_id = gap->resumed_at;
+    if (!stream_reads_tables(stream))
+        stream->last_sent_id = gap->resumed_at;
     return stream_write_text(stream, buf_slice(&hub->scratch));
 }
 
@@ -84,11 +99,27 @@ event_stream_take_page(struct stream *stream, const struct mark *from)
 }
 
 static void
+event_stream_take_part(struct stream *stream, const struct state_part *part)
+{
+    struct hub *hub = stream->hub;
+    buf_clear(&hub->scratch);
+    sse_append_state(&hub->scratch, stream->audience->format, part);
+    if (hub->scratch.failed) {
+        stream_drop(stream, CLOSE_NO_MEMORY);
+        return;
+    }
+    if (part->id >= 0)
+        stream->last_sent_id = part->id;
+    if (stream_write_text(stream, buf_slice(&hub->scratch)))
+        stream_set_state(stream, STREAM_READY);
+}
+
+static void
 event_stream_beat(struct stream *stream)
 {
     struct hub *hub = stream->hub;
     if (stream_is_cut(stream) || stream_is_searching(stream) ||
-        !output_is_clear(stream->output)) {
+        stream_reads_tables(stream) || !output_is_clear(stream->output)) {
         stream->wrote_ms = uv_now(hub->loop);
         queue_push(&hub->writable, &stream->by_write);
         return;
@@ -132,5 +163,6 @@ const struct stream_kind event_stream_kind = {true,
                                               event_stream_begin,
                                               event_stream_take_gap,
                                               event_stream_take_page,
+                                              event_stream_take_part,
                                               event_stream_beat,
                                               event_stream_end};

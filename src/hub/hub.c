@@ -15,6 +15,8 @@
 #include "hub/heartbeat.h"
 #include "hub/replay.h"
 #include "hub/stream.h"
+#include "hub/table_part.h"
+#include "hub/tables.h"
 #include "hub/turns.h"
 #include "hub/window_warm.h"
 
@@ -88,6 +90,8 @@ hub_fini(struct hub *hub)
     records_fini(&hub->packed);
     records_fini(&hub->rest);
     records_fini(&hub->page.records);
+    table_part_fini(&hub->part);
+    tables_free(hub->tables);
     buf_fini(&hub->scratch);
     free(hub->touched);
     free(hub);
@@ -116,8 +120,9 @@ hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config *config,
     queue_init(&hub->closed);
     hub->window = window_new(config->window_bytes, config->max_event_bytes, &key);
     hub->audiences = audiences_new(&key);
+    hub->tables = tables_new();
     string_map_init(&hub->clients, config->pages != NULL ? &config->pages->key : &key);
-    if (hub->window == NULL || hub->audiences == NULL) {
+    if (hub->window == NULL || hub->audiences == NULL || hub->tables == NULL) {
         error_set(error, "out of memory");
         hub_fini(hub);
         return NULL;

@@ -47,6 +47,12 @@ struct hub_config {
     struct hub_pages *pages;       /* of all workers; NULL: there is one worker */
 };
 
+/* Tracked tables by name; the caller's. */
+struct hub_tables {
+    char *const *names;
+    size_t count;
+};
+
 /* What a stream needs to know of its request. */
 struct hub_request {
     struct filter filter; /* hub_open takes it over */
@@ -55,6 +61,8 @@ struct hub_request {
     int64_t start_value;    /* see start_kind */
     const char *start_text; /* START_AFTER, START_BAD_ID: the client's own id; copied */
     const char *address;    /* NULL: not known; copied */
+    struct hub_tables tables; /* state=; copied */
+    bool is_unreadable;       /* as hub_check_tables has found the database */
     const char *client;     /* the page's name for itself; NULL: it has none; copied */
     uint32_t throttle_ms;   /* 0: none */
     uint32_t wait_s;        /* of a poll */
@@ -71,6 +79,12 @@ struct hub_request {
 struct hub *hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config *config,
                     const struct log *log, struct error *error);
 const struct feed_handlers *hub_feed_handlers(void);
+
+/* Whether the tables are there and the reader may have their rows. Adds the channels that their changes
+ * come on to the filter. 0, or the status of the refusal with *error: 400, 403, or 503 when the
+ * database cannot be read just now. */
+int hub_check_tables(struct hub *hub, const struct hub_tables *tables,
+                     struct filter *filter, struct error *error);
 
 /* Opens a stream on the output, which the hub owns from now on, or answers why there is none. */
 void hub_open(struct hub *hub, struct output *output, struct hub_request *request);

@@ -10,9 +10,27 @@
 #include "hub/stream.h"
 
 /* Bytes that all polls together may keep for readers that do not take them. */
+#define POLL_STATE_MAX ((size_t)4 * 1024 * 1024) /* bytes of tables' state in a document */
 #define POLL_UNREAD_MAX ((size_t)64 * 1024 * 1024)
 
 /* --- the answer ---------------------------------------------------------------------------- */
+
+/* The state of the tables; null where it is too much for one document. */
+static void
+append_state(struct buf *to, const struct stream_extra *extra)
+{
+    if (extra->tables.count == 0 || (extra->parts.len == 0 && !extra->tables.is_reading))
+        return;
+    buf_append_text(to, ",\"state\":");
+    if (extra->tables.is_reading) {
+        buf_append_text(to, "null");
+        return;
+    }
+    buf_append_text(to, "[");
+    buf_append(to, extra->parts.p, extra->parts.len);
+    buf_append_text(to, "]");
+    to->failed |= extra->parts.failed;
+}
 
 static void
 append_document(struct buf *to, const struct stream *stream)
@@ -20,7 +38,7 @@ append_document(struct buf *to, const struct stream *stream)
     const struct stream_extra *extra = stream->extra;
     const struct resume_point *start = &extra->start;
     /* Ended before its start was found: to go on from the tail would lose rows. */
-    if (stream_is_searching(stream))
+    if (stream_is_searching(stream) || stream_reads_tables(stream))
         buf_append_text(to, "{\"last_event_id\":null,\"gap\":");
     else
         buf_printf(
@@ -31,6 +49,7 @@ append_document(struct buf *to, const struct stream *stream)
         buf_append_text(to, "null");
     if (start->is_cut_short)
         buf_printf(to, ",\"searched_to\":\"%lld\"", (long long)start->searched_to);
+    append_state(to, extra);
     buf_append_text(to, ",\"events\":[");
     buf_append(to, extra->rows.p, extra->rows.len);
     to->failed |= extra->rows.failed;
@@ -81,6 +100,7 @@ poll_answer(struct stream *stream)
 
     append_document(text, stream);
     buf_fini(&extra->rows);
+    buf_fini(&extra->parts);
     if (text->failed) {
         stream_drop(stream, CLOSE_NO_MEMORY);
         return;
@@ -118,6 +138,7 @@ poll_take_gap(struct stream *stream, const struct gap *gap)
         poll_answer(stream);
         return false;
     }
+    buf_clear(&stream->extra->parts); /* the tables are read anew */
     if (!start->has_gap) /* the first one says it all: rows after it are missing */
         start->gap = *gap;
     start->has_gap = true;
@@ -132,6 +153,21 @@ poll_begin(struct stream *stream, const struct resume_point *start, struct slice
     buf_clear(&extra->headers);
     buf_append(&extra->headers, headers.p, headers.len);
     stream_set_state(stream, STREAM_READY);
+}
+
+static void
+poll_take_part(struct stream *stream, const struct state_part *part)
+{
+    struct stream_extra *extra = stream->extra;
+    if (extra->parts.len > 0)
+        buf_append_text(&extra->parts, ",");
+    sse_append_state(&extra->parts, FORMAT_JSON, part);
+    if (extra->parts.len <= POLL_STATE_MAX && !extra->parts.failed) {
+        stream_set_state(stream, STREAM_READY);
+        return;
+    }
+    extra->tables.is_reading = true; /* not all of it */
+    poll_answer(stream);
 }
 
 /* Adds the page's rows to the document. */
@@ -166,7 +202,8 @@ poll_take_page(struct stream *stream, const struct mark *from)
     bool may_wait = uv_is_active((uv_handle_t *)&extra->lifetime);
     if (!is_at_tail && !is_full)
         stream_set_state(stream, STREAM_READY);
-    else if (extra->rows.len == 0 && may_wait && !extra->start.has_gap)
+    else if (extra->rows.len == 0 && extra->parts.len == 0 && may_wait &&
+             !extra->start.has_gap)
         stream_set_state(stream, STREAM_LIVE);
     else
         poll_answer(stream);
@@ -195,5 +232,5 @@ poll_end(struct stream *stream, enum close_reason why, const char *words)
     output_release(output);
 }
 
-const struct stream_kind poll_kind = {false,          poll_begin, poll_take_gap,
-                                      poll_take_page, poll_beat,  poll_end};
+const struct stream_kind poll_kind = {
+    false, poll_begin, poll_take_gap, poll_take_page, poll_take_part, poll_beat, poll_end};

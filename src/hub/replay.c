@@ -19,6 +19,7 @@
 #include "hub/replay_page.h"
 #include "hub/search.h"
 #include "hub/stream.h"
+#include "hub/table_state.h"
 #include "hub/throttle.h"
 #include "hub/turns.h"
 #include "store/gap.h"
@@ -127,6 +128,7 @@ replay_check_gap(struct stream *stream)
     hub->counters->gaps++;
     stream->low_water = marks->low_water;
     stream->cursor = gap.resumed_at;
+    table_state_begin(stream);
     return stream->kind->take_gap(stream, &gap);
 }
 
@@ -171,6 +173,8 @@ replay_step(struct stream *stream)
         return search_step(stream);
     if (!replay_check_gap(stream))
         return STORE_OK;
+    if (stream_reads_tables(stream))
+        return table_state_step(stream);
     if (stream_is_cut(stream))
         return replay_finish_event(stream);
     /* The cursor is one that was given out, but not yet by this hub, which is in the middle of a

@@ -12,8 +12,11 @@
 #include "hub/audience.h"
 #include "hub/hub.h"
 #include "hub/window.h"
+#include "track/track.h"
 
 /* --- a stream ------------------------------------------------------------------------------ */
+
+#define TABLE_STATES_MAX 8
 
 enum stream_state {
     STREAM_LIVE,      /* at the tail; in its audience's live list */
@@ -41,6 +44,17 @@ struct search {
     int64_t cursor;  /* the id before the lowest row found, else the tail */
 };
 
+/* state=: the rows of tables that a stream begins with, and again after a gap (hub/table_state.c). */
+struct table_state {
+    char *names[TABLE_STATES_MAX]; /* owned */
+    size_t count;
+    bool is_reading; /* rows are still to come; no id is sent meanwhile */
+    size_t table;    /* of names: the one that is being read */
+    uint64_t part;   /* the serial of the part that was taken last; 0: none of it */
+    struct track_cursor behind; /* the last row of it that was looked at */
+    int64_t at; /* of the first part: the stream goes on from there; -1: none yet */
+};
+
 /* What only some streams need; in memory of its own, as libuv frees timers late. */
 struct stream_extra {
     struct stream *stream; /* NULL once that is freed */
@@ -53,9 +67,11 @@ struct stream_extra {
     uint32_t throttle_ms;
     struct cut cut; /* an event of which only a part is out; id 0: none */
     struct search search;
+    struct table_state tables;
     struct buf headers; /* of a poll, or during a search: of the answer, not sent yet */
 
     /* Of a poll. */
+    struct buf parts;          /* of its tables' state, joined by commas */
     struct resume_point start; /* what the document says of it */
     struct buf rows;           /* those of the document so far, joined by commas */
     int64_t rows_cursor;       /* the cursor behind them */
@@ -131,6 +147,23 @@ struct replay_page {
     size_t most_bytes; /* of events; a throttled stream gets larger pages */
 };
 
+/* A part of a table's state. The last one is kept, as many pages that open at once want the same.
+ *
+ * It serves a stream of the same audience that has taken the part before it, as long as changes after
+ * `at` will still come to that stream: `at` is not below where the stream goes on from. */
+struct table_part {
+    struct audience *audience; /* NULL: none is kept */
+    struct track *track;       /* of hub->tables; NULL: the table is tracked no more */
+    uint32_t epoch;            /* the hub's */
+    uint64_t serial;           /* tells parts apart; the first is 1 */
+    uint64_t after;            /* the part before it; 0: it is a table's first */
+    struct track_cursor behind;
+    struct buf rows; /* joined by commas */
+    int64_t at;
+    uint64_t made_ms;
+    bool has_more;
+};
+
 struct hub {
     uv_loop_t *loop;
     struct feed *feed;
@@ -172,6 +205,8 @@ struct hub {
     struct string_map clients; /* pages that name themselves, each with its one stream */
     uv_timer_t page_check;     /* client_end_replaced, where there are several workers */
     struct replay_page page;
+    struct table_part part;
+    struct tables *tables;
     struct records rest; /* what follows of an event that was half out */
     struct buf scratch;  /* one event */
 };
@@ -196,6 +231,12 @@ static inline bool
 stream_is_cut(const struct stream *stream)
 {
     return stream->extra != NULL && stream->extra->cut.id != 0;
+}
+
+static inline bool
+stream_reads_tables(const struct stream *stream)
+{
+    return stream->extra != NULL && stream->extra->tables.is_reading;
 }
 
 static inline bool

@@ -7,6 +7,7 @@
 
 #include "hub/client.h"
 #include "hub/stream_log.h"
+#include "hub/table_state.h"
 #include "hub/turns.h"
 
 /* --- state ------------------------------------------------------------------------------- */
@@ -285,6 +286,8 @@ on_extra_closed(uv_handle_t *handle)
         return;
     buf_fini(&extra->headers);
     buf_fini(&extra->rows);
+    buf_fini(&extra->parts);
+    table_state_fini(&extra->tables);
     free(extra);
 }
 
@@ -300,6 +303,8 @@ stream_free(struct stream *stream)
     }
     if (hub->page.audience == stream->audience)
         hub->page.audience = NULL; /* its memory may come back as another audience */
+    if (hub->part.audience == stream->audience)
+        hub->part.audience = NULL;
     audiences_leave(hub->audiences, stream->audience);
     free(stream->address);
     free(stream);

@@ -18,6 +18,8 @@ struct stream_kind {
     bool (*take_gap)(struct stream *stream, const struct gap *gap);
     /* hub->page has what comes next, behind the mark `from` (NULL: from its start). */
     void (*take_page)(struct stream *stream, const struct mark *from);
+    /* Rows of a table that the stream begins with. */
+    void (*take_part)(struct stream *stream, const struct state_part *part);
     /* No write for --heartbeat. */
     void (*beat)(struct stream *stream);
     /* An orderly end, with a reason in words for the client where the format has a place for it

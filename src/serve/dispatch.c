@@ -151,6 +151,16 @@ check_rate(const struct serve *serve, struct request *request, int status,
     return 429;
 }
 
+/* An EventSource gives up for good on 503, so that a stream is refused by the hub then. */
+static int
+check_tables(const struct serve *serve, struct request *request, struct error *error)
+{
+    const struct hub_tables tables = {request->states, request->state_count};
+    int status = hub_check_tables(serve->hub, &tables, &request->filter, error);
+    request->is_unreadable = status == 503;
+    return status == 503 ? 0 : status;
+}
+
 /* What the request is and whether it may be. Returns 0, or the status of the refusal. Every request
  * counts to its address's rate, and nothing is computed for one that comes too often. */
 static int
@@ -166,6 +176,8 @@ dispatch_judge(const struct serve *serve, struct request *request, const char *c
         status = check_post(serve, request, error);
     if (status == 0 && request->method != METHOD_OPTIONS && request->too_often_ms == 0)
         status = access_check(request, &rules, serve_now_ms(), error);
+    if (status == 0 && request->method == METHOD_GET && request->too_often_ms == 0)
+        status = check_tables(serve, request, error);
     return status;
 }
 
@@ -190,6 +202,8 @@ dispatch_open_stream(struct serve *serve, struct output *output, struct request 
                                 .start_value = request->start_value,
                                 .start_text = request->start_text,
                                 .address = request->address,
+                                .tables = {request->states, request->state_count},
+                                .is_unreadable = request->is_unreadable,
                                 .client = request->client,
                                 .throttle_ms = request->throttle_ms,
                                 .wait_s = request->wait_s,

@@ -134,10 +134,8 @@ static enum store_result
 read_snapshot(struct store *store, struct store_cursor *cursor, struct store_log *log,
               struct error *error)
 {
-    enum store_result result = store_follow_schema(store, error);
+    enum store_result result = store_read_marks(store, &log->marks, error);
 
-    if (result == STORE_OK)
-        result = store_read_marks(store, &log->marks, error);
     if (result == STORE_OK)
         result = find_gap(store, cursor, log, error);
     if (result != STORE_OK)
@@ -154,7 +152,7 @@ store_read_log(struct store *store, struct store_cursor *cursor, struct store_lo
 {
     log->progress = (struct store_progress){.last = cursor->id};
     log->has_gap = false;
-    enum store_result result = store_begin_read(store, error);
+    enum store_result result = store_begin_snapshot(store, error);
     if (result == STORE_OK)
         result = read_snapshot(store, cursor, log, error);
     store_end_read(store);

@@ -617,6 +617,19 @@ store_follow_schema(struct store *store, struct error *error)
     return store_begin_read(store, error);
 }
 
+enum store_result
+store_begin_snapshot(struct store *store, struct error *error)
+{
+    enum store_result result = store_begin_read(store, error);
+    return result == STORE_OK ? store_follow_schema(store, error) : result;
+}
+
+int64_t
+store_schema(const struct store *store)
+{
+    return store->schema_cookie;
+}
+
 static enum store_result
 data_version_changed(struct store *store, bool *changed, struct error *error)
 {

@@ -99,6 +99,12 @@ bool store_ignores_keys(const struct store *store);
 enum store_result store_begin_read(struct store *store, struct error *error);
 void store_end_read(struct store *store);
 
+/* The same, and when the schema has changed it looks at the table anew first (a few ms). */
+enum store_result store_begin_snapshot(struct store *store, struct error *error);
+
+/* Another number when the schema has changed, as seen by store_open and store_begin_snapshot. */
+int64_t store_schema(const struct store *store);
+
 enum store_result store_read_marks(struct store *store, struct store_marks *marks,
                                    struct error *error);
 

@@ -79,6 +79,19 @@ track_cursor_fini(struct track_cursor *cursor)
     cursor->count = 0;
 }
 
+bool
+track_cursor_copy(struct track_cursor *to, const struct track_cursor *from)
+{
+    for (; to->count < from->count; to->count++) {
+        to->key[to->count] = sqlite3_value_dup(from->key[to->count]);
+        if (to->key[to->count] == NULL) {
+            track_cursor_fini(to);
+            return false;
+        }
+    }
+    return true;
+}
+
 /* False: out of memory; the cursor is then before the first row. */
 static bool
 move_cursor(struct track_cursor *cursor, const struct track *track, sqlite3_stmt *statement)

@@ -64,6 +64,9 @@ struct track_cursor {
 };
 void track_cursor_fini(struct track_cursor *cursor);
 
+/* Makes *to, which is zero, a copy. False: out of memory, *to is empty. */
+bool track_cursor_copy(struct track_cursor *to, const struct track_cursor *from);
+
 /* The next rows behind the cursor, at most max_rows, in the order of the key, and moves the cursor on. Only rows that
  * are visible (--where, a channel, a key) are given; who may see them is the caller's to judge. *more:
  * there may be rows behind the last one. Call it within store_begin_read: the rows are of that

@@ -1,0 +1,114 @@
+/* table_part.c - a part of a table's state; see hub/table_part.h. Called by hub/table_state.c.
+ *
+ * Each part is read in a short snapshot of its own, so that a slow reader holds back no checkpoint.
+ * Its `at` is the cursor of that snapshot: a later change of one of its rows has a higher id, and
+ * comes as an event. */
+#include "config.h"
+
+#include "hub/table_part.h"
+
+#include <strings.h>
+
+#include "hub/tables.h"
+#include "hub/turns.h"
+
+#define PART_BYTES 32768 /* then it ends: with one more row it is mostly below 64 KiB */
+#define PART_ROWS 2000   /* looked at */
+#define PART_KEEP_MS 1000
+
+struct part_reader {
+    struct hub *hub;
+    const struct filter *filter;
+};
+
+static enum store_step
+part_take_row(void *arg, const struct track_row *row)
+{
+    const struct part_reader *reader = arg;
+    struct buf *rows = &reader->hub->part.rows;
+    if (filter_matches(reader->filter, row->channel, row->recipient)) {
+        if (rows->len > 0)
+            buf_append_text(rows, ",");
+        buf_append(rows, row->row.p, row->row.len);
+    }
+    bool is_full = rows->len >= PART_BYTES || rows->failed;
+    return is_full || turns_time_is_over(&reader->hub->turns) ? STORE_STOP : STORE_MORE;
+}
+
+/* True when the part at hand is the one that the stream reads next. */
+static bool
+part_serves(const struct hub *hub, const struct stream *stream)
+{
+    const struct table_part *part = &hub->part;
+    const struct table_state *tables = &stream->extra->tables;
+    return part->audience == stream->audience && part->epoch == hub->epoch &&
+           part->after == tables->part && part->track != NULL &&
+           strcasecmp(track_name(part->track), tables->names[tables->table]) == 0 &&
+           uv_now(hub->loop) - part->made_ms <= PART_KEEP_MS && part->at >= tables->at &&
+           part->at >= feed_marks(hub->feed)->low_water;
+}
+
+/* Within a snapshot. */
+static enum store_result
+part_read(struct hub *hub, const struct stream *stream, struct error *error)
+{
+    struct table_part *part = &hub->part;
+    struct store *store = feed_store(hub->feed);
+    struct part_reader reader = {hub, &stream->audience->filter};
+    struct track_cursor behind = {0};
+    struct store_marks marks;
+    bool has_more = false;
+    const struct table_state *tables = &stream->extra->tables;
+    enum store_result result = store_read_marks(store, &marks, error);
+    if (result == STORE_OK)
+        result = tables_find(hub, tables->names[tables->table], &part->track, error);
+    if (result == STORE_OK && !track_cursor_copy(&behind, &tables->behind))
+        result = STORE_BUSY;
+    if (result == STORE_OK && part->track != NULL)
+        result = track_read_rows(store, part->track, &behind, PART_ROWS, part_take_row,
+                                 &reader, &has_more, error);
+    if (result != STORE_OK) {
+        track_cursor_fini(&behind);
+        return result;
+    }
+    track_cursor_fini(&part->behind);
+    part->behind = behind;
+    part->has_more = has_more;
+    part->at = marks.tail;
+    return STORE_OK;
+}
+
+enum store_result
+table_part_prepare(struct hub *hub, const struct stream *stream)
+{
+    struct table_part *part = &hub->part;
+    struct store *store = feed_store(hub->feed);
+    struct error error = {""};
+    if (part_serves(hub, stream))
+        return STORE_OK;
+    part->audience = NULL;
+    buf_clear(&part->rows);
+    if (store == NULL)
+        return STORE_BUSY;
+    enum store_result result = store_begin_snapshot(store, &error);
+    if (result == STORE_OK)
+        result = part_read(hub, stream, &error);
+    store_end_read(store);
+    if (result != STORE_OK) {
+        feed_report(hub->feed, result, &error);
+        return result;
+    }
+    part->audience = stream->audience;
+    part->epoch = hub->epoch;
+    part->after = stream->extra->tables.part;
+    part->serial++;
+    part->made_ms = uv_now(hub->loop);
+    return STORE_OK;
+}
+
+void
+table_part_fini(struct table_part *part)
+{
+    track_cursor_fini(&part->behind);
+    buf_fini(&part->rows);
+}

@@ -1,0 +1,74 @@
+/* tables.c - a cache of tracked tables; see hub/tables.h.
+ *
+ * To learn a table takes some dozen statements, to read a part of its rows one. What was learnt holds
+ * until the schema changes or another database takes the place. */
+#include "config.h"
+
+#include "hub/tables.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "hub/state.h"
+
+#define TABLES_MAX 32
+
+struct tables {
+    struct track *items[TABLES_MAX]; /* the first `count` */
+    size_t count;
+    int64_t schema; /* of which they are: store_schema */
+    uint32_t epoch; /* of the hub */
+};
+
+struct tables *
+tables_new(void)
+{
+    return calloc(1, sizeof(struct tables));
+}
+
+static void
+tables_forget(struct tables *tables)
+{
+    for (size_t i = 0; i < tables->count; i++)
+        track_free(tables->items[i]);
+    tables->count = 0;
+}
+
+void
+tables_free(struct tables *tables)
+{
+    if (tables != NULL)
+        tables_forget(tables);
+    free(tables);
+}
+
+static struct track *
+tables_known(const struct tables *tables, const char *name)
+{
+    for (size_t i = 0; i < tables->count; i++)
+        if (strcasecmp(track_name(tables->items[i]), name) == 0)
+            return tables->items[i];
+    return NULL;
+}
+
+enum store_result
+tables_find(struct hub *hub, const char *name, struct track **track, struct error *error)
+{
+    struct tables *tables = hub->tables;
+    struct store *store = feed_store(hub->feed);
+    bool is_same = tables->schema == store_schema(store) && tables->epoch == hub->epoch;
+    if (!is_same || tables->count == TABLES_MAX) {
+        tables_forget(tables);
+        hub->part.audience = NULL; /* it names one of them */
+        tables->schema = store_schema(store);
+        tables->epoch = hub->epoch;
+    }
+    *track = tables_known(tables, name);
+    if (*track != NULL)
+        return STORE_OK;
+    enum store_result result = track_load(store, slice_of(name), track, error);
+    if (result == STORE_OK && *track != NULL)
+        tables->items[tables->count++] = *track;
+    return result;
+}
