@@ -382,7 +382,7 @@ refused_table() {
 	assert_equal "$(tail -n 1 <<<"$output" | jq .streams)" 0
 	run -0 fcgi --get /status ROWCAST_ADMIN=1 HTTP_ACCEPT='text/html,*/*;q=0.8'
 	assert_output --partial 'Content-Type: text/html'
-	assert_output --partial '<th scope=row>open streams'
+	assert_output --partial '<dt>open streams'
 	run -0 fcgi --get /status HTTP_ROWCAST_ADMIN=1
 	assert_output --partial 'Status: 403'
 }
