@@ -24,7 +24,7 @@ start_demo() {
 	listen a "${BASE}events"
 	"$ROWCAST" send --db "$DEMO_DB" Hello
 	expect_data a Hello
-	sqlite3 "$DEMO_DB" "INSERT INTO notification(data) VALUES ('again')"
+	sqlite3 -cmd '.timeout 10000' "$DEMO_DB" "INSERT INTO notification(data) VALUES ('again')"
 	expect_data a again
 	kill -INT -- "-$DEMO"
 	wait_for group_is_gone "$DEMO"
