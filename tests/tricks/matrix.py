@@ -44,7 +44,9 @@ def own_namespace():
 
 def thin(trick, used):
     """One of its cells: of the mode, then the journal, that was used least; doctor is asked in `plain`."""
-    cells = [cell for cell in trick.cells if cell[0] == "plain"] if trick.lasts else trick.cells
+    cells = trick.cells
+    if trick.lasts:
+        cells = [cell for cell in cells if cell[0] == "plain" and trick.lasts in (True, cell[1])]
     mode, journal = min(cells, key=lambda cell: (used.get(cell[0], 0), used.get(cell, 0)))
     for key in (mode, (mode, journal)):
         used[key] = used.get(key, 0) + 1

@@ -4,7 +4,8 @@ be written and the rule to be asked for.
 
 What a trick itself takes away it does within cell.taking: the rows that were committed since the
 moment given (0: all). Everything else that was committed must be in the file at the end. A trick
-that `destroys` leaves a file of which nothing can be asked. One that `lasts` leaves a state that
+that `destroys` leaves a file of which nothing can be asked. One that `lasts` (in one journal, or True:
+in both) leaves a state that
 doctor must find."""
 
 import os
@@ -466,7 +467,7 @@ def overlay(cell):
 
 
 @trick("a read-only overlay, the writer in the lower layer", arrange=overlay, is_arranged_only=True,
-       lasts=True, found_as=("problem",), modes=("plain", "publishing", "CGI"))
+       lasts=WAL, found_as=("problem",), modes=("plain", "publishing", "CGI"))
 def overlay_over_writer(cell):
     for row in cell.ledger.committed():     # from before the start: nobody listened
         for page in cell.pages:
