@@ -125,6 +125,22 @@ refute() { ! "$@"; }
 	assert_healthy
 }
 
+@test "state: rows that no reader may see are stepped over in parts, and those behind them come" {
+	sql "CREATE TABLE items(id INTEGER PRIMARY KEY, v INTEGER)"
+	sql "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000)
+	     INSERT INTO items SELECT i, i > 19998 FROM n"
+	run "$ROWCAST" track --db "$DB" items --where 'v = 1' --print
+	# In the WHERE of the state's query the condition would make one step of all 20,000.
+	run sed -n '/^-- SELECT/,$p' <<<"$output"
+	assert_output --partial 'CASE WHEN'
+	refute grep -q 'WHERE.*v = 1' <<<"$output"
+	"$ROWCAST" track --db "$DB" items --where 'v = 1' >/dev/null
+	start_rowcast
+	run poll '?state=items'
+	holds "$output" '[r["id"] for p in d["state"] for r in p["rows"]] == [19999, 20000]'
+	assert_healthy
+}
+
 @test "state: through lighttpd" {
 	items 3000
 	start_rowcast

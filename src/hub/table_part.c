@@ -26,7 +26,8 @@ part_take_row(void *arg, const struct track_row *row)
 {
     const struct part_reader *reader = arg;
     struct buf *rows = &reader->hub->part.rows;
-    if (filter_matches(reader->filter, row->channel, row->recipient)) {
+    if (row->row.p != NULL &&
+        filter_matches(reader->filter, row->channel, row->recipient)) {
         if (rows->len > 0)
             buf_append_text(rows, ",");
         buf_append(rows, row->row.p, row->row.len);

@@ -213,7 +213,7 @@ track_put_where(sqlite3_str *sql, const struct track *track, const char *from)
 }
 
 void
-track_put_visible(sqlite3_str *sql, const struct track *track, const char *from)
+track_put_has_key(sqlite3_str *sql, const struct track *track, const char *from)
 {
     sqlite3_str_appendall(sql, "1");
     for (size_t i = 0; i < track->key_count; i++) {
@@ -224,6 +224,12 @@ track_put_visible(sqlite3_str *sql, const struct track *track, const char *from)
         track_put_column(sql, from, column->name);
         sqlite3_str_appendall(sql, " IS NOT NULL");
     }
+}
+
+void
+track_put_visible(sqlite3_str *sql, const struct track *track, const char *from)
+{
+    track_put_has_key(sql, track, from);
     if (track->channel_column >= 0)
         put_channel_is_good(sql, &track->table.columns[track->channel_column], from);
     if (track->recipient_column >= 0)

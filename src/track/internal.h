@@ -159,7 +159,8 @@ void track_put_row(sqlite3_str *sql, const struct track *track, const char *from
 void track_put_channel(sqlite3_str *sql, const struct track *track, const char *from);
 void track_put_recipient(sqlite3_str *sql, const struct track *track, const char *from);
 
-/* "1" and what else must be true of a row that somebody may see. */
+/* "1" and what else must be true: of a row that has a key; of one that some reader may see. */
+void track_put_has_key(sqlite3_str *sql, const struct track *track, const char *from);
 void track_put_visible(sqlite3_str *sql, const struct track *track, const char *from);
 
 /* Whether every row is for the same readers. */

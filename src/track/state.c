@@ -51,10 +51,13 @@ track_state_text(const struct track *track, enum track_from from)
     track_put_recipient(sql, track, track->quoted);
     sqlite3_str_appendall(sql, ",\n    ");
     track_put_key(sql, track, track->quoted);
-    sqlite3_str_appendall(sql, ",\n    ");
-    track_put_row(sql, track, track->quoted);
-    sqlite3_str_appendf(sql, "\nFROM %s WHERE ", track->quoted);
+    /* Not in the WHERE: a million rows that nobody may see would be passed over in one step. */
+    sqlite3_str_appendall(sql, ",\n    CASE WHEN ");
     track_put_visible(sql, track, track->quoted);
+    sqlite3_str_appendall(sql, " THEN\n    ");
+    track_put_row(sql, track, track->quoted);
+    sqlite3_str_appendf(sql, "\n    END\nFROM %s WHERE ", track->quoted);
+    track_put_has_key(sql, track, track->quoted);
     if (from == TRACK_FROM_KEY)
         put_behind_key(sql, track);
     sqlite3_str_appendall(sql, "\nORDER BY ");

@@ -51,7 +51,7 @@ struct track_row {
     struct slice channel;
     struct slice recipient; /* NULL: everyone who may read the channel */
     struct slice key;       /* JSON, as in the event's "key" */
-    struct slice row;       /* JSON, as in the event's "row" */
+    struct slice row; /* JSON, as in the event's "row"; NULL: no reader may see it */
 };
 
 /* STORE_STOP: "that row was taken, no more". */
@@ -67,8 +67,9 @@ void track_cursor_fini(struct track_cursor *cursor);
 /* Makes *to, which is zero, a copy. False: out of memory, *to is empty. */
 bool track_cursor_copy(struct track_cursor *to, const struct track_cursor *from);
 
-/* The next rows behind the cursor, at most max_rows, in the order of the key, and moves the cursor on. Only rows that
- * are visible (--where, a channel, a key) are given; who may see them is the caller's to judge. *more:
+/* The next rows behind the cursor, at most max_rows, in the order of the key, and moves the cursor on.
+ * Rows that no reader may see (--where, a bad channel) are given too, without their content, so that fn
+ * can stop a long run of them; who may see the others is the caller's to judge. *more:
  * there may be rows behind the last one. Call it within store_begin_read: the rows are of that
  * snapshot. May be called with another snapshot the next time. */
 enum store_result track_read_rows(struct store *store, const struct track *track,
