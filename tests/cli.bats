@@ -304,6 +304,8 @@ session() {
 	wait_for has_line "$T/out" "data: without"
 	mkdir "$T/away"
 	mv "$DB"* "$T/away"
+	# The database last: without its WAL it is an older state, and tail may look at any moment.
+	mv "$T/away/"*-wal "$T/data"
 	mv "$T/away/"* "$T/data"
 	sql "INSERT INTO notification(data) VALUES ('back')"
 	wait_for has_line "$T/out" "data: back"

@@ -51,13 +51,14 @@ enum options_result {
     OPTIONS_USAGE /* *error says what is wrong: exit 2 */
 };
 
-/* Sets every field from its default, the environment or argv (argv[0] is skipped). Texts point
+/* Sets every field from its default, the environment or argv (argv[0] is skipped; it ends
+ * in NULL). Texts point
  * into argv or the environment; texts from list variables are allocated once and kept for
  * the process. operands (room for command->max_operands + 1, NULL-terminated here). "--" ends
  * the options; "-" is an operand; operands and options may be mixed. An error quotes the bad
  * value and the accepted range. A list on the command line replaces the one in the
  * environment. */
-enum options_result options_parse(const struct command *command, int argc, char **argv,
+enum options_result options_parse(const struct command *command, char **argv,
                                   void *settings, const char **operands,
                                   struct error *error);
 

@@ -94,7 +94,7 @@ about_refuse_command(const char *name)
         fprintf(stderr, "rowcast: unknown command \"%s\" (see rowcast --help)\n", name);
 }
 
-/* --- variables --------------------------------------------------------------------------------- */
+/* --- variables ----------------------------------------------------------------------- */
 
 struct names {
     char texts[NAMES_MAX][OPTION_NAME_MAX];

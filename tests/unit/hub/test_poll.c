@@ -1,5 +1,5 @@
-/* test_poll.c - requests that want one JSON document: what is in it, long polls that wait for a row,
- * readers that take it slowly or not at all, and drains. On a real database. */
+/* test_poll.c - requests that want one JSON document: what is in it, long polls that wait for a
+ * row, readers that take it slowly or not at all, and drains. On a real database. */
 #include "config.h"
 
 #include "hub/hub.h"

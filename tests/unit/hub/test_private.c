@@ -1,5 +1,5 @@
-/* test_private.c - a row with a recipient reaches streams of that user and no others, whichever way a
- * stream comes to it. On a real database. */
+/* test_private.c - a row with a recipient reaches streams of that user and no others, whichever
+ * way a stream comes to it. On a real database. */
 #include "config.h"
 
 #include "hub/hub.h"

@@ -76,7 +76,8 @@ test_a_first_visit_is_told_of_no_gap(void **state)
     }
 }
 
-/* As under CGI: nothing is read before somebody asks, and what is asked for comes from the table. */
+/* As under CGI: nothing is read before somebody asks, and what is asked for comes from the
+ * table. */
 static void
 test_a_cold_hub_reads_nothing_at_its_start(void **state)
 {
