@@ -295,7 +295,7 @@ session() {
 	((after - before <= 15)) || fail "$((after - before)) wake-ups in three seconds"
 }
 
-@test "tail: -f goes on when -shm was removed, and when the database comes back" {
+@test "tail: -f goes on when -shm was removed, and says when the database is away and back" {
 	"$ROWCAST" send --db "$DB" before
 	follow
 	wait_for has_line "$T/out" "data: before"
@@ -304,11 +304,13 @@ session() {
 	wait_for has_line "$T/out" "data: without"
 	mkdir "$T/away"
 	mv "$DB"* "$T/away"
+	wait_for grep -q 'waits until it can be opened' "$T/err"
 	mv "$T/away/"* "$T/data"
 	sql "INSERT INTO notification(data) VALUES ('back')"
 	wait_for has_line "$T/out" "data: back"
 	assert_equal "$(grep -c ^id: "$T/out")" 3
-	assert_equal "$(cat "$T/err")" ""
+	assert_equal "$(grep -c "^rowcast tail: $DB is open again" "$T/err")" 1
+	assert_equal "$(wc -l <"$T/err")" 2
 }
 
 @test "tail: rows that are pruned while its output is blocked are told as a gap" {
