@@ -721,7 +721,7 @@ as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 @test "program: --version tells its libraries and what it was built with" {
 	run "$ROWCAST" --version
 	assert_line --index 0 --regexp '^rowcast [0-9]+\.[0-9]+'
-	assert_line --index 1 --regexp '^SQLite 3\.[0-9.]+, libuv 1\.[0-9.]+, HTTP client for doctor: (libcurl|no), systemd: (yes|no)$'
+	assert_line --index 1 --regexp '^SQLite 3\.[0-9.]+, libuv 1\.[0-9.]+, OpenSSL 3\.[0-9.]+, libjwt 1\.[0-9.]+, HTTP client for doctor: (libcurl|no), systemd: (yes|no)$'
 }
 
 @test "program: a command and an option that are nearly right are named" {
@@ -783,6 +783,9 @@ as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 	run "$ROWCAST" serve --check --db "$DB" --listen "unix:$T/s.sock"
 	assert_success
 	[[ ! -e $T/s.sock ]]
+	# In the environment of a service it would end the service at once.
+	ROWCAST_CHECK=1 run -1 "$ROWCAST" serve --db "$T/none.db" --listen "unix:$T/s.sock"
+	assert_output --partial 'nothing reads the variable ROWCAST_CHECK'
 	run -1 "$ROWCAST" serve --check --db "$T/none.db"
 	run -1 "$ROWCAST" serve --check --db "$DB" --table none
 	run -1 "$ROWCAST" serve --check --db "$DB" --ticket-key-file "$T/none"
