@@ -10,6 +10,7 @@
 #include "access/ticket.h"
 
 #include <jwt.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -232,4 +233,10 @@ ticket_sign(const struct ticket_key *key, const struct ticket *ticket, const cha
         text = NULL;
     }
     return text;
+}
+
+const char *
+ticket_openssl_version(void)
+{
+    return OpenSSL_version(OPENSSL_VERSION_STRING);
 }

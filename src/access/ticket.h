@@ -62,4 +62,7 @@ char *ticket_sign(const struct ticket_key *key, const struct ticket *ticket,
 
 void ticket_fini(struct ticket *ticket);
 
+/* The version of the OpenSSL that is loaded, such as "3.0.19". Static. */
+const char *ticket_openssl_version(void);
+
 #endif

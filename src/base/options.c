@@ -336,7 +336,8 @@ set_unless_given(const struct parser *parser, size_t index)
 
     if (parser->given[index])
         return 0;
-    const char *value = getenv(option_env_name(name, option));
+    const char *variable = option_env_name(name, option);
+    const char *value = variable == NULL ? NULL : getenv(variable);
     if (value != NULL && *value != '\0')
         return set_whole(parser, option, (struct origin){"", name}, value);
     if (option->fallback != NULL)
@@ -469,6 +470,8 @@ take_arguments(struct parser *parser, char **argv)
 const char *
 option_env_name(char out[OPTION_NAME_MAX], const struct option *option)
 {
+    if (option->has_no_variable)
+        return NULL;
     size_t len = (size_t)snprintf(out, OPTION_NAME_MAX, "ROWCAST_%s", option->name);
 
     assert(len < OPTION_NAME_MAX);

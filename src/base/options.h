@@ -35,6 +35,7 @@ struct option {
     const char *value_name; /* for the usage: FILE, SECONDS, ...; CHOICE: "a|b|c" */
     const char *help;       /* one line, no period at its end */
     char letter;            /* short form, as in -f; 0: none */
+    bool has_no_variable;   /* only typed: a service whose environment had it would be none */
 };
 
 struct command {
@@ -64,7 +65,8 @@ enum options_result options_parse(const struct command *command, char **argv,
 
 #define OPTION_NAME_MAX 64 /* bytes of ROWCAST_NAME */
 
-/* Writes the option's environment variable, ROWCAST_NAME, to name and returns it. */
+/* Writes the option's environment variable, ROWCAST_NAME, to name and returns it; NULL when it has
+ * none. */
 const char *option_env_name(char name[OPTION_NAME_MAX], const struct option *option);
 
 #endif

@@ -99,7 +99,7 @@ static const struct option options[] = {
            .help = "stderr, syslog, journal or a file from the root"),
     OPTION(no_confine, "no-confine", OPTION_FLAG,
            .help = "leave the process its rights to the rest of the file system"),
-    OPTION(check, "check", OPTION_FLAG,
+    OPTION(check, "check", OPTION_FLAG, .has_no_variable = true,
            .help = "check options, keys and database, and exit: 0 when all is well"),
     {.name = NULL},
 };

@@ -93,6 +93,7 @@ struct tail {
     enum turn turn; /* what the last one came to */
     int64_t now_ms;
     struct buf out;
+    bool is_away; /* the database cannot be opened just now, and standard error says so */
     bool is_terminal;
     struct buf shown; /* what a terminal gets of it */
     struct error error;
@@ -266,13 +267,27 @@ find_start(struct tail *tail)
 
 /* --- following ----------------------------------------------------------------------- */
 
+/* Says on standard error that no rows can come now, and that they come again. */
+static void
+set_away(struct tail *tail, bool is_away)
+{
+    if (tail->is_away == is_away)
+        return;
+    tail->is_away = is_away;
+    if (is_away)
+        fprintf(stderr, "rowcast tail: %s; waits until it can be opened\n", tail->error.text);
+    else
+        fprintf(stderr, "rowcast tail: %s is open again\n", tail->config.path);
+}
+
 /* Opens the file that is now at the path. The old one is closed before: SQLite would give the new
  * connection the index that it has of the old one's (store/store.h, store_has_moved). */
 static bool
 reopen(struct tail *tail)
 {
     store_close(tail->store);
-    tail->store = store_open(&tail->config, NULL, NULL);
+    tail->store = store_open(&tail->config, NULL, &tail->error);
+    set_away(tail, tail->store == NULL);
     return tail->store != NULL;
 }
 
