@@ -195,8 +195,7 @@ judge_health(const struct judge *judge)
     }
 }
 
-/* --- the header
- * ------------------------------------------------------------------------------------ */
+/* --- the header ----------------------------------------------------------------------- */
 
 static void
 judge_header(const struct judge *judge)

@@ -109,8 +109,7 @@ collect_variables(struct parser *parser, const char *const *envp)
     }
 }
 
-/* --- refusals
- * --------------------------------------------------------------------------------------- */
+/* --- refusals ------------------------------------------------------------------------- */
 
 static int
 out_of_memory(const struct parser *parser)

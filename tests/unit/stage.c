@@ -19,8 +19,7 @@
 #define TICK_MS 5
 #define SQL_MAX 4096
 
-/* --- the stage
- * ------------------------------------------------------------------------------------ */
+/* --- the stage ------------------------------------------------------------------------ */
 
 static int
 remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk)
@@ -248,8 +247,7 @@ stage_step(struct stage *stage)
     run_program(stage, UV_RUN_NOWAIT);
 }
 
-/* --- our end: a small gateway
- * --------------------------------------------------------------------- */
+/* --- our end: a small gateway --------------------------------------------------------- */
 
 static struct reader *
 reader_of(struct output *output)
@@ -348,8 +346,7 @@ on_poll(uv_poll_t *poll, int status, int events)
         close_our_end(reader);
 }
 
-/* --- coming in
- * --------------------------------------------------------------------------------------- */
+/* --- coming in ------------------------------------------------------------------------ */
 
 static void
 put_variable(char ***at, const char *name, const char *value)
@@ -455,8 +452,7 @@ stage_visit(struct stage *stage, const struct visit *visit)
     return reader;
 }
 
-/* --- the web server's end
- * ---------------------------------------------------------------------------- */
+/* --- the web server's end ------------------------------------------------------------- */
 
 void
 reader_hang_up(struct reader *reader)

@@ -194,8 +194,7 @@ test_a_link_in_its_place_is_not_followed(void **state)
     place_remove(&place);
 }
 
-/* --- what begins a line
- * ---------------------------------------------------------------------------------- */
+/* --- what begins a line --------------------------------------------------------------- */
 
 static void
 test_the_journal_is_believed_only_of_its_own_stream(void **state)

@@ -298,8 +298,7 @@ test_version_is_one_line(void **state)
     assert_string_equal(version, "rowcast " PACKAGE_VERSION "\n");
 }
 
-/* --- base/parse_number.c
- * ----------------------------------------------------------------------------------- */
+/* --- base/parse_number.c -------------------------------------------------------------- */
 
 static void
 test_ids_are_decimal_and_saturate(void **state)

@@ -138,8 +138,7 @@ check_flags(int fd)
     assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
 }
 
-/* --- Unix sockets
- * ------------------------------------------------------------------------------------ */
+/* --- Unix sockets --------------------------------------------------------------------- */
 
 static void
 test_a_unix_socket_accepts_and_is_removed_at_the_end(void **state)
@@ -418,8 +417,7 @@ test_addresses_that_are_none(void **state)
     check_refused(bench, "192.0.2.1:0", "cannot listen"); /* TEST-NET-1: not ours */
 }
 
-/* --- inherited
- * ----------------------------------------------------------------------------------------- */
+/* --- inherited ------------------------------------------------------------------------ */
 
 /* Puts a descriptor in the place of another for a moment. */
 static int
@@ -549,8 +547,7 @@ test_sockets_of_systemd_are_taken_over(void **state)
 }
 #endif
 
-/* --- descriptors
- * ---------------------------------------------------------------------------------------- */
+/* --- descriptors ---------------------------------------------------------------------- */
 
 static void
 test_the_limit_of_descriptors_is_raised_as_far_as_allowed(void **state)

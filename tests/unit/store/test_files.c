@@ -94,8 +94,7 @@ pause_a_moment(void)
     nanosleep(&(struct timespec){.tv_nsec = TURN_NS}, NULL);
 }
 
-/* --- moved while it is being opened
- * --------------------------------------------------------------- */
+/* --- moved while it is being opened --------------------------------------------------- */
 
 /* What befalls the files after SQLite's first read and before they are noted; once. */
 static struct {
@@ -178,8 +177,7 @@ test_one_that_is_the_first_to_open_it_can(void **state)
     run(place, "test ! -e $D-wal && test ! -e $D-shm");
 }
 
-/* --- moved afterwards
- * ------------------------------------------------------------------------------ */
+/* --- moved afterwards ----------------------------------------------------------------- */
 
 static void
 test_each_of_the_three_files_counts(void **state)
@@ -242,8 +240,7 @@ test_a_wal_that_was_cut_off_is_noticed(void **state)
     assert_false(store_files_wal_shrank(&files));
 }
 
-/* --- the folder, other names
- * ------------------------------------------------------------------------ */
+/* --- the folder, other names ---------------------------------------------------------- */
 
 static void
 test_a_folder_is_known_by_both_its_names(void **state)
@@ -280,8 +277,7 @@ test_a_hard_link_is_a_second_name(void **state)
     assert_false(store_files_have_two_names(place->path, &place->error));
 }
 
-/* --- strangers
- * -------------------------------------------------------------------------------------- */
+/* --- strangers ------------------------------------------------------------------------ */
 
 /* A process of its own that has the database open: the sqlite3 program at a pipe. */
 static FILE *
