@@ -51,16 +51,21 @@ void sse_append_open(struct buf *buf, enum format format, const struct opening *
 void sse_append_gap(struct buf *buf, enum format format, const struct gap *gap);
 
 /* The same without an id: before the state of a table, which has it at its end. */
-void sse_append_gap_before_state(struct buf *buf, enum format format, const struct gap *gap);
+void sse_append_gap_before_state(struct buf *buf, enum format format,
+                                 const struct gap *gap);
 
 /* A part of a table's state (doc/PROTOCOL.md, "The state of a table"): the event rowcast:state, in
  * NDJSON the line {"state":{...}}, in a JSON document the object alone. */
 struct state_part {
     struct slice table;
-    int64_t at;        /* the cursor of the part's snapshot */
-    struct slice rows; /* JSON objects, joined by commas */
+    int64_t at;             /* the cursor of the part's snapshot */
+    const char *const *key; /* the key's columns, */
+    size_t key_count;    /* so many: by them a client finds the row that a change is for */
+    const char *channel; /* of all its changes; NULL: each row has its own */
+    struct slice rows;   /* JSON objects, joined by commas */
     bool has_more;
-    int64_t id; /* the cursor that the stream goes on from, in the last part of all; -1: none */
+    int64_t
+        id; /* the cursor that the stream goes on from, in the last part of all; -1: none */
 };
 void sse_append_state(struct buf *buf, enum format format, const struct state_part *part);
 
