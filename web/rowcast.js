@@ -198,16 +198,18 @@ function asFailure(error) {
   return error instanceof Failure ? error : new Failure(String(error?.message ?? error));
 }
 
-// Runs fn(signal, alive) for at most so many milliseconds since the last alive(), and not beyond the
-// end of `outer`.
+// Runs fn(signal, alive) for at most so many milliseconds since the last alive(), which may say what it means
+// when no other follows, and not beyond the end of `outer`.
 async function within(ms, what, outer, fn) {
   outer.throwIfAborted();
   const abort = new AbortController();
   const stop = () => abort.abort(outer.reason);
   let timer;
-  const alive = () => {
+  let why = 'no answer';
+  const alive = (words = why) => {
+    why = words;
     clearTimeout(timer);
-    timer = setTimeout(() => abort.abort(new Failure(`${what}: no answer in ${ms} ms`)), ms);
+    timer = setTimeout(() => abort.abort(new Failure(`${what}: ${why} in ${ms} ms`)), ms);
   };
   alive();
   outer.addEventListener('abort', stop);
@@ -337,6 +339,7 @@ function fetchTable(settings, target, signal, takePart) {
 }
 
 async function streamTable(settings, target, { signal, alive, takePart }) {
+  alive('the table is too large for one answer, and streams do not come through');
   const { body } = await request(settings, target, 'application/x-ndjson', signal);
   for await (const lines of linesOf(body)) {
     alive();
@@ -1106,7 +1109,7 @@ class Table extends EventTarget {
   #state = 'loading';
   #error = null;
   #snapshot = null;             // of the rows as they are; null: to be made
-  #promise = null;              // of ready, where somebody wants it: { promise, resolve, reject }
+  #promise = null;              // of ready, where somebody wants it: { ready, resolve, reject }
 
   constructor(name, host) {
     super();
@@ -1136,12 +1139,13 @@ class Table extends EventTarget {
   // Resolved with this table when it is complete, rejected when the server refuses it. Made for those
   // who ask for it only: a refusal that nobody waits for is no error of the page's.
   get ready() {
-    if (this.#promise === null) {
-      this.#promise = {};
-      this.#promise.promise = new Promise((resolve, reject) => Object.assign(this.#promise, { resolve, reject }));
-      this.#settle();
-    }
-    return this.#promise.promise;
+    if (this.#promise !== null)
+      return this.#promise.ready;
+    const promise = {};
+    promise.ready = new Promise((resolve, reject) => Object.assign(promise, { resolve, reject }));
+    this.#promise = promise;
+    this.#settle();
+    return promise.ready;
   }
 
   // A Map that nobody changes: the same one until the table has changed, then another one. So two of
@@ -1281,7 +1285,8 @@ class Table extends EventTarget {
       this.#promise?.resolve(this);
     if (this.#state !== 'failed' || !this.#error.refused)
       return;
-    this.#promise?.reject(Object.assign(new Error(`table ${this.#name}: ${this.#error.message}`), this.#error));
+    const { message, status, refused } = this.#error;
+    this.#promise?.reject(Object.assign(new Error(`table ${this.#name}: ${message}`), { status, refused }));
     this.#promise = null;
   }
 

@@ -1,7 +1,7 @@
-// rowcast-table.test.mjs - tables on pages, in Chromium, behind lighttpd.
+// rowcast-table-firefox.test.mjs - tables on pages, in Firefox, behind lighttpd.
 import { lastCase } from './rowcast-cases.mjs';
 import { tableCases, tableStage } from './rowcast-tables.mjs';
 
-const it = tableStage('chromium', 'lighttpd');
-tableCases('table', it);
-lastCase('table', it);
+const it = tableStage('firefox', 'lighttpd');
+tableCases('table firefox', it);
+lastCase('table firefox', it);

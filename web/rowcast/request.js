@@ -23,16 +23,18 @@ export function asFailure(error) {
   return error instanceof Failure ? error : new Failure(String(error?.message ?? error));
 }
 
-// Runs fn(signal, alive) for at most so many milliseconds since the last alive(), and not beyond the
-// end of `outer`.
-export async function within(ms, what, outer, fn) {
+// Runs fn(signal, alive) for at most so many milliseconds since the last alive(), which may say what it means
+// when no other follows, and not beyond the end of `outer`.
+async function within(ms, what, outer, fn) {
   outer.throwIfAborted();
   const abort = new AbortController();
   const stop = () => abort.abort(outer.reason);
   let timer;
-  const alive = () => {
+  let why = 'no answer';
+  const alive = (words = why) => {
+    why = words;
     clearTimeout(timer);
-    timer = setTimeout(() => abort.abort(new Failure(`${what}: no answer in ${ms} ms`)), ms);
+    timer = setTimeout(() => abort.abort(new Failure(`${what}: ${why} in ${ms} ms`)), ms);
   };
   alive();
   outer.addEventListener('abort', stop);
@@ -162,6 +164,7 @@ export function fetchTable(settings, target, signal, takePart) {
 }
 
 async function streamTable(settings, target, { signal, alive, takePart }) {
+  alive('the table is too large for one answer, and streams do not come through');
   const { body } = await request(settings, target, 'application/x-ndjson', signal);
   for await (const lines of linesOf(body)) {
     alive();

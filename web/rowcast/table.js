@@ -39,7 +39,7 @@ export class Table extends EventTarget {
   #state = 'loading';
   #error = null;
   #snapshot = null;             // of the rows as they are; null: to be made
-  #promise = null;              // of ready, where somebody wants it: { promise, resolve, reject }
+  #promise = null;              // of ready, where somebody wants it: { ready, resolve, reject }
 
   constructor(name, host) {
     super();
@@ -69,12 +69,13 @@ export class Table extends EventTarget {
   // Resolved with this table when it is complete, rejected when the server refuses it. Made for those
   // who ask for it only: a refusal that nobody waits for is no error of the page's.
   get ready() {
-    if (this.#promise === null) {
-      this.#promise = {};
-      this.#promise.promise = new Promise((resolve, reject) => Object.assign(this.#promise, { resolve, reject }));
-      this.#settle();
-    }
-    return this.#promise.promise;
+    if (this.#promise !== null)
+      return this.#promise.ready;
+    const promise = {};
+    promise.ready = new Promise((resolve, reject) => Object.assign(promise, { resolve, reject }));
+    this.#promise = promise;
+    this.#settle();
+    return promise.ready;
   }
 
   // A Map that nobody changes: the same one until the table has changed, then another one. So two of
@@ -214,7 +215,8 @@ export class Table extends EventTarget {
       this.#promise?.resolve(this);
     if (this.#state !== 'failed' || !this.#error.refused)
       return;
-    this.#promise?.reject(Object.assign(new Error(`table ${this.#name}: ${this.#error.message}`), this.#error));
+    const { message, status, refused } = this.#error;
+    this.#promise?.reject(Object.assign(new Error(`table ${this.#name}: ${message}`), { status, refused }));
     this.#promise = null;
   }
 
