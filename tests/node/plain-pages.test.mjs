@@ -6,7 +6,7 @@ import fs from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { goBack, launch } from './browsers.mjs';
-import { Site, need, top, until } from './harness.mjs';
+import { Site, needFile, top, until } from './harness.mjs';
 
 const PAGES = ['/readme.html', '/protocol.html', '/htmx.html'];
 
@@ -21,10 +21,8 @@ function pageIn(document, n = 1) {
 
 // htmx is a script for pages, so it is not loaded here, but found.
 function copyHtmx() {
-  need('htmx.org/package.json');
-  const folder = process.env.ROWCAST_NODE_MODULES ?? path.join(top, 'tests/node/node_modules');
-  fs.copyFileSync(path.join(folder, 'htmx.org/dist/htmx.min.js'), path.join(site.pages, 'htmx.min.js'));
-  fs.copyFileSync(path.join(folder, 'htmx-ext-sse/sse.js'), path.join(site.pages, 'sse.js'));
+  fs.copyFileSync(needFile('htmx.org/dist/htmx.min.js'), path.join(site.pages, 'htmx.min.js'));
+  fs.copyFileSync(needFile('htmx-ext-sse/sse.js'), path.join(site.pages, 'sse.js'));
 }
 
 before(async () => {
