@@ -1086,7 +1086,7 @@ class RowEvent extends MessageEvent {
 // says on which channel the changes come. So the shared stream is asked for that channel as for any
 // other, and never carries a state: the changes of all tables reach all tabs by one connection.
 //
-// host is the Rowcast: { settings, wants(), forget() }.
+// host is the Rowcast: { settings, wants(), forget(table) }.
 
 const FEEDS_MAX = 1000;         // feeds kept while the server is asked
 const BEHIND_MS = 50;           // first delay where the server that answers is behind the stream,
@@ -1171,7 +1171,7 @@ class Table extends EventTarget {
 
   close() {
     this.stop();
-    this.#host.forget();
+    this.#host.forget(this);
   }
 
   // --- called by Rowcast
@@ -1344,9 +1344,9 @@ class Table extends EventTarget {
       const goal = Math.max(feed?.from ?? 0, this.#next?.until ?? 0);
       if (this.#cursor !== null && Number(this.#cursor.id) >= goal)
         return;
-      if (page.events.length > 0)
+      if (page.events.length > 0 && this.#cursor !== null)
         continue;
-      if (++behind > BEHIND_TIMES) {
+      if (++behind > BEHIND_TIMES && this.#cursor !== null) {
         this.#cursor.id = String(goal);   // it is of another database's ids: the next gap says so
         this.#tell();
         return;
@@ -1615,7 +1615,7 @@ class Rowcast extends EventTarget {
       throw new TypeError('table: its name, a string, as `rowcast track` got it');
     if (!this.#tables.has(name)) {
       const settings = this.#settings;
-      const forget = () => this.#tables.delete(name);
+      const forget = (table) => this.#tables.get(name) === table && this.#tables.delete(name);
       this.#tables.set(name, new Table(name, { settings, forget, wants: () => this.#tabs.wants() }));
       if (this.#isActive)
         this.#tables.get(name).start();

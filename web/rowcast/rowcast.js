@@ -93,7 +93,7 @@ export class Rowcast extends EventTarget {
       throw new TypeError('table: its name, a string, as `rowcast track` got it');
     if (!this.#tables.has(name)) {
       const settings = this.#settings;
-      const forget = () => this.#tables.delete(name);
+      const forget = (table) => this.#tables.get(name) === table && this.#tables.delete(name);
       this.#tables.set(name, new Table(name, { settings, forget, wants: () => this.#tabs.wants() }));
       if (this.#isActive)
         this.#tables.get(name).start();

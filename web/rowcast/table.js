@@ -10,7 +10,7 @@
 // says on which channel the changes come. So the shared stream is asked for that channel as for any
 // other, and never carries a state: the changes of all tables reach all tabs by one connection.
 //
-// host is the Rowcast: { settings, wants(), forget() }.
+// host is the Rowcast: { settings, wants(), forget(table) }.
 import { Copy, changeOf } from './copy.js';
 import { Cursor } from './cursor.js';
 import { DetailEvent } from './events.js';
@@ -101,7 +101,7 @@ export class Table extends EventTarget {
 
   close() {
     this.stop();
-    this.#host.forget();
+    this.#host.forget(this);
   }
 
   // --- called by Rowcast
@@ -274,9 +274,9 @@ export class Table extends EventTarget {
       const goal = Math.max(feed?.from ?? 0, this.#next?.until ?? 0);
       if (this.#cursor !== null && Number(this.#cursor.id) >= goal)
         return;
-      if (page.events.length > 0)
+      if (page.events.length > 0 && this.#cursor !== null)
         continue;
-      if (++behind > BEHIND_TIMES) {
+      if (++behind > BEHIND_TIMES && this.#cursor !== null) {
         this.#cursor.id = String(goal);   // it is of another database's ids: the next gap says so
         this.#tell();
         return;
