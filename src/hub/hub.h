@@ -21,8 +21,8 @@
 
 struct hub;
 
-/* In which worker each page that names itself (client=) opened its newest stream; in memory that the
- * workers share. A place is one word, written and read at once; see hub/client.h. */
+/* In which worker each page that names itself (client=) opened its newest stream; in memory
+ * that the workers share. A place is one word, written and read at once; see hub/client.h. */
 #define HUB_PAGE_PLACES 4096
 struct hub_pages {
     struct hash_key key; /* from a page's name to its place */
@@ -58,14 +58,14 @@ struct hub_request {
     struct filter filter; /* hub_open takes it over */
     enum format format;   /* FORMAT_JSON: a poll */
     enum start_kind start;
-    int64_t start_value;    /* see start_kind */
-    const char *start_text; /* START_AFTER, START_BAD_ID: the client's own id; copied */
-    const char *address;    /* NULL: not known; copied */
+    int64_t start_value;      /* see start_kind */
+    const char *start_text;   /* START_AFTER, START_BAD_ID: the client's own id; copied */
+    const char *address;      /* NULL: not known; copied */
     struct hub_tables tables; /* state=; copied */
     bool is_unreadable;       /* as hub_check_tables has found the database */
-    const char *client;     /* the page's name for itself; NULL: it has none; copied */
-    uint32_t throttle_ms;   /* 0: none */
-    uint32_t wait_s;        /* of a poll */
+    const char *client;       /* the page's name for itself; NULL: it has none; copied */
+    uint32_t throttle_ms;     /* 0: none */
+    uint32_t wait_s;          /* of a poll */
     uint64_t
         too_often_ms; /* the address came too often: how long it should stay away; 0: not */
     bool ping;        /* heartbeats are events */
@@ -80,9 +80,9 @@ struct hub *hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config 
                     const struct log *log, struct error *error);
 const struct feed_handlers *hub_feed_handlers(void);
 
-/* Whether the tables are there and the reader may have their rows. Adds the channels that their changes
- * come on to the filter. 0, or the status of the refusal with *error: 400, 403, or 503 when the
- * database cannot be read just now. */
+/* Whether the tables are there and the reader may have their rows. Adds the channels that their
+ * changes come on to the filter. 0, or the status of the refusal with *error: 400, 403, or 503
+ * when the database cannot be read just now. */
 int hub_check_tables(struct hub *hub, const struct hub_tables *tables,
                      struct filter *filter, struct error *error);
 
@@ -93,7 +93,8 @@ void hub_open(struct hub *hub, struct output *output, struct hub_request *reques
  * hub_streams is 0, and new ones are refused. */
 void hub_drain(struct hub *hub);
 
-/* False: --max-streams are there, in all workers, answers counted that their readers have not taken. */
+/* False: --max-streams are there, in all workers, answers counted that their readers have not
+ * taken. */
 bool hub_has_room(const struct hub *hub);
 
 /* Open streams of this worker; settings; the sum of the counters of all workers. */
