@@ -68,6 +68,7 @@ struct stream_extra {
     struct cut cut; /* an event of which only a part is out; id 0: none */
     struct search search;
     struct table_state tables;
+    size_t held; /* bytes kept for its reader, as hub->held counts them */
     struct buf headers; /* of a poll, or during a search: of the answer, not sent yet */
 
     /* Of a poll. */
@@ -76,7 +77,6 @@ struct stream_extra {
     struct buf rows;           /* those of the document so far, joined by commas */
     int64_t rows_cursor;       /* the cursor behind them */
     bool is_answered;          /* the document is with the output, which flushes it */
-    size_t unread;             /* bytes of it that hub->unread counts */
 };
 
 /* Whether the log has lines of a stream: decided when it opens, kept when it ends. */
@@ -182,7 +182,7 @@ struct hub {
     struct queue blocked; /* BLOCKED ones, oldest progress first (stalls) */
     struct queue closed;  /* to be freed */
     struct turns turns;   /* READY ones */
-    size_t unread;        /* bytes of polls' documents that readers do not take */
+    size_t held;          /* of all streams: stream_hold */
 
     uv_timer_t heartbeat; /* heartbeats and stalls */
     uv_timer_t retry;     /* replay after the database was busy */

@@ -9,28 +9,49 @@
 
 #include <strings.h>
 
+#include "base/json.h"
 #include "hub/tables.h"
 #include "hub/turns.h"
 
 #define PART_BYTES 32768 /* then it ends: with one more row it is mostly below 64 KiB */
 #define PART_ROWS 2000   /* looked at */
+#define PART_NS 500000   /* time for it, however little of the turn's is left */
 #define PART_KEEP_MS 1000
 
 struct part_reader {
     struct hub *hub;
     const struct filter *filter;
+    bool has_row; /* that was looked at */
 };
+
+/* As in an event: a text that is not UTF-8 is repaired; a row that would be announced and not sent is no
+ * more than its key. */
+static void
+part_append_row(const struct hub *hub, struct buf *rows, const struct track_row *row)
+{
+    size_t most = hub->config.max_event_bytes;
+    if (row->row.len <= most) {
+        utf8_append(rows, row->row);
+        return;
+    }
+    utf8_append(rows, (struct slice){row->key.p, row->key.len - 1}); /* but its end */
+    buf_printf(rows, ",\"rowcast:too-large\":{\"bytes\":%zu,\"limit\":%zu}}", row->row.len,
+               most);
+}
 
 static enum store_step
 part_take_row(void *arg, const struct track_row *row)
 {
-    const struct part_reader *reader = arg;
+    struct part_reader *reader = arg;
     struct buf *rows = &reader->hub->part.rows;
+    if (!reader->has_row) /* what it took to come here is spent, whatever else is done */
+        turns_allow(&reader->hub->turns, PART_NS);
+    reader->has_row = true;
     if (row->row.p != NULL &&
         filter_matches(reader->filter, row->channel, row->recipient)) {
         if (rows->len > 0)
             buf_append_text(rows, ",");
-        buf_append(rows, row->row.p, row->row.len);
+        part_append_row(reader->hub, rows, row);
     }
     bool is_full = rows->len >= PART_BYTES || rows->failed;
     return is_full || turns_time_is_over(&reader->hub->turns) ? STORE_STOP : STORE_MORE;
@@ -55,26 +76,29 @@ part_read(struct hub *hub, const struct stream *stream, struct error *error)
 {
     struct table_part *part = &hub->part;
     struct store *store = feed_store(hub->feed);
-    struct part_reader reader = {hub, &stream->audience->filter};
+    struct part_reader reader = {hub, &stream->audience->filter, false};
     struct track_cursor behind = {0};
     struct store_marks marks;
-    bool has_more = false;
     const struct table_state *tables = &stream->extra->tables;
     enum store_result result = store_read_marks(store, &marks, error);
     if (result == STORE_OK)
         result = tables_find(hub, tables->names[tables->table], &part->track, error);
     if (result == STORE_OK && !track_cursor_copy(&behind, &tables->behind))
         result = STORE_BUSY;
+    struct track_reading reading = {.track = part->track,
+                                    .cursor = &behind,
+                                    .max_rows = PART_ROWS,
+                                    .fn = part_take_row,
+                                    .arg = &reader};
     if (result == STORE_OK && part->track != NULL)
-        result = track_read_rows(store, part->track, &behind, PART_ROWS, part_take_row,
-                                 &reader, &has_more, error);
+        result = track_read_rows(store, &reading, error);
     if (result != STORE_OK) {
         track_cursor_fini(&behind);
         return result;
     }
     track_cursor_fini(&part->behind);
     part->behind = behind;
-    part->has_more = has_more;
+    part->has_more = reading.more;
     part->at = marks.tail;
     return STORE_OK;
 }
@@ -95,10 +119,10 @@ table_part_prepare(struct hub *hub, const struct stream *stream)
     if (result == STORE_OK)
         result = part_read(hub, stream, &error);
     store_end_read(store);
-    if (result != STORE_OK) {
+    if (result == STORE_BUSY || result == STORE_FAILED)
         feed_report(hub->feed, result, &error);
+    if (result != STORE_OK)
         return result;
-    }
     part->audience = stream->audience;
     part->epoch = hub->epoch;
     part->after = stream->extra->tables.part;
