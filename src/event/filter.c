@@ -130,9 +130,8 @@ patterns_add_name(struct patterns *patterns, struct slice channel)
         buf_append(&pattern, channel.p + i, 1);
         buf_append_text(&pattern, is_special ? "]" : "");
     }
-    enum patterns_result result = pattern.failed
-                                      ? PATTERNS_NO_MEMORY
-                                      : patterns_add(patterns, buf_slice(&pattern));
+    enum patterns_result result =
+        pattern.failed ? PATTERNS_NO_MEMORY : patterns_add(patterns, buf_slice(&pattern));
     buf_fini(&pattern);
     return result;
 }

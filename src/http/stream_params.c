@@ -424,8 +424,8 @@ parse_query(const struct parser *parser, struct wishes *wishes)
     }
     if (wishes->given[PARAM_SINCE] && wishes->given[PARAM_LAST])
         return refuse_parameter(parser, "since", "cannot be together with last");
-    bool has_history = wishes->given[PARAM_LAST] || (wishes->given[PARAM_SINCE] &&
-                                                     wishes->since.kind != START_AFTER);
+    bool has_history = wishes->given[PARAM_LAST] ||
+                       (wishes->given[PARAM_SINCE] && wishes->since.kind != START_AFTER);
     if (wishes->given[PARAM_STATE] && has_history)
         return refuse_parameter(parser, "state",
                                 "cannot be together with last, nor with since but an id: "

@@ -58,14 +58,14 @@ struct hub_request {
     struct filter filter; /* hub_open takes it over */
     enum format format;   /* FORMAT_JSON: a poll */
     enum start_kind start;
-    int64_t start_value;    /* see start_kind */
-    const char *start_text; /* START_AFTER, START_BAD_ID: the client's own id; copied */
-    const char *address;    /* NULL: not known; copied */
+    int64_t start_value;      /* see start_kind */
+    const char *start_text;   /* START_AFTER, START_BAD_ID: the client's own id; copied */
+    const char *address;      /* NULL: not known; copied */
     struct hub_tables tables; /* state=; copied */
     bool is_unreadable;       /* as hub_check_tables has found the database */
-    const char *client;     /* the page's name for itself; NULL: it has none; copied */
-    uint32_t throttle_ms;   /* 0: none */
-    uint32_t wait_s;        /* of a poll */
+    const char *client;       /* the page's name for itself; NULL: it has none; copied */
+    uint32_t throttle_ms;     /* 0: none */
+    uint32_t wait_s;          /* of a poll */
     uint64_t
         too_often_ms; /* the address came too often: how long it should stay away; 0: not */
     bool ping;        /* heartbeats are events */

@@ -7,6 +7,7 @@
 
 #include "hub/client.h"
 #include "hub/stream_log.h"
+#include "hub/table_part.h"
 #include "hub/table_state.h"
 #include "hub/turns.h"
 
@@ -325,8 +326,7 @@ stream_free(struct stream *stream)
     }
     if (hub->page.audience == stream->audience)
         hub->page.audience = NULL; /* its memory may come back as another audience */
-    if (hub->part.audience == stream->audience)
-        hub->part.audience = NULL;
+    table_parts_forget(hub, stream->audience);
     audiences_leave(hub->audiences, stream->audience);
     free(stream->address);
     free(stream);

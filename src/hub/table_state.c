@@ -63,10 +63,9 @@ move_behind(struct table_state *tables, const struct table_part *part)
 }
 
 static void
-take_part(struct stream *stream)
+take_part(struct stream *stream, const struct table_part *part)
 {
     struct hub *hub = stream->hub;
-    const struct table_part *part = &hub->part;
     struct table_state *tables = &stream->extra->tables;
     struct state_part sent = {.table = slice_of(track_name(part->track)),
                               .at = part->at,
@@ -93,15 +92,16 @@ take_part(struct stream *stream)
 enum store_result
 table_state_step(struct stream *stream)
 {
-    enum store_result result = table_part_prepare(stream->hub, stream);
+    const struct table_part *part;
+    enum store_result result = table_part_prepare(stream->hub, stream, &part);
     if (result == STORE_BUSY || result == STORE_FAILED)
         return result;
-    if (result == STORE_REFUSED || stream->hub->part.track == NULL)
+    if (result == STORE_REFUSED || part->track == NULL)
         stream->kind->end(stream, CLOSE_CHANGED, "the table is not tracked any more");
-    else if (stream->hub->part.rows.failed)
+    else if (part->rows.failed)
         stream_drop(stream, CLOSE_NO_MEMORY);
     else
-        take_part(stream);
+        take_part(stream, part);
     return STORE_OK;
 }
 

@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "hub/state.h"
+#include "hub/table_part.h"
 
 #define TABLES_MAX 32
 
@@ -63,8 +64,7 @@ tables_keep(struct hub *hub, struct track *track)
         return;
     }
     struct track **place = &tables->items[tables->next++ % TABLES_MAX];
-    if (hub->part.track == *place)
-        hub->part.audience = NULL;
+    table_parts_forget(hub, NULL);
     track_free(*place);
     *place = track;
 }
@@ -77,7 +77,7 @@ tables_find(struct hub *hub, const char *name, struct track **track, struct erro
     bool is_same = tables->schema == store_schema(store) && tables->epoch == hub->epoch;
     if (!is_same) {
         tables_forget(tables);
-        hub->part.audience = NULL; /* it names one of them */
+        table_parts_forget(hub, NULL); /* they name them */
         tables->schema = store_schema(store);
         tables->epoch = hub->epoch;
     }

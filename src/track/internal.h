@@ -124,7 +124,8 @@ struct track {
     size_t key[TRACK_KEY_MAX];
     const char *key_collation[TRACK_KEY_MAX]; /* of the index that makes it a key */
     size_t key_count;
-    struct track_order order[TRACK_KEY_MAX]; /* key_count of them: how that index has its rows */
+    struct track_order
+        order[TRACK_KEY_MAX]; /* key_count of them: how that index has its rows */
     size_t columns[TRACK_COLUMNS_MAX];
     size_t column_count;
     int channel_column, recipient_column; /* -1: none */

@@ -34,7 +34,8 @@ put_order(sqlite3_str *sql, const struct track *track)
 static void
 put_from_start(sqlite3_str *sql, const struct track *track)
 {
-    const struct track_column *first = &track->table.columns[track->key[track->order[0].at]];
+    const struct track_column *first =
+        &track->table.columns[track->key[track->order[0].at]];
 
     if (first->not_null)
         return;
@@ -159,8 +160,10 @@ fail_reading(struct store *store, const struct track *track, int code, struct er
     const char *name = track->definition.name;
 
     if (code == SQLITE_INTERRUPT)
-        error_set(error, "%s: its rows cannot be read in short steps: too many without a key "
-                         "lie together in the index", name);
+        error_set(error,
+                  "%s: its rows cannot be read in short steps: too many without a key "
+                  "lie together in the index",
+                  name);
     else if (code == SQLITE_ERROR)
         error_set(error, "%s: %s", name, sqlite3_errmsg(store_connection(store)));
     else
@@ -175,9 +178,9 @@ prepare_behind(struct store *store, const struct track *track,
     sqlite3_stmt *statement = NULL;
     char *text = track_state_text(track, equal);
 
-    *code = text == NULL ? SQLITE_NOMEM
-                         : sqlite3_prepare_v2(store_connection(store), text, -1,
-                                              &statement, NULL);
+    *code = text == NULL
+                ? SQLITE_NOMEM
+                : sqlite3_prepare_v2(store_connection(store), text, -1, &statement, NULL);
     track_free_text(text);
     for (size_t i = 0; statement != NULL && equal != TRACK_FROM_START && i <= equal; i++)
         sqlite3_bind_value(statement, (int)i + 2, from->key[i]);

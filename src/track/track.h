@@ -55,7 +55,7 @@ struct track_row {
     struct slice channel;
     struct slice recipient; /* NULL: everyone who may read the channel */
     struct slice key;       /* JSON, as in the event's "key" */
-    struct slice row; /* JSON, as in the event's "row"; NULL: no reader may see it */
+    struct slice row;       /* JSON, as in the event's "row"; NULL: no reader may see it */
 };
 
 /* STORE_STOP: "that row was taken, no more". */
