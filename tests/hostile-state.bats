@@ -90,6 +90,21 @@ last_line() { echo "${lines[-1]}"; }
 	assert_healthy
 }
 
+@test "hostile state: a large table to a reader takes no memory, and others hear what is new meanwhile" {
+	local before
+	items "${LARGE_ROWS:-150000}"
+	start_rowcast
+	listen_direct other '/?channel=news'
+	before=$(peak_kb)
+	paused --readers 2 --user ann -- sqlite3 "$DB" "INSERT INTO notification(channel, data) VALUES ('news', 'meanwhile')"
+	holds "$(last_line)" "d['same'] and d['begun'] == 1 and len(d['keys']) == ${LARGE_ROWS:-150000}"
+	wait_for grep -q 'data: meanwhile' "$T/other.out"
+	echo "# peak before $before KiB, after $(peak_kb) KiB" >&3
+	(($(peak_kb) - before < 8000))
+	assert_healthy
+}
+peak_kb() { awk '/^VmHWM/ { print $2 }' "/proc/$ROWCAST_PID/status"; }
+
 # --- rows -----------------------------------------------------------------------------------------
 
 @test "hostile state: a row has the same bytes in the state and in its event, whatever it holds" {

@@ -31,6 +31,7 @@ from streams import Crowd, Stream  # noqa: E402
 
 USERS = [None, "ann", "bob"]
 QUIET_S = 90
+NAIVE_PAGES = 20
 PYTHON = """import sqlite3, sys
 db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
 for line in sys.stdin:
@@ -250,11 +251,11 @@ class Play:
         """As after a backup was restored: nobody writes meanwhile."""
         self.writers.stop()
         db, new = self.options.db, self.options.db + ".new"
-        with connect(db) as old, connect(new) as copy:
-            old.backup(copy)
-            copy.execute("DELETE FROM items WHERE id % 3 = 0")
-            old.close()
-            copy.close()
+        old, copy = connect(db), connect(new)
+        old.backup(copy)
+        copy.execute("DELETE FROM items WHERE id % 3 = 0")
+        old.close()
+        copy.close()
         subprocess.run([self.options.rowcast, "rebase", "--db", new], check=True, stdout=subprocess.DEVNULL)
         for suffix in ("-wal", "-shm"):
             for name in (db + suffix, new + suffix):
@@ -270,47 +271,48 @@ class Play:
             if not key.data.read():
                 self.crowd.selector.unregister(key.data.socket)
 
-    def disturb(self):
+    def disturb(self, turn):
         chance, options = self.chance, self.options
-        for _ in range(1 + options.joins // 20000):
+        for _ in range(1 if options.joins == 0 else options.readers // 4):
             chance.choice(self.readers).drop(forget=chance.random() < 0.5)
         reader = chance.choice(self.readers)
         if reader.stream is not None:
             reader.stream.go_on() if reader.stream.paused else reader.stream.pause()
-        if chance.random() < 0.01:
+        if turn % 30 == 20:
             self.writers.kill_one()
             self.kills += 1
-        if chance.random() < 0.01:
-            subprocess.run([options.rowcast, "prune", "--db", options.db, "--keep-rows", "100"], check=True,
-                           stdout=subprocess.DEVNULL)
-            self.prunes += 1
-        if options.serve and chance.random() < 0.002:
+        if turn % 40 == 30:
+            done = subprocess.run([options.rowcast, "prune", "--db", options.db, "--keep-rows", "100"],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.prunes += done.returncode == 0     # the writers may be in its way
+        if options.serve and turn % 100 == 50:
             self.restart()
-        if options.serve and chance.random() < 0.001:
+        if options.serve and turn % 300 == 80:
             self.replace()
 
     def run(self):
         end = time.monotonic() + self.options.seconds
         self.writers.start()
-        naive = []
-        turns = 0
+        turn = 0
         while time.monotonic() < end and (self.options.joins == 0 or self.joins() < self.options.joins):
             self.read(0.002)
             for reader in self.readers:
                 reader.come_back()
-            self.disturb()
-            turns += 1
-            if turns % 50 == 1 and len(naive) < 20:
-                db = connect(self.options.db)
-                rows = expected(db, None)
-                db.close()
-                self.read(0.02)     # what a page takes between its two requests
-                naive.append(Reader(self.crowd, None, naive=rows))
+            self.disturb(turn)
+            turn += 1
+        naive = [self.open_naive() for _ in range(NAIVE_PAGES)]
         self.writers.stop()
         for reader in self.readers:
             if reader.stream is not None:
                 reader.stream.go_on()
         return self.compare(naive)
+
+    def open_naive(self):
+        db = connect(self.options.db)
+        rows = expected(db, None)
+        db.close()
+        self.read(0.02)     # what a page takes between its two requests
+        return Reader(self.crowd, None, naive=rows)
 
     def compare(self, naive):
         db = connect(self.options.db)
