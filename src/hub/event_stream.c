@@ -112,6 +112,9 @@ event_stream_take_part(struct stream *stream, const struct state_part *part)
         stream->last_sent_id = part->id;
     if (stream_write_text(stream, buf_slice(&hub->scratch)))
         stream_set_state(stream, STREAM_READY);
+    else if (stream->state == STREAM_BLOCKED &&
+             !stream_hold(stream, output_pending_bytes(stream->output)))
+        streams_make_room(hub);
 }
 
 static void

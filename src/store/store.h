@@ -20,8 +20,10 @@
 
 enum store_result {
     STORE_OK,
-    STORE_BUSY,  /* locked by another process: try again */
-    STORE_FAILED /* anything else (I/O, corrupt, full, constraint): *error says what to do */
+    STORE_BUSY,   /* locked by another process: try again */
+    STORE_FAILED, /* anything else (I/O, corrupt, full, constraint): *error says what to do */
+    /* By track/ alone: the database is well, but its table cannot be tracked like that. */
+    STORE_REFUSED
 };
 
 enum store_mode {

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <jansson.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,21 +13,13 @@
 #include "http/request.h"
 #include "sse_parser.h"
 
+#include "folder.h"
 #include "unit.h"
 
 #define TICK_MS 5
 #define SQL_MAX 4096
 
 /* --- the stage ------------------------------------------------------------------------ */
-
-static int
-remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk)
-{
-    (void)st;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
 
 static void
 on_tick(uv_timer_t *timer)
@@ -96,8 +87,8 @@ stage_stop_hub(struct stage *stage)
 void
 stage_open(struct stage *stage, const struct stage_config *config)
 {
-    *stage = (struct stage){.folder = "/tmp/rowcast-hub.XXXXXX"};
-    assert_non_null(mkdtemp(stage->folder));
+    *stage = (struct stage){0};
+    assert_int_equal(folder_make(stage->folder, "hub"), 0);
     snprintf(stage->path, sizeof stage->path, "%s/test.db", stage->folder);
     log_init(&stage->log, LOG_DEBUG);
     char log[80];
@@ -138,7 +129,7 @@ stage_close(struct stage *stage)
     assert_int_equal(uv_loop_close(&stage->loop), 0); /* no handle was forgotten */
     sqlite3_close(stage->db);
     close(stage->log.out.fd);
-    nftw(stage->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(stage->folder);
 }
 
 void
@@ -372,6 +363,7 @@ open_stream(struct stage *stage, struct reader *reader, struct request *request,
                                 .wait_s = request->wait_s,
                                 .ping = request->ping,
                                 .expires_at_ms = request->expires_at_ms,
+                                .tables = {request->states, request->state_count},
                                 .headers = headers};
     filter_move(&opens.filter, &request->filter);
     hub_open(stage->hub, &reader->output, &opens);
@@ -386,6 +378,10 @@ serve_request(struct stage *stage, struct reader *reader, const char *const *env
     struct buf headers = {0};
 
     reader->refused = request_parse(&request, envp, NULL, &stage->error);
+    const struct hub_tables tables = {request.states, request.state_count};
+    if (reader->refused == 0)
+        reader->refused =
+            hub_check_tables(stage->hub, &tables, &request.filter, &stage->error);
     if (reader->refused != 0)
         response_append(
             &headers,

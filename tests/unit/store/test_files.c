@@ -8,12 +8,12 @@
 #include "store/files.h"
 #include "store/store.h"
 
-#include <ftw.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "../folder.h"
 #include "../unit.h"
 
 #define TEST_NAME "files"
@@ -29,20 +29,10 @@ struct place {
 /* --- the place ----------------------------------------------------------------------- */
 
 static int
-remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk)
-{
-    (void)st;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
-static int
 place_setup(void **state)
 {
     struct place *place = calloc(1, sizeof *place);
-    strcpy(place->folder, "/tmp/rowcast-files.XXXXXX");
-    if (mkdtemp(place->folder) == NULL)
+    if (folder_make(place->folder, "files") != 0)
         return -1;
     snprintf(place->path, sizeof place->path, "%s/test.db", place->folder);
     *state = place;
@@ -53,7 +43,7 @@ static int
 place_teardown(void **state)
 {
     struct place *place = *state;
-    nftw(place->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(place->folder);
     free(place);
     return 0;
 }
