@@ -21,6 +21,12 @@ let_read() {
 	exec 8>&-
 	wait "$HOLDER"
 }
+# A tracked table of one row as large as an event may be. large_table
+large_table() {
+	sql "CREATE TABLE big(id INTEGER PRIMARY KEY, $(seq -s, -f 'c%g TEXT' 1 17))"
+	"$ROWCAST" track --db "$DB" big >/dev/null
+	sql "INSERT INTO big SELECT 1, $(seq -s, -f "printf('%%.*c', 60000 + %g, 'x')" 1 17)"
+}
 large_row() { sql "INSERT INTO notification(data) VALUES (printf('%.*c', 900000, 'x'))"; }
 
 @test "held: polls that nobody reads are streams, for the limits and for the stall timeout" {
@@ -126,4 +132,37 @@ unread_cgi() {
 	unread_cgi HTTP_ACCEPT=application/json
 	unread_cgi HTTP_ACCEPT=text/event-stream
 	assert_no_report
+}
+
+@test "held: parts of a table's state that nobody reads are bounded in sum, and who reads gets his" {
+	local before
+	init_db
+	large_table
+	start_rowcast --stall-timeout 60
+	before=$(memory_kb)
+	hold 120 1 QUERY_STRING=state=big
+	wait_for some_are_cut
+	(($(memory_kb) - before < 90000))
+	listen_direct a '/?channel=news&state=big'
+	wait_for grep -q '"more":false' "$T/a.out"
+	let_read
+	assert_healthy
+}
+most_are_answered() { (($(metric 'rowcast_closed_total{why="answered"}') >= 40)); }
+some_are_cut() { (($(metric 'rowcast_closed_total{why="no-memory"}') >= 20)); }
+
+@test "held: documents with a state that are being made are bounded in sum" {
+	local before
+	init_db
+	sql "CREATE TABLE big(id INTEGER PRIMARY KEY, t TEXT)"
+	"$ROWCAST" track --db "$DB" big >/dev/null
+	sql "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 70)
+	     INSERT INTO big SELECT i, printf('%.*c', 55000, 'x') FROM n"
+	start_rowcast --stall-timeout 60
+	before=$(memory_kb)
+	hold 60 1 QUERY_STRING=state=big HTTP_ACCEPT=application/json
+	wait_for most_are_answered
+	(($(memory_kb) - before < 150000))
+	let_read
+	assert_healthy
 }

@@ -58,6 +58,13 @@ queue_head(const struct queue *queue)
     return queue->ends.next == &queue->ends ? NULL : queue->ends.next;
 }
 
+/* The one behind a link that is in the queue; NULL: it is the last. */
+static inline struct queue_link *
+queue_next(const struct queue *queue, const struct queue_link *link)
+{
+    return link->next == &queue->ends ? NULL : link->next;
+}
+
 static inline int
 queue_is_linked(const struct queue_link *link)
 {

@@ -8,7 +8,9 @@
 #include "event/filter.h"
 
 #include <stdlib.h>
+#include <string.h>
 
+#include "base/buf.h"
 #include "event/glob.h"
 
 /* --- pattern lists
@@ -117,6 +119,23 @@ patterns_add(struct patterns *patterns, struct slice pattern)
     if (copy == NULL)
         return PATTERNS_NO_MEMORY;
     return insert_take(patterns, copy);
+}
+
+enum patterns_result
+patterns_add_name(struct patterns *patterns, struct slice channel)
+{
+    struct buf pattern = {0};
+
+    for (size_t i = 0; i < channel.len; i++) {
+        bool is_special = memchr("*?[", channel.p[i], 3) != NULL;
+        buf_append_text(&pattern, is_special ? "[" : "");
+        buf_append(&pattern, channel.p + i, 1);
+        buf_append_text(&pattern, is_special ? "]" : "");
+    }
+    enum patterns_result result =
+        pattern.failed ? PATTERNS_NO_MEMORY : patterns_add(patterns, buf_slice(&pattern));
+    buf_fini(&pattern);
+    return result;
 }
 
 static enum patterns_result

@@ -84,6 +84,9 @@ enum patterns_result {
  * than FILTER_PATTERNS_MAX of them. */
 enum patterns_result patterns_add(struct patterns *patterns, struct slice pattern);
 
+/* Adds a pattern that matches this channel and no other, whatever characters it has. */
+enum patterns_result patterns_add_name(struct patterns *patterns, struct slice channel);
+
 /* To be called once, when the list is complete: matching goes by what this makes. Refuses more
  * patterns that are not exact than the FILTER_ASKED_ or FILTER_GRANTED_ numbers above say. */
 enum patterns_whose { PATTERNS_ASKED, PATTERNS_GRANTED };

@@ -229,7 +229,7 @@ refuse_pattern(const struct parser *parser, enum variable variable, struct slice
 {
     if (result == PATTERNS_NO_MEMORY)
         return out_of_memory(parser);
-    /* The client is told little: the pattern is the administrator's. */
+    /* The client learns little: the pattern is the administrator's. */
     error_set(parser->error, "%s: a pattern of %zu bytes %s", variable_names[variable],
               pattern.len, patterns_strerror(result));
     return 500;

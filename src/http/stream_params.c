@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "http/accept.h"
 #include "base/json.h"
@@ -284,7 +285,7 @@ take_state(const struct parser *parser, const char *value)
         return refuse_parameter(parser, "state",
                                 "is not the name of a table, at most 256 bytes of UTF-8");
     for (size_t i = 0; i < request->state_count; i++)
-        if (strcmp(request->states[i], value) == 0)
+        if (strcasecmp(request->states[i], value) == 0) /* names of tables are equal then */
             return 0;
     if (request->state_count == REQUEST_STATES_MAX)
         return refuse_parameter(parser, "state", "is given more than 8 times");

@@ -10,7 +10,7 @@
 #include "hub/throttle.h"
 
 /* Where the opening says that the stream starts. Before a gap it is the client's own id: one that
- * is cut off between the two comes back with that, and is told of the gap again. (But what is
+ * is cut off between the two comes back with that, and gets the gap event again. (But what is
  * no number cannot be given back.) */
 static void
 opening_id(char id[GAP_ID_TEXT_MAX + 1], const struct resume_point *start)
@@ -112,6 +112,9 @@ event_stream_take_part(struct stream *stream, const struct state_part *part)
         stream->last_sent_id = part->id;
     if (stream_write_text(stream, buf_slice(&hub->scratch)))
         stream_set_state(stream, STREAM_READY);
+    else if (stream->state == STREAM_BLOCKED &&
+             !stream_hold(stream, output_pending_bytes(stream->output)))
+        streams_make_room(hub);
 }
 
 static void

@@ -90,7 +90,7 @@ hub_fini(struct hub *hub)
     records_fini(&hub->packed);
     records_fini(&hub->rest);
     records_fini(&hub->page.records);
-    table_part_fini(&hub->part);
+    table_parts_fini(hub);
     tables_free(hub->tables);
     buf_fini(&hub->scratch);
     free(hub->touched);

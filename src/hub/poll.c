@@ -9,9 +9,7 @@
 
 #include "hub/stream.h"
 
-/* Bytes that all polls together may keep for readers that do not take them. */
 #define POLL_STATE_MAX ((size_t)4 * 1024 * 1024) /* bytes of tables' state in a document */
-#define POLL_UNREAD_MAX ((size_t)64 * 1024 * 1024)
 
 /* --- the answer ---------------------------------------------------------------------- */
 
@@ -109,8 +107,8 @@ poll_answer(struct stream *stream)
     enum output_result result = output_push_answer(output, buf_slice(text));
     size_t unread = output_pending_bytes(output);
     buf_fini(text);
-    if (result == OUTPUT_GONE || hub->unread + unread > POLL_UNREAD_MAX) {
-        stream_drop(stream, result == OUTPUT_GONE ? CLOSE_READER_GONE : CLOSE_NO_MEMORY);
+    if (result == OUTPUT_GONE) {
+        stream_drop(stream, CLOSE_READER_GONE);
         return;
     }
     if (result == OUTPUT_SENT) {
@@ -119,12 +117,12 @@ poll_answer(struct stream *stream)
         return;
     }
     extra->is_answered = true;
-    extra->unread = unread;
-    hub->unread += unread;
     stream->wrote_ms = uv_now(hub->loop);
     uv_timer_stop(&extra->lifetime);
     output_set_owner(output, &answer_ops, stream);
     stream_set_state(stream, STREAM_BLOCKED);
+    if (!stream_hold(stream, unread))
+        streams_make_room(hub);
 }
 
 /* --- the kind ------------------------------------------------------------------------ */
@@ -139,6 +137,7 @@ poll_take_gap(struct stream *stream, const struct gap *gap)
         return false;
     }
     buf_clear(&stream->extra->parts); /* the tables are read anew */
+    stream_hold(stream, 0);
     if (!start->has_gap) /* the first one says it all: rows after it are missing */
         start->gap = *gap;
     start->has_gap = true;
@@ -162,7 +161,8 @@ poll_take_part(struct stream *stream, const struct state_part *part)
     if (extra->parts.len > 0)
         buf_append_text(&extra->parts, ",");
     sse_append_state(&extra->parts, FORMAT_JSON, part);
-    if (extra->parts.len <= POLL_STATE_MAX && !extra->parts.failed) {
+    bool has_room = stream_hold(stream, extra->parts.len);
+    if (has_room && extra->parts.len <= POLL_STATE_MAX && !extra->parts.failed) {
         stream_set_state(stream, STREAM_READY);
         return;
     }

@@ -17,6 +17,7 @@
 /* --- a stream ------------------------------------------------------------------------ */
 
 #define TABLE_STATES_MAX 8
+#define TABLE_PARTS_KEPT 8
 
 enum stream_state {
     STREAM_LIVE,      /* at the tail; in its audience's live list */
@@ -69,6 +70,7 @@ struct stream_extra {
     struct cut cut; /* an event of which only a part is out; id 0: none */
     struct search search;
     struct table_state tables;
+    size_t held;        /* bytes kept for its reader, as hub->held counts them */
     struct buf headers; /* of a poll, or during a search: of the answer, not sent yet */
 
     /* Of a poll. */
@@ -77,7 +79,6 @@ struct stream_extra {
     struct buf rows;           /* those of the document so far, joined by commas */
     int64_t rows_cursor;       /* the cursor behind them */
     bool is_answered;          /* the document is with the output, which flushes it */
-    size_t unread;             /* bytes of it that hub->unread counts */
 };
 
 /* Whether the log has lines of a stream: decided when it opens, kept when it ends. */
@@ -148,7 +149,8 @@ struct replay_page {
     size_t most_bytes; /* of events; a throttled stream gets larger pages */
 };
 
-/* A part of a table's state. The last one is kept, as many pages that open at once want the same.
+/* A part of a table's state. The last few are kept, as many pages that open at once want the same, and some of
+ * them come a little later than others.
  *
  * It serves a stream of the same audience that has taken the part before it, as long as changes
  * after `at` will still come to that stream: `at` is not below where the stream goes on from. */
@@ -183,7 +185,7 @@ struct hub {
     struct queue blocked; /* BLOCKED ones, oldest progress first (stalls) */
     struct queue closed;  /* to be freed */
     struct turns turns;   /* READY ones */
-    size_t unread;        /* bytes of polls' documents that readers do not take */
+    size_t held;          /* of all streams: stream_hold */
 
     uv_timer_t heartbeat; /* heartbeats and stalls */
     uv_timer_t retry;     /* replay after the database was busy */
@@ -206,7 +208,8 @@ struct hub {
     struct string_map clients; /* pages that name themselves, each with its one stream */
     uv_timer_t page_check;     /* client_end_replaced, where there are several workers */
     struct replay_page page;
-    struct table_part part;
+    struct table_part parts[TABLE_PARTS_KEPT];
+    uint64_t part_serial; /* of the part that was made last */
     struct tables *tables;
     struct records rest; /* what follows of an event that was half out */
     struct buf scratch;  /* one event */

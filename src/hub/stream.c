@@ -7,6 +7,7 @@
 
 #include "hub/client.h"
 #include "hub/stream_log.h"
+#include "hub/table_part.h"
 #include "hub/table_state.h"
 #include "hub/turns.h"
 
@@ -130,6 +131,28 @@ stream_book_bytes(struct stream *stream, size_t bytes)
     stream->hub->counters->bytes += bytes;
 }
 
+bool
+stream_hold(struct stream *stream, size_t bytes)
+{
+    struct hub *hub = stream->hub;
+    hub->held += bytes - stream->extra->held;
+    stream->extra->held = bytes;
+    return hub->held <= STREAMS_HELD_MAX;
+}
+
+void
+streams_make_room(struct hub *hub)
+{
+    struct queue_link *next;
+    for (struct queue_link *link = queue_head(&hub->blocked);
+         link != NULL && hub->held > STREAMS_HELD_MAX; link = next) {
+        struct stream *stream = queue_item(link, struct stream, by_write);
+        next = queue_next(&hub->blocked, link);
+        if (stream->extra != NULL && stream->extra->held > 0)
+            stream_drop(stream, CLOSE_NO_MEMORY);
+    }
+}
+
 /* Books the records from behind the mark `from` to the one that ends at `to`. */
 static int
 stream_book(struct stream *stream, const struct records *records, const struct mark *from,
@@ -222,6 +245,8 @@ on_output_writable(struct output *output)
         stream->wrote_ms = uv_now(hub->loop);
         queue_push(&hub->blocked, &stream->by_write);
     }
+    if (result == OUTPUT_SENT && stream->extra != NULL)
+        stream_hold(stream, 0);
     if (result == OUTPUT_SENT)
         stream_set_state(stream, STREAM_READY);
 }
@@ -248,10 +273,8 @@ stream_lose(struct stream *stream, enum close_reason why)
         return;
     stream_log_close(stream, why);
     hub->counters->closed[why]++;
-    if (stream->extra != NULL) {
-        hub->unread -= stream->extra->unread;
-        stream->extra->unread = 0;
-    }
+    if (stream->extra != NULL)
+        stream_hold(stream, 0);
     stream->output = NULL;
     stream_set_state(stream, STREAM_CLOSED);
 }
@@ -303,8 +326,7 @@ stream_free(struct stream *stream)
     }
     if (hub->page.audience == stream->audience)
         hub->page.audience = NULL; /* its memory may come back as another audience */
-    if (hub->part.audience == stream->audience)
-        hub->part.audience = NULL;
+    table_parts_forget(hub, stream->audience);
     audiences_leave(hub->audiences, stream->audience);
     free(stream->address);
     free(stream);

@@ -9,38 +9,60 @@
 
 #include <strings.h>
 
+#include "base/json.h"
 #include "hub/tables.h"
 #include "hub/turns.h"
 
 #define PART_BYTES 32768 /* then it ends: with one more row it is mostly below 64 KiB */
 #define PART_ROWS 2000   /* looked at */
+#define PART_NS 500000   /* time for it, however little of the turn's is left */
 #define PART_KEEP_MS 1000
 
 struct part_reader {
     struct hub *hub;
+    struct buf *rows;
     const struct filter *filter;
+    bool has_row; /* that was looked at */
 };
+
+/* As in an event: a text that is not UTF-8 is repaired; a row that would be announced and not sent is no
+ * more than its key. */
+static void
+part_append_row(const struct hub *hub, struct buf *rows, const struct track_row *row)
+{
+    size_t most = hub->config.max_event_bytes;
+    if (row->row.len <= most) {
+        utf8_append(rows, row->row);
+        return;
+    }
+    utf8_append(rows, (struct slice){row->key.p, row->key.len - 1}); /* but its end */
+    buf_printf(rows, ",\"rowcast:too-large\":{\"bytes\":%zu,\"limit\":%zu}}", row->row.len,
+               most);
+}
 
 static enum store_step
 part_take_row(void *arg, const struct track_row *row)
 {
-    const struct part_reader *reader = arg;
-    struct buf *rows = &reader->hub->part.rows;
+    struct part_reader *reader = arg;
+    struct buf *rows = reader->rows;
+    if (!reader->has_row) /* what it took to come here is spent, whatever else is done */
+        turns_allow(&reader->hub->turns, PART_NS);
+    reader->has_row = true;
     if (row->row.p != NULL &&
         filter_matches(reader->filter, row->channel, row->recipient)) {
         if (rows->len > 0)
             buf_append_text(rows, ",");
-        buf_append(rows, row->row.p, row->row.len);
+        part_append_row(reader->hub, rows, row);
     }
     bool is_full = rows->len >= PART_BYTES || rows->failed;
     return is_full || turns_time_is_over(&reader->hub->turns) ? STORE_STOP : STORE_MORE;
 }
 
-/* True when the part at hand is the one that the stream reads next. */
+/* True when the part is the one that the stream reads next. */
 static bool
-part_serves(const struct hub *hub, const struct stream *stream)
+part_serves(const struct table_part *part, const struct stream *stream)
 {
-    const struct table_part *part = &hub->part;
+    const struct hub *hub = stream->hub;
     const struct table_state *tables = &stream->extra->tables;
     return part->audience == stream->audience && part->epoch == hub->epoch &&
            part->after == tables->part && part->track != NULL &&
@@ -51,65 +73,96 @@ part_serves(const struct hub *hub, const struct stream *stream)
 
 /* Within a snapshot. */
 static enum store_result
-part_read(struct hub *hub, const struct stream *stream, struct error *error)
+part_read(struct table_part *part, const struct stream *stream, struct error *error)
 {
-    struct table_part *part = &hub->part;
+    struct hub *hub = stream->hub;
     struct store *store = feed_store(hub->feed);
-    struct part_reader reader = {hub, &stream->audience->filter};
+    struct part_reader reader = {hub, &part->rows, &stream->audience->filter, false};
     struct track_cursor behind = {0};
     struct store_marks marks;
-    bool has_more = false;
     const struct table_state *tables = &stream->extra->tables;
     enum store_result result = store_read_marks(store, &marks, error);
     if (result == STORE_OK)
         result = tables_find(hub, tables->names[tables->table], &part->track, error);
     if (result == STORE_OK && !track_cursor_copy(&behind, &tables->behind))
         result = STORE_BUSY;
+    struct track_reading reading = {.track = part->track,
+                                    .cursor = &behind,
+                                    .max_rows = PART_ROWS,
+                                    .fn = part_take_row,
+                                    .arg = &reader};
     if (result == STORE_OK && part->track != NULL)
-        result = track_read_rows(store, part->track, &behind, PART_ROWS, part_take_row,
-                                 &reader, &has_more, error);
+        result = track_read_rows(store, &reading, error);
     if (result != STORE_OK) {
         track_cursor_fini(&behind);
         return result;
     }
     track_cursor_fini(&part->behind);
     part->behind = behind;
-    part->has_more = has_more;
+    part->has_more = reading.more;
     part->at = marks.tail;
     return STORE_OK;
 }
 
-enum store_result
-table_part_prepare(struct hub *hub, const struct stream *stream)
+/* Makes the part; on another result than STORE_OK it serves nobody. */
+static enum store_result
+part_make(struct table_part *part, const struct stream *stream)
 {
-    struct table_part *part = &hub->part;
+    struct hub *hub = stream->hub;
     struct store *store = feed_store(hub->feed);
     struct error error = {""};
-    if (part_serves(hub, stream))
-        return STORE_OK;
+
     part->audience = NULL;
     buf_clear(&part->rows);
     if (store == NULL)
         return STORE_BUSY;
     enum store_result result = store_begin_snapshot(store, &error);
     if (result == STORE_OK)
-        result = part_read(hub, stream, &error);
+        result = part_read(part, stream, &error);
     store_end_read(store);
-    if (result != STORE_OK) {
+    if (result == STORE_BUSY || result == STORE_FAILED)
         feed_report(hub->feed, result, &error);
+    if (result != STORE_OK)
         return result;
-    }
     part->audience = stream->audience;
     part->epoch = hub->epoch;
     part->after = stream->extra->tables.part;
-    part->serial++;
+    part->serial = ++hub->part_serial;
     part->made_ms = uv_now(hub->loop);
     return STORE_OK;
 }
 
-void
-table_part_fini(struct table_part *part)
+enum store_result
+table_part_prepare(struct hub *hub, const struct stream *stream,
+                   const struct table_part **part)
 {
-    track_cursor_fini(&part->behind);
-    buf_fini(&part->rows);
+    struct table_part *oldest = &hub->parts[0];
+
+    for (size_t i = 0; i < TABLE_PARTS_KEPT; i++) {
+        *part = &hub->parts[i];
+        if (part_serves(*part, stream))
+            return STORE_OK;
+        if (hub->parts[i].audience == NULL ||
+            (oldest->audience != NULL && hub->parts[i].serial < oldest->serial))
+            oldest = &hub->parts[i];
+    }
+    *part = oldest;
+    return part_make(oldest, stream);
+}
+
+void
+table_parts_forget(struct hub *hub, const struct audience *audience)
+{
+    for (size_t i = 0; i < TABLE_PARTS_KEPT; i++)
+        if (audience == NULL || hub->parts[i].audience == audience)
+            hub->parts[i].audience = NULL;
+}
+
+void
+table_parts_fini(struct hub *hub)
+{
+    for (size_t i = 0; i < TABLE_PARTS_KEPT; i++) {
+        track_cursor_fini(&hub->parts[i].behind);
+        buf_fini(&hub->parts[i].rows);
+    }
 }

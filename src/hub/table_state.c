@@ -63,10 +63,9 @@ move_behind(struct table_state *tables, const struct table_part *part)
 }
 
 static void
-take_part(struct stream *stream)
+take_part(struct stream *stream, const struct table_part *part)
 {
     struct hub *hub = stream->hub;
-    const struct table_part *part = &hub->part;
     struct table_state *tables = &stream->extra->tables;
     const char *key[TRACK_KEY_MAX];
     struct state_part sent = {.table = slice_of(track_name(part->track)),
@@ -99,16 +98,16 @@ take_part(struct stream *stream)
 enum store_result
 table_state_step(struct stream *stream)
 {
-    enum store_result result = table_part_prepare(stream->hub, stream);
-    if (result == STORE_BUSY)
+    const struct table_part *part;
+    enum store_result result = table_part_prepare(stream->hub, stream, &part);
+    if (result == STORE_BUSY || result == STORE_FAILED)
         return result;
-    if (result != STORE_OK ||
-        stream->hub->part.track == NULL) /* tracked no more, or not whole */
+    if (result == STORE_REFUSED || part->track == NULL)
         stream->kind->end(stream, CLOSE_CHANGED, "the table is not tracked any more");
-    else if (stream->hub->part.rows.failed)
+    else if (part->rows.failed)
         stream_drop(stream, CLOSE_NO_MEMORY);
     else
-        take_part(stream);
+        take_part(stream, part);
     return STORE_OK;
 }
 
@@ -122,33 +121,57 @@ table_state_fini(struct table_state *tables)
 
 /* --- a request ----------------------------------------------------------------------------- */
 
+/* Adds the table's channel to those that were asked for. Returns 0, or the status of a refusal. */
+static int
+add_channel(struct filter *filter, const char *channel, struct error *error)
+{
+    if (filter->requested.count == 0 ||
+        patterns_match(&filter->requested, slice_of(channel)))
+        return 0;
+    enum patterns_result result = patterns_add_name(&filter->requested, slice_of(channel));
+    if (result == PATTERNS_OK)
+        result = patterns_compile(&filter->requested, PATTERNS_ASKED);
+    if (result == PATTERNS_OK)
+        return 0;
+    error_set(error, "bad parameter channel: with that of the table it %s",
+              patterns_strerror(result));
+    return result == PATTERNS_NO_MEMORY ? 503 : 400;
+}
+
+static int
+check_channel(const struct track *track, struct filter *filter, struct error *error)
+{
+    const char *channel = track_channel(track);
+    if (channel == NULL) /* each row has its own */
+        return 0;
+    if (filter_bounds_allow(filter, slice_of(channel)))
+        return add_channel(filter, channel, error);
+    error_set(error, "state: the table's channel is not allowed here");
+    return 403;
+}
+
+/* What of the schema does not fit is for the log, where serve says it once, not for strangers. */
 static int
 check_table(struct hub *hub, const char *name, struct filter *filter, struct error *error)
 {
     struct track *track;
-    enum store_result result = tables_find(hub, name, &track, error);
-    if (result != STORE_OK)
+    switch (tables_find(hub, name, &track, error)) {
+    case STORE_OK:
+        break;
+    case STORE_REFUSED:
+        error_set(error, "state: the table is not any more as it was when it was tracked "
+                         "(`rowcast track --list` says what is wrong)");
+        return 500;
+    case STORE_FAILED:
+        feed_report(hub->feed, STORE_FAILED, error);
         return 503;
-    if (track == NULL) {
-        error_set(error, "bad parameter state: no table of that name is tracked");
-        return 400;
+    case STORE_BUSY:
+        return 503;
     }
-    const char *channel = track_channel(track);
-    if (channel == NULL) /* each row has its own */
-        return 0;
-    if (!filter_bounds_allow(filter, slice_of(channel))) {
-        error_set(error, "state: the table's channel is not allowed here");
-        return 403;
-    }
-    if (filter->requested.count == 0 ||
-        patterns_match(&filter->requested, slice_of(channel)))
-        return 0;
-    enum patterns_result added = patterns_add(&filter->requested, slice_of(channel));
-    if (added == PATTERNS_OK)
-        return 0;
-    error_set(error, "bad parameter channel: with that of the table it %s",
-              patterns_strerror(added));
-    return added == PATTERNS_NO_MEMORY ? 503 : 400;
+    if (track != NULL)
+        return check_channel(track, filter, error);
+    error_set(error, "bad parameter state: no table of that name is tracked");
+    return 400;
 }
 
 int

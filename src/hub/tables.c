@@ -11,12 +11,14 @@
 #include <strings.h>
 
 #include "hub/state.h"
+#include "hub/table_part.h"
 
 #define TABLES_MAX 32
 
 struct tables {
     struct track *items[TABLES_MAX]; /* the first `count` */
     size_t count;
+    size_t next;    /* the one that goes when another is wanted */
     int64_t schema; /* of which they are: store_schema */
     uint32_t epoch; /* of the hub */
 };
@@ -52,15 +54,30 @@ tables_known(const struct tables *tables, const char *name)
     return NULL;
 }
 
+/* In the place of the oldest one where there are too many. */
+static void
+tables_keep(struct hub *hub, struct track *track)
+{
+    struct tables *tables = hub->tables;
+    if (tables->count < TABLES_MAX) {
+        tables->items[tables->count++] = track;
+        return;
+    }
+    struct track **place = &tables->items[tables->next++ % TABLES_MAX];
+    table_parts_forget(hub, NULL);
+    track_free(*place);
+    *place = track;
+}
+
 enum store_result
 tables_find(struct hub *hub, const char *name, struct track **track, struct error *error)
 {
     struct tables *tables = hub->tables;
     struct store *store = feed_store(hub->feed);
     bool is_same = tables->schema == store_schema(store) && tables->epoch == hub->epoch;
-    if (!is_same || tables->count == TABLES_MAX) {
+    if (!is_same) {
         tables_forget(tables);
-        hub->part.audience = NULL; /* it names one of them */
+        table_parts_forget(hub, NULL); /* they name them */
         tables->schema = store_schema(store);
         tables->epoch = hub->epoch;
     }
@@ -69,6 +86,6 @@ tables_find(struct hub *hub, const char *name, struct track **track, struct erro
         return STORE_OK;
     enum store_result result = track_load(store, slice_of(name), track, error);
     if (result == STORE_OK && *track != NULL)
-        tables->items[tables->count++] = *track;
+        tables_keep(hub, *track);
     return result;
 }

@@ -84,6 +84,14 @@ turns_start_clock(struct turns *turns, uint64_t ns)
     turns->until_ns = uv_hrtime() + ns;
 }
 
+void
+turns_allow(struct turns *turns, uint64_t ns)
+{
+    uint64_t until_ns = uv_hrtime() + ns;
+    if (turns->until_ns < until_ns)
+        turns->until_ns = until_ns;
+}
+
 bool
 turns_time_is_over(const struct turns *turns)
 {

@@ -31,6 +31,8 @@ struct stream *turns_take(struct turns *turns);
 /* Time that steps may take, looked at within a step too: a row in the database, and whether it
  * matches, may cost anything from a microsecond to a millisecond. */
 void turns_start_clock(struct turns *turns, uint64_t ns);
+/* A step that is begun has at least so much, where less would be spent on beginning it again. */
+void turns_allow(struct turns *turns, uint64_t ns);
 bool turns_time_is_over(const struct turns *turns);
 
 #endif

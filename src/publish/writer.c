@@ -192,6 +192,7 @@ slot_book(struct writer *writer, struct slot *slot, enum store_result result,
     case STORE_BUSY:
         slot_await(writer, slot);
         break;
+    case STORE_REFUSED:
     case STORE_FAILED: /* whatever it was, the next one starts afresh */
         writer_close(writer);
         slot_fail(writer, slot, error);

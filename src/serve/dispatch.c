@@ -133,8 +133,8 @@ check_post(const struct serve *serve, const struct request *request, struct erro
     return 405;
 }
 
-/* A stream is told by the hub, in its own words: an EventSource gives up for good on any status but
- * 200. What else came too often gets a status. */
+/* The hub refuses a stream, with status 200: an EventSource gives up for good on any other. All
+ * else that comes too often gets a status. */
 static int
 check_rate(const struct serve *serve, struct request *request, int status,
            struct error *error)
@@ -174,7 +174,7 @@ dispatch_judge(const struct serve *serve, struct request *request, const char *c
         status = check_post(serve, request, error);
     if (status == 0 && request->method != METHOD_OPTIONS && request->too_often_ms == 0)
         status = access_check(request, &rules, serve_now_ms(), error);
-    if (status == 0 && request->method == METHOD_GET && request->too_often_ms == 0)
+    if (status == 0 && request->method != METHOD_OPTIONS && request->too_often_ms == 0)
         status = check_tables(serve, request, error);
     return status;
 }

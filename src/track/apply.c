@@ -86,7 +86,7 @@ refuse_other_notification(struct store *store, const char *name, struct error *e
     if (sqlite3_step(statement) == SQLITE_ROW) {
         error_set(error, "%s is already tracked for the table %s: untrack it there first",
                   name, (const char *)sqlite3_column_text(statement, 0));
-        result = STORE_FAILED;
+        result = STORE_REFUSED;
     }
     sqlite3_finalize(statement);
     return result;
@@ -170,7 +170,7 @@ make_plan(struct store *store, const struct track_request *request, struct plan 
         track_table_read(store, request->table, &table, &found, error);
     if (result == STORE_OK && !found) {
         error_set(error, "%s has no table %s", store_path(store), request->table);
-        result = STORE_FAILED;
+        result = STORE_REFUSED;
     }
     if (result == STORE_OK)
         result = refuse_other_notification(store, table.name, error);

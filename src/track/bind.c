@@ -16,7 +16,7 @@ refuse(const struct track_definition *definition, struct error *error, const cha
 {
     error_set(error, "%s: %s%s%s", definition->name, what, name != NULL ? " " : "",
               name != NULL ? name : "");
-    return STORE_FAILED;
+    return STORE_REFUSED;
 }
 
 /* --- defaults ----------------------------------------------------------------------------------- */
@@ -32,21 +32,14 @@ add_primary_key(struct track_definition *definition, const struct track_table *t
     return true;
 }
 
-static enum store_result
-fill_columns(struct track_definition *definition, const struct track_table *table,
-             struct error *error)
+static bool
+fill_columns(struct track_definition *definition, const struct track_table *table)
 {
-    for (size_t i = 0; i < table->count; i++) {
-        if (table->columns[i].is_blob)
-            continue;
-        if (!track_names_add(&definition->columns, table->columns[i].name)) {
-            error_set(error,
-                      "%s has more than %d columns: name those to carry with --columns",
-                      table->name, TRACK_COLUMNS_MAX);
-            return STORE_FAILED;
-        }
-    }
-    return STORE_OK;
+    for (size_t i = 0; i < table->count; i++)
+        if (!table->columns[i].is_blob &&
+            !track_names_add(&definition->columns, table->columns[i].name))
+            return false;
+    return true;
 }
 
 static bool
@@ -105,17 +98,11 @@ track_fill(struct store *store, struct track_definition *definition,
                       "the table has no primary key, and without one a row cannot be told "
                       "from another: name the columns of a UNIQUE index with --key",
                       NULL);
-    if (definition->columns.count == 0) {
-        enum store_result result = fill_columns(definition, table, error);
-        if (result != STORE_OK)
-            return result;
-    }
-    if (!spell_names(&definition->key, table) || !spell_names(&definition->columns, table))
-        return store_fail(store, SQLITE_NOMEM, "read the schema", error);
-    if (!add_key_to_columns(definition))
-        return refuse(definition, error, "too many columns: name fewer with --columns",
-                      NULL);
-    return STORE_OK;
+    bool done = definition->columns.count > 0 || fill_columns(definition, table);
+    if (done && spell_names(&definition->key, table) &&
+        spell_names(&definition->columns, table) && add_key_to_columns(definition))
+        return STORE_OK;
+    return store_fail(store, SQLITE_NOMEM, "read the schema", error);
 }
 
 /* --- names to columns --------------------------------------------------------------------------- */
@@ -151,6 +138,12 @@ find_columns(struct track *track, struct error *error)
 
     if (definition->key.count > TRACK_KEY_MAX)
         return refuse(definition, error, "a key has eight columns at the most", NULL);
+    if (definition->columns.count > TRACK_COLUMNS_MAX)
+        return refuse(definition, error,
+                      "more than 60 columns: name those to carry with --columns", NULL);
+    if (definition->key.count == 0 || definition->columns.count == 0 ||
+        (definition->channel == NULL) == (definition->channel_column == NULL))
+        return refuse(definition, error, "its row of rowcast_track is not as made", NULL);
     for (size_t i = 0; result == STORE_OK && i < definition->key.count; i++)
         result = find_column(track, definition->key.items[i], &track->key[i], error);
     for (size_t i = 0; result == STORE_OK && i < definition->columns.count; i++)
@@ -169,23 +162,30 @@ find_columns(struct track *track, struct error *error)
 
 /* --- the key ------------------------------------------------------------------------------------ */
 
-static const struct track_part *
-part_of(const struct track_unique *unique, size_t column)
+/* The place of a column of the table in the key; key_count: it is not of it. */
+static size_t
+place_in_key(const struct track *track, int column)
 {
-    for (size_t i = 0; i < unique->count; i++)
-        if (unique->parts[i].column == (int)column)
-            return &unique->parts[i];
-    return NULL;
+    size_t at = 0;
+
+    while (at < track->key_count && (int)track->key[at] != column)
+        at++;
+    return at;
 }
 
 static bool
 is_index_of_key(const struct track *track, const struct track_unique *unique)
 {
+    bool seen[TRACK_KEY_MAX] = {false};
+
     if (unique->where != NULL || unique->count != track->key_count)
         return false;
-    for (size_t i = 0; i < track->key_count; i++)
-        if (part_of(unique, track->key[i]) == NULL)
+    for (size_t i = 0; i < unique->count; i++) {
+        size_t at = place_in_key(track, unique->parts[i].column);
+        if (at == track->key_count || seen[at])
             return false;
+        seen[at] = true;
+    }
     return true;
 }
 
@@ -193,15 +193,13 @@ static void
 take_key_index(struct track *track, const struct track_unique *unique)
 {
     track->key_index = unique;
-    track->key_descending = true;
     for (size_t i = 0; i < track->key_count; i++) {
-        const struct track_part *part = part_of(unique, track->key[i]);
-        if (part == NULL)
-            return; /* it is not: is_index_of_key has found it */
-        track->key_collation[i] = part->collation;
-        track->key_descending = track->key_descending && part->is_descending;
+        const struct track_part *part = &unique->parts[i];
+        size_t at = place_in_key(track, part->column);
+        track->order[i] = (struct track_order){at, part->is_descending};
+        track->key_collation[at] = part->collation;
         if (sqlite3_stricmp(part->collation, "BINARY") != 0 ||
-            track->table.columns[track->key[i]].is_loose)
+            track->table.columns[track->key[at]].is_loose)
             track->key_is_exact = false;
     }
 }
@@ -227,6 +225,26 @@ find_key_index(struct track *track, struct error *error)
 
 /* --- --where, --channel ------------------------------------------------------------------------- */
 
+/* The expression where the triggers and the query of the state have it: of a row of the table, and of
+ * NEW as a table of one row, which has no rowid of its own: with two tables of the name SQLite finds
+ * none. Aggregates are refused by both. */
+static char *
+where_text(const struct track *track)
+{
+    sqlite3_str *sql = sqlite3_str_new(NULL);
+
+    sqlite3_str_appendf(sql, "SELECT 1 FROM %s WHERE ", track->quoted);
+    track_put_where(sql, track, track->quoted);
+    sqlite3_str_appendall(sql, " UNION ALL SELECT 1 FROM (SELECT ");
+    for (size_t i = 0; i < track->table.count; i++)
+        sqlite3_str_appendf(sql, "%sNULL AS \"%w\"", i == 0 ? "" : ", ",
+                            track->table.columns[i].name);
+    sqlite3_str_appendf(sql, ") AS %s, (SELECT NULL) AS %s WHERE ", track->quoted,
+                        track->quoted);
+    track_put_where(sql, track, track->quoted);
+    return sqlite3_str_finish(sql);
+}
+
 /* Whether SQLite understands the expression of this table alone; a name in double quotes that is no
  * column is not to become a text (sqlite.org/quirks.html). */
 static enum store_result
@@ -235,8 +253,7 @@ compile_where(struct store *store, const struct track *track, struct error *erro
     sqlite3 *db = store_connection(store);
     sqlite3_stmt *statement = NULL;
     int texts = 1;
-    char *sql =
-        sqlite3_mprintf("SELECT (%s) FROM %s", track->definition.where, track->quoted);
+    char *sql = where_text(track);
 
     sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, -1, &texts);
     sqlite3_db_config(db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
@@ -246,7 +263,7 @@ compile_where(struct store *store, const struct track *track, struct error *erro
     sqlite3_free(sql);
     if (code == SQLITE_ERROR) {
         error_set(error, "%s: --where: %s", track->definition.name, sqlite3_errmsg(db));
-        return STORE_FAILED;
+        return STORE_REFUSED;
     }
     if (code != SQLITE_OK)
         return store_fail(store, code, "understand --where", error);
@@ -260,7 +277,7 @@ check_where(struct store *store, const struct track *track, struct error *error)
     if (track->definition.where == NULL)
         return STORE_OK;
     if (track_scan_where(track->definition.where, error) != 0)
-        return STORE_FAILED;
+        return STORE_REFUSED;
     return compile_where(store, track, error);
 }
 

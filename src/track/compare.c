@@ -164,7 +164,7 @@ compare_name(struct store *store, const char *name, track_finding_fn fn, void *a
 
     if (result == STORE_OK && track != NULL)
         result = judge(store, track, &said, &finding.fits, error);
-    else if (result == STORE_FAILED) {
+    else if (result == STORE_REFUSED) {
         buf_printf(
             &said,
             "%s: run `rowcast track --db %s %s` with new options, or `rowcast untrack`",

@@ -42,10 +42,23 @@ const char track_schema[] =
 
 #define TRACK_VERSION 1
 
+static bool
+names_grow(struct track_names *names)
+{
+    size_t room = names->room == 0 ? 8 : 2 * names->room;
+    char **items = realloc(names->items, room * sizeof *items);
+
+    if (items == NULL)
+        return false;
+    names->items = items;
+    names->room = room;
+    return true;
+}
+
 bool
 track_names_add(struct track_names *names, const char *text)
 {
-    if (names->count == TRACK_COLUMNS_MAX || text == NULL)
+    if (names->count == names->room && !names_grow(names))
         return false;
     names->items[names->count] = strdup(text);
     return names->items[names->count] != NULL && ++names->count > 0;
@@ -56,7 +69,8 @@ track_names_fini(struct track_names *names)
 {
     for (size_t i = 0; i < names->count; i++)
         free(names->items[i]);
-    names->count = 0;
+    free(names->items);
+    *names = (struct track_names){0};
 }
 
 void
@@ -107,11 +121,13 @@ read_names(struct store *store, const char *sql, const char *text,
     if (result != STORE_OK)
         return result;
     sqlite3_bind_text(statement, 1, text, -1, SQLITE_STATIC);
-    while ((code = sqlite3_step(statement)) == SQLITE_ROW)
-        if (!track_names_add(names, (const char *)sqlite3_column_text(statement, 0))) {
+    while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
+        const char *name = (const char *)sqlite3_column_text(statement, 0);
+        if (!track_names_add(names, name != NULL ? name : "")) {
             code = SQLITE_NOMEM;
             break;
         }
+    }
     if (code != SQLITE_DONE)
         result = store_fail(store, code, "read what is tracked", error);
     sqlite3_finalize(statement);
@@ -139,13 +155,16 @@ copy_text(sqlite3_stmt *statement, int column)
     return text != NULL ? strdup(text) : NULL;
 }
 
+/* What is no list of names, written by hand, gives none; track_bind refuses that. */
 static enum store_result
 copy_names(struct store *store, sqlite3_stmt *statement, int column,
            struct track_names *names, struct error *error)
 {
     const char *json = (const char *)sqlite3_column_text(statement, column);
 
-    return read_names(store, "SELECT value FROM json_each(?1) ORDER BY key",
+    return read_names(store,
+                      "SELECT value FROM json_each(iif(json_valid(?1), ?1, '[]')) "
+                      "WHERE type = 'text' ORDER BY key LIMIT 1000",
                       json != NULL ? json : "[]", names, error);
 }
 
@@ -167,7 +186,7 @@ copy_definition(struct store *store, sqlite3_stmt *statement,
     if (result == STORE_OK && sqlite3_column_int(statement, 10) > TRACK_VERSION) {
         error_set(error, "%s: %s is tracked by a newer rowcast: upgrade this one",
                   store_path(store), definition->name);
-        result = STORE_FAILED;
+        result = STORE_REFUSED;
     }
     return result;
 }

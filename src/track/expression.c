@@ -226,10 +226,29 @@ track_put_has_key(sqlite3_str *sql, const struct track *track, const char *from)
     }
 }
 
+/* By the JSON of its key a row must be known from others: of a real number that has 15 digits, and
+ * what is long is not carried. */
+static void
+put_key_is_good(sqlite3_str *sql, const struct track_column *column, const char *from)
+{
+    char *c = sqlite3_mprintf("%s.\"%w\"", from, column->name);
+
+    if (column->kind != TRACK_INTEGER && column->kind != TRACK_REAL)
+        sqlite3_str_appendf(sql, " AND length(CAST(%s AS BLOB)) <= %d", c,
+                            TRACK_KEY_BYTES_MAX);
+    if (column->kind == TRACK_REAL || column->kind == TRACK_ANY)
+        sqlite3_str_appendf(
+            sql, " AND (typeof(%s) <> 'real' OR %s = CAST(CAST(%s AS TEXT) AS REAL))", c, c,
+            c);
+    sqlite3_free(c);
+}
+
 void
 track_put_visible(sqlite3_str *sql, const struct track *track, const char *from)
 {
     track_put_has_key(sql, track, from);
+    for (size_t i = 0; i < track->key_count; i++)
+        put_key_is_good(sql, &track->table.columns[track->key[i]], from);
     if (track->channel_column >= 0)
         put_channel_is_good(sql, &track->table.columns[track->channel_column], from);
     if (track->recipient_column >= 0)

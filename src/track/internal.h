@@ -15,8 +15,8 @@
 /* --- definition.c ------------------------------------------------------------------------------ */
 
 struct track_names {
-    char *items[TRACK_COLUMNS_MAX]; /* each its own, by strdup */
-    size_t count;
+    char **items; /* each its own, by strdup */
+    size_t count, room;
 };
 
 struct track_definition {
@@ -34,7 +34,7 @@ extern const char track_schema[];
 
 void track_definition_fini(struct track_definition *definition);
 
-/* Appends a copy of the text. False: out of memory, or more than fit. */
+/* Appends a copy of the text. False: out of memory. */
 bool track_names_add(struct track_names *names, const char *text);
 void track_names_fini(struct track_names *names);
 
@@ -111,14 +111,21 @@ int track_table_find(const struct track_table *table, const char *name);
 
 /* --- bind.c ------------------------------------------------------------------------------------- */
 
+/* A column of the key at its place in the index. */
+struct track_order {
+    size_t at; /* of struct track's key */
+    bool is_descending;
+};
+
 struct track {
     struct track_definition definition;
     struct track_table table;
     char *quoted; /* the table's name in double quotes */
     size_t key[TRACK_KEY_MAX];
     const char *key_collation[TRACK_KEY_MAX]; /* of the index that makes it a key */
-    bool key_descending;
     size_t key_count;
+    struct track_order
+        order[TRACK_KEY_MAX]; /* key_count of them: how that index has its rows */
     size_t columns[TRACK_COLUMNS_MAX];
     size_t column_count;
     int channel_column, recipient_column; /* -1: none */

@@ -223,6 +223,9 @@ check_word(struct token token, struct token next, struct error *error)
     for (size_t i = 0; i < sizeof refused / sizeof *refused; i++)
         if (is_word(token, refused[i].word))
             return refuse(error, token, refused[i].reason);
+    if (is_word(token, "in") &&
+        !is_sign(next, '(')) /* IN may be followed by a table's name */
+        return refuse(error, token, "a trigger's condition cannot look at other rows");
     if (is_word(token, "glob") && next.kind != TOKEN_STRING)
         return refuse(error, token, "its pattern must be a text in single quotes");
     if (is_sign(next, '(') &&
@@ -239,6 +242,8 @@ check_token(struct token token, struct token next, struct error *error)
 {
     if (token.kind == TOKEN_WORD)
         return check_word(token, next, error);
+    if (token.kind == TOKEN_NAME && is_sign(next, '(')) /* a function's name may be quoted, too */
+        return refuse(error, token, "write the names of functions without quotes");
     if (token.kind != TOKEN_SIGN)
         return 0;
     if (strchr("?:@$;#", *token.text.p) != NULL)

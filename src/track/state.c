@@ -8,42 +8,63 @@
 
 /* --- the text ----------------------------------------------------------------------------------- */
 
+/* The column of the key at that place of the index, by whose values it is in order there. */
 static void
-put_key_columns(sqlite3_str *sql, const struct track *track, const char *after)
+put_order_column(sqlite3_str *sql, const struct track *track, size_t place)
+{
+    size_t at = track->order[place].at;
+    const struct track_column *column = &track->table.columns[track->key[at]];
+
+    track_put_column(sql, track->quoted, column->name);
+    if (sqlite3_stricmp(column->collation, track->key_collation[at]) != 0)
+        sqlite3_str_appendf(sql, " COLLATE \"%w\"", track->key_collation[at]);
+}
+
+static void
+put_order(sqlite3_str *sql, const struct track *track)
 {
     for (size_t i = 0; i < track->key_count; i++) {
-        const struct track_column *column = &track->table.columns[track->key[i]];
         sqlite3_str_appendall(sql, i == 0 ? "" : ", ");
-        track_put_column(sql, track->quoted, column->name);
-        if (sqlite3_stricmp(column->collation, track->key_collation[i]) != 0)
-            sqlite3_str_appendf(sql, " COLLATE \"%w\"", track->key_collation[i]);
-        sqlite3_str_appendall(sql, after);
+        put_order_column(sql, track, i);
+        sqlite3_str_appendall(sql, track->order[i].is_descending ? " DESC" : "");
     }
 }
 
-/* A row value (sqlite.org/rowvalue.html section 2.1), so that the key's index finds the place. */
+/* Behind the NULLs that an index may begin with, however many. */
 static void
-put_behind_key(sqlite3_str *sql, const struct track *track)
+put_from_start(sqlite3_str *sql, const struct track *track)
 {
-    sqlite3_str_appendall(sql, track->key_count > 1 ? " AND (" : " AND ");
-    put_key_columns(sql, track, "");
-    sqlite3_str_appendall(sql, track->key_count > 1 ? ")" : "");
-    sqlite3_str_appendall(sql, track->key_descending ? " < " : " > ");
-    sqlite3_str_appendall(sql, track->key_count > 1 ? "(" : "");
-    for (size_t i = 0; i < track->key_count; i++)
-        sqlite3_str_appendf(sql, "%s?%u", i == 0 ? "" : ", ", (unsigned)i + 1);
-    sqlite3_str_appendall(sql, track->key_count > 1 ? ")" : "");
+    const struct track_column *first =
+        &track->table.columns[track->key[track->order[0].at]];
+
+    if (first->not_null)
+        return;
+    sqlite3_str_appendall(sql, " AND ");
+    put_order_column(sql, track, 0);
+    sqlite3_str_appendall(sql, first->is_text ? " >= ''" : " >= -9e999");
+}
+
+/* The first `equal` columns as in the cursor's key, the next one beyond it. */
+static void
+put_behind(sqlite3_str *sql, const struct track *track, size_t equal)
+{
+    for (size_t i = 0; i <= equal; i++) {
+        const char *sign = i < equal ? "=" : track->order[i].is_descending ? "<" : ">";
+        sqlite3_str_appendall(sql, " AND ");
+        put_order_column(sql, track, i);
+        sqlite3_str_appendf(sql, " %s ?%u", sign, (unsigned)i + 2);
+    }
 }
 
 char *
-track_state_text(const struct track *track, enum track_from from)
+track_state_text(const struct track *track, size_t equal)
 {
     sqlite3_str *sql = sqlite3_str_new(NULL);
-    unsigned limit = from == TRACK_FROM_KEY ? (unsigned)track->key_count + 1 : 1;
 
     sqlite3_str_appendall(sql, "SELECT ");
     for (size_t i = 0; i < track->key_count; i++) {
-        track_put_column(sql, track->quoted, track->table.columns[track->key[i]].name);
+        size_t at = track->order[i].at;
+        track_put_column(sql, track->quoted, track->table.columns[track->key[at]].name);
         sqlite3_str_appendall(sql, ", ");
     }
     track_put_channel(sql, track, track->quoted);
@@ -58,11 +79,13 @@ track_state_text(const struct track *track, enum track_from from)
     track_put_row(sql, track, track->quoted);
     sqlite3_str_appendf(sql, "\n    END\nFROM %s WHERE ", track->quoted);
     track_put_has_key(sql, track, track->quoted);
-    if (from == TRACK_FROM_KEY)
-        put_behind_key(sql, track);
+    if (equal == TRACK_FROM_START)
+        put_from_start(sql, track);
+    else
+        put_behind(sql, track, equal);
     sqlite3_str_appendall(sql, "\nORDER BY ");
-    put_key_columns(sql, track, track->key_descending ? " DESC" : "");
-    sqlite3_str_appendf(sql, " LIMIT ?%u", limit);
+    put_order(sql, track);
+    sqlite3_str_appendall(sql, " LIMIT ?1");
     return sqlite3_str_finish(sql);
 }
 
@@ -120,64 +143,119 @@ slice_column(sqlite3_stmt *statement, size_t column)
 }
 
 static enum store_step
-give_row(sqlite3_stmt *statement, const struct track *track, track_row_fn fn, void *arg)
+give_row(sqlite3_stmt *statement, const struct track_reading *reading)
 {
-    size_t at = track->key_count;
+    size_t at = reading->track->key_count;
     struct track_row row = {.channel = slice_column(statement, at),
                             .recipient = slice_column(statement, at + 1),
                             .key = slice_column(statement, at + 2),
                             .row = slice_column(statement, at + 3)};
-    return fn(arg, &row);
+    return reading->fn(reading->arg, &row);
+}
+
+/* What SQLite says of a query that was made from the definition. */
+static enum store_result
+fail_reading(struct store *store, const struct track *track, int code, struct error *error)
+{
+    const char *name = track->definition.name;
+
+    if (code == SQLITE_INTERRUPT)
+        error_set(error,
+                  "%s: its rows cannot be read in short steps: too many without a key "
+                  "lie together in the index",
+                  name);
+    else if (code == SQLITE_ERROR)
+        error_set(error, "%s: %s", name, sqlite3_errmsg(store_connection(store)));
+    else
+        return store_fail(store, code, "read the rows", error);
+    return STORE_REFUSED;
 }
 
 static sqlite3_stmt *
 prepare_behind(struct store *store, const struct track *track,
-               const struct track_cursor *cursor, size_t max_rows,
-               enum store_result *result, struct error *error)
+               const struct track_cursor *from, size_t equal, int *code)
 {
-    char *text =
-        track_state_text(track, cursor->count > 0 ? TRACK_FROM_KEY : TRACK_FROM_START);
+    sqlite3_stmt *statement = NULL;
+    char *text = track_state_text(track, equal);
 
-    if (text == NULL) {
-        *result = store_fail(store, SQLITE_NOMEM, "read the rows", error);
-        return NULL;
-    }
-    sqlite3_stmt *statement = store_prepare_once(store, text, result, error);
+    *code = text == NULL
+                ? SQLITE_NOMEM
+                : sqlite3_prepare_v2(store_connection(store), text, -1, &statement, NULL);
     track_free_text(text);
-    if (*result != STORE_OK)
-        return NULL;
-    for (size_t i = 0; i < cursor->count; i++)
-        sqlite3_bind_value(statement, (int)i + 1, cursor->key[i]);
-    sqlite3_bind_int64(statement, (int)cursor->count + 1, (sqlite3_int64)max_rows);
+    for (size_t i = 0; statement != NULL && equal != TRACK_FROM_START && i <= equal; i++)
+        sqlite3_bind_value(statement, (int)i + 2, from->key[i]);
     return statement;
 }
 
-enum store_result
-track_read_rows(struct store *store, const struct track *track, struct track_cursor *cursor,
-                size_t max_rows, track_row_fn fn, void *arg, bool *more,
-                struct error *error)
-{
-    enum store_result result;
-    enum store_step step = STORE_MORE;
-    size_t count = 0;
-    int code = SQLITE_DONE;
-    sqlite3_stmt *statement =
-        prepare_behind(store, track, cursor, max_rows, &result, error);
+/* A step that finds no row for this long is one that holds up everybody: some 10 ms. */
+#define STEP_OPS 1000
+#define STEP_CALLS_MAX 300
 
-    *more = true;
-    if (result != STORE_OK)
-        return result;
+static int
+count_step(void *arg)
+{
+    return ++*(unsigned *)arg > STEP_CALLS_MAX;
+}
+
+/* Reads on behind `from`, of which the first `equal` columns stay as they are, and moves the cursor. Returns
+ * SQLITE_DONE: there are no more of these, or reading->max_rows were given; SQLITE_ROW: fn has said stop. */
+static int
+read_arm(struct store *store, struct track_reading *reading,
+         const struct track_cursor *from, size_t equal)
+{
+    int code;
+    unsigned calls = 0;
+    sqlite3 *db = store_connection(store);
+    sqlite3_stmt *statement = prepare_behind(store, reading->track, from, equal, &code);
+
+    if (statement == NULL)
+        return code;
+    sqlite3_bind_int64(statement, 1, (sqlite3_int64)(reading->max_rows - reading->count));
+    sqlite3_progress_handler(db, STEP_OPS, count_step, &calls);
+    enum store_step step = STORE_MORE;
     while (step == STORE_MORE && (code = sqlite3_step(statement)) == SQLITE_ROW) {
-        step = give_row(statement, track, fn, arg);
-        count++;
-        if (!move_cursor(cursor, track, statement)) {
+        calls = 0;
+        step = give_row(statement, reading);
+        reading->count++;
+        if (!move_cursor(reading->cursor, reading->track, statement)) {
             code = SQLITE_NOMEM;
             break;
         }
     }
-    if (code != SQLITE_ROW && code != SQLITE_DONE)
-        result = store_fail(store, code, "read the rows", error);
-    *more = step == STORE_STOP || code != SQLITE_DONE || count == max_rows;
+    sqlite3_progress_handler(db, 0, NULL, NULL);
     sqlite3_finalize(statement);
-    return result;
+    return code;
+}
+
+/* Behind a key of two columns (a, b) are the rows with this a and a greater b, then those with a greater a.
+ * Each is a range of the index and comes in its order, whatever columns of it are descending. */
+static int
+read_arms(struct store *store, struct track_reading *reading,
+          const struct track_cursor *from)
+{
+    int code = SQLITE_DONE;
+
+    if (from->count == 0)
+        return read_arm(store, reading, from, TRACK_FROM_START);
+    for (size_t equal = from->count;
+         code == SQLITE_DONE && equal-- > 0 && reading->count < reading->max_rows;)
+        code = read_arm(store, reading, from, equal);
+    return code;
+}
+
+enum store_result
+track_read_rows(struct store *store, struct track_reading *reading, struct error *error)
+{
+    struct track_cursor from = {0};
+
+    reading->more = true;
+    reading->count = 0;
+    if (!track_cursor_copy(&from, reading->cursor))
+        return store_fail(store, SQLITE_NOMEM, "read the rows", error);
+    int code = read_arms(store, reading, &from);
+    track_cursor_fini(&from);
+    if (code != SQLITE_ROW && code != SQLITE_DONE)
+        return fail_reading(store, reading->track, code, error);
+    reading->more = code == SQLITE_ROW || reading->count == reading->max_rows;
+    return STORE_OK;
 }

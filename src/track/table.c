@@ -62,7 +62,7 @@ static enum store_result
 refuse(const struct track_table *table, const char *reason, struct error *error)
 {
     error_set(error, "%s cannot be tracked: %s", table->name, reason);
-    return STORE_FAILED;
+    return STORE_REFUSED;
 }
 
 /* A table that belongs to a virtual one, as full-text search has them. SQLite tells since 3.37. */
@@ -257,7 +257,7 @@ read_parts(struct store *store, struct track_unique *unique, struct error *error
         if (unique->count == TRACK_COLUMNS_MAX) {
             error_set(error, "its index %s has more than %d columns", unique->name,
                       TRACK_COLUMNS_MAX);
-            result = STORE_FAILED;
+            result = STORE_REFUSED;
             break;
         }
         struct track_part *part = &unique->parts[unique->count++];
@@ -282,7 +282,7 @@ take_index_text(struct store *store, const char *sql, struct track_unique *uniqu
         return STORE_OK;
     if (!track_scan_index(sql, &text) || text.count != unique->count) {
         error_set(error, "its index %s cannot be understood: %.200s", unique->name, sql);
-        return STORE_FAILED;
+        return STORE_REFUSED;
     }
     for (size_t i = 0; i < unique->count; i++)
         if (unique->parts[i].column < 0) {

@@ -24,13 +24,17 @@
 /* A text or BLOB with more bytes is carried as its length alone. */
 #define TRACK_VALUE_MAX 65536
 
+/* A row with a larger text or BLOB in its key is seen by no reader. */
+#define TRACK_KEY_BYTES_MAX 4096
+
 struct track;
 
 /* --- a definition, and the state of its table ------------------------------------------------ */
 
 /* The definition of the table of that name (in any case of letters) for the store's table of
  * notifications, joined with the table as it is now. *track: the caller's, NULL when nothing of that name is
- * tracked. STORE_FAILED with *error when it does not fit the table any more (a column is gone). */
+ * tracked. STORE_REFUSED with *error when it does not fit the table any more (a column is gone), or the row
+ * that says so has been changed by hand. */
 enum store_result track_load(struct store *store, struct slice name, struct track **track,
                              struct error *error);
 void track_free(struct track *track);
@@ -51,7 +55,7 @@ struct track_row {
     struct slice channel;
     struct slice recipient; /* NULL: everyone who may read the channel */
     struct slice key;       /* JSON, as in the event's "key" */
-    struct slice row; /* JSON, as in the event's "row"; NULL: no reader may see it */
+    struct slice row;       /* JSON, as in the event's "row"; NULL: no reader may see it */
 };
 
 /* STORE_STOP: "that row was taken, no more". */
@@ -67,21 +71,29 @@ void track_cursor_fini(struct track_cursor *cursor);
 /* Makes *to, which is zero, a copy. False: out of memory, *to is empty. */
 bool track_cursor_copy(struct track_cursor *to, const struct track_cursor *from);
 
-/* The next rows behind the cursor, at most max_rows, in the order of the key, and moves the cursor on.
- * Rows that no reader may see (--where, a bad channel) are given too, without their content, so that fn
- * can stop a long run of them; who may see the others is the caller's to judge. *more:
- * there may be rows behind the last one. Call it within store_begin_read: the rows are of that
- * snapshot. May be called with another snapshot the next time. */
-enum store_result track_read_rows(struct store *store, const struct track *track,
-                                  struct track_cursor *cursor, size_t max_rows,
-                                  track_row_fn fn, void *arg, bool *more,
+struct track_reading {
+    const struct track *track;
+    struct track_cursor *cursor; /* moved behind the last row that was given */
+    size_t max_rows;
+    track_row_fn fn;
+    void *arg;
+    size_t count; /* set: rows that were given */
+    bool more;    /* set: there may be rows behind the last one */
+};
+
+/* The next rows behind the cursor, at most max_rows, in the order of the key's index. Rows that
+ * no reader may see (--where, a bad channel) are given too, without their content, so that fn
+ * can stop a long run of them; who may see the others is the caller's to judge. Call it within
+ * store_begin_read: the rows are of that snapshot. May be called with another snapshot the next time.
+ * STORE_REFUSED: the rows cannot be read as the definition says, or not in short steps. */
+enum store_result track_read_rows(struct store *store, struct track_reading *reading,
                                   struct error *error);
 
-/* The SELECT of track_read_rows: the key's columns, channel, recipient, key, row; parameters
- * ?1.. the key's values (none for TRACK_FROM_START), then the limit. Give it to track_free_text. NULL:
- * out of memory. */
-enum track_from { TRACK_FROM_START, TRACK_FROM_KEY };
-char *track_state_text(const struct track *track, enum track_from from);
+/* A SELECT of track_read_rows: the key's columns in the order of its index, channel, recipient, key, row;
+ * parameters ?1 the limit, ?2.. the key's values: the first `equal` are to be the same, the one after these
+ * is to be passed. Give it to track_free_text. NULL: out of memory. */
+#define TRACK_FROM_START TRACK_KEY_MAX
+char *track_state_text(const struct track *track, size_t equal);
 void track_free_text(char *text);
 
 /* --- making and taking away ------------------------------------------------------------------- */

@@ -1,49 +1,165 @@
 #!/usr/bin/env python3
 """live.py - copies of a tracked table at the readers, compared with the table at the end.
 
-    live.py --socket unix:PATH --db FILE [--rowcast PROGRAM] [--seconds 8] [--readers 24] [--seed N]
+    live.py --socket unix:PATH --db FILE --rowcast PROGRAM [--serve] [--http URL]... [--seconds 8] [--joins N]
+            [--readers 24] [--seed N]
 
-A writer changes the table `items` (inserts, updates, deletes, REPLACE, rows that change hands, rolled
-back transactions); readers, anonymous and of two users, begin with state=items, drop and come back with
-the id that they have, or without; old events are pruned meanwhile. At quiet each reader's copy is what
-SELECT gives that reader. Beside them stands a page that fetches the rows first and then subscribes: it
-says how many of its rows were wrong."""
+Writers in three languages (the sqlite3 shell, Python, PHP) change the table `items` by the statements of
+statements.py, and are killed in the middle of them. Readers, anonymous and of two users, over FastCGI and (with
+--http) through web servers, begin with state=items, stop reading for a while, drop and come back with the id that
+they have, or without; old events are pruned meanwhile. With --serve the responder is one of this program's
+own, which is ended and killed now and then, and the database is replaced by a copy. At quiet each reader's copy is what
+SELECT gives that reader, to the byte. Beside them stand pages that fetch the rows first and then subscribe: it
+says how many of their rows were wrong. Ends after that many seconds, or that many joins of state and stream."""
 
 import argparse
 import json
 import os
 import random
+import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
+import urllib.parse
 
 sys.dont_write_bytecode = True
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "clients"))
-from streams import Crowd  # noqa: E402
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "..", "clients"))
+from streams import Crowd, Stream  # noqa: E402
 
 USERS = [None, "ann", "bob"]
-KEYS = 400
-QUIET_S = 60
+QUIET_S = 90
+NAIVE_PAGES = 20
+PYTHON = """import sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
+for line in sys.stdin:
+    try: db.execute(line)
+    except sqlite3.Error: pass
+"""
+PHP = """$db = new PDO("sqlite:" . $argv[1], null, null, [PDO::ATTR_ERRMODE => PDO::ERRMODE_EXCEPTION, PDO::ATTR_TIMEOUT => 30]);
+while (($line = fgets(STDIN)) !== false) { try { $db->exec($line); } catch (PDOException $e) {} }"""
+
+
+class Calm(Crowd):
+    """A responder that is killed may leave half a record."""
+
+    def fail(self, why, stream=None):
+        if not why.startswith("closed within a record"):
+            super().fail(why, stream)
+
+
+class HttpStream(Stream):
+    """The same through a web server: HTTP/1.0, so that the body comes as it is."""
+
+    def __init__(self, crowd, url, target, settings):
+        at = urllib.parse.urlsplit(url)
+        wanted = settings.get("HTTP_LAST_EVENT_ID")
+        self.crowd, self.target, self.settings = crowd, target, settings
+        self.opened_at = time.monotonic()
+        self.socket = socket.create_connection((at.hostname, at.port))
+        self.socket.sendall((f"GET {at.path}{target} HTTP/1.0\r\nHost: {at.netloc}\r\nAccept: text/event-stream\r\n"
+                             + (f"Last-Event-ID: {wanted}\r\n" if wanted else "") + "\r\n").encode())
+        self.socket.setblocking(False)
+        self.header, self.body, self.records = None, bytearray(), []
+        self.ended = self.closed = self.paused = False
+        self.parsed, self.last_id, self.searched = 0, None, {}
+        self.events, self.retries, self.comments = [], [], []
+
+    def read(self, most=1 << 20):
+        try:
+            data = self.socket.recv(most)
+        except BlockingIOError:
+            return True
+        except ConnectionResetError:
+            data = b""
+        self.closed = not data
+        if data:
+            self.take(data)
+        return not self.closed
+
+
+class Writers:
+    def __init__(self, db, chance):
+        self.db, self.chance, self.running = db, chance, []
+
+    def start(self):
+        for command in (["sqlite3", "-batch", "-cmd", ".timeout 30000", self.db],
+                        [sys.executable, "-c", PYTHON, self.db], ["php", "-r", PHP, "--", self.db]):
+            self.start_one(command)
+
+    def start_one(self, command):
+        source = subprocess.Popen([sys.executable, os.path.join(HERE, "statements.py"),
+                                   str(self.chance.randrange(1 << 30))], stdout=subprocess.PIPE,
+                                  stderr=subprocess.DEVNULL)
+        writer = subprocess.Popen(command, stdin=source.stdout, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        source.stdout.close()
+        self.running.append((command, source, writer))
+
+    def kill_one(self):
+        command, source, writer = self.running.pop(self.chance.randrange(len(self.running)))
+        self.end(source, writer)
+        self.start_one(command)
+
+    @staticmethod
+    def end(*processes):
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.wait()
+
+    def stop(self):
+        for _, source, writer in self.running:
+            self.end(source, writer)
+        self.running = []
+
+
+class Responder:
+    def __init__(self, options):
+        self.options, self.process = options, None
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [self.options.rowcast, "serve", "--db", self.options.db, "--listen", self.options.socket, "--listen-mode",
+             "0666", "--heartbeat", "0.4", "--workers", "2", "--log-level", "error"], stdin=subprocess.DEVNULL)
+
+    def stop(self, how):
+        self.process.send_signal(how)
+        self.process.wait()
 
 
 class Reader:
-    """One page: its copy and its cursor, over all its connections."""
+    """One page: its copy and its cursor, over all its connections. A naive one fetches the rows first."""
 
-    def __init__(self, crowd, user):
-        self.crowd, self.user = crowd, user
-        self.rows, self.at = {}, {}
-        self.cursor = None
+    def __init__(self, crowd, user, url=None, naive=None):
+        self.crowd, self.user, self.url = crowd, user, url
+        self.target = "?channel=items&ping=1" + ("" if naive is not None else "&state=items")
+        self.rows, self.at, self.cursor = dict(naive or {}), {}, None
+        self.stream, self.joins = None, 0
         self.connect()
 
     def connect(self):
         settings = {"REMOTE_USER": self.user} if self.user else {}
         if self.cursor is not None:
-            settings["HTTP_LAST_EVENT_ID"] = self.cursor
+            settings["HTTP_LAST_EVENT_ID"] = str(self.cursor)
         self.seen, self.is_in_state = 0, False
-        self.stream = self.crowd.open("?state=items&channel=items&ping=1", **settings)
+        try:
+            if self.url is None:
+                self.stream = self.crowd.open(self.target, **settings)
+            else:
+                self.stream = HttpStream(self.crowd, self.url, self.target, settings)
+                self.crowd.selector.register(self.stream.socket, 1, self.stream)
+            self.joins += 1
+        except OSError:     # the responder is just being started anew
+            self.stream = None
+
+    def is_gone(self):
+        return self.stream is None or self.stream.closed or self.stream.ended
 
     def take(self):
+        if self.stream is None:
+            return
         events = self.stream.parse()
         for row_id, event, data in events[self.seen:]:
             if event == "rowcast:state":
@@ -76,33 +192,18 @@ class Reader:
 
     def drop(self, forget):
         self.take()
-        self.stream.close()
+        if self.stream is not None:
+            self.stream.close()
         if forget:
             self.cursor, self.rows, self.at = None, {}, {}
         self.connect()
 
-
-def change(db, chance):
-    key, owner = chance.randrange(KEYS), chance.choice([None, None, "ann", "bob"])
-    kind = chance.randrange(8)
-    if kind < 3:
-        db.execute("INSERT OR REPLACE INTO items VALUES (?, ?, ?, ?)",
-                   (key, owner, chance.randrange(50), "x" * chance.choice([0, 10, 300])))
-    elif kind < 5:
-        db.execute("UPDATE OR REPLACE items SET v = ? WHERE id = ?", (chance.randrange(50), key))
-    elif kind == 5:
-        db.execute("UPDATE items SET owner = ? WHERE id BETWEEN ? AND ?", (owner, key, key + 3))
-    elif kind == 6:
-        db.execute("DELETE FROM items WHERE id BETWEEN ? AND ?", (key, key + chance.randrange(3)))
-    else:
-        db.execute("UPDATE OR IGNORE items SET id = ? WHERE id = ?", (chance.randrange(KEYS), key))
-
-
-def write(db, chance):
-    db.execute("BEGIN IMMEDIATE")
-    for _ in range(chance.choice([1, 1, 2, 20])):
-        change(db, chance)
-    db.execute("ROLLBACK" if chance.random() < 0.1 else "COMMIT")
+    def come_back(self):
+        if self.is_gone():
+            self.take()
+            if self.stream is not None and not self.stream.closed:
+                self.stream.close()
+            self.connect()
 
 
 def expected(db, user):
@@ -110,54 +211,163 @@ def expected(db, user):
     return {row[0]: dict(zip(("id", "owner", "v", "t"), row)) for row in rows}
 
 
+def connect(path):
+    return sqlite3.connect(path, isolation_level=None, timeout=30)
+
+
+class Play:
+    def __init__(self, options):
+        self.options, self.chance = options, random.Random(options.seed)
+        self.crowd = Calm(options.socket, seconds=options.seconds + 2 * QUIET_S)
+        self.writers, self.responder = Writers(options.db, self.chance), Responder(options)
+        self.kills = self.restarts = self.replaced = self.prunes = 0
+        if options.serve:
+            self.responder.start()
+            self.wait_for_responder()
+        urls = [None] + options.http
+        self.readers = [Reader(self.crowd, None if (url := urls[i % len(urls)]) else USERS[i % 3], url)
+                        for i in range(options.readers)]
+
+    def joins(self):
+        return sum(reader.joins for reader in self.readers)
+
+    def wait_for_responder(self):
+        end = time.monotonic() + 30
+        while time.monotonic() < end:
+            try:
+                self.crowd.connect().close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise SystemExit("the responder did not start")
+
+    def restart(self):
+        self.responder.stop(self.chance.choice([signal.SIGTERM, signal.SIGKILL]))
+        self.responder.start()
+        self.wait_for_responder()
+        self.restarts += 1
+
+    def replace(self):
+        """As after a backup was restored: nobody writes meanwhile."""
+        self.writers.stop()
+        db, new = self.options.db, self.options.db + ".new"
+        old, copy = connect(db), connect(new)
+        old.backup(copy)
+        copy.execute("DELETE FROM items WHERE id % 3 = 0")
+        old.close()
+        copy.close()
+        subprocess.run([self.options.rowcast, "rebase", "--db", new], check=True, stdout=subprocess.DEVNULL)
+        for suffix in ("-wal", "-shm"):
+            for name in (db + suffix, new + suffix):
+                if os.path.exists(name):
+                    os.unlink(name)
+        os.chmod(new, 0o666)
+        os.replace(new, db)
+        self.replaced += 1
+        self.writers.start()
+
+    def read(self, seconds=0.0):
+        for key, _ in self.crowd.selector.select(seconds):
+            if not key.data.read():
+                self.crowd.selector.unregister(key.data.socket)
+
+    def disturb(self, turn):
+        chance, options = self.chance, self.options
+        for _ in range(1 if options.joins == 0 else options.readers // 4):
+            chance.choice(self.readers).drop(forget=chance.random() < 0.5)
+        reader = chance.choice(self.readers)
+        if reader.stream is not None:
+            reader.stream.go_on() if reader.stream.paused else reader.stream.pause()
+        if turn % 30 == 20:
+            self.writers.kill_one()
+            self.kills += 1
+        if turn % 40 == 30:
+            done = subprocess.run([options.rowcast, "prune", "--db", options.db, "--keep-rows", "100"],
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            self.prunes += done.returncode == 0     # the writers may be in its way
+        if options.serve and turn % 100 == 50:
+            self.restart()
+        if options.serve and turn % 300 == 80:
+            self.replace()
+
+    def run(self):
+        end = time.monotonic() + self.options.seconds
+        self.writers.start()
+        turn = 0
+        while time.monotonic() < end and (self.options.joins == 0 or self.joins() < self.options.joins):
+            self.read(0.002)
+            for reader in self.readers:
+                reader.come_back()
+            self.disturb(turn)
+            turn += 1
+        naive = [self.open_naive() for _ in range(NAIVE_PAGES)]
+        self.writers.stop()
+        for reader in self.readers:
+            if reader.stream is not None:
+                reader.stream.go_on()
+        return self.compare(naive)
+
+    def open_naive(self):
+        db = connect(self.options.db)
+        rows = expected(db, None)
+        db.close()
+        self.read(0.02)     # what a page takes between its two requests
+        return Reader(self.crowd, None, naive=rows)
+
+    def compare(self, naive):
+        db = connect(self.options.db)
+        tail = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'notification'").fetchone()[0]
+
+        def is_up_to_date(reader):
+            reader.come_back()
+            reader.take()
+            return not reader.is_in_state and (reader.cursor or 0) >= tail
+
+        # A reader that is up to date stays so: nobody writes.
+        self.crowd.until(lambda: all([is_up_to_date(reader) for reader in self.readers]), "the tail at each reader")
+        wrong = 0
+        for reader in self.readers:
+            truth = expected(db, reader.user)
+            if reader.rows != truth:
+                wrong += 1
+                keys = {k for k in truth.keys() | reader.rows.keys() if truth.get(k) != reader.rows.get(k)}
+                print(f"{reader.user} {reader.url}: {len(keys)} rows differ, one is {min(keys)}:"
+                      f" {reader.rows.get(min(keys))} for {truth.get(min(keys))}")
+        self.report(db, naive, wrong)
+        return wrong
+
+    def report(self, db, naive, wrong):
+        truth, lost, pages = expected(db, None), 0, 0
+        for page in naive:
+            page.take()
+            keys = [k for k in truth.keys() | page.rows.keys() if truth.get(k) != page.rows.get(k)]
+            lost, pages = lost + len(keys), pages + (len(keys) > 0)
+        events = db.execute("SELECT max(id) - min(id) + 1 FROM notification").fetchone()[0]
+        print(f"{self.joins()} joins, {wrong} copies differ; {self.kills} writers killed, {self.prunes} prunes, "
+              f"{self.restarts} restarts, {self.replaced} databases replaced, {events} events kept; "
+              f"fetched and then subscribed: {lost} rows of {pages} of {len(naive)} pages differ")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--socket", required=True)
     parser.add_argument("--db", required=True)
     parser.add_argument("--rowcast", required=True)
+    parser.add_argument("--serve", action="store_true")
+    parser.add_argument("--http", action="append", default=[])
     parser.add_argument("--seconds", type=float, default=8)
+    parser.add_argument("--joins", type=int, default=0)
     parser.add_argument("--readers", type=int, default=24)
     parser.add_argument("--seed", type=int, default=random.randrange(1 << 30))
     options = parser.parse_args()
     print("seed", options.seed, flush=True)
-    chance = random.Random(options.seed)
-    db = sqlite3.connect(options.db, isolation_level=None, timeout=30)
-    crowd = Crowd(options.socket, seconds=options.seconds + 2 * QUIET_S)
-    readers = [Reader(crowd, USERS[i % 3]) for i in range(options.readers)]
-    joins = len(readers)
-    naive = expected(db, None)      # fetches first, and listens from a moment later on
-    time.sleep(0.05)
-    end = time.monotonic() + options.seconds
-    while time.monotonic() < end:
-        write(db, chance)
-        if chance.random() < 0.3:
-            chance.choice(readers).drop(forget=chance.random() < 0.5)
-            joins += 1
-        if chance.random() < 0.02:
-            subprocess.run([options.rowcast, "prune", "--db", options.db, "--keep-rows", "30"],
-                           check=True, stdout=subprocess.DEVNULL)
-        for key, _ in crowd.selector.select(0):
-            if not key.data.read():
-                crowd.selector.unregister(key.data.socket)
-    tail = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'notification'").fetchone()[0]
-
-    def is_up_to_date(reader):
-        reader.take()
-        if reader.stream.closed:
-            reader.connect()
-        return not reader.is_in_state and (reader.cursor or 0) >= tail
-    crowd.until(lambda: all([is_up_to_date(reader) for reader in readers]), "the tail at each reader")
-    wrong = 0
-    for reader in readers:
-        truth = expected(db, reader.user)
-        if reader.rows != truth:
-            wrong += 1
-            keys = {k for k in truth.keys() | reader.rows.keys() if truth.get(k) != reader.rows.get(k)}
-            print(f"{reader.user}: {len(keys)} rows differ, one is {min(keys)}:"
-                  f" {reader.rows.get(min(keys))} for {truth.get(min(keys))}")
-    truth = expected(db, None)
-    lost = sum(1 for k in truth.keys() | naive.keys() if truth.get(k) != naive.get(k))
-    print(f"{joins} joins, {wrong} copies differ; fetched once and left alone: {lost} rows differ")
+    play = Play(options)
+    try:
+        wrong = play.run()
+    finally:
+        play.writers.stop()
+        if options.serve:
+            play.responder.stop(signal.SIGTERM)
     sys.exit(1 if wrong else 0)
 
 

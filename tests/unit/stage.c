@@ -375,6 +375,7 @@ open_stream(struct stage *stage, struct reader *reader, struct request *request,
                                 .wait_s = request->wait_s,
                                 .ping = request->ping,
                                 .expires_at_ms = request->expires_at_ms,
+                                .tables = {request->states, request->state_count},
                                 .headers = headers};
     filter_move(&opens.filter, &request->filter);
     hub_open(stage->hub, &reader->output, &opens);
@@ -389,6 +390,10 @@ serve_request(struct stage *stage, struct reader *reader, const char *const *env
     struct buf headers = {0};
 
     reader->refused = request_parse(&request, envp, NULL, &stage->error);
+    const struct hub_tables tables = {request.states, request.state_count};
+    if (reader->refused == 0)
+        reader->refused =
+            hub_check_tables(stage->hub, &tables, &request.filter, &stage->error);
     if (reader->refused != 0)
         response_append(
             &headers,
