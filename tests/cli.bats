@@ -295,7 +295,7 @@ session() {
 	((after - before <= 15)) || fail "$((after - before)) wake-ups in three seconds"
 }
 
-@test "tail: -f goes on when -shm was removed, and when the database comes back" {
+@test "tail: -f goes on when -shm was removed, and says when the database is away and back" {
 	"$ROWCAST" send --db "$DB" before
 	follow
 	wait_for has_line "$T/out" "data: before"
@@ -304,11 +304,15 @@ session() {
 	wait_for has_line "$T/out" "data: without"
 	mkdir "$T/away"
 	mv "$DB"* "$T/away"
+	wait_for grep -q 'waits until it can be opened' "$T/err"
+	# The database last: without its WAL it is an older state, and tail may look at any moment.
+	mv "$T/away/"*-wal "$T/data"
 	mv "$T/away/"* "$T/data"
 	sql "INSERT INTO notification(data) VALUES ('back')"
 	wait_for has_line "$T/out" "data: back"
 	assert_equal "$(grep -c ^id: "$T/out")" 3
-	assert_equal "$(cat "$T/err")" ""
+	assert_equal "$(grep -c "^rowcast tail: $DB is open again" "$T/err")" 1
+	assert_equal "$(wc -l <"$T/err")" 2
 }
 
 @test "tail: rows that are pruned while its output is blocked are told as a gap" {
@@ -719,7 +723,7 @@ as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 @test "program: --version tells its libraries and what it was built with" {
 	run "$ROWCAST" --version
 	assert_line --index 0 --regexp '^rowcast [0-9]+\.[0-9]+'
-	assert_line --index 1 --regexp '^SQLite 3\.[0-9.]+, libuv 1\.[0-9.]+, HTTP client for doctor: (libcurl|no), systemd: (yes|no)$'
+	assert_line --index 1 --regexp '^SQLite 3\.[0-9.]+, libuv 1\.[0-9.]+, OpenSSL 3\.[0-9.]+, libjwt 1\.[0-9.]+, HTTP client for doctor: (libcurl|no), systemd: (yes|no)$'
 }
 
 @test "program: a command and an option that are nearly right are named" {
@@ -781,6 +785,9 @@ as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 	run "$ROWCAST" serve --check --db "$DB" --listen "unix:$T/s.sock"
 	assert_success
 	[[ ! -e $T/s.sock ]]
+	# In the environment of a service it would end the service at once.
+	ROWCAST_CHECK=1 run -1 "$ROWCAST" serve --db "$T/none.db" --listen "unix:$T/s.sock"
+	assert_output --partial 'nothing reads the variable ROWCAST_CHECK'
 	run -1 "$ROWCAST" serve --check --db "$T/none.db"
 	run -1 "$ROWCAST" serve --check --db "$DB" --table none
 	run -1 "$ROWCAST" serve --check --db "$DB" --ticket-key-file "$T/none"

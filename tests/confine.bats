@@ -6,6 +6,7 @@
 # shellcheck shell=bash
 
 load helper
+load ticket
 
 begin() {
 	init_db
@@ -286,4 +287,35 @@ mode_of() { stat -c '%G %a' "$1"; }
 	# Who is not in the group cannot give it away.
 	run -1 as games games "$ROWCAST" init --db "$T/mine/new.db" --group users
 	assert_output --partial 'only its owner'
+}
+
+rows_are() { [[ $(count) -le $1 ]]; }
+
+@test "confined workers publish, prune and stream, also after the database was replaced" {
+	local may data
+	make_ticket_keys
+	begin --ticket-key-file "$T/keys" --allow-publish --require-ticket --workers 3 --keep-rows 100
+	may=$(mint --sub ann --publish '*')
+	listen_direct a '' HTTP_COOKIE="rowcast_ticket=$may"
+	rows 1 1000
+	wait_for rows_are 110
+	for data in a b c d e f; do
+		assert_equal "$(post "data=$data" HTTP_COOKIE="rowcast_ticket=$may")" 201
+	done
+	expect_data a f
+	mkdir "$T/away"
+	mv "$DB"* "$T/away"
+	"$ROWCAST" init --db "$DB" >"$T/init.log" 2>&1
+	for data in g h i j k l; do
+		assert_equal "$(post "data=$data" HTTP_COOKIE="rowcast_ticket=$may")" 201
+	done
+	assert_equal "$(sql 'SELECT group_concat(data, "") FROM notification')" ghijkl
+	expect_data a l
+	assert_equal "$(row_events a | cut -d'|' -f3 | grep -c '^[g-l]$')" 6
+	rows 1 1000
+	wait_for rows_are 110
+	close_all
+	stop_rowcast
+	assert_no_report
+	assert_no_ticket_logged
 }

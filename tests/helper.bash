@@ -37,7 +37,7 @@ FCGI_GET=${ROWCAST%/*}/tests/clients/fcgi_get      # built beside it
 for name in "${!ROWCAST_@}"; do                   # options of the program, from outside
 	[[ $name == ROWCAST_TEST_* ]] || unset "$name"
 done
-WAIT=${ROWCAST_TEST_WAIT:-30}                     # seconds until a condition counts as missed
+WAIT=${ROWCAST_TEST_WAIT:-60}                     # seconds until a condition counts as missed
 BEAT=0.4                                          # the heartbeat of tests that wait for one
 
 # --- each test ----------------------------------------------------------------------------

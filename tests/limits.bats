@@ -6,6 +6,8 @@
 # shellcheck shell=bash
 
 load helper
+load crowd
+load ticket
 
 # The site behind it answers while the events have all that they may have of Apache's workers.
 @test "apache: as shipped the events leave workers for the rest of the site" {
@@ -280,4 +282,117 @@ try_listen() {
 	is_open "$1" && return
 	close_stream "$1"
 	return 1
+}
+
+# --- places: taken and free again ------------------------------------------------------------
+
+@test "limits: over --max-streams-per-user or -per-address the newest goes, a place is free again" {
+	begin --max-streams-per-user 3 --max-streams-per-address 5 --retry 1000
+	play <<-'PY'
+		def refused(why, **settings):
+		    s = crowd.open("?since=all", **settings)
+		    crowd.until(lambda: s.closed, "the end of one too many")
+		    s.parse()
+		    check(f"{s.header!r}: not 200", "Status:" not in s.header)
+		    check(f"{s.comments}", any(why in c for c in s.comments))
+		    check(f"retry: {s.retries}", len(s.retries) == 1 and 1000 <= s.retries[0] <= 3000)
+		    expect("rows", s.data, [])
+		    check("not ended properly", s.ended)
+		    crowd.streams.remove(s)
+		    return s.retries[0]
+		ann = dict(REMOTE_USER="ann", REMOTE_ADDR="10.0.0.1")
+		old = [crowd.listen(**ann) for _ in range(3)]
+		retries = {refused("user", **ann) for _ in range(20)}
+		check(f"no jitter: {retries}", len(retries) > 1)
+		refused("user", REMOTE_USER="ann", REMOTE_ADDR="10.0.0.2")
+		old += [crowd.listen(REMOTE_USER="bob", REMOTE_ADDR="10.0.0.1"),
+		        crowd.listen(REMOTE_ADDR="10.0.0.1")]
+		refused("address", REMOTE_USER="eve", REMOTE_ADDR="10.0.0.1")
+		refused("address", REMOTE_ADDR="10.0.0.1")
+		# Those without a user are not one user.
+		old += [crowd.listen(REMOTE_ADDR="10.0.0.3") for _ in range(4)]
+		commit(db, "1")
+		crowd.each(lambda s: s.has("1"), "a row on the old ones")
+		# One of them goes: there is a place again, for one.
+		old[0].close()
+		crowd.streams.remove(old[0])
+		def comes_in(**settings):
+		    s = crowd.open(**settings)
+		    crowd.until(lambda: s.is_open or s.closed, "an answer")
+		    if s.closed:
+		        crowd.streams.remove(s)
+		    return s.is_open
+		crowd.until(lambda: comes_in(**ann), "the place of the closed one")
+		refused("user", **ann)
+		commit(db, "2")
+		crowd.each(lambda s: s.has("2"), "a row on all")
+		expect("an old stream", old[1].data, ["1", "2"])
+	PY
+	assert_healthy
+}
+
+@test "limits: --max-streams: whoever goes makes room for one, and nobody is put out" {
+	begin --max-streams 20
+	play <<-'PY'
+		for _ in range(20):
+		    crowd.open()
+		crowd.each(lambda s: s.is_open)
+		for turn in range(20):
+		    extra = crowd.open()
+		    crowd.until(lambda: extra.closed, "the end of one too many")
+		    crowd.streams.remove(extra)
+		    crowd.streams.pop(0).close()
+		    def comes_in():
+		        s = crowd.open()
+		        crowd.until(lambda: s.is_open or s.closed, "an answer")
+		        if s.closed:
+		            crowd.streams.remove(s)
+		        return s.is_open
+		    crowd.until(comes_in, "the place of the closed one")
+		commit(db, "row")
+		crowd.each(lambda s: s.has("row"))
+		expect("streams", len(crowd.streams), 20)
+	PY
+	assert_healthy
+}
+
+@test "limits: the soft limit of descriptors is raised to the hard one" {
+	init_db
+	ulimit -Sn 128
+	start_rowcast
+	run awk '/^Max open files/ { print $4, $5 }' "/proc/$ROWCAST_PID/limits"
+	assert_output "$(ulimit -Hn) $(ulimit -Hn)"
+	ulimit -Sn "$(ulimit -Hn)"
+	play <<-'PY'
+		for _ in range(300):
+		    crowd.open()
+		crowd.each(lambda s: s.is_open)
+		commit(db, "row")
+		crowd.each(lambda s: s.has("row"))
+	PY
+	assert_healthy
+}
+
+@test "limits: a user is one, by a ticket or by the web server; who is refused takes no place, but counts to the rate" {
+	local ann
+	make_ticket_keys
+	begin --ticket-key-file "$T/keys" --max-streams-per-user 1 --connect-rate 3
+	ann=$(mint --sub ann)
+	listen_direct a '' REMOTE_ADDR= HTTP_COOKIE="rowcast_ticket=$ann"
+	fcgi --get '' REMOTE_ADDR= REMOTE_USER=ann | grep -q '^: too many streams of this user$'
+	fcgi --get '' REMOTE_ADDR= HTTP_COOKIE="rowcast_ticket=$ann" | grep -q '^: too many streams of this user$'
+	close_stream a
+	wait_for streams_are 0
+	for _ in 1 2 3; do
+		assert_equal "$(status_code '' REMOTE_ADDR=192.0.2.7 HTTP_COOKIE=rowcast_ticket=x.y.z)" 401
+	done
+	fcgi --get '' REMOTE_ADDR=192.0.2.7 | grep -q '^: too many connects from this address$'
+	# Three polls, also long ones, and the fourth is sent away with an empty document.
+	for _ in 1 2 3; do
+		fcgi --get '?wait=1' REMOTE_ADDR=192.0.2.8 HTTP_ACCEPT=application/json | grep -q '"last_event_id":"'
+	done
+	fcgi --get '?wait=1' REMOTE_ADDR=192.0.2.8 HTTP_ACCEPT=application/json | grep -q '"last_event_id":null'
+	assert_no_ticket_logged
+	assert_healthy
+	assert_no_ticket_logged
 }

@@ -4,6 +4,7 @@
 # shellcheck shell=bash
 
 load helper
+load ticket
 
 body() { sed '1,/^\r$/d'; }
 # metrics [--grown FILE]: the samples, checked by Prometheus' own parser. It is a Debian package, so
@@ -185,4 +186,23 @@ has_snapshots() { [[ $(snapshots "$1") -ge $2 ]]; }
 	stop_rowcast
 	wait "${READER[s]}" # 0: END_REQUEST came
 	assert_no_report
+}
+
+@test "stop: a live status ends with the streams, properly" {
+	make_ticket_keys
+	init_db
+	start_rowcast --allow-publish --log-level debug --ticket-key-file "$T/keys"
+	listen_direct a '' HTTP_COOKIE="rowcast_ticket=$(mint --sub ann)"
+	open_direct status /status HTTP_ACCEPT=text/event-stream ROWCAST_ADMIN=1
+	wait_for grep -q '"user":"ann"' "$T/status.out"
+	kill -TERM "$ROWCAST_PID"
+	wait_for stream_ended status
+	wait_for stream_ended a
+	wait "${READER[status]}"
+	wait "${READER[a]}"
+	wait_for group_is_gone "$ROWCAST_PID"
+	log_has 'close stream=1 user=ann .* why=drained'
+	assert_no_report
+	refute grep -F "$(cat "$T/minted")" "$T/status.out"
+	assert_no_ticket_logged
 }

@@ -82,7 +82,7 @@ start_watched() {
 	"$ROWCAST" serve --help | sed -nE 's/^ *\[(default ([^;]*); )?(ROWCAST_[A-Z_]+)\]$/\3 \2/p' >"$T/options"
 	[[ $(wc -l <"$T/options") -gt 20 ]]
 	while read -r variable fallback; do
-		[[ $variable != ROWCAST_LISTEN* && $variable != ROWCAST_CHECK ]] || continue
+		[[ $variable != ROWCAST_LISTEN* ]] || continue
 		grep -qE "^#?$variable=" "$SRC/systemd/rowcast.default" || fail "$variable is missing"
 		case $variable in
 		ROWCAST_KEEP_* | ROWCAST_MAX_AGE | ROWCAST_LOG_TO) ;; # off, or other than with the service

@@ -18,6 +18,7 @@ setup_file() {
 	export TRICKS
 	TRICKS=$(mktemp -d "${TMPDIR:-/tmp}/rowcast.XXXXXX")
 	mkdir "$TRICKS/results"
+	[[ ${TRICKS_OF:-thin} == all ]] || export TRICKS_PATIENCE=10
 	TMPDIR=$TRICKS setsid python3 "$BATS_TEST_DIRNAME/tricks/matrix.py" \
 		--rowcast "${ROWCAST:-$BATS_TEST_DIRNAME/../rowcast}" --results "$TRICKS/results" \
 		$([[ ${TRICKS_OF:-thin} == all ]] || echo --thin) \
@@ -39,7 +40,7 @@ is_told() { [[ -e $TRICKS/results/$1 ]] || ! kill -0 "$(<"$TRICKS/pid")"; }
 
 # All cells of the trick have held, or here is why not. outcome TRICK[.doctor]
 outcome() {
-	WAIT=250 wait_for is_told "$1"
+	WAIT=900 wait_for is_told "$1"
 	[[ -e $TRICKS/results/$1 ]] || fail "matrix.py ended early: $(tail -n 30 "$TRICKS/out")"
 	[[ $(<"$TRICKS/results/$1") == ok ]] || fail "$(<"$TRICKS/results/$1")"
 }

@@ -5,6 +5,7 @@
 # shellcheck shell=bash
 
 load helper
+load ticket
 
 WORKERS=3
 
@@ -286,4 +287,44 @@ count_is() { [[ $(sql 'SELECT count(*) FROM notification') -eq $1 ]]; }
 		close_all
 	done
 	assert_no_report
+}
+
+refused() { [[ $(status_code '' HTTP_ACCEPT=application/json HTTP_COOKIE="rowcast_ticket=$1") == 401 ]]; }
+logged_by_all() { [[ $(grep -c "$1" "$T/rowcast.err") -eq $2 ]]; }
+
+@test "SIGHUP: new keys in all workers; old tickets open nothing, their streams go on" {
+	local old new try
+	make_ticket_keys
+	begin --ticket-key-file "$T/keys"
+	old=$(mint --sub ann)
+	new=$(KEY=other mint --sub ann)
+	listen_direct a '' HTTP_COOKIE="rowcast_ticket=$old"
+	assert_equal "$(status_code '' HTTP_COOKIE="rowcast_ticket=$new")" 401
+	# A new file under the old name, as editors and configuration management make it.
+	mv "$T/other" "$T/keys"
+	kill -HUP "$ROWCAST_PID"
+	wait_for logged_by_all 'SIGHUP: reopening' 3
+	# Whichever worker takes the request.
+	wait_for refused "$old"
+	for try in 1 2 3 4 5 6 7 8 9 10; do
+		refused "$old" || fail "try $try: an old ticket was taken"
+		if refused "$new"; then fail "try $try: a new ticket was refused"; fi
+	done
+	sql "INSERT INTO notification(recipient, data) VALUES ('ann', 'still hers')"
+	expect_data a 'still hers'
+	# A file that cannot be read changes nothing.
+	echo 'kid:' >"$T/keys"
+	kill -HUP "$ROWCAST_PID"
+	wait_for logged_by_all "the tickets' keys stay as they are: $T/keys: line 1" 3
+	rm "$T/keys"
+	kill -HUP "$ROWCAST_PID"
+	wait_for logged_by_all "the tickets' keys stay as they are: $T/keys: cannot read" 3
+	for try in 1 2 3 4 5 6; do
+		refused "$old" || fail "try $try: an old ticket was taken"
+		if refused "$new"; then fail "try $try: a new ticket was refused"; fi
+	done
+	close_all
+	stop_rowcast
+	assert_no_report
+	assert_no_ticket_logged
 }

@@ -52,7 +52,7 @@ fail(const char *what)
     exit(1);
 }
 
-/* --- answers ---------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------- */
 
 static int
 compare(const void *a, const void *b)
@@ -93,7 +93,7 @@ answer(struct load *load, int64_t wall_ns, int64_t write_ns, bool whole)
     fflush(stdout);
 }
 
-/* --- commands --------------------------------------------------------------------------------- */
+/* --- commands ------------------------------------------------------------------------ */
 
 static void
 command_open(struct load *load, const char *args)
@@ -221,7 +221,7 @@ run_command(struct load *load, const char *name, const char *args)
     }
 }
 
-/* --- main --------------------------------------------------------------------------------------- */
+/* --- main ---------------------------------------------------------------------------- */
 
 static void
 parse_options(struct load *load, int argc, char **argv)

@@ -61,7 +61,7 @@ stamp_data(struct rows *rows)
     event_put_digits(rows->data + EVENT_STAMP_AT, EVENT_STAMP_LEN, now_ns());
 }
 
-/* --- a table ---------------------------------------------------------------------------------- */
+/* --- a table ------------------------------------------------------------------------- */
 
 static void
 step(struct rows *rows, sqlite3_stmt *statement)
@@ -136,7 +136,7 @@ rows_to_database(const char *path)
     return rows;
 }
 
-/* --- the trivial responder -------------------------------------------------------------------- */
+/* --- the trivial responder ----------------------------------------------------------- */
 
 /* The very bytes that rowcast writes for the row. */
 static size_t
@@ -197,7 +197,7 @@ rows_to_trivial(const char *control)
     return rows;
 }
 
-/* --- a peer, by HTTP -------------------------------------------------------------------------- */
+/* --- a peer, by HTTP ----------------------------------------------------------------- */
 
 /* Reads up to the end of the answer: its body is short and comes with the head. */
 static void
@@ -258,7 +258,7 @@ rows_to_http(int port, const char *target)
     return rows;
 }
 
-/* --- all ---------------------------------------------------------------------------------------- */
+/* --- all ----------------------------------------------------------------------------- */
 
 void
 rows_set_channel(struct rows *rows, const char *channel)

@@ -1,9 +1,10 @@
-/* turns.c - the longest turns of a loop, in processor time of its thread: so a figure that neighbours on the
- * machine do not change much.
+/* turns.c - the longest turns of a loop, in processor time of its thread: so a figure that
+ * neighbours on the machine do not change much.
  *
- * A shared object that bench/scenarios/attack_scenarios.py makes and puts before libc (LD_PRELOAD). From the
- * return of one wait of libuv's to the next one is a turn. The file TURNS_FILE, mapped, has three 64-bit
- * numbers: the longest turn in ns, the turns, and those above 5 ms; who reads it may set them to 0. */
+ * A shared object that bench/scenarios/attack_scenarios.py makes and puts before libc
+ * (LD_PRELOAD). From the return of one wait of libuv's to the next one is a turn. The file
+ * TURNS_FILE, mapped, has three 64-bit numbers: the longest turn in ns, the turns, and those
+ * above 5 ms; who reads it may set them to 0. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>

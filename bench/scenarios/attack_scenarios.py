@@ -1,14 +1,15 @@
-"""Beside an attacker: how late does a row come to a live stream while somebody else asks for all that is
-dear, or reads nothing?
+"""Beside an attacker: how late does a row come to a live stream while a stranger asks for all that
+is dear, or reads nothing?
 
     bench/run beside-an-attacker
     BENCH_ATTACKS=stars,polls bench/run beside-an-attacker      some of tests/clients/attacks.py
 
-One stream on a channel of its own gets a row each 8 ms, at rest and beside each attack, turn by turn in
-the same run. The attacks run at a low priority, as attackers have machines of their own; on a machine with
-neighbours `nice -n -20 bench/run ...` gives rowcast and the readers the first place. What
-they take of the two processors is in the figures all the same. The longest turn of the loop is in processor
-time (clients/turns.c), so neither they nor other neighbours are in it: no row waits longer for rowcast."""
+One stream on a channel of its own gets a row each 8 ms, at rest and beside each attack, turn by
+turn in the same run. The attacks run at a low priority, as attackers have machines of their own; on
+a machine with neighbours `nice -n -20 bench/run ...` gives rowcast and the readers the first place.
+What they take of the two processors is in the figures all the same. The longest turn of the loop is
+in processor time (clients/turns.c), so neither they nor other neighbours are in it: no row waits
+longer for rowcast."""
 
 import os
 import sqlite3
@@ -30,9 +31,10 @@ LARGE_ROWS, LARGE_BYTES = 2000, 200_000
 
 # The table that an attack meets, and the options of serve that it is about.
 TABLES = {
-    "small": ["patterns-replayed", "patterns-held", "stars", "replays", "throttled", "names-churned",
-              "streams-churned", "polls-unread", "streams-unread", "answers-unread", "half-requests", "polls",
-              "health", "nothing-there", "refused", "tickets-guessed"],
+    "small": ["patterns-replayed", "patterns-held", "stars", "replays", "throttled",
+              "names-churned", "streams-churned", "polls-unread", "streams-unread",
+              "answers-unread", "half-requests", "polls", "health", "nothing-there", "refused",
+              "tickets-guessed"],
     "large": ["large-rows-passed", "large-rows-by-age", "large-rows-back", "large-rows-taken"],
     "rare": ["rare-last", "rare-last-asked"],
 }
@@ -40,8 +42,10 @@ FILL = {
     "small": "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < 12000)"
              " INSERT INTO notification(channel, data)"
              " SELECT substr(printf('orders.%d.', i) || hex(zeroblob(60)), 1, 119), 'x' FROM n",
-    "large": f"WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {LARGE_ROWS})"
-             f" INSERT INTO notification(channel, data) SELECT 'large', hex(zeroblob({LARGE_BYTES // 2})) FROM n",
+    "large": "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n"
+             f" WHERE i < {LARGE_ROWS})"
+             " INSERT INTO notification(channel, data)"
+             f" SELECT 'large', hex(zeroblob({LARGE_BYTES // 2})) FROM n",
     "rare": "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < {rows})"
             " INSERT INTO notification(channel, data) SELECT 'c' || (i % 1000), 'x' FROM n",
 }
@@ -58,10 +62,13 @@ def fill(db, table):
 
 def write_keys(path):
     """As many public keys as a file may have, none of them the attacker's."""
-    with open(path, "w", opener=lambda file, flags: os.open(file, flags, 0o600), encoding="ascii") as keys:
+    def private_file(file, flags):
+        return os.open(file, flags, 0o600)
+
+    new_key = ["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout"]
+    with open(path, "w", opener=private_file, encoding="ascii") as keys:
         for number in range(KEYS):
-            private = subprocess.run(["openssl", "ecparam", "-name", "prime256v1", "-genkey", "-noout"],
-                                     check=True, capture_output=True).stdout
+            private = subprocess.run(new_key, check=True, capture_output=True).stdout
             public = subprocess.run(["openssl", "ec", "-pubout"], input=private, check=True,
                                     capture_output=True).stdout.decode()
             keys.write(f"kid: k{number}\n{public}")
@@ -131,12 +138,14 @@ def figure_of(name, rest, beside, turns):
     longest, count, longer = turns
     quantiles = [(quantile(rest, part), quantile(beside, part)) for part in (0.5, 0.99, 1)]
     (median_rest, median), (p99_rest, p99), (most_rest, most) = quantiles
-    figure = Figure(f"beside {name}: a row on another channel, p99", "ms", p99, sense="<=", limit=BOUND_MS,
-                    target=f"no turn above {BOUND_MS} ms", judged=longest, baseline=p99_rest, against="at rest",
-                    note=f"median {median_rest:.2f} then {median:.2f} ms, max {most_rest:.1f} then {most:.1f} ms;"
+    figure = Figure(f"beside {name}: a row on another channel, p99", "ms", p99, sense="<=",
+                    limit=BOUND_MS, target=f"no turn above {BOUND_MS} ms", judged=longest,
+                    baseline=p99_rest, against="at rest",
+                    note=f"median {median_rest:.2f} then {median:.2f} ms,"
+                         f" max {most_rest:.1f} then {most:.1f} ms;"
                          f" longest turn {longest:.1f} ms, {longer} of {count} above 5 ms")
-    figure.data["beside"] = {"attack": name, "median": [median_rest, median], "p99": [p99_rest, p99],
-                             "max": [most_rest, most], "turn": longest}
+    figure.data["beside"] = {"attack": name, "median": [median_rest, median],
+                             "p99": [p99_rest, p99], "max": [most_rest, most], "turn": longest}
     return figure
 
 
@@ -151,8 +160,8 @@ def beside_an_attacker():
             db, keys, turns = place.new_db(), place.path("keys"), Turns(place)
             fill(db, table)
             write_keys(keys)
-            rowcast = place.rowcast(db, "--log-to", place.path("rowcast.txt"), "--log-level", "info",
-                                    "--ticket-key-file", keys, env=turns.env)
+            rowcast = place.rowcast(db, "--log-to", place.path("rowcast.txt"), "--log-level",
+                                    "info", "--ticket-key-file", keys, env=turns.env)
             load = place.load("--fcgi", rowcast.sock, "--db", db)
             load("size 40")
             load("open 1 channel=bench")

@@ -106,9 +106,10 @@ def beside(rows):
     if not measured:
         return []
     lines = ["", "## Beside an attacker", "",
-             "A row on a channel of its own, from the INSERT to its receipt by a live stream, in ms: at rest, then",
-             "beside the attack (tests/clients/attacks.py), in turns of the same run. The longest turn of the loop is in",
-             "processor time, so that neighbours on the machine are not in it.", "",
+             "A row on a channel of its own, from the INSERT to its receipt by a live stream, in",
+             "ms: at rest, then beside the attack (tests/clients/attacks.py), in turns of the same",
+             "run. The longest turn of the loop is in processor time, so that neighbours on the",
+             "machine are not in it.", "",
              "| attack | median | ratio | p99 | ratio | max | ratio | p99 added | longest turn |",
              "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |"]
     for one in measured:
@@ -142,5 +143,5 @@ def markdown(facts, kept):
             notes.append(f"- {row['figure']}: {details}")
         ahead += [f"- {row['figure']}: {name} {number(row['peers'][name])}, rowcast "
                   f"{number(row['value'])} {row['unit']}" for name in row["peers_ahead"]]
-    return "\n".join([*lines, *beside(every), "", "## Where a peer is ahead", "", *(ahead or ["Nowhere."]), "",
-                      "## Beside them", "", *notes]) + "\n"
+    return "\n".join([*lines, *beside(every), "", "## Where a peer is ahead", "",
+                      *(ahead or ["Nowhere."]), "", "## Beside them", "", *notes]) + "\n"

@@ -48,7 +48,8 @@ class Notifier(Writer):
 
     def write(self, count, per_commit):
         rows = list(self.rows(count))
-        told = [("orders:{\"id\":%d}" % i, '{"table":"orders","op":"insert","key":{"id":%d},"row":{"id":%d,'
+        told = [("orders:{\"id\":%d}" % i,
+                 '{"table":"orders","op":"insert","key":{"id":%d},"row":{"id":%d,'
                  '"state":"%s","total":%s,"customer":"%s"},"old":null}' % (i, i, *row[:3]))
                 for i, row in enumerate(rows, self.next - count + 1)]
         began = time.monotonic()
@@ -77,11 +78,13 @@ def compare(name, ours, bare, per_commit, limit, against):
 
 @scenario("track")
 def track():
-    kinds = [("4 columns", False, []), ("a UNIQUE index, recipients", True, ["--recipient", "customer"])]
+    kinds = [("4 columns", False, []),
+             ("a UNIQUE index, recipients", True, ["--recipient", "customer"])]
     with Place() as place:
         for per_commit in (1, 100):
             for number, (what, unique, options) in enumerate(kinds):
-                ours = Writer(place, f"tracked{number}-{per_commit}", unique, options or ["--channel", "orders"])
+                ours = Writer(place, f"tracked{number}-{per_commit}", unique,
+                              options or ["--channel", "orders"])
                 bare = Writer(place, f"bare{number}-{per_commit}", unique, None)
                 yield compare(f"INSERT, {what}, {per_commit} a commit", ours, bare, per_commit, 0.6,
                               "no triggers")

@@ -1,8 +1,8 @@
 /* signature.c - HS256, RS256 and ES256 with OpenSSL, on keys that keys.c has read and pem.c parsed.
  *
- * ticket.c calls it for each key that a token may be signed with. libjwt 1.x could do it, too, but it
- * parses the PEM anew for each token (half a millisecond), takes the algorithm from the token, and
- * compared MACs with strcmp before Debian's 1.10.2-1+deb12u1. */
+ * ticket.c calls it for each key that a token may be signed with. libjwt 1.x could do it, too,
+ * but it parses the PEM anew for each token (half a millisecond), takes the algorithm from the
+ * token, and compared MACs with strcmp before Debian's 1.10.2-1+deb12u1. */
 #include "config.h"
 
 #include "access/signature.h"

@@ -1,8 +1,8 @@
 /* ticket.c - judges and signs tickets; libjwt does the cryptography.
  *
- * access/access.c calls ticket_verify for each request that brings a ticket, `rowcast ticket` signs.
- * libjwt 1.x takes the algorithm from the token's own header; with a public key at hand a forger
- * then signs with HS256 and that key as the secret. So the header is read first
+ * access/access.c calls ticket_verify for each request that brings a ticket, `rowcast ticket`
+ * signs. libjwt 1.x takes the algorithm from the token's own header; with a public key at hand
+ * a forger then signs with HS256 and that key as the secret. So the header is read first
  * (access/token.c), the key chosen by its kid, and libjwt called only when the header names the
  * very algorithm that the key is for. */
 #include "config.h"
@@ -10,6 +10,7 @@
 #include "access/ticket.h"
 
 #include <jwt.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ static const jwt_alg_t jwt_algs[] = {[TICKET_HS256] = JWT_ALG_HS256,
                                      [TICKET_RS256] = JWT_ALG_RS256,
                                      [TICKET_ES256] = JWT_ALG_ES256};
 
-/* --- signature ----------------------------------------------------------------------------- */
+/* --- signature ----------------------------------------------------------------------- */
 
 static bool
 is_for_alg(const struct judge *judge, const struct ticket_key *key)
@@ -109,7 +110,7 @@ check_signature(const struct judge *judge)
     return tries == 0 ? refuse_alg(judge) : conclude(judge, verdict);
 }
 
-/* --- times --------------------------------------------------------------------------------- */
+/* --- times --------------------------------------------------------------------------- */
 
 static int
 refuse_time(const struct judge *judge, const char *what, int64_t ms)
@@ -133,7 +134,7 @@ check_times(const struct judge *judge, const struct ticket *ticket)
     return 0;
 }
 
-/* --- all of it ----------------------------------------------------------------------------- */
+/* --- all of it ----------------------------------------------------------------------- */
 
 /* A part could not be read: why says what is wrong with it, or that memory ran out. */
 static int
@@ -191,7 +192,7 @@ ticket_fini(struct ticket *ticket)
     *ticket = (struct ticket){0};
 }
 
-/* --- signing ------------------------------------------------------------------------------- */
+/* --- signing ------------------------------------------------------------------------- */
 
 static char *
 sign_claims(const struct ticket_key *key, const char *claims)
@@ -232,4 +233,10 @@ ticket_sign(const struct ticket_key *key, const struct ticket *ticket, const cha
         text = NULL;
     }
     return text;
+}
+
+const char *
+ticket_openssl_version(void)
+{
+    return OpenSSL_version(OPENSSL_VERSION_STRING);
 }

@@ -45,8 +45,9 @@ struct ticket_rules {
  *
  * The key decides the algorithm, never the ticket: one whose `alg` is not that of the key is
  * refused before anything is computed with it. A ticket with a `kid` is tried with the key of
- * that name only, one without with the first TICKET_TRIES_MAX keys of its algorithm. `crit`, a `typ` but JWT, members
- * given twice, base64 that is not exactly as encoders write it are refused.
+ * that name only, one without with the first TICKET_TRIES_MAX keys of its algorithm. `crit`, a
+ * `typ` but JWT, members given twice, base64 that is not exactly as encoders write it are
+ * refused.
  *
  * Where RFC 7519 leaves it open: exp may be missing, and is then never; times may have
  * fractions, but must lie between 1970 and 9999 (milliseconds, as JavaScript has them, do not);
@@ -60,5 +61,8 @@ char *ticket_sign(const struct ticket_key *key, const struct ticket *ticket,
                   const char *audience, struct error *error);
 
 void ticket_fini(struct ticket *ticket);
+
+/* The version of the OpenSSL that is loaded, such as "3.0.19". Static. */
+const char *ticket_openssl_version(void);
 
 #endif

@@ -12,8 +12,8 @@ bool utf8_is_valid(struct slice bytes);
  * them: "maximal subparts") becomes U+FFFD. */
 void utf8_append(struct buf *buf, struct slice bytes);
 
-/* Appends a quoted, escaped JSON string of the bytes; what is not UTF-8 becomes U+FFFD. No character
- * in it ends a line for anybody: U+0085, U+2028 and U+2029 are escaped too. */
+/* Appends a quoted, escaped JSON string of the bytes; what is not UTF-8 becomes U+FFFD. No
+ * character in it ends a line for anybody: U+0085, U+2028 and U+2029 are escaped too. */
 void json_append_string(struct buf *buf, struct slice bytes);
 
 #endif

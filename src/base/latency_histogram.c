@@ -1,4 +1,5 @@
-/* latency_histogram.c - see base/latency_histogram.h. Called by the hub once for each row, however many streams there are. */
+/* latency_histogram.c - see base/latency_histogram.h. Called by the hub once for each row,
+ * however many streams there are. */
 #include "config.h"
 
 #include "base/latency_histogram.h"

@@ -1,5 +1,5 @@
-/* latency_histogram.h - a histogram of how late rows are: from a row's created_at to the end of its batch's
- * write. Pure.
+/* latency_histogram.h - a histogram of how late rows are: from a row's created_at to the end of
+ * its batch's write. Pure.
  *
  * When a row was committed is not known; created_at is the writer's clock when it inserted the row,
  * in milliseconds, so a long transaction and clocks that differ are in it. */

@@ -1,5 +1,5 @@
-/* log.c - formats lines and hands each to its sink (base/log_sink.h) with one call, so that lines of several
- * processes do not mix; counts those that no sink takes; quotes values. */
+/* log.c - formats lines and hands each to its sink (base/log_sink.h) with one call, so that
+ * lines of several processes do not mix; counts those that no sink takes; quotes values. */
 #include "config.h"
 
 #include "base/log.h"
@@ -231,6 +231,7 @@ struct quoting {
     size_t len;
     size_t room;  /* without closing quote and NUL */
     bool in_list; /* a comma parts items */
+    bool plain;   /* stands without quotes */
 };
 
 static bool
@@ -317,17 +318,17 @@ quote_append(struct quoting *quoting, const char *text)
 }
 
 static void
-quote_begin(struct quoting *quoting, size_t size, bool plain)
+quote_begin(struct quoting *quoting, size_t size)
 {
-    quoting->room = size - (plain ? 1 : 2);
-    if (!plain)
+    quoting->room = size - (quoting->plain ? 1 : 2);
+    if (!quoting->plain)
         quoting->out[quoting->len++] = '"';
 }
 
 static const char *
-quote_end(struct quoting *quoting, bool plain)
+quote_end(struct quoting *quoting)
 {
-    if (!plain)
+    if (!quoting->plain)
         quoting->out[quoting->len++] = '"';
     quoting->out[quoting->len] = '\0';
     return quoting->out;
@@ -341,20 +342,20 @@ log_quote(char *out, unsigned long size, const char *text)
         memcpy(out, "-", 2);
         return out;
     }
-    bool plain = is_plain(text);
-    quote_begin(&quoting, size, plain);
+    quoting.plain = is_plain(text);
+    quote_begin(&quoting, size);
     quote_append(&quoting, text);
-    return quote_end(&quoting, plain);
+    return quote_end(&quoting);
 }
 
 const char *
 log_quote_list(char *out, unsigned long size, struct log_list list, size_t *more)
 {
     struct quoting quoting = {.out = out, .in_list = true};
-    bool plain = list.count > 0;
-    for (size_t i = 0; i < list.count && plain; i++)
-        plain = is_plain(list.items[i]) && strchr(list.items[i], ',') == NULL;
-    quote_begin(&quoting, size, plain);
+    quoting.plain = list.count > 0;
+    for (size_t i = 0; i < list.count && quoting.plain; i++)
+        quoting.plain = is_plain(list.items[i]) && strchr(list.items[i], ',') == NULL;
+    quote_begin(&quoting, size);
     size_t shown = 0;
     for (; shown < list.count; shown++) {
         size_t before = quoting.len;
@@ -368,5 +369,5 @@ log_quote_list(char *out, unsigned long size, struct log_list list, size_t *more
         }
     }
     *more = list.count - shown;
-    return quote_end(&quoting, plain);
+    return quote_end(&quoting);
 }

@@ -5,8 +5,8 @@
  * are not ASCII in values from outside are escaped by log_quote, so that a line stays a line and
  * shows what it is, whatever name a stranger takes.
  *
- * A log never holds the program up. What cannot be taken at once (a full pipe, a daemon that does not
- * read) is lost, and the next line that is taken says how many were. */
+ * A log never holds the program up. What cannot be taken at once (a full pipe, a daemon that
+ * does not read) is lost, and the next line that is taken says how many were. */
 #ifndef ROWCAST_BASE_LOG_H
 #define ROWCAST_BASE_LOG_H
 
@@ -23,7 +23,8 @@ enum log_sink { LOG_SINK_STDERR, LOG_SINK_SYSLOG, LOG_SINK_JOURNAL, LOG_SINK_FIL
 /* A longer line is cut, never within an escape, and ends in "...". */
 #define LOG_LINE_MAX 1024
 
-/* What was lost, counted for all processes and threads that share it (atomically). Zero at first. */
+/* What was lost, counted for all processes and threads that share it (atomically). Zero at
+ * first. */
 struct log_loss {
     uint64_t lines;
     uint64_t reported; /* of them, by a line that was taken */
@@ -60,8 +61,8 @@ void log_init(struct log *log, enum log_level level);
 int log_open(struct log *log, const struct log_config *config, struct error *error);
 void log_close(struct log *log);
 
-/* Opens the log file anew if it was renamed or removed: its own, or the one that stderr is. Each line
- * looks, too; this one says what fails. Returns 0, or -1 with *error. */
+/* Opens the log file anew if it was renamed or removed: its own, or the one that stderr is.
+ * Each line looks, too; this one says what fails. Returns 0, or -1 with *error. */
 int log_reopen(const struct log *log, struct error *error);
 
 void log_line(const struct log *log, enum log_level level, const char *format, ...)

@@ -1,9 +1,9 @@
 /* log_journal.c - a line for the journal: its pairs key=value as fields.
  *
- * So that `journalctl ROWCAST_USER=alice` finds what concerns her. Of a line that is prose, nothing
- * becomes a field: it may have words of a path, of SQLite or of an application's trigger. Not through
- * libsystemd, which waits for as long as the journal does not read; the form is systemd.io's
- * "Native Journal Protocol". */
+ * So that `journalctl ROWCAST_USER=alice` finds what concerns her. Of a line that is prose,
+ * nothing becomes a field: it may have words of a path, of SQLite or of an application's
+ * trigger. Not through libsystemd, which waits for as long as the journal does not read; the
+ * form is systemd.io's "Native Journal Protocol". */
 #include "config.h"
 
 #include "base/log_sink.h"

@@ -1,9 +1,9 @@
-/* log_sink.c - a log line on its way to a descriptor that may be full; which of the descriptors is a
- * file that may be rotated, and which the journal.
+/* log_sink.c - a log line on its way to a descriptor that may be full; which of the descriptors
+ * is a file that may be rotated, and which the journal.
  *
- * Called by base/log.c for each line, from the loop and from threads, so nothing here may wait. Setting
- * O_NONBLOCK on stderr is no way: the flag belongs to everybody who shares it, and a shell or
- * a web server does not expect EAGAIN. */
+ * Called by base/log.c for each line, from the loop and from threads, so nothing here may wait.
+ * Setting O_NONBLOCK on stderr is no way: the flag belongs to everybody who shares it, and a
+ * shell or a web server does not expect EAGAIN. */
 #include "config.h"
 
 #include "base/log_sink.h"

@@ -1,5 +1,6 @@
-/* log_sink.h - where log lines go: a descriptor, syslog(3)'s socket, the journal's socket. Apart from
- * base/log.h because <syslog.h> has macros of our levels' names. Lines have no line end.
+/* log_sink.h - where log lines go: a descriptor, syslog(3)'s socket, the journal's socket.
+ * Apart from base/log.h because <syslog.h> has macros of our levels' names. Lines have no line
+ * end.
  *
  * Nothing here waits. What cannot be taken at once is refused, and base/log.c counts it. */
 #ifndef ROWCAST_BASE_LOG_SINK_H
@@ -32,8 +33,8 @@ struct log_sink_out {
     char *path; /* of a regular file, where it was found; NULL: not known */
 };
 
-/* Lines go to this descriptor, which stays its owner's. For a short time: where it lies is not looked
- * for. */
+/* Lines go to this descriptor, which stays its owner's. For a short time: where it lies is not
+ * looked for. */
 void log_sink_out_init(struct log_sink_out *out, int fd);
 
 /* The same for long: a file is found again when it is renamed, and of a pipe or a terminal, which

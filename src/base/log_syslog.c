@@ -1,7 +1,7 @@
 /* log_syslog.c - a line for syslog(3)'s daemon and the datagram that it goes in.
  *
- * Not through the C library, which waits for as long as the daemon does not read. The form is the one
- * that it uses (RFC 3164 section 4.1, without the host's name). */
+ * Not through the C library, which waits for as long as the daemon does not read. The form is
+ * the one that it uses (RFC 3164 section 4.1, without the host's name). */
 #include "config.h"
 
 #include "base/log_sink.h"

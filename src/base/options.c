@@ -48,7 +48,7 @@ limit_of(const struct option *option)
     return option->max == 0 ? INT64_MAX : option->max;
 }
 
-/* --- what a good value looks like, for errors -------------------------------------------------- */
+/* --- what a good value looks like, for errors ---------------------------------------- */
 
 /* The number with the largest unit of the table that divides it. */
 struct unit {
@@ -158,7 +158,7 @@ refuse_value(const struct parser *parser, const struct option *option, struct or
                      parse_quote(quoted, value), expected, range, example);
 }
 
-/* --- the setters, one for each kind --------------------------------------------------------- */
+/* --- the setters, one for each kind -------------------------------------------------- */
 
 static int
 set_flag(bool *field, const char *value)
@@ -287,7 +287,7 @@ set_value(const struct parser *parser, const struct option *option, struct origi
     return failed ? refuse_value(parser, option, origin, value) : 0;
 }
 
-/* --- default, environment, command line -------------------------------------------------------- */
+/* --- default, environment, command line ---------------------------------------------- */
 
 static void
 clear_field(const struct parser *parser, const struct option *option)
@@ -336,7 +336,8 @@ set_unless_given(const struct parser *parser, size_t index)
 
     if (parser->given[index])
         return 0;
-    const char *value = getenv(option_env_name(name, option));
+    const char *variable = option_env_name(name, option);
+    const char *value = variable == NULL ? NULL : getenv(variable);
     if (value != NULL && *value != '\0')
         return set_whole(parser, option, (struct origin){"", name}, value);
     if (option->fallback != NULL)
@@ -469,6 +470,8 @@ take_arguments(struct parser *parser, char **argv)
 const char *
 option_env_name(char out[OPTION_NAME_MAX], const struct option *option)
 {
+    if (option->has_no_variable)
+        return NULL;
     size_t len = (size_t)snprintf(out, OPTION_NAME_MAX, "ROWCAST_%s", option->name);
 
     assert(len < OPTION_NAME_MAX);
@@ -478,13 +481,12 @@ option_env_name(char out[OPTION_NAME_MAX], const struct option *option)
 }
 
 enum options_result
-options_parse(const struct command *command, int argc, char **argv, void *settings,
+options_parse(const struct command *command, char **argv, void *settings,
               const char **operands, struct error *error)
 {
     struct parser parser = {
         .command = command, .settings = settings, .operands = operands, .error = error};
 
-    (void)argc; /* argv ends in NULL, always */
     if (usage_print_if_asked(command, argv))
         return OPTIONS_EXIT;
     for (const struct option *option = command->options; option->name != NULL; option++) {

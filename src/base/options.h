@@ -35,6 +35,7 @@ struct option {
     const char *value_name; /* for the usage: FILE, SECONDS, ...; CHOICE: "a|b|c" */
     const char *help;       /* one line, no period at its end */
     char letter;            /* short form, as in -f; 0: none */
+    bool has_no_variable;   /* only typed: a service whose environment had it would be none */
 };
 
 struct command {
@@ -51,19 +52,21 @@ enum options_result {
     OPTIONS_USAGE /* *error says what is wrong: exit 2 */
 };
 
-/* Sets every field from its default, the environment or argv (argv[0] is skipped). Texts point
+/* Sets every field from its default, the environment or argv (argv[0] is skipped; it ends
+ * in NULL). Texts point
  * into argv or the environment; texts from list variables are allocated once and kept for
  * the process. operands (room for command->max_operands + 1, NULL-terminated here). "--" ends
  * the options; "-" is an operand; operands and options may be mixed. An error quotes the bad
  * value and the accepted range. A list on the command line replaces the one in the
  * environment. */
-enum options_result options_parse(const struct command *command, int argc, char **argv,
+enum options_result options_parse(const struct command *command, char **argv,
                                   void *settings, const char **operands,
                                   struct error *error);
 
 #define OPTION_NAME_MAX 64 /* bytes of ROWCAST_NAME */
 
-/* Writes the option's environment variable, ROWCAST_NAME, to name and returns it. */
+/* Writes the option's environment variable, ROWCAST_NAME, to name and returns it; NULL when it has
+ * none. */
 const char *option_env_name(char name[OPTION_NAME_MAX], const struct option *option);
 
 #endif

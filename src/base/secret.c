@@ -1,7 +1,8 @@
 /* secret.c - a core dump (coredumpctl, a bug report) may be read by more people than a key file.
  *
- * Called by access/keys.c for what it keeps of a key file. What OpenSSL makes of a key while it signs
- * or verifies is its own. Other memory stays in the dump, so that a crash can be looked into. */
+ * Called by access/keys.c for what it keeps of a key file. What OpenSSL makes of a key while it
+ * signs or verifies is its own. Other memory stays in the dump, so that a crash can be looked
+ * into. */
 #include "config.h"
 
 #include "base/secret.h"

@@ -1,5 +1,5 @@
-/* string_map.h - a hash table from names (channels, users) to what is kept under them. The hash is keyed:
- * the names come from strangers (see base/hash.h). */
+/* string_map.h - a hash table from names (channels, users) to what is kept under them. The hash
+ * is keyed: the names come from strangers (see base/hash.h). */
 #ifndef ROWCAST_BASE_STRING_MAP_H
 #define ROWCAST_BASE_STRING_MAP_H
 

@@ -25,10 +25,13 @@ print_option(const struct option *option)
         printf("  %-*s%s\n", HELP_COLUMN - 2, left, option->help);
     else
         printf("  %s\n%*s%s\n", left, HELP_COLUMN, "", option->help);
+    const char *variable = option_env_name(name, option);
+    if (variable == NULL && option->fallback == NULL)
+        return;
     printf("%*s[", HELP_COLUMN, "");
     if (option->fallback != NULL)
-        printf("default %s; ", option->fallback);
-    printf("%s]\n", option_env_name(name, option));
+        printf("default %s%s", option->fallback, variable == NULL ? "" : "; ");
+    printf("%s]\n", variable == NULL ? "" : variable);
 }
 
 static void

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <uv.h>
 
+#include "access/ticket.h"
 #include "base/nearest.h"
 #include "cmd/cmd.h"
 #include "doctor/http.h"
@@ -66,9 +67,10 @@ about_print_usage(FILE *out)
 void
 about_print_version(void)
 {
-    printf("rowcast " PACKAGE_VERSION "\nSQLite %s, libuv %s, HTTP client for doctor: %s, "
-           "systemd: %s\n",
-           store_library_version(), uv_version_string(),
+    printf("rowcast " PACKAGE_VERSION
+           "\nSQLite %s, libuv %s, OpenSSL %s, libjwt " LIBJWT_VERSION
+           ", HTTP client for doctor: %s, systemd: %s\n",
+           store_library_version(), uv_version_string(), ticket_openssl_version(),
            doctor_http_is_built() ? "libcurl" : "no",
 #ifdef HAVE_SYSTEMD
            "yes"
@@ -94,7 +96,7 @@ about_refuse_command(const char *name)
         fprintf(stderr, "rowcast: unknown command \"%s\" (see rowcast --help)\n", name);
 }
 
-/* --- variables --------------------------------------------------------------------------------- */
+/* --- variables ----------------------------------------------------------------------- */
 
 struct names {
     char texts[NAMES_MAX][OPTION_NAME_MAX];
@@ -126,7 +128,8 @@ collect_names(struct names *names)
     for (size_t i = 0; i < ENTRIES; i++) {
         const struct option *option = entries[i].command->options;
         for (; option->name != NULL; option++)
-            add_name(names, option_env_name(name, option));
+            if (option_env_name(name, option) != NULL)
+                add_name(names, name);
     }
 }
 

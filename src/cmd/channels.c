@@ -1,4 +1,5 @@
-/* channels.c - `rowcast channels`: which channels there are in the table, with how many rows. Reads only. */
+/* channels.c - `rowcast channels`: which channels there are in the table, with how many rows.
+ * Reads only. */
 #include "config.h"
 
 #include "cmd/cmd.h"
@@ -63,16 +64,14 @@ print_channel(void *arg, const struct store_channel *channel)
 }
 
 int
-cmd_channels(int argc, char **argv)
+cmd_channels(char **argv)
 {
     struct settings settings = {0};
     const char *operands[1];
     struct error error;
-    bool done;
 
-    int code =
-        cmd_parse(&cmd_channels_command, argc, argv, &settings.database, operands, &done);
-    if (done)
+    int code = cmd_parse(&cmd_channels_command, argv, &settings.database, operands);
+    if (code != CMD_READY)
         return code;
     struct store_config config = {.path = settings.database.db,
                                   .table = settings.database.table,

@@ -26,13 +26,12 @@ cmd_usage(const char *name, const struct error *error)
 }
 
 int
-cmd_parse(const struct command *command, int argc, char **argv,
-          struct cmd_database *settings, const char **operands, bool *done)
+cmd_parse(const struct command *command, char **argv, struct cmd_database *settings,
+          const char **operands)
 {
     struct error error;
 
-    *done = true;
-    switch (options_parse(command, argc, argv, settings, operands, &error)) {
+    switch (options_parse(command, argv, settings, operands, &error)) {
     case OPTIONS_EXIT:
         return CMD_OK;
     case OPTIONS_USAGE:
@@ -44,8 +43,7 @@ cmd_parse(const struct command *command, int argc, char **argv,
         error_set(&error, "which database? Give --db FILE or set ROWCAST_DB");
         return cmd_usage(command->name, &error);
     }
-    *done = false;
-    return CMD_OK;
+    return CMD_READY;
 }
 
 int

@@ -1,7 +1,7 @@
 /* cmd.h - the subcommands, one file each, and what they share.
  *
- * Each takes its own arguments (argv[0] is its name) and returns the exit code: 0; 1 after one
- * line on stderr that says what to do; 2 for wrong usage. */
+ * Each takes its own arguments (argv[0] is its name; NULL ends them) and returns the exit code:
+ * 0; 1 after one line on stderr that says what to do; 2 for wrong usage. */
 #ifndef ROWCAST_CMD_CMD_H
 #define ROWCAST_CMD_CMD_H
 
@@ -13,23 +13,23 @@
 #include "base/text_list.h"
 #include "store/store.h"
 
-enum { CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
+enum { CMD_READY = -1, CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
 
 extern const struct command cmd_channels_command, cmd_doctor_command, cmd_init_command,
     cmd_prune_command, cmd_rebase_command, cmd_send_command, cmd_serve_command,
     cmd_tail_command, cmd_ticket_command, cmd_track_command, cmd_untrack_command;
 
-int cmd_channels(int argc, char **argv);
-int cmd_doctor(int argc, char **argv);
-int cmd_init(int argc, char **argv);
-int cmd_prune(int argc, char **argv);
-int cmd_rebase(int argc, char **argv);
-int cmd_send(int argc, char **argv);
-int cmd_serve(int argc, char **argv);
-int cmd_tail(int argc, char **argv);
-int cmd_ticket(int argc, char **argv);
-int cmd_track(int argc, char **argv);
-int cmd_untrack(int argc, char **argv);
+int cmd_channels(char **argv);
+int cmd_doctor(char **argv);
+int cmd_init(char **argv);
+int cmd_prune(char **argv);
+int cmd_rebase(char **argv);
+int cmd_send(char **argv);
+int cmd_serve(char **argv);
+int cmd_tail(char **argv);
+int cmd_ticket(char **argv);
+int cmd_track(char **argv);
+int cmd_untrack(char **argv);
 
 /* How long a subcommand waits for another writer. */
 #define CMD_BUSY_MS 10000
@@ -55,10 +55,10 @@ struct cmd_database {
 int cmd_fail(const char *name, const struct error *error);
 int cmd_usage(const char *name, const struct error *error);
 
-/* Parses as options_parse does and asks for --db. *done: return with the value that is
- * returned; it is false when there is work to do. */
-int cmd_parse(const struct command *command, int argc, char **argv,
-              struct cmd_database *settings, const char **operands, bool *done);
+/* Parses as options_parse does and asks for --db. CMD_READY: there is work to do; else the command
+ * returns with this code, and what there is to say has been said. */
+int cmd_parse(const struct command *command, char **argv, struct cmd_database *settings,
+              const char **operands);
 
 /* Prints a number and a line end to stdout and flushes it: CMD_FAILED, with a word on
  * stderr, when it cannot be written. */

@@ -163,7 +163,8 @@ check_settings(const struct settings *settings, const char *url, struct error *e
     return 0;
 }
 
-/* "Authorization: Bearer " and the ticket, in the 8,190 bytes that Apache takes for a header line. */
+/* "Authorization: Bearer " and the ticket, in the 8,190 bytes that Apache takes for a header
+ * line. */
 #define TICKET_SENT_MAX 8168
 
 static void
@@ -240,14 +241,14 @@ check_all(struct settings *settings, const char *url, struct doctor_report *repo
 }
 
 int
-cmd_doctor(int argc, char **argv)
+cmd_doctor(char **argv)
 {
     struct settings settings = {0};
     struct doctor_report report = {.count = 0};
     const char *operands[2];
     struct error error;
 
-    switch (options_parse(&cmd_doctor_command, argc, argv, &settings, operands, &error)) {
+    switch (options_parse(&cmd_doctor_command, argv, &settings, operands, &error)) {
     case OPTIONS_EXIT:
         return CMD_OK;
     case OPTIONS_USAGE:

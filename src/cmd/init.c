@@ -1,6 +1,6 @@
-/* init.c - `rowcast init`: creates, migrates or repairs the table, in a new file or an application's
- * own database. Says what it did, the switch to WAL above all, as that is the one change that
- * the rest of the database can notice. */
+/* init.c - `rowcast init`: creates, migrates or repairs the table, in a new file or an
+ * application's own database. Says what it did, the switch to WAL above all, as that is the one
+ * change that the rest of the database can notice. */
 #include "config.h"
 
 #include "cmd/cmd.h"
@@ -78,17 +78,15 @@ check_group(const struct settings *settings, gid_t *gid, struct error *error)
 }
 
 int
-cmd_init(int argc, char **argv)
+cmd_init(char **argv)
 {
     struct settings settings = {0};
     const char *operands[1];
     struct store_init_result result;
     struct error error;
-    bool done;
 
-    int code =
-        cmd_parse(&cmd_init_command, argc, argv, &settings.database, operands, &done);
-    if (done)
+    int code = cmd_parse(&cmd_init_command, argv, &settings.database, operands);
+    if (code != CMD_READY)
         return code;
     gid_t gid = 0;
     bool is_new = access(settings.database.db, F_OK) != 0;
@@ -104,7 +102,7 @@ cmd_init(int argc, char **argv)
         return cmd_fail(cmd_init_command.name, &error);
     report(&settings, &result);
     if (settings.group != NULL &&
-        group_share(settings.database.db, gid, is_new, &error) != 0)
+        (is_new ? group_share_new : group_share)(settings.database.db, gid, &error) != 0)
         return cmd_fail(cmd_init_command.name, &error);
     return CMD_OK;
 }

@@ -48,13 +48,13 @@ help_command(char *name)
     char *args[] = {name, help, NULL};
 
     if (entry != NULL)
-        return entry->run(2, args);
+        return entry->run(args);
     about_refuse_command(name);
     return CMD_USAGE;
 }
 
 static int
-run_command(int argc, char **argv)
+run_command(char **argv)
 {
     const struct cmd_entry *entry = cmd_find(argv[0]);
 
@@ -63,7 +63,7 @@ run_command(int argc, char **argv)
         return CMD_USAGE;
     }
     about_warn_of_variables(environ);
-    return entry->run(argc, argv);
+    return entry->run(argv);
 }
 
 int
@@ -78,7 +78,7 @@ main(int argc, char **argv)
          * they are a stranger's words, not options. */
         char serve[] = "serve";
         char *args[] = {serve, NULL};
-        return cmd_serve(1, args);
+        return cmd_serve(args);
     }
     if (argc < 2) {
         about_print_usage(stderr);
@@ -92,6 +92,5 @@ main(int argc, char **argv)
         about_print_usage(stdout);
         return CMD_OK;
     }
-    return strcmp(argv[1], "help") == 0 ? help_command(argv[2])
-                                        : run_command(argc - 1, argv + 1);
+    return strcmp(argv[1], "help") == 0 ? help_command(argv[2]) : run_command(argv + 1);
 }

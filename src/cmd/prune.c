@@ -103,16 +103,14 @@ prune_table(const struct settings *settings)
 }
 
 int
-cmd_prune(int argc, char **argv)
+cmd_prune(char **argv)
 {
     struct settings settings = {0};
     const char *operands[1];
     struct error error;
-    bool done;
 
-    int code =
-        cmd_parse(&cmd_prune_command, argc, argv, &settings.database, operands, &done);
-    if (done)
+    int code = cmd_parse(&cmd_prune_command, argv, &settings.database, operands);
+    if (code != CMD_READY)
         return code;
     if (settings.keep_age_ms == 0 && settings.keep_rows == 0 && !settings.expired) {
         error_set(&error, "what is to go? Give --keep-age AGE, --keep-rows N or --expired");

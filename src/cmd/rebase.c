@@ -34,17 +34,15 @@ const struct command cmd_rebase_command = {
 };
 
 int
-cmd_rebase(int argc, char **argv)
+cmd_rebase(char **argv)
 {
     struct settings settings = {0};
     const char *operands[1];
     struct error error;
     int64_t base;
-    bool done;
 
-    int code =
-        cmd_parse(&cmd_rebase_command, argc, argv, &settings.database, operands, &done);
-    if (done)
+    int code = cmd_parse(&cmd_rebase_command, argv, &settings.database, operands);
+    if (code != CMD_READY)
         return code;
     struct store_config config = {.path = settings.database.db,
                                   .table = settings.database.table,

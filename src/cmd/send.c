@@ -101,7 +101,7 @@ insert(struct store *store, const struct settings *settings, struct slice data, 
     return store_insert(store, &row, id, error);
 }
 
-/* --- stdin ------------------------------------------------------------------------------------ */
+/* --- stdin --------------------------------------------------------------------------- */
 
 /* Appends what is there, waiting for at least a byte. Returns the number of bytes, 0 at the end,
  * -1 with *error. */
@@ -145,7 +145,7 @@ input_waits(void)
     return poll(&input, 1, 0) > 0;
 }
 
-/* --- lines ------------------------------------------------------------------------------------ */
+/* --- lines --------------------------------------------------------------------------- */
 
 struct lines {
     struct buf buf;
@@ -268,7 +268,7 @@ send_lines(struct store *store, const struct settings *settings)
     return cmd_fail(cmd_send_command.name, &with_count);
 }
 
-/* --- one row ---------------------------------------------------------------------------------- */
+/* --- one row ------------------------------------------------------------------------- */
 
 static int
 send_data(struct store *store, const struct settings *settings, struct slice data)
@@ -322,16 +322,14 @@ check_channel(const char *channel, struct error *error)
 }
 
 int
-cmd_send(int argc, char **argv)
+cmd_send(char **argv)
 {
     struct settings settings = {0};
     const char *operands[2];
     struct error error;
-    bool done;
 
-    int code =
-        cmd_parse(&cmd_send_command, argc, argv, &settings.database, operands, &done);
-    if (done)
+    int code = cmd_parse(&cmd_send_command, argv, &settings.database, operands);
+    if (code != CMD_READY)
         return code;
     if (take_recipient(&settings, &error) != 0 ||
         check_channel(settings.channel, &error) != 0)

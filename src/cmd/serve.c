@@ -99,7 +99,7 @@ static const struct option options[] = {
            .help = "stderr, syslog, journal or a file from the root"),
     OPTION(no_confine, "no-confine", OPTION_FLAG,
            .help = "leave the process its rights to the rest of the file system"),
-    OPTION(check, "check", OPTION_FLAG,
+    OPTION(check, "check", OPTION_FLAG, .has_no_variable = true,
            .help = "check options, keys and database, and exit: 0 when all is well"),
     {.name = NULL},
 };
@@ -293,13 +293,13 @@ report_check(const struct serve_settings *settings)
 }
 
 int
-cmd_serve(int argc, char **argv)
+cmd_serve(char **argv)
 {
     struct serve_settings settings;
     struct error error = {""};
     const char *operands[1];
     enum options_result parsed =
-        options_parse(&cmd_serve_command, argc, argv, &settings, operands, &error);
+        options_parse(&cmd_serve_command, argv, &settings, operands, &error);
     if (parsed == OPTIONS_EXIT)
         return CMD_OK;
     if (parsed == OPTIONS_OK && settings.db == NULL) {

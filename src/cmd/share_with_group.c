@@ -1,11 +1,12 @@
 /* share_with_group.c - group and mode of a database, its -wal and -shm, and its folder; see
  * cmd/share_with_group.h.
  *
- * Mostly run by root in a folder that an application may write, which could have put a link there in
- * place of a file or folder. So nothing is reached by its path: the folder is opened step by step,
- * and its files from there, never through a link that is not ours or root's; each is changed
- * by the descriptor that was looked at. Only what is missing is changed. What belongs to another
- * group that has rights to it is left alone: whose they are is not ours to judge. */
+ * Mostly run by root in a folder that an application may write, which could have put a link
+ * there in place of a file or folder. So nothing is reached by its path: the folder is opened
+ * step by step, and its files from there, never through a link that is not ours or root's; each
+ * is changed by the descriptor that was looked at. Only what is missing is changed. What
+ * belongs to another group that has rights to it is left alone: whose they are is not ours to
+ * judge. */
 #include "config.h"
 
 #include "cmd/share_with_group.h"
@@ -15,6 +16,7 @@
 #include <grp.h>
 #include <libgen.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -197,7 +199,7 @@ item_open(struct item *item, const struct place *place, const char *suffix,
     return result;
 }
 
-/* --- what is asked before -------------------------------------------------------------------- */
+/* --- what is asked before ------------------------------------------------------------ */
 
 /* Another group has rights here that the rest of the world has not: it would lose them. */
 static bool
@@ -319,7 +321,13 @@ group_check(const char *db, gid_t gid, struct error *error)
 }
 
 int
-group_share(const char *db, gid_t gid, bool is_new, struct error *error)
+group_share(const char *db, gid_t gid, struct error *error)
 {
-    return with_place(db, is_new ? share_new_one : share_one, gid, error);
+    return with_place(db, share_one, gid, error);
+}
+
+int
+group_share_new(const char *db, gid_t gid, struct error *error)
+{
+    return with_place(db, share_new_one, gid, error);
 }

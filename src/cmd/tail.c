@@ -93,12 +93,13 @@ struct tail {
     enum turn turn; /* what the last one came to */
     int64_t now_ms;
     struct buf out;
+    bool is_away; /* the database cannot be opened just now, and standard error says so */
     bool is_terminal;
     struct buf shown; /* what a terminal gets of it */
     struct error error;
 };
 
-/* --- output ----------------------------------------------------------------------------------- */
+/* --- output -------------------------------------------------------------------------- */
 
 /* Writes the buffer out and empties it. */
 static enum turn
@@ -154,7 +155,7 @@ print_row(void *arg, const struct row *row)
     return tail->out.failed || tail->out.len >= TAIL_PAGE_BYTES ? STORE_STOP : STORE_MORE;
 }
 
-/* --- reading ---------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------- */
 
 static enum turn
 turn_of(enum store_result result)
@@ -172,15 +173,16 @@ print_gap(void *arg, const struct gap *gap)
     return STORE_MORE;
 }
 
-/* Everything that is there by now, a page at a time. While a page is written out rows may be pruned:
- * each page is a look of its own at what is missing. */
+/* Everything that is there by now, a page at a time. While a page is written out rows may be
+ * pruned: each page is a look of its own at what is missing. */
 static enum turn
 print_new(struct tail *tail)
 {
-    struct store_log log = {.range = {.up_to = ROW_ID_MAX, .max_rows = TAIL_PAGE_ROWS},
-                            .gap = print_gap,
-                            .row = print_row,
-                            .arg = tail};
+    struct store_log log = {.range = {.up_to = ROW_ID_MAX,
+                                      .max_rows = TAIL_PAGE_ROWS,
+                                      .row = print_row,
+                                      .arg = tail},
+                            .gap = print_gap};
 
     while (!log.progress.complete && !follow_interrupted()) {
         tail->now_ms = cmd_now_ms();
@@ -195,7 +197,7 @@ print_new(struct tail *tail)
     return TURN_DONE;
 }
 
-/* --- where to start --------------------------------------------------------------------------- */
+/* --- where to start ------------------------------------------------------------------ */
 
 struct last {
     const struct tail *tail;
@@ -223,9 +225,10 @@ start_at_last(struct tail *tail, const struct store_marks *marks, int64_t wanted
     while (result == STORE_OK && !progress.complete && last.wanted > 0) {
         struct store_range range = {.after = marks->lowest - 1,
                                     .up_to = progress.last - 1,
-                                    .max_rows = TAIL_PAGE_ROWS};
-        result =
-            store_read_back(tail->store, &range, count_row, &last, &progress, &tail->error);
+                                    .max_rows = TAIL_PAGE_ROWS,
+                                    .row = count_row,
+                                    .arg = &last};
+        result = store_read_back(tail->store, &range, &progress, &tail->error);
     }
     tail->cursor = store_cursor_at(marks, progress.last - 1);
     return result;
@@ -262,7 +265,20 @@ find_start(struct tail *tail)
     return result;
 }
 
-/* --- following -------------------------------------------------------------------------------- */
+/* --- following ----------------------------------------------------------------------- */
+
+/* Says on standard error that no rows can come now, and that they come again. */
+static void
+set_away(struct tail *tail, bool is_away)
+{
+    if (tail->is_away == is_away)
+        return;
+    tail->is_away = is_away;
+    if (is_away)
+        fprintf(stderr, "rowcast tail: %s; waits until it can be opened\n", tail->error.text);
+    else
+        fprintf(stderr, "rowcast tail: %s is open again\n", tail->config.path);
+}
 
 /* Opens the file that is now at the path. The old one is closed before: SQLite would give the new
  * connection the index that it has of the old one's (store/store.h, store_has_moved). */
@@ -270,7 +286,8 @@ static bool
 reopen(struct tail *tail)
 {
     store_close(tail->store);
-    tail->store = store_open(&tail->config, NULL, NULL);
+    tail->store = store_open(&tail->config, NULL, &tail->error);
+    set_away(tail, tail->store == NULL);
     return tail->store != NULL;
 }
 
@@ -308,7 +325,7 @@ run(struct tail *tail)
     return tail->turn;
 }
 
-/* --- the subcommand --------------------------------------------------------------------------- */
+/* --- the subcommand ------------------------------------------------------------------ */
 
 static int
 check_settings(const struct settings *settings, struct error *error)
@@ -329,16 +346,14 @@ check_settings(const struct settings *settings, struct error *error)
 }
 
 int
-cmd_tail(int argc, char **argv)
+cmd_tail(char **argv)
 {
     struct settings settings = {0};
     const char *operands[1];
     struct tail tail = {.settings = &settings, .is_terminal = isatty(STDOUT_FILENO) == 1};
-    bool done;
 
-    int code =
-        cmd_parse(&cmd_tail_command, argc, argv, &settings.database, operands, &done);
-    if (done)
+    int code = cmd_parse(&cmd_tail_command, argv, &settings.database, operands);
+    if (code != CMD_READY)
         return code;
     if (check_settings(&settings, &tail.error) != 0 ||
         cmd_take_patterns(&tail.channels, &settings.channels, "channel", &tail.error) !=

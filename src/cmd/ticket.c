@@ -147,14 +147,14 @@ mint(const struct settings *settings, const struct ticket *ticket)
 }
 
 int
-cmd_ticket(int argc, char **argv)
+cmd_ticket(char **argv)
 {
     struct settings settings;
     struct ticket ticket = {0};
     struct error error = {""};
     const char *operands[1];
     enum options_result parsed =
-        options_parse(&cmd_ticket_command, argc, argv, &settings, operands, &error);
+        options_parse(&cmd_ticket_command, argv, &settings, operands, &error);
     if (parsed == OPTIONS_EXIT)
         return CMD_OK;
     if (parsed == OPTIONS_OK && settings.key_file == NULL) {

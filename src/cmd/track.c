@@ -87,7 +87,8 @@ open_store(const struct cmd_database *database, enum store_mode mode, struct err
     return store_open(&config, NULL, error);
 }
 
-/* --- track TABLE ---------------------------------------------------------------------------------- */
+/* --- track TABLE
+ * ---------------------------------------------------------------------------------- */
 
 /* "id, state" as two names, cut out of the copy of the option's text; NULL: not given. */
 static int
@@ -178,7 +179,8 @@ track_table(const struct settings *settings, const struct track_request *request
     return code;
 }
 
-/* --- track --list --------------------------------------------------------------------------------- */
+/* --- track --list
+ * --------------------------------------------------------------------------------- */
 
 struct list {
     size_t misfits;
@@ -238,16 +240,14 @@ run_request(struct settings *settings, const char *table)
 }
 
 int
-cmd_track(int argc, char **argv)
+cmd_track(char **argv)
 {
     struct settings settings = {0};
     const char *operands[2];
     struct error error;
-    bool done;
 
-    int code =
-        cmd_parse(&cmd_track_command, argc, argv, &settings.database, operands, &done);
-    if (done)
+    int code = cmd_parse(&cmd_track_command, argv, &settings.database, operands);
+    if (code != CMD_READY)
         return code;
     if (settings.list && (operands[0] != NULL || asks_for_options(&settings))) {
         error_set(&error,
@@ -263,7 +263,8 @@ cmd_track(int argc, char **argv)
     return run_request(&settings, operands[0]);
 }
 
-/* --- untrack TABLE -------------------------------------------------------------------------------- */
+/* --- untrack TABLE
+ * -------------------------------------------------------------------------------- */
 
 struct untrack_settings {
     struct cmd_database database;
@@ -302,16 +303,14 @@ untrack_table(const struct untrack_settings *settings, const char *table)
 }
 
 int
-cmd_untrack(int argc, char **argv)
+cmd_untrack(char **argv)
 {
     struct untrack_settings settings = {0};
     const char *operands[2];
     struct error error;
-    bool done;
 
-    int code =
-        cmd_parse(&cmd_untrack_command, argc, argv, &settings.database, operands, &done);
-    if (done)
+    int code = cmd_parse(&cmd_untrack_command, argv, &settings.database, operands);
+    if (code != CMD_READY)
         return code;
     if (operands[0] == NULL) {
         error_set(&error, "which table?");

@@ -1,9 +1,9 @@
 /* db.c - who serves the database, and the database as that user sees it.
  *
  * Called by cmd/doctor.c. Rights are judged by trying, with all that the kernel knows of
- * (groups, ACLs, read-only mounts), and not by reading mode bits: as root in a child that has become
- * the user. The child hands its findings over through a pipe; it also keeps SQLite and its locks
- * out of this process. */
+ * (groups, ACLs, read-only mounts), and not by reading mode bits: as root in a child that has
+ * become the user. The child hands its findings over through a pipe; it also keeps SQLite and
+ * its locks out of this process. */
 #include "config.h"
 
 #include "doctor/db.h"
@@ -28,7 +28,7 @@ struct person {
     char name[NAME_MAX_BYTES];
 };
 
-/* --- who --------------------------------------------------------------------------------------- */
+/* --- who ----------------------------------------------------------------------------- */
 
 static void
 take_person(struct person *person, uid_t uid)
@@ -66,7 +66,7 @@ choose_person(const struct doctor_database *database, const struct serving *serv
     return 0;
 }
 
-/* --- who serves it ------------------------------------------------------------------------------ */
+/* --- who serves it ------------------------------------------------------------------- */
 
 static void
 judge_descriptors(const struct serving *serving, int64_t streams,
@@ -124,7 +124,8 @@ judge_serving(const struct doctor_database *database, const struct serving *serv
                     person.name, database->user);
 }
 
-/* --- the child ------------------------------------------------------------------------------------ */
+/* --- the child
+ * ------------------------------------------------------------------------------------ */
 
 static int
 become(const struct person *person)

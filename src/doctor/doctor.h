@@ -44,8 +44,8 @@ struct doctor_head {
 void doctor_find(struct doctor_report *report, struct doctor_head head, const char *format,
                  ...) __attribute__((format(printf, 3, 4)));
 
-/* Adds a finding that was made elsewhere, as it is. Where the report tells, it is on standard output
- * then: what takes long does not hold back what was found before. */
+/* Adds a finding that was made elsewhere, as it is. Where the report tells, it is on standard
+ * output then: what takes long does not hold back what was found before. */
 void doctor_take(struct doctor_report *report, const struct doctor_finding *finding);
 
 /* The heaviest level there is; DOCTOR_OK when there are no findings. */

@@ -1,9 +1,9 @@
 /* http.c - which requests `rowcast doctor` makes, and where to.
  *
  * Called by cmd/doctor.c. Six requests at the most, one after another: health (does a short
- * answer get through?), whoami without a login and with one that is made up (who may read what?),
- * the stream (what arrives, and when), the stream as a browser asks for it (is it compressed?), and a
- * poll with a Last-Event-ID (does that get through?). */
+ * answer get through?), whoami without a login and with one that is made up (who may read
+ * what?), the stream (what arrives, and when), the stream as a browser asks for it (is it
+ * compressed?), and a poll with a Last-Event-ID (does that get through?). */
 #include "config.h"
 
 #include "doctor/http.h"
@@ -27,7 +27,7 @@ doctor_http_is_built(void)
 
 #define QUICK_MS 5000
 
-/* --- the addresses --------------------------------------------------------------------------- */
+/* --- the addresses ------------------------------------------------------------------- */
 
 struct addresses {
     char *stream, *health, *in_query, *whoami;
@@ -125,7 +125,7 @@ make_addresses(const struct http_target *target, struct addresses *out, struct e
     return error_set(error, "out of memory");
 }
 
-/* --- all of them ------------------------------------------------------------------------------ */
+/* --- all of them --------------------------------------------------------------------- */
 
 struct gathering {
     const struct http_target *target;
@@ -203,8 +203,8 @@ ask_again(struct fetch fetch, struct http_evidence *evidence, struct error *erro
     return doctor_fetch(&fetch, &evidence->resumed, error);
 }
 
-/* As a stranger, and as one who claims to be somebody: by a login with a password, and by the headers
- * by which web servers hand a user on among themselves. */
+/* As a stranger, and as one who claims to be somebody: by a login with a password, and by the
+ * headers by which web servers hand a user on among themselves. */
 static int
 ask_whoami(const struct gathering *gathering, const struct addresses *to,
            struct error *error)

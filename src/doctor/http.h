@@ -1,6 +1,7 @@
 /* http.h - asks the public URL, as a page would, and keeps the evidence.
  *
- * A build without libcurl has doctor_http_is_built false. Judging is doctor/judge.c's. Times are milliseconds since a request was begun; -1: never. */
+ * A build without libcurl has doctor_http_is_built false. Judging is doctor/judge.c's. Times
+ * are milliseconds since a request was begun; -1: never. */
 #ifndef ROWCAST_DOCTOR_HTTP_H
 #define ROWCAST_DOCTOR_HTTP_H
 

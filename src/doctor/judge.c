@@ -41,7 +41,7 @@ judge_problem(const struct judge *judge, const char *check, enum doctor_fault fa
         "%s", seen);
 }
 
-/* --- nobody answers -------------------------------------------------------------------------- */
+/* --- nobody answers ------------------------------------------------------------------ */
 
 static void
 judge_failure(const struct judge *judge, const struct http_answer *answer)
@@ -62,7 +62,7 @@ judge_failure(const struct judge *judge, const struct http_answer *answer)
                 "no answer: %s", answer->failure_text);
 }
 
-/* --- the status ---------------------------------------------------------------------------------- */
+/* --- the status ---------------------------------------------------------------------- */
 
 static const char *
 status_remedy(const struct judge *judge, const struct http_answer *answer)
@@ -160,7 +160,7 @@ judge_address(const struct judge *judge, const struct http_answer *answer)
     return true;
 }
 
-/* --- health -------------------------------------------------------------------------------------- */
+/* --- health -------------------------------------------------------------------------- */
 
 static void
 judge_health(const struct judge *judge)
@@ -195,7 +195,8 @@ judge_health(const struct judge *judge)
     }
 }
 
-/* --- the header ------------------------------------------------------------------------------------ */
+/* --- the header
+ * ------------------------------------------------------------------------------------ */
 
 static void
 judge_header(const struct judge *judge)

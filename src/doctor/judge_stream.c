@@ -21,7 +21,7 @@ seconds(int64_t ms)
     return (double)ms / 1000;
 }
 
-/* --- opening --------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------- */
 
 static void
 judge_silence(const struct judge *judge)
@@ -101,7 +101,7 @@ judge_opening(const struct judge *judge)
     return true;
 }
 
-/* --- events ------------------------------------------------------------------------------------ */
+/* --- events -------------------------------------------------------------------------- */
 
 static bool
 saw_beat(const struct doctor_events *events)
@@ -273,7 +273,7 @@ judge_events(const struct judge *judge)
     }
 }
 
-/* --- which database ---------------------------------------------------------------------------- */
+/* --- which database ------------------------------------------------------------------ */
 
 /* A new stream begins at the highest id that rowcast has read. Tables begin at an id that the clock
  * made, so those of another table are quite other numbers. */
@@ -299,7 +299,7 @@ judge_served(const struct judge *judge)
                     "the ids at the URL are those of this table");
 }
 
-/* --- resuming ---------------------------------------------------------------------------------- */
+/* --- resuming ------------------------------------------------------------------------ */
 
 static void
 judge_resume(const struct judge *judge)

@@ -7,8 +7,9 @@
 #include "doctor/doctor.h"
 #include "base/slice.h"
 
-/* Runs `lighttpd -tt -f file` and `lighttpd -p -f file` (which run what an include_shell in it says, as lighttpd itself
- * would) and judges what it prints. `streams`: how many pages are to be open at once. */
+/* Runs `lighttpd -tt -f file` and `lighttpd -p -f file` (which run what an include_shell in it
+ * says, as lighttpd itself would) and judges what it prints. `streams`: how many pages are to
+ * be open at once. */
 void doctor_judge_lighttpd(const char *file, int64_t streams, struct doctor_report *report);
 
 /* The judging alone: text is what lighttpd -p printed. Pure. */

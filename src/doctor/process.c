@@ -141,8 +141,8 @@ doctor_find_serving(const char *path, struct serving *serving)
     closedir(folder);
 }
 
-/* The text behind NAME= or behind the argument NAME in a block of texts that end in NUL; NULL: it is
- * not there. */
+/* The text behind NAME= or behind the argument NAME in a block of texts that end in NUL; NULL:
+ * it is not there. */
 static const char *
 find_setting(const char *block, size_t len, const char *name)
 {

@@ -23,7 +23,8 @@ struct serving {
  * no /proc it finds none. Opens nothing but /proc. */
 void doctor_find_serving(const char *path, struct serving *serving);
 
-/* The lowest --max-streams of those processes, from their arguments or environment; 0: none is seen. */
+/* The lowest --max-streams of those processes, from their arguments or environment; 0: none is
+ * seen. */
 int64_t doctor_max_streams(const struct serving *serving);
 
 /* The name of a process for a person, "sqlite3", to out; "?" when it cannot be seen. Returns

@@ -1,7 +1,7 @@
 /* run.c - a web server reads its own configuration, and prints it.
  *
- * Called by doctor/lighttpd.c and doctor/apache.c: includes, variables and conditions are the server's
- * own business, so it is asked and its files are not read here. */
+ * Called by doctor/lighttpd.c and doctor/apache.c: includes, variables and conditions are the
+ * server's own business, so it is asked and its files are not read here. */
 #include "config.h"
 
 #include "doctor/run.h"

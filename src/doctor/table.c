@@ -31,7 +31,7 @@
 
 #define IDS_LEFT_MIN (INT64_C(1) << 40)
 
-/* --- rights ---------------------------------------------------------------------------------- */
+/* --- rights -------------------------------------------------------------------------- */
 
 /* Where the remedy begins in "what: give it the right, as with ...", or NULL. */
 static const char *
@@ -141,7 +141,7 @@ judge_rights(const char *path, const char *who, struct doctor_report *report)
     return true;
 }
 
-/* --- the log ------------------------------------------------------------------------------------ */
+/* --- the log ------------------------------------------------------------------------- */
 
 /* The mark of a reader that a checkpoint has to wait for, -1 when there is none. */
 static int
@@ -254,7 +254,7 @@ judge_journal(const char *path, struct doctor_report *report)
     }
 }
 
-/* --- the table ---------------------------------------------------------------------------------- */
+/* --- the table ----------------------------------------------------------------------- */
 
 /* Ids that readers have seen would be given once more. A low-water mark below the base is in
  * order: so `rowcast rebase` leaves it. A foreign table, of base 0, has no marks of ours. */
@@ -327,12 +327,14 @@ judge_times(struct store *store, const struct store_marks *marks,
     struct timespec now;
     int64_t newest = 0;
     struct store_progress progress;
-    struct store_range range = {
-        .after = marks->lowest - 1, .up_to = marks->tail, .max_rows = 1};
+    struct store_range range = {.after = marks->lowest - 1,
+                                .up_to = marks->tail,
+                                .max_rows = 1,
+                                .row = take_created_at,
+                                .arg = &newest};
 
     clock_gettime(CLOCK_REALTIME, &now);
-    if (store_read_back(store, &range, take_created_at, &newest, &progress, NULL) ==
-            STORE_OK &&
+    if (store_read_back(store, &range, &progress, NULL) == STORE_OK &&
         newest > (int64_t)now.tv_sec * 1000 + FUTURE_MS)
         doctor_find(
             report,

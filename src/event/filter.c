@@ -1,7 +1,8 @@
 /* filter.c - pattern lists, and the one decision on who gets a row.
  *
- * http/request.c, http/stream_params.c and access/claims.c read the lists and compile them; access/access.c asks for
- * channels, hub/audience.c and the pages of catch-up for rows. How a pattern matches is in event/glob.c. */
+ * http/request.c, http/stream_params.c and access/claims.c read the lists and compile them;
+ * access/access.c asks for channels, hub/audience.c and the pages of catch-up for rows. How a
+ * pattern matches is in event/glob.c. */
 #include "config.h"
 
 #include "event/filter.h"
@@ -12,7 +13,8 @@
 #include "base/buf.h"
 #include "event/glob.h"
 
-/* --- pattern lists --------------------------------------------------------------------------------- */
+/* --- pattern lists
+ * --------------------------------------------------------------------------------- */
 
 /* By bytes, then the shorter first: strcmp's order, in which a NUL is a byte like others. */
 static int
@@ -216,7 +218,8 @@ patterns_fini(struct patterns *patterns)
     *patterns = (struct patterns){0};
 }
 
-/* --- the filter ------------------------------------------------------------------------------------ */
+/* --- the filter
+ * ------------------------------------------------------------------------------------ */
 
 bool
 filter_allows_recipient(const struct filter *filter, struct slice recipient)

@@ -1,12 +1,12 @@
 /* glob.c - GLOB patterns as one automaton whose states are bits.
  *
- * event/filter.c compiles a list when a stream opens and matches each row's channel with it. A pattern is
- * a row of items, each of which takes one character (a letter, `?`, a set); a star makes the place
- * where it stands keep its state on any character. The state after some text has a bit for each
- * place of each pattern: "the items before this place have taken the text so far". A character
- * moves all bits on at once: (state & takes[character]) << 1 | (state & stars). So time does not
- * depend on what the patterns say, and nothing is tried twice. (Navarro and Raffinot, "Flexible
- * Pattern Matching in Strings", chapter 4.)
+ * event/filter.c compiles a list when a stream opens and matches each row's channel with it. A
+ * pattern is a row of items, each of which takes one character (a letter, `?`, a set); a star
+ * makes the place where it stands keep its state on any character. The state after some text
+ * has a bit for each place of each pattern: "the items before this place have taken the text so
+ * far". A character moves all bits on at once: (state & takes[character]) << 1 | (state &
+ * stars). So time does not depend on what the patterns say, and nothing is tried twice.
+ * (Navarro and Raffinot, "Flexible Pattern Matching in Strings", chapter 4.)
  *
  * Characters are put into classes: between two neighbouring characters that some pattern names,
  * all behave alike. sqlite3_strglob is not used: it wants NUL-terminated text, brings SQLite into
@@ -37,7 +37,7 @@ struct globs {
     uint64_t memory[];
 };
 
-/* --- characters ------------------------------------------------------------------------------- */
+/* --- characters ---------------------------------------------------------------------- */
 
 /* Reads the next character as sqlite3Utf8Read does: a byte below 0xC0 stands for itself, a lead
  * byte takes all continuation bytes behind it, and what no text should hold (overlong ASCII,
@@ -72,7 +72,7 @@ glob_is_exact(const char *pattern)
     return pattern[strcspn(pattern, "*?[")] == '\0';
 }
 
-/* --- patterns to items ------------------------------------------------------------------------- */
+/* --- patterns to items --------------------------------------------------------------- */
 
 struct range {
     uint32_t low, high; /* both are in it */
@@ -194,7 +194,7 @@ draft_init(struct draft *draft, const char *const *patterns, size_t count)
     return 0;
 }
 
-/* --- items to bits ----------------------------------------------------------------------------- */
+/* --- items to bits ------------------------------------------------------------------- */
 
 static void
 set_bit(uint64_t *set, size_t place)
@@ -328,7 +328,7 @@ globs_free(struct globs *globs)
     free(globs);
 }
 
-/* --- matching ---------------------------------------------------------------------------------- */
+/* --- matching ------------------------------------------------------------------------ */
 
 enum outlook { OUTLOOK_OPEN, OUTLOOK_MATCHES, OUTLOOK_NEVER };
 

@@ -26,8 +26,8 @@ bool globs_match(const struct globs *globs, struct slice text);
 /* True when the pattern has no `*`, `?` or `[`: it then names one channel. */
 bool glob_is_exact(const char *pattern);
 
-/* True when a pattern that is the name itself means this channel alone, also in a list whose items are
- * parted by blanks (ROWCAST_CHANNELS): no `*`, `?`, `[`, blank or tab. */
+/* True when a pattern that is the name itself means this channel alone, also in a list whose
+ * items are parted by blanks (ROWCAST_CHANNELS): no `*`, `?`, `[`, blank or tab. */
 bool glob_can_name(struct slice channel);
 
 #endif

@@ -1,11 +1,12 @@
 /* sse.h - a row, or a word of our own to the reader, as the bytes of an event. Pure.
  *
- * Each function appends one whole block to a buffer (buf->failed says if memory ran out) in
- * the given format. HTML standard 9.2.5 and 9.2.6 (Server-sent events: parsing, interpreting)
- * are the rules; nothing that a row holds can start a new field or a new event, and all that
- * is written is valid UTF-8 (a bad sequence becomes U+FFFD; so does NUL, CR or LF in an event
+ * Each function appends one whole block to a buffer (buf->failed says if memory ran out) in the
+ * given format. HTML standard 9.2.5 and 9.2.6 (Server-sent events: parsing, interpreting) are
+ * the rules; nothing that a row holds can start a new field or a new event, and all that is
+ * written is valid UTF-8 (a bad sequence becomes U+FFFD; so does NUL, CR or LF in an event
  * name, which only a foreign table can hold). One space follows each colon, so that leading
- * spaces of a value survive; an empty line of data is a bare `data:`. For FORMAT_JSON a row is the bare object, without a line end: the caller joins them. */
+ * spaces of a value survive; an empty line of data is a bare `data:`. For FORMAT_JSON a row is
+ * the bare object, without a line end: the caller joins them. */
 #ifndef ROWCAST_EVENT_SSE_H
 #define ROWCAST_EVENT_SSE_H
 
@@ -51,7 +52,8 @@ void sse_append_open(struct buf *buf, enum format format, const struct opening *
 void sse_append_gap(struct buf *buf, enum format format, const struct gap *gap);
 
 /* The same without an id: before the state of a table, which has it at its end. */
-void sse_append_gap_before_state(struct buf *buf, enum format format, const struct gap *gap);
+void sse_append_gap_before_state(struct buf *buf, enum format format,
+                                 const struct gap *gap);
 
 /* A part of a table's state (doc/PROTOCOL.md, "The state of a table"): the event rowcast:state, in
  * NDJSON the line {"state":{...}}, in a JSON document the object alone. */
@@ -60,7 +62,8 @@ struct state_part {
     int64_t at;        /* the cursor of the part's snapshot */
     struct slice rows; /* JSON objects, joined by commas */
     bool has_more;
-    int64_t id; /* the cursor that the stream goes on from, in the last part of all; -1: none */
+    int64_t
+        id; /* the cursor that the stream goes on from, in the last part of all; -1: none */
 };
 void sse_append_state(struct buf *buf, enum format format, const struct state_part *part);
 

@@ -1,8 +1,8 @@
 /* conn.c - one connection from the web server: reading a request, being answered, flushing.
  *
- * fastcgi/gateway.c opens it; fastcgi/parser.c parses what it sends, fastcgi/libfcgi.c turns params into an environment. A
- * connection is freed only from uv_close's callback, at the end of a turn of the loop, so no
- * caller finds its output gone under its feet. */
+ * fastcgi/gateway.c opens it; fastcgi/parser.c parses what it sends, fastcgi/libfcgi.c turns
+ * params into an environment. A connection is freed only from uv_close's callback, at the end
+ * of a turn of the loop, so no caller finds its output gone under its feet. */
 #include "config.h"
 
 #include "fastcgi/internal.h"
@@ -104,26 +104,34 @@ conn_watch(struct conn *conn)
 }
 
 static void
-conn_await_request(struct conn *conn, bool fresh)
+conn_await_request(struct conn *conn)
 {
     struct gateway *gateway = conn->gateway;
     conn->state = CONN_READING;
-    conn->fresh = fresh;
     conn->since_ms = uv_now(gateway->loop);
     queue_remove(&conn->deadline);
-    bool owes = fresh || fcgi_parser_is_midway(&conn->parser);
+    bool owes = conn->fresh || fcgi_parser_is_midway(&conn->parser);
     queue_push(owes ? &gateway->partial : &gateway->idle, &conn->deadline);
     if (owes)
         gateway_arm_deadline(gateway);
 }
 
 static void
-conn_set_want_write(struct conn *conn, bool on)
+conn_arm(struct conn *conn)
 {
-    if (conn->wants_write == on)
-        return;
-    conn->wants_write = on;
-    conn_watch(conn);
+    if (!conn->wants_write) {
+        conn->wants_write = true;
+        conn_watch(conn);
+    }
+}
+
+static void
+conn_unarm(struct conn *conn)
+{
+    if (conn->wants_write) {
+        conn->wants_write = false;
+        conn_watch(conn);
+    }
 }
 
 /* The answer is out to the last byte. */
@@ -137,8 +145,9 @@ conn_answered(struct conn *conn)
     }
     conn_leave_flushing(conn);
     fcgi_parser_set_idle(&conn->parser);
-    conn_await_request(conn, false);
-    conn_set_want_write(conn, false);
+    conn->fresh = false;
+    conn_await_request(conn);
+    conn_unarm(conn);
 }
 
 /* --- for the output ---------------------------------------------------------------------- */
@@ -152,13 +161,13 @@ conn_of(struct output *output)
 static void
 conn_arm_output(struct output *output)
 {
-    conn_set_want_write(conn_of(output), true);
+    conn_arm(conn_of(output));
 }
 
 static void
 conn_disarm_output(struct output *output)
 {
-    conn_set_want_write(conn_of(output), false);
+    conn_unarm(conn_of(output));
 }
 
 static void
@@ -168,7 +177,7 @@ conn_release_output(struct output *output)
     if (output_is_clear(output))
         conn_answered(conn);
     else if (conn_enter_flushing(conn))
-        conn_set_want_write(conn, true);
+        conn_arm(conn);
 }
 
 static void
@@ -228,7 +237,7 @@ conn_reply(struct conn *conn)
             return;
     }
     if (result == OUTPUT_BLOCKED)
-        conn_set_want_write(conn, true);
+        conn_arm(conn);
 }
 
 static void
@@ -270,16 +279,15 @@ conn_feed(struct conn *conn, const char *p, size_t len)
  * other half is open the answer is ended properly, or lighttpd logs an error for each page
  * that is closed. */
 static void
-conn_hung_up(struct conn *conn, bool failed)
+conn_ended(struct conn *conn)
 {
-    if (conn->state == CONN_FLUSHING && !failed) {
+    if (conn->state == CONN_FLUSHING) {
         uv_poll_start(&conn->poll, UV_WRITABLE, on_conn_event);
         return;
     }
     if (conn_has_owner(conn)) {
         conn->output.ops->gone(&conn->output, GONE_CLOSED);
-        if (!failed)
-            output_end(&conn->output);
+        output_end(&conn->output);
     }
     conn_close(conn);
 }
@@ -293,15 +301,18 @@ conn_read_now(struct conn *conn)
         recv(conn->output.fd, gateway->scratch, sizeof gateway->scratch, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n <= 0) {
-        conn_hung_up(conn, n < 0);
+    if (n < 0) {
+        conn_lose(conn);
+        return;
+    }
+    if (n == 0) {
+        conn_ended(conn);
         return;
     }
     conn_feed(conn, gateway->scratch, (size_t)n);
     if (conn->state == CONN_READING && !conn->fresh && !was_midway &&
         fcgi_parser_is_midway(&conn->parser))
-        conn_await_request(conn,
-                           false); /* the deadline runs from this request's first byte */
+        conn_await_request(conn); /* the deadline runs from this request's first byte */
 }
 
 /* What is not read now makes the descriptor readable still, in the next turn. */
@@ -329,7 +340,7 @@ conn_write_now(struct conn *conn)
         if (conn->state == CONN_FLUSHING)
             conn_answered(conn);
         else
-            conn_set_want_write(conn, false);
+            conn_unarm(conn);
         break;
     case OUTPUT_BLOCKED:
         if (conn->state == CONN_FLUSHING && output_pending_bytes(&conn->output) < before) {
@@ -369,10 +380,11 @@ on_conn_event(uv_poll_t *poll, int status, int events)
         conn_write(conn);
 }
 
-/* --- from fastcgi/gateway.c ------------------------------------------------------------------------ */
+/* --- from fastcgi/gateway.c
+ * ------------------------------------------------------------------------ */
 
 void
-conn_open(struct gateway *gateway, int fd, bool over_limit)
+conn_open(struct gateway *gateway, int fd, enum conn_place place)
 {
     struct conn *conn = calloc(1, sizeof *conn);
     if (conn == NULL || uv_poll_init(gateway->loop, &conn->poll, fd) != 0) {
@@ -382,13 +394,14 @@ conn_open(struct gateway *gateway, int fd, bool over_limit)
     }
     conn->poll.data = conn;
     conn->gateway = gateway;
-    conn->output =
-        (struct output){.transport = &conn_transport, .fd = fd, .over_limit = over_limit};
+    conn->output = (struct output){
+        .transport = &conn_transport, .fd = fd, .over_limit = place == CONN_ON_RESERVE};
     conn->parser.takes_body = gateway->config.takes_body;
     queue_link_init(&conn->deadline);
     gateway->handles++;
     gateway->conns++;
-    conn_await_request(conn, true);
+    conn->fresh = true;
+    conn_await_request(conn);
     conn_watch(conn);
 }
 

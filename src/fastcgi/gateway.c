@@ -61,7 +61,7 @@ gateway_end_work(struct gateway_budget *budget, uint64_t began)
     budget->used_ns += uv_hrtime() - began;
 }
 
-/* --- warnings ----------------------------------------------------------------------------- */
+/* --- warnings ------------------------------------------------------------------------ */
 
 void
 gateway_warn(struct gateway *gateway, enum gateway_fault fault, const char *format, ...)
@@ -88,8 +88,8 @@ gateway_warn(struct gateway *gateway, enum gateway_fault fault, const char *form
 
 /* --- deadlines --------------------------------------------------------------------------- */
 
-/* The head of the queue when its time is over, else NULL and *in: milliseconds until then, UINT64_MAX
- * when never. */
+/* The head of the queue when its time is over, else NULL and *in: milliseconds until then,
+ * UINT64_MAX when never. */
 static struct conn *
 next_overdue(const struct gateway *gateway, const struct queue *queue, uint64_t timeout_ms,
              uint64_t *in)
@@ -203,7 +203,7 @@ gateway_out_of_descriptors(struct gateway *gateway, int listen_fd)
         gateway->reserve_fd = -1;
         int fd = accept_nonblocking(listen_fd);
         if (fd >= 0)
-            conn_open(gateway, fd, true);
+            conn_open(gateway, fd, CONN_ON_RESERVE);
     }
     gateway_pause_accept(gateway);
     uv_timer_start(&gateway->pause_timer, on_pause_over, ACCEPT_PAUSE_MS, 0);
@@ -224,7 +224,7 @@ on_acceptable(uv_poll_t *poll, int status, int events)
             return;
         int fd = accept_nonblocking(acceptor->fd);
         if (fd >= 0) {
-            conn_open(gateway, fd, false);
+            conn_open(gateway, fd, CONN_REGULAR);
             gateway_end_work(&gateway->reads, began);
             continue;
         }

@@ -23,9 +23,9 @@ typedef void (*gateway_request_fn)(void *arg, struct output *output,
                                    const char *const *envp,
                                    const struct request_body *body);
 
-/* An answer is not taken yet: it may wait when the first one says so, else it is cut. The second one is
- * called when it is out, or cut, after all. Both may use output->tag; it is zero when no request was
- * judged. */
+/* An answer is not taken yet: it may wait when the first one says so, else it is cut. The
+ * second one is called when it is out, or cut, after all. Both may use output->tag; it is zero
+ * when no request was judged. */
 struct gateway_waiting {
     bool (*may_wait)(void *arg, struct output *output);
     void (*waited)(void *arg, struct output *output);

@@ -1,5 +1,5 @@
-/* internal.h - what fastcgi/gateway.c (accepting, deadlines, the whole's life) and fastcgi/conn.c (one
- * connection's life) share. Nobody else includes it. */
+/* internal.h - what fastcgi/gateway.c (accepting, deadlines, the whole's life) and
+ * fastcgi/conn.c (one connection's life) share. Nobody else includes it. */
 #ifndef ROWCAST_FASTCGI_INTERNAL_H
 #define ROWCAST_FASTCGI_INTERNAL_H
 
@@ -37,8 +37,9 @@ struct acceptor {
     int fd;
 };
 
-/* The time that work of one kind may take in a turn of the loop. What is left over is done in the next
- * turn, so that however many connections want something at once, rows go out in between. */
+/* The time that work of one kind may take in a turn of the loop. What is left over is done in
+ * the next turn, so that however many connections want something at once, rows go out in
+ * between. */
 struct gateway_budget {
     uint64_t used_ns;
 };
@@ -81,8 +82,13 @@ struct gateway {
 
 /* fastcgi/conn.c */
 
-/* Takes the descriptor over; over_limit: it came in on the reserve. */
-void conn_open(struct gateway *gateway, int fd, bool over_limit);
+enum conn_place {
+    CONN_REGULAR,
+    CONN_ON_RESERVE /* it came in on the reserve descriptor: no stream */
+};
+
+/* Takes the descriptor over. */
+void conn_open(struct gateway *gateway, int fd, enum conn_place place);
 
 /* Closes at once; freed when libuv has let go of it. Harmless when closed already. */
 void conn_close(struct conn *conn);
@@ -92,8 +98,8 @@ bool conn_owns_handle(const uv_handle_t *handle, const struct gateway *gateway);
 
 /* fastcgi/gateway.c */
 
-/* The time at which a piece of work begins, for gateway_end_work; 0: none is left for this kind of work
- * in this turn. */
+/* The time at which a piece of work begins, for gateway_end_work; 0: none is left for this kind
+ * of work in this turn. */
 uint64_t gateway_begin_work(const struct gateway_budget *budget);
 void gateway_end_work(struct gateway_budget *budget, uint64_t began);
 

@@ -1,4 +1,5 @@
-/* libfcgi.c - the only file that includes fcgiapp.h; the reason for its detour is in fastcgi/libfcgi.h. */
+/* libfcgi.c - the only file that includes fcgiapp.h; the reason for its detour is in
+ * fastcgi/libfcgi.h. */
 #include "config.h"
 
 #include "fastcgi/libfcgi.h"

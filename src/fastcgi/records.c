@@ -1,8 +1,8 @@
 /* records.c - packs events into FastCGI records (specification sections 3.3 and 5.3).
  *
- * hub/fanout.c and hub/replay_page.c fill one `struct records` for each audience and batch, or for a page of catch-up, and
- * hands its bytes to fastcgi/output.c, once for each stream. No padding: it is optional, and the web
- * servers at hand gain nothing by it. */
+ * hub/fanout.c and hub/replay_page.c fill one `struct records` for each audience and batch, or
+ * for a page of catch-up, and hands its bytes to fastcgi/output.c, once for each stream. No
+ * padding: it is optional, and the web servers at hand gain nothing by it. */
 #include "config.h"
 
 #include "fastcgi/records.h"

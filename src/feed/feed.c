@@ -61,7 +61,7 @@ struct feed {
     struct error said;  /* of the trouble, in the log; text empty: nothing */
     struct error doubt; /* why rows may not arrive though all can be read; empty: nothing */
     uint64_t strangers_looked_ms;
-    unsigned strangers; /* looks that saw one; see feed_count_stranger */
+    unsigned strangers; /* looks that saw one; see feed_look_for_strangers */
     struct store_device device;
     uint64_t tried_ms;  /* when it was last tried to open it */
     uint64_t closed_ms; /* when it was closed to be opened anew */
@@ -165,10 +165,11 @@ feed_read_page(struct feed *feed, struct error *error)
 {
     struct feed_page page = {.feed = feed};
     struct store_cursor cursor = feed->cursor;
-    struct store_log log = {.range = {.up_to = ROW_ID_MAX, .max_rows = FEED_PAGE_ROWS},
-                            .gap = feed_take_gap,
-                            .row = feed_take_row,
-                            .arg = &page};
+    struct store_log log = {.range = {.up_to = ROW_ID_MAX,
+                                      .max_rows = FEED_PAGE_ROWS,
+                                      .row = feed_take_row,
+                                      .arg = &page},
+                            .gap = feed_take_gap};
     enum store_result result = store_read_log(feed->store, &cursor, &log, error);
     if (page.is_other) {
         feed_reset(feed, &log.marks);
@@ -224,7 +225,7 @@ feed_report(struct feed *feed, enum store_result result, const struct error *err
     feed_set_trouble(feed, result, error);
 }
 
-/* --- opened anew ----------------------------------------------------------------------------- */
+/* --- opened anew --------------------------------------------------------------------- */
 
 static void
 feed_close(struct feed *feed)
@@ -297,14 +298,14 @@ feed_open(struct feed *feed)
     log_line(feed->log, LOG_INFO, "database reopened");
 }
 
-/* --- doubts: all can be read, and yet rows may not arrive ---------------------------------------- */
+/* --- doubts: all can be read, and yet rows may not arrive ---------------------------- */
 
 /* Up by each look that sees one, to a look more than it takes; down by each that sees none, as the
  * kernel's list may lack a line. */
 static void
-feed_count_stranger(struct feed *feed, bool is_seen)
+feed_look_for_strangers(struct feed *feed, struct error *error)
 {
-    if (is_seen)
+    if (store_has_strangers(feed->store, &feed->device, error))
         feed->strangers += feed->strangers <= STRANGERS_LOOKS ? 1 : 0;
     else
         feed->strangers -= feed->strangers > 0 ? 1 : 0;
@@ -316,7 +317,7 @@ feed_has_strangers(struct feed *feed, struct error *error)
     uint64_t now = uv_now(feed->loop);
     if (feed->store != NULL && now - feed->strangers_looked_ms >= STRANGERS_LOOK_MS) {
         feed->strangers_looked_ms = now;
-        feed_count_stranger(feed, store_has_strangers(feed->store, &feed->device, error));
+        feed_look_for_strangers(feed, error);
     }
     if (feed->strangers >= STRANGERS_LOOKS && error->text[0] == '\0')
         *error = feed->doubt; /* as it was last seen */
@@ -430,7 +431,7 @@ on_gate(void *arg)
     uv_async_send(&feed->gate_changed);
 }
 
-/* --- life ---------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------- */
 
 /* Opens the database and reads where rows go on from. */
 static enum store_result

@@ -25,8 +25,9 @@ struct feed;
 struct feed_handlers {
     /* A new row; its bytes are valid until it returns. */
     void (*row)(void *arg, const struct row *row);
-    /* The rows given since the last batch are all up to `tail`, which feed_tail becomes when the
-     * handler returns. marks are of the same snapshot. lost_up_to > 0: rows up to that id were deleted before they were seen. */
+    /* The rows given since the last batch are all up to `tail`, which feed_tail becomes when
+     * the handler returns. marks are of the same snapshot. lost_up_to > 0: rows up to that id
+     * were deleted before they were seen. */
     void (*batch)(void *arg, const struct store_marks *marks, int64_t tail,
                   int64_t lost_up_to);
     /* Another database, or an older state of it, is at the path: ids from before do not hold.
@@ -34,9 +35,9 @@ struct feed_handlers {
     void (*reset)(void *arg, const struct store_marks *marks);
 };
 
-/* Opens the store (config->mode STORE_READ, busy_ms 0) and starts at its tail. Waits for a lock, for
- * FEED_BUSY_PATIENCE_MS at the most, and 300 ms where another process seems to have other files
- * open. Returns NULL with *error saying what to do. */
+/* Opens the store (config->mode STORE_READ, busy_ms 0) and starts at its tail. Waits for a
+ * lock, for FEED_BUSY_PATIENCE_MS at the most, and 300 ms where another process seems to have
+ * other files open. Returns NULL with *error saying what to do. */
 struct feed *feed_new(uv_loop_t *loop, const struct store_config *config,
                       const struct log *log, struct error *error);
 

@@ -1,9 +1,11 @@
-/* watch.c - file events (feed/watch_events.c) and the retries that make them sound; see feed/watch.h.
+/* watch.c - file events (feed/watch_events.c) and the retries that make them sound; see
+ * feed/watch.h.
  *
- * feed/feed.c owns one. An event is only noted; the look follows once in the turn, when all callbacks of
- * the turn have run: reading the table may itself cause an event. libuv's timers have a resolution of 1 ms, twenty times the first retry, so a
- * timerfd is used where there is one. By path only: opening and closing the database or its
- * -shm ourselves would drop SQLite's POSIX locks in this process. */
+ * feed/feed.c owns one. An event is only noted; the look follows once in the turn, when all
+ * callbacks of the turn have run: reading the table may itself cause an event. libuv's timers
+ * have a resolution of 1 ms, twenty times the first retry, so a timerfd is used where there is
+ * one. By path only: opening and closing the database or its -shm ourselves would drop SQLite's
+ * POSIX locks in this process. */
 #include "config.h"
 
 #include "feed/watch.h"
@@ -107,8 +109,8 @@ watch_arm(struct watch *watch)
 }
 
 /* Doubling, but in finer steps while an fsync may still be under way: the wait that is on when
- * the commit becomes visible is what a row is late by. Once that commit was found only another one may
- * be hidden behind it, whose events merged with its own: that is rare. */
+ * the commit becomes visible is what a row is late by. Once that commit was found only another
+ * one may be hidden behind it, whose events merged with its own: that is rare. */
 static uint64_t
 next_wait_us(const struct watch *watch)
 {
@@ -191,7 +193,8 @@ watch_note_found(struct watch *watch)
     watch->found_ns = now;
 }
 
-/* One look, and when the next one is due. wait_us is the wait before it if this one finds nothing. */
+/* One look, and when the next one is due. wait_us is the wait before it if this one finds
+ * nothing. */
 static void
 watch_look(struct watch *watch)
 {

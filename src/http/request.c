@@ -2,8 +2,8 @@
  *
  * Called by the gateway's user once for each request. The flow of request_parse: collect the
  * meta-variables we know; path, method; what the web server grants (user, channels, admin);
- * then, for a stream, what http/stream_params.c makes of query, Accept and Last-Event-ID. Whether the
- * requester may read what is asked for is not decided here but in access. */
+ * then, for a stream, what http/stream_params.c makes of query, Accept and Last-Event-ID.
+ * Whether the requester may read what is asked for is not decided here but in access. */
 #include "config.h"
 
 #include "http/request.h"
@@ -15,7 +15,7 @@
 #include "http/stream_params.h"
 #include "base/parse_number.h"
 
-/* --- the variables ------------------------------------------------------------------------------ */
+/* --- the variables ------------------------------------------------------------------- */
 
 enum variable {
     VAR_METHOD,
@@ -109,7 +109,8 @@ collect_variables(struct parser *parser, const char *const *envp)
     }
 }
 
-/* --- refusals --------------------------------------------------------------------------------------- */
+/* --- refusals
+ * --------------------------------------------------------------------------------------- */
 
 static int
 out_of_memory(const struct parser *parser)
@@ -154,7 +155,7 @@ copy_credentials(const struct parser *parser)
     return copy_variable(parser, VAR_COOKIE, &parser->request->cookie);
 }
 
-/* --- path and method ----------------------------------------------------------------------------- */
+/* --- path and method ----------------------------------------------------------------- */
 
 /* What follows the mount point; all of the path where it is not below it. */
 static const char *
@@ -220,7 +221,7 @@ parse_method(const struct parser *parser)
     return 405;
 }
 
-/* --- what the web server grants ----------------------------------------------------------------- */
+/* --- what the web server grants ------------------------------------------------------ */
 
 static int
 refuse_pattern(const struct parser *parser, enum variable variable, struct slice pattern,

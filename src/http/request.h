@@ -30,12 +30,12 @@ enum request_resource {
 #define REQUEST_AGE_MAX_MS (INT64_C(100) * 365 * 86400 * 1000)
 #define REQUEST_QUERY_MAX 8192 /* bytes of QUERY_STRING */
 #define REQUEST_CLIENT_MAX 64  /* bytes of client= */
-#define REQUEST_STATES_MAX 8     /* times that state= may be given */
+#define REQUEST_STATES_MAX 8   /* times that state= may be given */
 #define REQUEST_STATE_NAME_MAX 256
 #define REQUEST_MAX_STREAMS_MAX 1000000
 
-/* What only publishing (publish/check.h) looks at, as it came; not copied: it lives as long as envp.
- * NULL: not there. */
+/* What only publishing (publish/check.h) looks at, as it came; not copied: it lives as long as
+ * envp. NULL: not there. */
 struct request_post {
     const char *content_type;
     const char *content_length;
@@ -67,7 +67,8 @@ struct request {
     uint32_t throttle_ms; /* throttle=; 0: none */
     uint32_t wait_s;      /* wait=; only with FORMAT_JSON */
 
-    /* client=, or NULL; owned: the page's name for itself. Its next stream takes this one's place. */
+    /* client=, or NULL; owned: the page's name for itself. Its next stream takes this
+     * one's place. */
     char *client;
 
     uint64_t
@@ -100,22 +101,23 @@ struct request {
     struct request_post post;
 };
 
-/* mount (NULL: none) is cut off where PATH_INFO begins with it, for web servers that do not split the
- * path. Reads the parameters in `envp` ("NAME=value" strings, NULL-terminated, as FastCGI and CGI
- * both give them; copied, not kept). Returns 0, or the HTTP status of the refusal (400, 404,
- * 405, 406) with its one-line text in *error, 500 (see below), 503 (out of memory). *request is set up in
- * either case (method and origin as far as they were read, for CORS) and must be given to
- * request_fini. OPTIONS (a CORS preflight) has its query and Accept not looked at; only
- * the stream resource (and whoami, which answers what a stream with the same query may) has query
- * parameters and can be refused by Accept. POST is let through for
- * the stream's path, with no more than ticket= taken from the query; whether it is allowed at all
- * is the caller's business, the body publish/check.h's.
+/* mount (NULL: none) is cut off where PATH_INFO begins with it, for web servers that do not
+ * split the path. Reads the parameters in `envp` ("NAME=value" strings, NULL-terminated, as
+ * FastCGI and CGI both give them; copied, not kept). Returns 0, or the HTTP status of the
+ * refusal (400, 404, 405, 406) with its one-line text in *error, 500 (see below), 503 (out of
+ * memory). *request is set up in either case (method and origin as far as they were read, for
+ * CORS) and must be given to request_fini. OPTIONS (a CORS preflight) has its query and Accept
+ * not looked at; only the stream resource (and whoami, which answers what a stream with the
+ * same query may) has query parameters and can be refused by Accept. POST is let through for
+ * the stream's path, with no more than ticket= taken from the query; whether it is allowed at
+ * all is the caller's business, the body publish/check.h's.
  *
- * What the web server sets (REMOTE_USER, ROWCAST_CHANNELS, ROWCAST_ADMIN, ROWCAST_PUBLISH, ROWCAST_MAX_STREAMS) decides who may what.
- * Given twice with different values it is anybody's guess which one was meant, so that is
- * refused (500), and so is a ROWCAST_CHANNELS or ROWCAST_PUBLISH that cannot be understood: never more
- * rights than were meant. An empty ROWCAST_CHANNELS bounds to nothing, an empty REMOTE_USER is nobody. Of
- * HTTP_LAST_EVENT_ID given twice the higher one counts, of other variables the first.
+ * What the web server sets (REMOTE_USER, ROWCAST_CHANNELS, ROWCAST_ADMIN, ROWCAST_PUBLISH,
+ * ROWCAST_MAX_STREAMS) decides who may what. Given twice with different values it is anybody's
+ * guess which one was meant, so that is refused (500), and so is a ROWCAST_CHANNELS or
+ * ROWCAST_PUBLISH that cannot be understood: never more rights than were meant. An empty
+ * ROWCAST_CHANNELS bounds to nothing, an empty REMOTE_USER is nobody. Of HTTP_LAST_EVENT_ID
+ * given twice the higher one counts, of other variables the first.
  *
  * Rules in short: a parameter that is not ours is refused (400), with the nearest of ours, except
  * for those that pages add against caches; one of ours given twice, where it is not repeatable, is

@@ -4,7 +4,6 @@
 #include "http/response.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <strings.h>
 
 /* For a browser's fetch or a script that tries again; the lock's own wait is in publish/queue.c. */
@@ -96,8 +95,8 @@ response_append_cors(struct buf *buf, const struct text_list *origins, const cha
     return exact || any;
 }
 
-/* The charset is the event stream's own (HTML standard 9.2.4), but Python's requests, for one, takes
- * text without it for Latin-1. JSON has none. */
+/* The charset is the event stream's own (HTML standard 9.2.4), but Python's requests, for one,
+ * takes text without it for Latin-1. JSON has none. */
 static const char *
 content_type(const struct request *request)
 {
@@ -123,14 +122,10 @@ response_append_stream_headers(struct buf *buf, const struct request *request,
     buf_append_text(buf, "Vary: Accept\r\n\r\n"); /* which format it is */
 }
 
+/* What tells a client how to ask instead, or when. */
 static void
-append_answer(struct buf *buf, int status, const char *content_type, const char *headers,
-              struct slice body, const struct request *request,
-              const struct text_list *origins)
+append_remedy(struct buf *buf, int status, const struct request *request)
 {
-    buf_printf(buf, "Status: %d %s\r\n", status, status_name(status));
-    buf_printf(buf, "Content-Type: %s\r\n%s", content_type, headers);
-    buf_append_text(buf, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
     if (status == 405)
         buf_printf(buf, "Allow: %s\r\n", allowed_methods(request));
     /* RFC 6750 section 3: invalid_token only for a ticket that was there. */
@@ -142,61 +137,51 @@ append_answer(struct buf *buf, int status, const char *content_type, const char 
     if (status == 429)
         buf_printf(buf, "Retry-After: %" PRIu64 "\r\n",
                    (request->too_often_ms + 999) / 1000);
+}
+
+static void
+append_page_policy(struct buf *buf, const char *nonce)
+{
+    buf_printf(buf,
+               "Content-Security-Policy: default-src 'none'; script-src 'nonce-%s'; "
+               "style-src 'nonce-%s'; img-src data:; connect-src 'self'; "
+               "frame-ancestors 'none'\r\n"
+               "Referrer-Policy: no-referrer\r\n",
+               nonce, nonce);
+}
+
+static void
+append_body(struct buf *buf, const struct response *response)
+{
+    if (response->text == NULL) {
+        buf_append(buf, response->body.p, response->body.len);
+    } else {
+        buf_append_text(buf, response->text);
+        buf_append_text(buf, "\n");
+    }
+}
+
+void
+response_append(struct buf *buf, const struct response *response,
+                const struct request *request, const struct text_list *origins)
+{
+    buf_printf(buf, "Status: %d %s\r\n", response->status, status_name(response->status));
+    buf_printf(buf, "Content-Type: %s\r\n",
+               response->content_type != NULL ? response->content_type
+                                              : "text/plain; charset=utf-8");
+    if (response->has_lag)
+        buf_printf(buf, "X-Rowcast-Lag-Ms: %" PRIu64 "\r\n", response->lag_ms);
+    if (response->nonce != NULL)
+        append_page_policy(buf, response->nonce);
+    buf_append_text(buf, "Cache-Control: no-store\r\nX-Content-Type-Options: nosniff\r\n");
+    append_remedy(buf, response->status, request);
     response_append_cors(buf, origins, request->origin);
     buf_append_text(buf, "\r\n");
     if (request->method != METHOD_HEAD)
-        buf_append(buf, body.p, body.len);
+        append_body(buf, response);
 }
 
-void
-response_append_health(struct buf *buf, int status, const char *text, uint64_t lag_ms,
-                       const struct request *request, const struct text_list *origins)
-{
-    char header[64];
-    struct buf line = {0};
-    snprintf(header, sizeof header, "X-Rowcast-Lag-Ms: %" PRIu64 "\r\n", lag_ms);
-    buf_append_text(&line, text);
-    buf_append_text(&line, "\n");
-    append_answer(buf, status, "text/plain; charset=utf-8", header, buf_slice(&line),
-                  request, origins);
-    buf_fini(&line);
-}
-
-void
-response_append_page(struct buf *buf, struct slice page, const char *nonce,
-                     const struct request *request, const struct text_list *origins)
-{
-    char header[320];
-    snprintf(header, sizeof header,
-             "Content-Security-Policy: default-src 'none'; script-src 'nonce-%s'; "
-             "style-src 'nonce-%s'; img-src data:; connect-src 'self'; "
-             "frame-ancestors 'none'\r\n"
-             "Referrer-Policy: no-referrer\r\n",
-             nonce, nonce);
-    append_answer(buf, 200, "text/html; charset=utf-8", header, page, request, origins);
-}
-
-void
-response_append_body(struct buf *buf, int status, const char *content_type,
-                     struct slice body, const struct request *request,
-                     const struct text_list *origins)
-{
-    append_answer(buf, status, content_type, "", body, request, origins);
-}
-
-void
-response_append_text(struct buf *buf, int status, const char *text,
-                     const struct request *request, const struct text_list *origins)
-{
-    struct buf line = {0};
-    buf_append_text(&line, text);
-    buf_append_text(&line, "\n");
-    response_append_body(buf, status, "text/plain; charset=utf-8", buf_slice(&line),
-                         request, origins);
-    buf_fini(&line);
-}
-
-/* --- preflights ---------------------------------------------------------------------------- */
+/* --- preflights ---------------------------------------------------------------------- */
 
 /* Takes the next name off a list such as "a, b"; empty when there is none. */
 static struct slice

@@ -18,25 +18,23 @@ bool response_append_cors(struct buf *buf, const struct text_list *origins,
 void response_append_stream_headers(struct buf *buf, const struct request *request,
                                     const struct text_list *origins);
 
-/* A whole answer: status, headers, and `text` (a line end is added) unless the method is HEAD.
- * For 405 with Allow, for 401 with WWW-Authenticate, for 503 to a POST with Retry-After. */
-void response_append_text(struct buf *buf, int status, const char *text,
-                          const struct request *request, const struct text_list *origins);
+/* A whole answer. Zero fields: plain text, no body. */
+struct response {
+    int status;
+    const char *content_type; /* NULL: text/plain in UTF-8 */
+    const char *text;         /* the body, a line without its end; NULL: it is in `body` */
+    struct slice body;
+    /* Of an HTML page: its styles and scripts are those that carry the nonce, and it loads
+     * nothing but from its own URL (Content Security Policy level 3). NULL: no page. */
+    const char *nonce;
+    bool has_lag; /* lag_ms is sent, as X-Rowcast-Lag-Ms: how far the feed is behind */
+    uint64_t lag_ms;
+};
 
-/* The same with another type and the body as it is. */
-void response_append_body(struct buf *buf, int status, const char *content_type,
-                          struct slice body, const struct request *request,
-                          const struct text_list *origins);
-
-/* As response_append_text, with how far the feed is behind, in a header: X-Rowcast-Lag-Ms. */
-void response_append_health(struct buf *buf, int status, const char *text, uint64_t lag_ms,
-                            const struct request *request,
-                            const struct text_list *origins);
-
-/* 200 with an HTML page, whose styles and scripts are those that carry the nonce, and which
- * loads nothing but from its own URL (Content Security Policy level 3). */
-void response_append_page(struct buf *buf, struct slice page, const char *nonce,
-                          const struct request *request, const struct text_list *origins);
+/* Status, headers, and the body unless the method is HEAD. For 405 with Allow, for 401 with
+ * WWW-Authenticate, for 429 and for 503 to a POST with Retry-After. */
+void response_append(struct buf *buf, const struct response *response,
+                     const struct request *request, const struct text_list *origins);
 
 /* 204 for OPTIONS: Allow, and, for a CORS preflight (Fetch standard 4.9: Origin and
  * Access-Control-Request-Method) of an allowed origin, method and headers, the leave it asks

@@ -23,7 +23,8 @@ struct parser {
     struct error *error;
 };
 
-/* --- refusals --------------------------------------------------------------------------------------- */
+/* --- refusals
+ * --------------------------------------------------------------------------------------- */
 
 static int
 out_of_memory(const struct parser *parser)
@@ -51,7 +52,7 @@ refuse_parameter(const struct parser *parser, const char *name, const char *prob
     return 400;
 }
 
-/* --- the query string --------------------------------------------------------------------------- */
+/* --- the query string ---------------------------------------------------------------- */
 
 enum parameter {
     PARAM_CHANNEL,
@@ -205,8 +206,8 @@ is_further(const struct start *a, const struct start *b)
 /* A bad id is no refusal but a gap in the stream: a client that stored rubbish must learn
  * of its loss in the same way as others do, not be turned away for ever.
  *
- * A list ("5, 9") is what comes of two headers that a client or a proxy has joined (RFC 9110 section
- * 5.3). The client has had the highest of them. */
+ * A list ("5, 9") is what comes of two headers that a client or a proxy has joined (RFC 9110
+ * section 5.3). The client has had the highest of them. */
 static struct start
 start_from_id(const char *text)
 {
@@ -433,7 +434,8 @@ parse_query(const struct parser *parser, struct wishes *wishes)
     return compile_channels(parser);
 }
 
-/* --- format and start ------------------------------------------------------------------------------ */
+/* --- format and start
+ * ------------------------------------------------------------------------------ */
 
 static int
 choose_format(const struct parser *parser, const struct wishes *wishes)

@@ -1,7 +1,8 @@
 /* admit.c - a request becomes a stream, or is refused: limits, start, the stream's parts.
  *
- * The newcomer is refused, never an old stream ended for it but its own page's (hub/client.h). A refusal is an orderly answer with
- * status 200 and a retry:, since an EventSource gives up for good on any other status. */
+ * The newcomer is refused, never an old stream ended for it but its own page's (hub/client.h).
+ * A refusal is an orderly answer with status 200 and a retry:, since an EventSource gives up
+ * for good on any other status. */
 #include "config.h"
 
 #include <stdlib.h>

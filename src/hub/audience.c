@@ -231,6 +231,7 @@ audiences_leave(struct audiences *audiences, struct audience *audience)
 
 /* --- matching ------------------------------------------------------------------------------ */
 
+/* Without patterns to judge by, a look at the memory would cost more than it saves. */
 static bool
 judge_channel(struct audience *audience, struct slice channel, struct channel_mark mark)
 {
@@ -253,9 +254,13 @@ bool
 audience_allows(struct audiences *audiences, struct audience *audience,
                 const struct row *row)
 {
-    return filter_allows_recipient(&audience->filter, row->recipient) &&
-           judge_channel(audience, row->channel,
-                         channel_memory_mark(&audiences->memory, row->channel));
+    const struct filter *filter = &audience->filter;
+    if (!filter_allows_recipient(filter, row->recipient))
+        return false;
+    struct channel_mark mark = {0, 0};
+    if (filter_has_globs(filter))
+        mark = channel_memory_mark(&audiences->memory, row->channel);
+    return judge_channel(audience, row->channel, mark);
 }
 
 static void

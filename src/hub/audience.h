@@ -56,7 +56,8 @@ typedef void (*audience_fn)(void *arg, struct audience *audience);
 void audiences_match(struct audiences *audiences, const struct row *row, audience_fn fn,
                      void *arg);
 
-/* The same, but only for those of which `is_wanted` says so; what it leaves out is not even judged. */
+/* The same, but only for those of which `is_wanted` says so; what it leaves out is not even
+ * judged. */
 struct audience_visitor {
     audience_fn fn;
     bool (*is_wanted)(void *arg, const struct audience *audience); /* NULL: all are */

@@ -1,7 +1,8 @@
-/* client.c - the table from pages to their streams; see hub/client.h. admit.c asks, stream.c forgets.
+/* client.c - the table from pages to their streams; see hub/client.h. admit.c asks, stream.c
+ * forgets.
  *
- * Each worker knows its own streams. The workers share one word for a page: in which worker it opened
- * its newest stream. A worker that finds another number there ends its own. */
+ * Each worker knows its own streams. The workers share one word for a page: in which worker it
+ * opened its newest stream. A worker that finds another number there ends its own. */
 #include "config.h"
 
 #include "hub/client.h"
@@ -23,7 +24,7 @@ append_name(struct buf *name, const struct page *page)
     buf_append_text(name, page->client);
 }
 
-/* --- between workers ----------------------------------------------------------------------- */
+/* --- between workers ----------------------------------------------------------------- */
 
 #define WORKER_BITS                                                                        \
     0xffU /* of a place; the others are the name's hash, so that two rarely meet */
@@ -59,7 +60,7 @@ is_elsewhere(const struct hub *hub, uint64_t hash)
     return claim != claim_of(hub, hash) && ((claim ^ hash) & ~(uint64_t)WORKER_BITS) == 0;
 }
 
-/* --- in this worker ------------------------------------------------------------------------ */
+/* --- in this worker ------------------------------------------------------------------ */
 
 enum entry_wish { ENTRY_FIND, ENTRY_MAKE };
 

@@ -10,8 +10,8 @@
 #define CLOSING_STEP 16    /* streams between two looks at the clock */
 #define SWEEP_ROWS 16      /* rows of the window that count as one stream */
 
-/* A stream that is still open while the program drains; a poll whose answer its reader has not taken
- * is met twice: answered at first, let go then. */
+/* A stream that is still open while the program drains; a poll whose answer its reader has not
+ * taken is met twice: answered at first, let go then. */
 static struct stream *
 next_to_end(struct hub *hub)
 {

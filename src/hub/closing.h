@@ -1,15 +1,16 @@
 /* closing.h - the end of many streams at once takes its time, in steps.
  *
  * When the program drains, each stream is told so, and what is closed, for whatever reason, is
- * freed: with its audience, if it was the last one, and all the names that this has. So are the rows
- * that the window has dropped. Thousands in one step would hold up those streams that are open. */
+ * freed: with its audience, if it was the last one, and all the names that this has. So are the
+ * rows that the window has dropped. Thousands in one step would hold up those streams that are
+ * open. */
 #ifndef ROWCAST_HUB_CLOSING_H
 #define ROWCAST_HUB_CLOSING_H
 
 #include "hub/state.h"
 
-/* A turn's share of that: at most CLOSING_NS, looked at after every few streams. False: some are left.
- * Before the loop waits only, since it frees. */
+/* A turn's share of that: at most CLOSING_NS, looked at after every few streams. False: some
+ * are left. Before the loop waits only, since it frees. */
 bool closing_run(struct hub *hub);
 
 #endif

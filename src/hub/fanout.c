@@ -18,7 +18,7 @@
 #define GLOBS_NS 3000000 /* in one batch, for trying patterns: 3 ms */
 #define GLOBS_STEP 64    /* audiences between two looks at the clock */
 
-/* --- collecting a batch -------------------------------------------------------------------- */
+/* --- collecting a batch -------------------------------------------------------------- */
 
 static int
 touch(struct hub *hub, struct audience *audience)
@@ -93,7 +93,7 @@ fanout_row(void *arg, const struct row *row)
         audiences_match_wanted(hub->audiences, row, &visitor);
 }
 
-/* --- sending ------------------------------------------------------------------------------- */
+/* --- sending ------------------------------------------------------------------------- */
 
 struct batch {
     size_t first; /* the window's index of its first row */
@@ -139,8 +139,8 @@ fall_behind(void *arg, struct audience *audience)
         stream_set_state(audience->live[i], STREAM_READY);
 }
 
-/* They read the batch as replay does, in turns, and share these with others of their address: a stream
- * that has just come, or has other rows to get, does not wait behind all of them. */
+/* They read the batch as replay does, in turns, and share these with others of their address: a
+ * stream that has just come, or has other rows to get, does not wait behind all of them. */
 static void
 fall_behind_with_globs(void *arg, struct audience *audience)
 {

@@ -39,8 +39,8 @@ on_idle(uv_idle_t *idle)
         uv_timer_start(&hub->retry, on_retry, BUSY_RETRY_MS, 0);
 }
 
-/* Before the loop waits: what is closed is freed, what drains is ended, and the next turn comes at once
- * while there is work for it. */
+/* Before the loop waits: what is closed is freed, what drains is ended, and the next turn comes
+ * at once while there is work for it. */
 static void
 on_turn_end(uv_prepare_t *prepare)
 {

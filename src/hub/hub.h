@@ -21,8 +21,8 @@
 
 struct hub;
 
-/* In which worker each page that names itself (client=) opened its newest stream; in memory that the
- * workers share. A place is one word, written and read at once; see hub/client.h. */
+/* In which worker each page that names itself (client=) opened its newest stream; in memory
+ * that the workers share. A place is one word, written and read at once; see hub/client.h. */
 #define HUB_PAGE_PLACES 4096
 struct hub_pages {
     struct hash_key key; /* from a page's name to its place */
@@ -80,8 +80,8 @@ struct hub *hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config 
                     const struct log *log, struct error *error);
 const struct feed_handlers *hub_feed_handlers(void);
 
-/* Whether the tables are there and the reader may have their rows. Adds the channels that their changes
- * come on to the filter. 0, or the status of the refusal with *error: 400, 403, 500 when a
+/* Whether the tables are there and the reader may have their rows. Adds the channels that their
+ * changes come on to the filter. 0, or the status of the refusal with *error: 400, 403, 500 when a
  * table is not any more what was tracked, or 503 when the database cannot be read just now. */
 int hub_check_tables(struct hub *hub, const struct hub_tables *tables,
                      struct filter *filter, struct error *error);
@@ -93,7 +93,8 @@ void hub_open(struct hub *hub, struct output *output, struct hub_request *reques
  * hub_streams is 0, and new ones are refused. */
 void hub_drain(struct hub *hub);
 
-/* False: --max-streams are there, in all workers, answers counted that their readers have not taken. */
+/* False: --max-streams are there, in all workers, answers counted that their readers have not
+ * taken. */
 bool hub_has_room(const struct hub *hub);
 
 /* Open streams of this worker; settings; the sum of the counters of all workers. */

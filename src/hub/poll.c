@@ -1,5 +1,5 @@
-/* poll.c - a stream that is one JSON document (doc/PROTOCOL.md, "Polling"): a page of rows, where to
- * go on, and the end.
+/* poll.c - a stream that is one JSON document (doc/PROTOCOL.md, "Polling"): a page of rows,
+ * where to go on, and the end.
  *
  * It is opened, replayed and woken like any other stream (hub/stream.h); it waits at the tail only
  * with wait=. Its document is complete or not sent at all: it holds what one page holds, and the
@@ -11,7 +11,7 @@
 
 #define POLL_STATE_MAX ((size_t)4 * 1024 * 1024) /* bytes of tables' state in a document */
 
-/* --- the answer ---------------------------------------------------------------------------- */
+/* --- the answer ---------------------------------------------------------------------- */
 
 /* The state of the tables; null where it is too much for one document. */
 static void
@@ -125,7 +125,7 @@ poll_answer(struct stream *stream)
         streams_make_room(hub);
 }
 
-/* --- the kind ------------------------------------------------------------------------------ */
+/* --- the kind ------------------------------------------------------------------------ */
 
 static bool
 poll_take_gap(struct stream *stream, const struct gap *gap)
@@ -185,9 +185,9 @@ poll_take_rows(struct stream *stream, const struct records *records)
     stream->hub->counters->events += records->events;
 }
 
-/* A turn's clock may end a page early, so pages are added up until the document is as large as a page
- * may be, or the tail is reached. At the tail a document without rows is sent unless there is time
- * to wait; a gap is news enough. */
+/* A turn's clock may end a page early, so pages are added up until the document is as large as
+ * a page may be, or the tail is reached. At the tail a document without rows is sent unless
+ * there is time to wait; a gap is news enough. */
 static void
 poll_take_page(struct stream *stream, const struct mark *from)
 {

@@ -27,7 +27,7 @@
 #define TURN_NS 2000000 /* 2 ms */
 #define BURST_WAIT_MS 5
 
-/* --- an event of which a part is out --------------------------------------------------------- */
+/* --- an event of which a part is out ------------------------------------------------- */
 
 struct event_reader {
     struct stream *stream;
@@ -53,7 +53,8 @@ read_event(struct stream *stream, int64_t id, bool *found)
     struct hub *hub = stream->hub;
     struct store *store = feed_store(hub->feed);
     struct event_reader reader = {stream, false};
-    struct store_range range = {.after = id - 1, .up_to = id, .max_rows = 1};
+    struct store_range range = {
+        .after = id - 1, .up_to = id, .max_rows = 1, .row = take_event, .arg = &reader};
     struct store_progress progress;
     struct error error = {""};
     enum store_result result = STORE_OK;
@@ -64,7 +65,7 @@ read_event(struct stream *stream, int64_t id, bool *found)
     else if (store == NULL)
         result = STORE_BUSY;
     else
-        result = store_read_range(store, &range, take_event, &reader, &progress, &error);
+        result = store_read_range(store, &range, &progress, &error);
     if (result != STORE_OK && store != NULL)
         feed_report(hub->feed, result, &error);
     *found = reader.found;
@@ -102,7 +103,7 @@ replay_finish_event(struct stream *stream)
     return STORE_OK;
 }
 
-/* --- one stream's step ----------------------------------------------------------------------- */
+/* --- one stream's step --------------------------------------------------------------- */
 
 /* What happened to the rows behind the cursor since it was taken? True when the stream may go
  * on in this turn. */

@@ -1,5 +1,6 @@
-/* replay_page.c - a page of rows, from the window where it reaches back so far, else from the table;
- * see hub/replay_page.h. The last page made is kept, as the next stream often needs the same one. */
+/* replay_page.c - a page of rows, from the window where it reaches back so far, else from the
+ * table; see hub/replay_page.h. The last page made is kept, as the next stream often needs the
+ * same one. */
 #include "config.h"
 
 #include "hub/replay_page.h"
@@ -29,7 +30,7 @@ page_add(struct replay_page *page, int64_t id, struct slice event)
     records_add_event(&page->records, id, event, 0);
 }
 
-/* --- from the window ----------------------------------------------------------------------- */
+/* --- from the window ----------------------------------------------------------------- */
 
 static int
 page_from_window(struct hub *hub)
@@ -64,7 +65,7 @@ page_from_window(struct hub *hub)
     return 0;
 }
 
-/* --- from the table ------------------------------------------------------------------------ */
+/* --- from the table ------------------------------------------------------------------ */
 
 struct page_reader {
     struct hub *hub;
@@ -94,7 +95,7 @@ page_take_row(void *arg, const struct row *row)
         else
             page_add(page, row->id, buf_slice(&hub->scratch));
     }
-    return page_is_full(page) || turns_time_is_over(&hub->turns) ? STORE_STOP : STORE_MORE;
+    return page_is_full(page) ? STORE_STOP : STORE_MORE; /* the walk looks at the clock */
 }
 
 /* The feed has not seen yet what is missing behind the cursor: it is the one to say so. */
@@ -118,10 +119,10 @@ page_from_table(struct hub *hub)
                                       .until_ns = hub->turns.until_ns,
                                       .narrow = &page->audience->filter,
                                       .wants = page_wants,
-                                      .collapse = true},
-                            .gap = page_take_gap,
-                            .row = page_take_row,
-                            .arg = &reader};
+                                      .collapse = true,
+                                      .row = page_take_row,
+                                      .arg = &reader},
+                            .gap = page_take_gap};
     struct error error = {""};
     if (store == NULL)
         return REPLAY_PAGE_UNREADABLE;
@@ -137,7 +138,7 @@ page_from_table(struct hub *hub)
     return REPLAY_PAGE_OK;
 }
 
-/* --- the page ------------------------------------------------------------------------------ */
+/* --- the page ------------------------------------------------------------------------ */
 
 /* True when the page at hand has what comes behind the stream's cursor. */
 static bool

@@ -37,7 +37,7 @@ search_take_row(void *arg, const struct row *row)
         if (--search->left == 0)
             return STORE_STOP;
     }
-    return turns_time_is_over(&stream->hub->turns) ? STORE_STOP : STORE_MORE;
+    return STORE_MORE; /* the walk looks at the clock */
 }
 
 static void
@@ -60,8 +60,8 @@ void
 search_start(struct stream *stream, uint32_t rows)
 {
     int64_t tail = feed_marks(stream->hub->feed)->tail;
-    stream->extra->search = (struct search){
-        .left = rows, .at = tail, .newest = tail, .cursor = tail};
+    stream->extra->search =
+        (struct search){.left = rows, .at = tail, .newest = tail, .cursor = tail};
     stream_set_state(stream, STREAM_READY);
 }
 
@@ -82,13 +82,14 @@ search_step(struct stream *stream)
                                 .narrow = &stream->audience->filter,
                                 .wants = search_wants,
                                 .collapse = true,
-                                .newest = search->newest};
+                                .newest = search->newest,
+                                .row = search_take_row,
+                                .arg = &searcher};
     struct store_progress progress = {0};
     struct error error = {""};
     if (store == NULL)
         return STORE_BUSY;
-    enum store_result result =
-        store_read_back(store, &range, search_take_row, &searcher, &progress, &error);
+    enum store_result result = store_read_back(store, &range, &progress, &error);
     if (result != STORE_OK) {
         *search = before; /* the step is made again, and its rows are counted then */
         feed_report(hub->feed, result, &error);

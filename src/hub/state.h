@@ -14,7 +14,7 @@
 #include "hub/window.h"
 #include "track/track.h"
 
-/* --- a stream ------------------------------------------------------------------------------ */
+/* --- a stream ------------------------------------------------------------------------ */
 
 #define TABLE_STATES_MAX 8
 #define TABLE_PARTS_KEPT 8
@@ -45,7 +45,8 @@ struct search {
     int64_t cursor;  /* the id before the lowest row found, else the tail */
 };
 
-/* state=: the rows of tables that a stream begins with, and again after a gap (hub/table_state.c). */
+/* state=: the rows of tables that a stream begins with, and again after a gap
+ * (hub/table_state.c). */
 struct table_state {
     char *names[TABLE_STATES_MAX]; /* owned */
     size_t count;
@@ -116,7 +117,7 @@ struct stream {
     uint8_t log_lines; /* enum stream_log */
 };
 
-/* --- the hub ------------------------------------------------------------------------------- */
+/* --- the hub ------------------------------------------------------------------------- */
 
 /* Streams that wait for a step of replay. The first steps of a stream come before the later steps
  * of others, and later steps are shared out evenly among addresses: hub/turns.c. */
@@ -148,11 +149,11 @@ struct replay_page {
     size_t most_bytes; /* of events; a throttled stream gets larger pages */
 };
 
-/* A part of a table's state. The last few are kept, as many pages that open at once want the same, and some of
- * them come a little later than others.
+/* A part of a table's state. The last few are kept, as many pages that open at once want the
+ * same, and some of them come a little later than others.
  *
- * It serves a stream of the same audience that has taken the part before it, as long as changes after
- * `at` will still come to that stream: `at` is not below where the stream goes on from. */
+ * It serves a stream of the same audience that has taken the part before it, as long as changes
+ * after `at` will still come to that stream: `at` is not below where the stream goes on from. */
 struct table_part {
     struct audience *audience; /* NULL: none is kept */
     struct track *track;       /* of hub->tables; NULL: the table is tracked no more */

@@ -1,7 +1,7 @@
 /* tables.c - a cache of tracked tables; see hub/tables.h.
  *
- * To learn a table takes some dozen statements, to read a part of its rows one. What was learnt holds
- * until the schema changes or another database takes the place. */
+ * To learn a table takes some dozen statements, to read a part of its rows one. What was learnt
+ * holds until the schema changes or another database takes the place. */
 #include "config.h"
 
 #include "hub/tables.h"

@@ -38,7 +38,8 @@ int window_add(struct window *window, const struct row *row);
  * keep_after. Only here (and in reset, drop and sweep) do entries go away. */
 void window_trim(struct window *window, int64_t keep_after);
 
-/* Forgets rows up to the id: they are gone from the table. Their memory is freed by window_sweep. */
+/* Forgets rows up to the id: they are gone from the table. Their memory is freed by
+ * window_sweep. */
 void window_drop_up_to(struct window *window, int64_t id);
 
 /* Empties it; it then reaches back to `floor`, exclusively. Memory likewise. */

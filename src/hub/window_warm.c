@@ -40,21 +40,23 @@ static bool
 fill_newest(struct hub *hub, size_t want, bool *is_all)
 {
     struct store *store = feed_store(hub->feed);
-    struct store_range range = {
-        .after = INT64_MIN, .up_to = hub_tail(hub), .max_rows = want};
     struct store_progress progress;
     struct window_warming warming = {.hub = hub, .want = want, .first = hub_tail(hub) + 1};
-    if (store_read_back(store, &range, window_warm_count, &warming, &progress, NULL) !=
-        STORE_OK)
+    struct store_range range = {.after = INT64_MIN,
+                                .up_to = hub_tail(hub),
+                                .max_rows = want,
+                                .row = window_warm_count,
+                                .arg = &warming};
+    if (store_read_back(store, &range, &progress, NULL) != STORE_OK)
         return false;
 
     size_t found = warming.rows;
     *is_all = found < want;
     range.after = warming.first - 1;
+    range.row = window_warm_take;
     warming.rows = 0;
     window_reset(hub->window, *is_all ? INT64_MIN : range.after);
-    return store_read_range(store, &range, window_warm_take, &warming, &progress, NULL) ==
-               STORE_OK &&
+    return store_read_range(store, &range, &progress, NULL) == STORE_OK &&
            warming.rows >= found;
 }
 

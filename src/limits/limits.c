@@ -29,7 +29,7 @@ struct limits {
     _Atomic uint64_t words[];
 };
 
-/* --- keys --------------------------------------------------------------------------------- */
+/* --- keys ---------------------------------------------------------------------------- */
 
 uint64_t
 limits_hash_address(const struct hash_key *key, const char *address)
@@ -42,13 +42,17 @@ limits_hash_address(const struct hash_key *key, const char *address)
 
 /* --- admission --------------------------------------------------------------------------- */
 
+struct bound {
+    uint64_t key; /* whose places are counted */
+    uint64_t most;
+};
+
 /* Books a place; false when that is one too many. */
 static bool
-take_place(const struct limits *limits, size_t worker, uint64_t key, uint64_t most,
-           size_t *place)
+take_place(const struct limits *limits, size_t worker, struct bound bound, size_t *place)
 {
-    *place = counts_add(&limits->counts, worker, key);
-    if (*place == COUNTS_NOWHERE || counts_sum(&limits->counts, key) <= most)
+    *place = counts_add(&limits->counts, worker, bound.key);
+    if (*place == COUNTS_NOWHERE || counts_sum(&limits->counts, bound.key) <= bound.most)
         return true;
     counts_drop(&limits->counts, *place);
     *place = COUNTS_NOWHERE;
@@ -84,11 +88,11 @@ limits_admit_claim(const struct limits *limits, size_t worker,
     *hold = LIMITS_NO_HOLD;
     if (limits == NULL)
         return LIMITS_GRANTED;
-    if (claim->user != 0 &&
-        !take_place(limits, worker, claim->user, limits->config.per_user, &hold->user))
+    const struct bound user = {claim->user, limits->config.per_user};
+    const struct bound address = {claim->address, limits->config.per_address};
+    if (user.key != 0 && !take_place(limits, worker, user, &hold->user))
         return LIMITS_USER_FULL;
-    if (claim->address == 0 || take_place(limits, worker, claim->address,
-                                          limits->config.per_address, &hold->address))
+    if (address.key == 0 || take_place(limits, worker, address, &hold->address))
         return LIMITS_GRANTED;
     limits_release(limits, hold);
     return LIMITS_ADDRESS_FULL;

@@ -44,23 +44,16 @@ key_with_status(const struct refusal_log *refusal_log, uint64_t key, int status)
 }
 
 static bool
-admit(struct refusal_log *refusal_log, bool granted)
-{
-    if (!granted)
-        refusal_log->suppressed++;
-    return granted;
-}
-
-static bool
 admit_refused(struct refusal_log *refusal_log, const struct refusal_note *refused,
               uint64_t now_ms)
 {
     uint64_t key = key_of_address(refusal_log, refused->address);
     uint64_t with_status = key_with_status(refusal_log, key, refused->status);
-    return admit(refusal_log,
-                 token_bucket_take(&refusal_log->second, key, now_ms) == 0 &&
-                     token_bucket_take(&refusal_log->each, with_status, now_ms) == 0 &&
-                     token_bucket_take(&refusal_log->all, 0, now_ms) == 0);
+    bool granted = token_bucket_take(&refusal_log->second, key, now_ms) == 0 &&
+                   token_bucket_take(&refusal_log->each, with_status, now_ms) == 0 &&
+                   token_bucket_take(&refusal_log->all, 0, now_ms) == 0;
+    refusal_log->suppressed += granted ? 0 : 1;
+    return granted;
 }
 
 bool
@@ -68,8 +61,10 @@ refusal_log_admit_poll(struct refusal_log *refusal_log, const char *address,
                        uint64_t now_ms)
 {
     uint64_t key = key_of_address(refusal_log, address);
-    return admit(refusal_log, token_bucket_take(&refusal_log->second, key, now_ms) == 0 &&
-                                  token_bucket_take(&refusal_log->polls, 0, now_ms) == 0);
+    bool granted = token_bucket_take(&refusal_log->second, key, now_ms) == 0 &&
+                   token_bucket_take(&refusal_log->polls, 0, now_ms) == 0;
+    refusal_log->suppressed += granted ? 0 : 1;
+    return granted;
 }
 
 bool
@@ -77,7 +72,9 @@ refusal_log_admit_stream(struct refusal_log *refusal_log, const char *address,
                          uint64_t now_ms)
 {
     uint64_t key = key_of_address(refusal_log, address);
-    return admit(refusal_log, token_bucket_take(&refusal_log->streams, key, now_ms) == 0);
+    bool granted = token_bucket_take(&refusal_log->streams, key, now_ms) == 0;
+    refusal_log->suppressed += granted ? 0 : 1;
+    return granted;
 }
 
 const char *

@@ -1,8 +1,8 @@
 /* refusal_log.h - log lines that strangers cause: some, not as many as they like to provoke.
  *
  * What is refused or polled costs at most one line an address and second. Of one address and
- * status REFUSAL_LOG_EACH lines a minute are written, REFUSAL_LOG_ALL in all; POLLS_ALL lines of polls; for
- * streams, which cost their reader something, STREAMS_AT_ONCE an address and then
+ * status REFUSAL_LOG_EACH lines a minute are written, REFUSAL_LOG_ALL in all; POLLS_ALL lines
+ * of polls; for streams, which cost their reader something, STREAMS_AT_ONCE an address and then
  * STREAMS_A_SECOND. The next line that is written says how many were not. Metrics count
  * everything. The memory is fixed, and addresses are found by a keyed hash. */
 #ifndef ROWCAST_LIMITS_REFUSAL_LOG_H

@@ -1,4 +1,5 @@
-/* token_bucket.c - the generic cell rate algorithm (ITU-T I.371, appendix I.A) on a table of words. */
+/* token_bucket.c - the generic cell rate algorithm (ITU-T I.371, appendix I.A) on a table of
+ * words. */
 #include "config.h"
 
 #include "limits/token_bucket.h"

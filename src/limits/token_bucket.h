@@ -1,5 +1,5 @@
-/* token_bucket.h - token buckets for many keys in a table of fixed size, which processes may share. Pure:
- * the time comes in.
+/* token_bucket.h - token buckets for many keys in a table of fixed size, which processes may
+ * share. Pure: the time comes in.
  *
  * Of a bucket only the time at which it will be full again is kept, in one word, changed by
  * compare-and-swap. So no lock is needed, nothing is lost when a process dies, and a bucket that is
@@ -23,9 +23,10 @@ struct token_buckets {
  * full is forgotten: that gives least away. */
 #define TOKEN_BUCKET_WINDOW 16
 
-/* Takes a token from the key's bucket. Returns 0, or, when it is empty, the milliseconds until it
- * is full again; nothing is taken then. key: a hash that strangers cannot aim (limits/limits.c). now_ms:
- * of a clock that does not go back, the same for all processes, below 2^44. */
+/* Takes a token from the key's bucket. Returns 0, or, when it is empty, the milliseconds until
+ * it is full again; nothing is taken then. key: a hash that strangers cannot aim
+ * (limits/limits.c). now_ms: of a clock that does not go back, the same for all processes,
+ * below 2^44. */
 uint64_t token_bucket_take(const struct token_buckets *rate, uint64_t key, uint64_t now_ms);
 
 #endif

@@ -12,7 +12,7 @@
 
 #include "base/parse_number.h"
 
-/* --- who ---------------------------------------------------------------------------------- */
+/* --- who ----------------------------------------------------------------------------- */
 
 bool
 publish_allows(const struct request *request, struct slice channel)
@@ -53,7 +53,7 @@ check_channels(const struct request *request, const struct publish_rows *rows,
     return 0;
 }
 
-/* --- from which page ------------------------------------------------------------------------ */
+/* --- from which page ----------------------------------------------------------------- */
 
 /* Exactly one of the list. Neither "*", which says that all may read, nor "null", which is every
  * sandboxed frame and local file. */
@@ -109,7 +109,7 @@ publish_check_origin(const struct request *request, const struct text_list *orig
     return 403;
 }
 
-/* --- the body's frame ---------------------------------------------------------------------------- */
+/* --- the body's frame ---------------------------------------------------------------- */
 
 /* Cuts the part up to the next `;` off the front of *rest. */
 static struct slice

@@ -1,7 +1,8 @@
 /* endpoint.c - from a POST to rows in the table, and back to an answer; see publish/endpoint.h.
  *
- * Called by serve/serve.c. publish/check.c judges, publish/queue.c writes (on the writer's thread). What is between them, one for each
- * request that waits for its commit, is `struct pending`. */
+ * Called by serve/serve.c. publish/check.c judges, publish/queue.c writes (on the writer's
+ * thread). What is between them, one for each request that waits for its commit, is `struct
+ * pending`. */
 #include "config.h"
 
 #include "publish/endpoint.h"
@@ -41,7 +42,7 @@ now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* --- answers --------------------------------------------------------------------------------- */
+/* --- answers ------------------------------------------------------------------------- */
 
 static void
 send_answer(struct publish_endpoint *endpoint, struct output *output)
@@ -53,12 +54,12 @@ send_answer(struct publish_endpoint *endpoint, struct output *output)
 }
 
 static void
-answer_text(struct publish_endpoint *endpoint, struct output *output,
-            const struct request *request, int status, const char *text)
+answer_refusal(struct publish_endpoint *endpoint, struct output *output,
+               const struct request *request, const struct refusal *refusal)
 {
+    const struct response response = {.status = refusal->status, .text = refusal->why};
     buf_clear(&endpoint->answer);
-    response_append_text(&endpoint->answer, status, text, request,
-                         endpoint->config.origins);
+    response_append(&endpoint->answer, &response, request, endpoint->config.origins);
     send_answer(endpoint, output);
 }
 
@@ -71,9 +72,11 @@ answer_ids(struct publish_endpoint *endpoint, struct output *output,
         buf_printf(&body, "%s\"%" PRId64 "\"", i == 0 ? "{\"ids\":[" : ",",
                    pending->job.ids[i]);
     buf_append_text(&body, "]}\n");
+    const struct response response = {
+        .status = 201, .content_type = "application/json", .body = buf_slice(&body)};
     buf_clear(&endpoint->answer);
-    response_append_body(&endpoint->answer, 201, "application/json", buf_slice(&body),
-                         &pending->request, endpoint->config.origins);
+    response_append(&endpoint->answer, &response, &pending->request,
+                    endpoint->config.origins);
     if (body.failed)
         output_drop(output);
     else
@@ -85,27 +88,28 @@ static void
 answer_result(struct publish_endpoint *endpoint, struct output *output,
               const struct pending *pending)
 {
-    const struct request *request = &pending->request;
+    static const struct refusal busy = {
+        503, "the database is locked or being opened anew, nothing was stored: try again"};
+    static const struct refusal failed = {
+        500, "the rows could not be stored: see rowcast's log"};
+    const struct refusal refused = {400, pending->job.error.text};
     switch (pending->job.result) {
     case PUBLISH_DONE:
         answer_ids(endpoint, output, pending);
         break;
     case PUBLISH_BUSY:
-        answer_text(
-            endpoint, output, request, 503,
-            "the database is locked or being opened anew, nothing was stored: try again");
+        answer_refusal(endpoint, output, &pending->request, &busy);
         break;
     case PUBLISH_REFUSED:
-        answer_text(endpoint, output, request, 400, pending->job.error.text);
+        answer_refusal(endpoint, output, &pending->request, &refused);
         break;
     case PUBLISH_FAILED:
-        answer_text(endpoint, output, request, 500,
-                    "the rows could not be stored: see rowcast's log");
+        answer_refusal(endpoint, output, &pending->request, &failed);
         break;
     }
 }
 
-/* --- what the log and the counters get ---------------------------------------------------------- */
+/* --- what the log and the counters get ----------------------------------------------- */
 
 /* Who, from where and which ids; never what. */
 static void
@@ -139,10 +143,10 @@ refuse(struct publish_endpoint *endpoint, struct output *output,
     const struct refusal_note refused = {refusal.status, request->filter.user,
                                          request->address, refusal.why};
     refusal_log_note(endpoint->config.refusal_log, &refused, uv_now(endpoint->loop));
-    answer_text(endpoint, output, request, refusal.status, refusal.why);
+    answer_refusal(endpoint, output, request, &refusal);
 }
 
-/* --- pending ---------------------------------------------------------------------------------- */
+/* --- pending ------------------------------------------------------------------------- */
 
 static void
 pending_free(struct pending *pending)
@@ -176,7 +180,7 @@ on_written(void *arg, struct publish_job *job)
     pending_free(pending);
 }
 
-/* --- for the connection ------------------------------------------------------------------------ */
+/* --- for the connection -------------------------------------------------------------- */
 
 /* Only an answer of the protocol itself can be pending: ours is not made yet. */
 static void
@@ -254,7 +258,7 @@ publish_endpoint_pending(const struct publish_endpoint *endpoint)
     return endpoint == NULL ? 0 : publish_queue_pending(endpoint->queue);
 }
 
-/* --- life --------------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------- */
 
 struct publish_endpoint *
 publish_endpoint_new(uv_loop_t *loop, const struct publish_endpoint_config *config,

@@ -15,7 +15,7 @@
 #include "base/json.h"
 #include "publish/rows.h"
 
-/* --- a value as text --------------------------------------------------------------------------- */
+/* --- a value as text ----------------------------------------------------------------- */
 
 /* The shortest of the three that reads back as the same number. */
 static void
@@ -98,7 +98,8 @@ append_value(struct buf *buf, json_t *value)
     }
 }
 
-/* --- rows ----------------------------------------------------------------------------------------- */
+/* --- rows
+ * ----------------------------------------------------------------------------------------- */
 
 static int
 set_data(struct publish_rows *rows, json_t *value, struct error *error)

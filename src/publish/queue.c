@@ -1,4 +1,5 @@
-/* queue.c - writes what is published over HTTP, when the writer gives it a turn; see publish/queue.h.
+/* queue.c - writes what is published over HTTP, when the writer gives it a turn; see
+ * publish/queue.h.
  *
  * Jobs go from `waiting` (mutex) to a batch that is the writer thread's own, and from there to
  * `finished` (mutex), which the loop empties when the async handle wakes it. A turn is one
@@ -27,7 +28,7 @@ struct publish_queue {
     bool one_by_one; /* the batch as a whole has failed: one spoils it for the others */
 };
 
-/* --- the writer's thread: jobs --------------------------------------------------------------- */
+/* --- the writer's thread: jobs ------------------------------------------------------- */
 
 static struct publish_job *
 first_job(const struct queue *batch)
@@ -57,7 +58,8 @@ finish_all(struct publish_queue *queue, enum publish_result result,
         finish_job(queue, job, result, error);
 }
 
-/* Those whose time is over. Oldest first, so the first that may go on waiting is followed by such. */
+/* Those whose time is over. Oldest first, so the first that may go on waiting is followed by
+ * such. */
 static void
 finish_late(struct publish_queue *queue, const struct error *error)
 {
@@ -88,7 +90,7 @@ is_single(const struct queue *batch)
     return head != NULL && head->next == &batch->ends;
 }
 
-/* --- the writer's thread: writing ------------------------------------------------------------ */
+/* --- the writer's thread: writing ---------------------------------------------------- */
 
 static enum store_result
 insert_job(struct store *store, struct publish_job *job, struct error *error)
@@ -202,7 +204,7 @@ static const struct writer_kind kind = {
     .end = publish_queue_end,
 };
 
-/* --- the loop's side ------------------------------------------------------------------------- */
+/* --- the loop's side ----------------------------------------------------------------- */
 
 static void
 deliver(struct publish_queue *queue)

@@ -1,4 +1,5 @@
-/* queue.h - what is published over HTTP, as a kind of work for the writer's thread (publish/writer.h).
+/* queue.h - what is published over HTTP, as a kind of work for the writer's thread
+ * (publish/writer.h).
  *
  * The loop hands jobs over and gets them back when they are done. Jobs that wait together share a
  * transaction, and so one fsync; should one of them be refused, each gets a transaction of its

@@ -34,7 +34,7 @@ static const char *const field_names[PUBLISH_FIELDS] = {
     [PUBLISH_TTL] = "ttl",         [PUBLISH_COLLAPSE_KEY] = "collapse_key",
 };
 
-/* --- refusals --------------------------------------------------------------------------------- */
+/* --- refusals ------------------------------------------------------------------------ */
 
 static int
 out_of_memory(struct error *error)
@@ -50,7 +50,7 @@ refuse(enum publish_field field, const char *problem, struct error *error)
     return 400;
 }
 
-/* --- what a field may hold --------------------------------------------------------------------- */
+/* --- what a field may hold ----------------------------------------------------------- */
 
 static bool
 is_reserved(struct slice event)
@@ -79,7 +79,8 @@ field_problem(enum publish_field field, struct slice value)
     if (has_line_end(value))
         return "holds a CR or LF: they would end its line in the stream; take them out";
     if (field == PUBLISH_CHANNEL && !glob_can_name(value))
-        return "holds a blank, *, ? or [: no bound could name it alone; choose another name";
+        return "holds a blank, *, ? or [: no bound could name it alone; choose another "
+               "name";
     if (field == PUBLISH_EVENT && is_reserved(value))
         return "is open, error, or begins with rowcast:, which are not yours: choose "
                "another name";
@@ -122,7 +123,7 @@ publish_rows_set(struct publish_rows *rows, enum publish_field field, struct sli
     return field == PUBLISH_TTL ? set_ttl(rows, row, rows->text.p + at, error) : 0;
 }
 
-/* --- rows --------------------------------------------------------------------------------------- */
+/* --- rows ---------------------------------------------------------------------------- */
 
 void
 publish_rows_init(struct publish_rows *rows, int64_t now_ms)
@@ -185,7 +186,7 @@ publish_rows_get(const struct publish_rows *rows, size_t index, struct row *row)
                         .expires_at = rows->items[index].expires_at};
 }
 
-/* --- fields by name ------------------------------------------------------------------------------ */
+/* --- fields by name ------------------------------------------------------------------ */
 
 const char *
 publish_field_name(enum publish_field field)
@@ -210,7 +211,8 @@ publish_field_find(const char *name, enum publish_field *field, struct error *er
     return 400;
 }
 
-/* --- forms ---------------------------------------------------------------------------------------- */
+/* --- forms
+ * ---------------------------------------------------------------------------------------- */
 
 static int
 refuse_escape(struct error *error)

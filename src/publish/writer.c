@@ -1,10 +1,10 @@
 /* writer.c - the thread that writes: whose turn it is, the connection, locks and failures; see
  * publish/writer.h.
  *
- * SQLite's own busy handler would wait up to 100 ms between two attempts, which against a writer that
- * never rests is hardly ever the right moment; looking every 100 µs costs a few µs each and finds the
- * gap. How long a piece of work may wait for the lock is its kind's affair. The thread is not niced:
- * asleep with the lock held it would hold the application's writer up. */
+ * SQLite's own busy handler would wait up to 100 ms between two attempts, which against a
+ * writer that never rests is hardly ever the right moment; looking every 100 µs costs a few µs
+ * each and finds the gap. How long a piece of work may wait for the lock is its kind's affair.
+ * The thread is not niced: asleep with the lock held it would hold the application's writer up. */
 #include "config.h"
 
 #include "publish/writer.h"
@@ -48,7 +48,7 @@ struct writer {
     struct store *store; /* NULL: there is no connection */
 };
 
-/* --- the connection -------------------------------------------------------------------------- */
+/* --- the connection ------------------------------------------------------------------ */
 
 static void
 writer_close(struct writer *writer)
@@ -134,7 +134,7 @@ writer_prepare(struct writer *writer, const struct slot *slot, struct error *err
     return result;
 }
 
-/* --- failures -------------------------------------------------------------------------------- */
+/* --- failures ------------------------------------------------------------------------ */
 
 static void
 slot_set_trouble(struct writer *writer, struct slot *slot, const struct error *error)
@@ -200,7 +200,7 @@ slot_book(struct writer *writer, struct slot *slot, enum store_result result,
     }
 }
 
-/* --- turns ----------------------------------------------------------------------------------- */
+/* --- turns --------------------------------------------------------------------------- */
 
 /* When the slot's turn may come. After a failure it is tried again even with nothing to do, so that
  * the health check hears of the end of it. */
@@ -298,7 +298,7 @@ writer_main(void *arg)
     writer_close(writer);
 }
 
-/* --- life ------------------------------------------------------------------------------------ */
+/* --- life ---------------------------------------------------------------------------- */
 
 static void
 on_gate(void *arg)

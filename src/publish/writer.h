@@ -1,12 +1,12 @@
 /* writer.h - the one thread of the process that writes to the database, with the only connection
  * that may. The loop never waits for the write lock or for the disk.
  *
- * What is written is kinds of work: rows of POST requests (publish/queue.h), old rows to be deleted
- * (serve/retention.h). A kind is a small table of functions. Kinds take turns, the one that has waited
- * longest first, and a turn is one short transaction, so that none holds another up. For all of them
- * alike the writer opens the connection (when the reader has, see store/gate.h), sees before each
- * turn that the files are still those at the path, asks again for a lock, and backs off after a
- * failure, which it tells the log and the health check.
+ * What is written is kinds of work: rows of POST requests (publish/queue.h), old rows to be
+ * deleted (serve/retention.h). A kind is a small table of functions. Kinds take turns, the one
+ * that has waited longest first, and a turn is one short transaction, so that none holds
+ * another up. For all of them alike the writer opens the connection (when the reader has, see
+ * store/gate.h), sees before each turn that the files are still those at the path, asks again
+ * for a lock, and backs off after a failure, which it tells the log and the health check.
  *
  * A further kind: a `struct writer_kind` and a call of writer_add. */
 #ifndef ROWCAST_PUBLISH_WRITER_H
@@ -35,13 +35,14 @@ struct writer_kind {
      * nothing to do (writer_wake tells of something). Cheap; calls nothing of the writer's. */
     uint64_t (*due_ns)(void *arg);
 
-    /* One short piece of work, at most one transaction, which it begins and ends itself. STORE_BUSY:
-     * locked, again in some 100 µs. STORE_FAILED: the connection is closed, and it is tried again
-     * later. What concerns only this piece (a row that the table refuses) is STORE_OK. */
+    /* One short piece of work, at most one transaction, which it begins and ends itself.
+     * STORE_BUSY: locked, again in some 100 µs. STORE_FAILED: the connection is closed, and it
+     * is tried again later. What concerns only this piece (a row that the table refuses) is
+     * STORE_OK. */
     enum store_result (*work)(void *arg, struct store *store, struct error *error);
 
-    /* It is its turn, but there is no connection, or nothing may be written; result is STORE_BUSY or
-     * STORE_FAILED. NULL: it just waits. */
+    /* It is its turn, but there is no connection, or nothing may be written; result is
+     * STORE_BUSY or STORE_FAILED. NULL: it just waits. */
     void (*go_without)(void *arg, enum store_result result, const struct error *error);
 
     /* The thread ends: the last moment to write, without waiting for anything. store is NULL when
@@ -59,7 +60,8 @@ struct writer_config {
     const struct log *log;
 };
 
-/* No thread and no connection yet. All that config points to must outlive it. NULL: out of memory. */
+/* No thread and no connection yet. All that config points to must outlive it. NULL: out of
+ * memory. */
 struct writer *writer_new(const struct writer_config *config);
 
 /* Before writer_start. */

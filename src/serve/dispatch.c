@@ -1,5 +1,5 @@
-/* dispatch.c - one request's way from the gateway to an answer, or into the hands of those who go on
- * with it: the hub, publishing, the live status.
+/* dispatch.c - one request's way from the gateway to an answer, or into the hands of those who
+ * go on with it: the hub, publishing, the live status.
  *
  * The gateway calls it, through the handlers that serve/serve.c passes. */
 #include "config.h"
@@ -36,44 +36,42 @@ make_nonce(char nonce[NONCE_TEXT])
 static void
 answer_report(struct serve *serve, const struct request *request)
 {
-    const struct text_list *origins = &serve->settings->cors_origins;
     struct buf body = {0};
     struct error text;
     char nonce[NONCE_TEXT];
-    int status;
+    struct response response = {.status = 200, .content_type = "application/json"};
     switch (request->resource) {
     case RESOURCE_METRICS:
         report_append_metrics(&body, serve->hub, serve->feed);
-        response_append_body(&serve->answer, 200,
-                             "text/plain; version=0.0.4; charset=utf-8", buf_slice(&body),
-                             request, origins);
+        response.content_type = "text/plain; version=0.0.4; charset=utf-8";
         break;
     case RESOURCE_STATUS:
         if (request->wants_html) {
             make_nonce(nonce);
             report_append_page(&body, serve->hub, serve->feed, nonce);
-            response_append_page(&serve->answer, buf_slice(&body), nonce, request, origins);
+            response.content_type = "text/html; charset=utf-8";
+            response.nonce = nonce;
             break;
         }
         report_append_status(&body, serve->hub, serve->feed, REPORT_STREAMS_MAX);
         buf_append_text(&body, "\n");
-        response_append_body(&serve->answer, 200, "application/json", buf_slice(&body),
-                             request, origins);
         break;
     case RESOURCE_WHOAMI:
         access_append_whoami(&body, request);
-        response_append_body(&serve->answer, 200, "application/json", buf_slice(&body),
-                             request, origins);
         break;
     case RESOURCE_HEALTH:
     case RESOURCE_STREAM:
-        status = report_health(serve->feed, serve->writer, &text);
+        response.status = report_health(serve->feed, serve->writer, &text);
         if (!request->admin)
             report_hide_folders(&text);
-        response_append_health(&serve->answer, status, text.text, feed_lag_ms(serve->feed),
-                               request, origins);
+        response.content_type = NULL;
+        response.text = text.text;
+        response.has_lag = true;
+        response.lag_ms = feed_lag_ms(serve->feed);
         break;
     }
+    response.body = buf_slice(&body);
+    response_append(&serve->answer, &response, request, &serve->settings->cors_origins);
     if (body.failed)
         serve->answer.failed = true;
     buf_fini(&body);
@@ -189,8 +187,8 @@ dispatch_refuse(struct serve *serve, const struct request *request, int status,
                                          error->text};
     refusal_log_note(&serve->refusal_log, &refused, uv_now(&serve->loop));
     serve->worker->counters[serve->worker->number].too_many += status == 429;
-    response_append_text(&serve->answer, status, error->text, request,
-                         &serve->settings->cors_origins);
+    const struct response response = {.status = status, .text = error->text};
+    response_append(&serve->answer, &response, request, &serve->settings->cors_origins);
 }
 
 /* The headers are in serve->answer. */

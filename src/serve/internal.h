@@ -1,5 +1,5 @@
-/* internal.h - the program's state, for serve/serve.c (its life), serve/signals.c (what it is told) and
- * serve/dispatch.c (its requests). Nobody else includes it. */
+/* internal.h - the program's state, for serve/serve.c (its life), serve/signals.c (what it is
+ * told) and serve/dispatch.c (its requests). Nobody else includes it. */
 #ifndef ROWCAST_SERVE_INTERNAL_H
 #define ROWCAST_SERVE_INTERNAL_H
 
@@ -29,7 +29,7 @@ struct serve {
     struct writer *writer;             /* NULL: this process writes nothing */
     struct publish_endpoint *endpoint; /* NULL: no --allow-publish, or a CGI's GET */
     struct status_stream *status;
-    struct retention *retention; /* NULL: rows are not deleted here */
+    struct retention *retention;     /* NULL: rows are not deleted here */
     struct track_watch *track_watch; /* NULL: another worker has it, or a CGI */
     uv_signal_t signals[SERVE_SIGNALS];
     uv_timer_t drain;

@@ -5,10 +5,10 @@
  * the writer's thread. Its size follows the time that it holds the write lock (efforts); between
  * two batches the application's writer has the lock to itself for some times as long.
  *
- * What it does not do: delete anything while the table lacks what rowcast made (store_fault), as nobody
- * notes then what goes; delete a row that a worker has not read yet, so that a stream that is at the
- * tail is never told of a gap; or delete expired rows from the middle of the table,
- * which would raise the low-water mark above rows that a reader may still come back for. */
+ * What it does not do: delete anything while the table lacks what rowcast made (store_fault),
+ * as nobody notes then what goes; delete a row that a worker has not read yet, so that a stream
+ * that is at the tail is never told of a gap; or delete expired rows from the middle of the
+ * table, which would raise the low-water mark above rows that a reader may still come back for. */
 #include "config.h"
 
 #include "serve/retention.h"
@@ -75,7 +75,7 @@ retention_check(const struct retention_config *config, const struct store_marks 
         config->table, config->path);
 }
 
-/* --- a batch ------------------------------------------------------------------------------- */
+/* --- a batch ------------------------------------------------------------------------- */
 
 /* Rows above it stay. */
 static int64_t
@@ -163,7 +163,7 @@ retention_trim_wal(struct retention *retention, struct store *store)
         store_checkpoint(store, &error); /* best effort: there is a next time */
 }
 
-/* --- a round ------------------------------------------------------------------------------- */
+/* --- a round ------------------------------------------------------------------------- */
 
 static void
 retention_end_round(struct retention *retention, uint64_t rest_ms)
@@ -259,7 +259,7 @@ static const struct writer_kind kind = {
     .work = retention_work,
 };
 
-/* --- life ---------------------------------------------------------------------------------- */
+/* --- life ---------------------------------------------------------------------------- */
 
 struct retention *
 retention_new(const struct retention_config *config, struct writer *writer)

@@ -1,8 +1,8 @@
 /* retention.h - `serve --keep-age`, `--keep-rows`: old rows deleted in the background.
  *
- * A kind of work for the writer's thread (publish/writer.h). It works in small transactions with pauses
- * between them, takes the lock only when nobody has it, and does nothing at all while there is
- * nothing to delete. */
+ * A kind of work for the writer's thread (publish/writer.h). It works in small transactions
+ * with pauses between them, takes the lock only when nobody has it, and does nothing at all
+ * while there is nothing to delete. */
 #ifndef ROWCAST_SERVE_RETENTION_H
 #define ROWCAST_SERVE_RETENTION_H
 
@@ -32,9 +32,9 @@ struct retention_config {
 int retention_check(const struct retention_config *config, const struct store_marks *marks,
                     struct error *error);
 
-/* Adds the kind of work to the writer, which is not started yet and must be freed (its thread is
- * then ended) before retention_free. Copies *config. Returns NULL when out of memory. A database that
- * cannot be written is no error: the writer logs it, and it is tried again. */
+/* Adds the kind of work to the writer, which is not started yet and must be freed (its thread
+ * is then ended) before retention_free. Copies *config. Returns NULL when out of memory. A
+ * database that cannot be written is no error: the writer logs it, and it is tried again. */
 struct retention *retention_new(const struct retention_config *config,
                                 struct writer *writer);
 

@@ -29,9 +29,9 @@ struct sandbox_rule {
  * 0 when the kernel has none, or -1 with *error; the process then goes on as it was. */
 int sandbox_enter(const struct sandbox_rule *rules, size_t count, struct error *error);
 
-/* Refuses system calls that a responder does not make once it runs (seccomp.c). After sandbox_enter,
- * which sets no_new_privs. The same threads. Returns 1, 0 when the kernel or this architecture has
- * it not, or -1 with *error; the process then goes on without. */
+/* Refuses system calls that a responder does not make once it runs (seccomp.c). After
+ * sandbox_enter, which sets no_new_privs. The same threads. Returns 1, 0 when the kernel or
+ * this architecture has it not, or -1 with *error; the process then goes on without. */
 int sandbox_filter_calls(struct error *error);
 
 #endif

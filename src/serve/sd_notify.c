@@ -1,7 +1,7 @@
 /* sd_notify.c - the service manager's readiness and watchdog; see serve/sd_notify.h.
  *
- * serve/serve.c calls it, and with several workers serve/workers.c, whose process is then the service's main
- * one: only that one's words count (NotifyAccess=main). */
+ * serve/serve.c calls it, and with several workers serve/workers.c, whose process is then the
+ * service's main one: only that one's words count (NotifyAccess=main). */
 #include "config.h"
 
 #include "serve/sd_notify.h"

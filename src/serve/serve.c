@@ -1,4 +1,5 @@
-/* serve.c - the program's life: everything joined together, started, ended. Signals are in serve/signals.c.
+/* serve.c - the program's life: everything joined together, started, ended. Signals are in
+ * serve/signals.c.
  *
  * cmd/serve.c has read the options and has the sockets; everything made here is ended here, in
  * the opposite order. */
@@ -282,8 +283,9 @@ serve_init_cgi(struct serve *serve, struct error *error)
     return serve->cgi != NULL ? 0 : -1;
 }
 
-/* The log whose folder must stay writable, so that a rotated one can be made anew: the one of --log-to,
- * or standard error where logs belong. Elsewhere, as in a home directory, it would be a hole. */
+/* The log whose folder must stay writable, so that a rotated one can be made anew: the one of
+ * --log-to, or standard error where logs belong. Elsewhere, as in a home directory, it would be
+ * a hole. */
 static const char *
 serve_log_path(const struct serve *serve)
 {

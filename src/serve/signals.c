@@ -1,5 +1,5 @@
-/* signals.c - what signals ask of a running responder: to drain (SIGTERM, SIGINT, SIGQUIT, SIGUSR1),
- * to reload (SIGHUP).
+/* signals.c - what signals ask of a running responder: to drain (SIGTERM, SIGINT, SIGQUIT,
+ * SIGUSR1), to reload (SIGHUP).
  *
  * libuv turns signals into calls on the loop, so nothing here runs in a signal handler. With
  * several workers the parent (serve/workers.c) takes them and passes them on. */
@@ -18,8 +18,8 @@
 
 #define DRAIN_LOOK_MS 10
 
-/* All ask for the same. SIGQUIT and SIGUSR1 are how managers of FastCGI programs ask politely: nginx's
- * and PHP's for the first, Apache's mod_fastcgi and mod_fcgid for the second. */
+/* All ask for the same. SIGQUIT and SIGUSR1 are how managers of FastCGI programs ask politely:
+ * nginx's and PHP's for the first, Apache's mod_fastcgi and mod_fcgid for the second. */
 static const struct {
     int number;
     const char *name;

@@ -1,7 +1,7 @@
 /* status_stream.c - snapshots for the viewers of the status page; see serve/status_stream.h.
  *
- * The timer runs only while there are viewers. A viewer whose socket is full gets no further snapshot
- * until it is empty, and is dropped when that takes too long. */
+ * The timer runs only while there are viewers. A viewer whose socket is full gets no further
+ * snapshot until it is empty, and is dropped when that takes too long. */
 #include "config.h"
 
 #include "serve/status_stream.h"

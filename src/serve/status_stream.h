@@ -24,7 +24,8 @@ void status_stream_open(struct status_stream *stream, struct output *output,
 /* Ends all of them in an orderly way. */
 void status_stream_end(struct status_stream *stream);
 
-/* Drops the viewers that are left. The loop must run once more for its timer to close. NULL is fine. */
+/* Drops the viewers that are left. The loop must run once more for its timer to close. NULL is
+ * fine. */
 void status_stream_free(struct status_stream *stream);
 
 #endif

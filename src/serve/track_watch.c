@@ -1,8 +1,9 @@
-/* track_watch.c - compares the tables that are tracked with their triggers when the schema has changed.
+/* track_watch.c - compares the tables that are tracked with their triggers when the schema has
+ * changed.
  *
- * Made by serve/serve.c, of several workers in the first. Rows still come and streams are well, so
- * it is a warning in the log and no matter of the health check: the application's migration has taken
- * triggers away, and the administrator is to run `rowcast track` again. */
+ * Made by serve/serve.c, of several workers in the first. Rows still come and streams are well,
+ * so it is a warning in the log and no matter of the health check: the application's migration
+ * has taken triggers away, and the administrator is to run `rowcast track` again. */
 #include "config.h"
 
 #include "serve/track_watch.h"

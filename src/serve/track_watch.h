@@ -9,7 +9,8 @@
 
 struct track_watch;
 
-/* Looks now and then on the loop, each time for some milliseconds at most. NULL with *error: out of memory. */
+/* Looks now and then on the loop, each time for some milliseconds at most. NULL with *error:
+ * out of memory. */
 struct track_watch *track_watch_new(uv_loop_t *loop, struct feed *feed,
                                     const struct log *log, struct error *error);
 void track_watch_free(struct track_watch *watch);

@@ -50,6 +50,7 @@ struct workers {
     struct limits *limits;
     size_t count;
     uint64_t beat_ms; /* of the watchdog; 0: there is none */
+    bool ending;      /* a worker that exits does as it was asked */
     pid_t parent;
     pid_t pids[WORKERS_MAX]; /* 0: not running */
     time_t started[WORKERS_MAX];
@@ -128,7 +129,7 @@ workers_streams(const struct workers *workers)
 
 /* Buries the dead. */
 static void
-workers_reap(struct workers *workers, bool ending)
+workers_reap(struct workers *workers)
 {
     int status;
     pid_t pid;
@@ -139,7 +140,7 @@ workers_reap(struct workers *workers, bool ending)
             workers->pids[i] = 0;
             hub_counters_forget_streams(&workers->shared->counters[i]);
             limits_forget(workers->limits, i);
-            if (!ending)
+            if (!workers->ending)
                 log_line(&workers->log, LOG_ERROR, "worker %zu (pid %ld) died: %s %d", i,
                          (long)pid, WIFSIGNALED(status) ? "signal" : "exit code",
                          WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status));
@@ -204,13 +205,14 @@ workers_end(struct workers *workers)
 {
     time_t patience = workers->settings->drain_ms / 1000 + 1 + KILL_AFTER_DRAIN_S;
     time_t began = now_s();
+    workers->ending = true;
     workers_signal(workers, SIGTERM);
-    workers_reap(workers, true);
+    workers_reap(workers);
     while (workers_alive(workers) > 0) {
         if (now_s() - began > patience)
             workers_signal(workers, SIGKILL);
         workers_wait(workers);
-        workers_reap(workers, true);
+        workers_reap(workers);
     }
 }
 
@@ -223,7 +225,7 @@ workers_watch(struct workers *workers)
             return;
         if (signum == SIGHUP)
             workers_signal(workers, SIGHUP);
-        workers_reap(workers, false);
+        workers_reap(workers);
         workers_refill(workers);
         workers_check_beats(workers);
     }

@@ -1,5 +1,5 @@
-/* channels.c - which channels the table has, for `rowcast channels`. Reads every row's channel once, from
- * the index where there is one; for a person who asks, not for the loop. */
+/* channels.c - which channels the table has, for `rowcast channels`. Reads every row's channel
+ * once, from the index where there is one; for a person who asks, not for the loop. */
 #include "config.h"
 
 #include "store/internal.h"

@@ -1,9 +1,9 @@
-/* connection.h - the store's SQLite connection, for the subsystems that have tables and statements of
- * their own (track).
+/* connection.h - the store's SQLite connection, for the subsystems that have tables and
+ * statements of their own (track).
  *
- * They run them on this connection and not on one of their own: so that what they read is of the same
- * snapshot as the log, what they write is in the same transaction, and a process has the
- * database open once (store/gate.h). They begin and end transactions with store.h's calls. */
+ * They run them on this connection and not on one of their own: so that what they read is of
+ * the same snapshot as the log, what they write is in the same transaction, and a process has
+ * the database open once (store/gate.h). They begin and end transactions with store.h's calls. */
 #ifndef ROWCAST_STORE_CONNECTION_H
 #define ROWCAST_STORE_CONNECTION_H
 
@@ -18,12 +18,13 @@ struct sqlite3_stmt;
 /* The connection; the store's own. */
 struct sqlite3 *store_connection(const struct store *store);
 
-/* The path as it was given, and the table of notifications as the schema spells it; the store's own. */
+/* The path as it was given, and the table of notifications as the schema spells it; the store's
+ * own. */
 const char *store_path(const struct store *store);
 const char *store_table(const struct store *store);
 
-/* SQLite's counter of changes of the schema, as it was when the table was last looked at: by store_open, or by
- * store_read_log after a commit. */
+/* SQLite's counter of changes of the schema, as it was when the table was last looked at: by
+ * store_open, or by store_read_log after a commit. */
 int64_t store_schema_cookie(const struct store *store);
 
 /* Prepares a statement that is used once; the caller finalizes it. */

@@ -262,8 +262,8 @@ fail_constraint(struct store *store, struct error *error)
     return STORE_FAILED;
 }
 
-/* An SQLite that is older than the one that made an object in the schema calls it malformed: the file is
- * sound then, and recovering it would lose what it does not understand. */
+/* An SQLite that is older than the one that made an object in the schema calls it malformed:
+ * the file is sound then, and recovering it would lose what it does not understand. */
 static enum store_result
 fail_corrupt(struct store *store, struct error *error)
 {

@@ -1,8 +1,8 @@
 /* files.c - stat and its kin on the three files of a database; see store/files.h.
  *
- * store/store.c notes what it has opened, store/write.c asks before BEGIN and COMMIT, feed/feed.c once a second
- * and when a name changes in the folder. Nothing here opens a file of the database or waits for a
- * lock. */
+ * store/store.c notes what it has opened, store/write.c asks before BEGIN and COMMIT,
+ * feed/feed.c once a second and when a name changes in the folder. Nothing here opens a file of
+ * the database or waits for a lock. */
 #include "config.h"
 
 #include "store/files.h"
@@ -23,7 +23,7 @@
 #include <sys/statvfs.h>
 #endif
 
-/* --- the same files? ------------------------------------------------------------------------ */
+/* --- the same files? ----------------------------------------------------------------- */
 
 static struct store_file
 file_at(const char *path)
@@ -130,7 +130,7 @@ store_files_wal_shrank(struct store_files *files)
     return now < before;
 }
 
-/* --- the same folder? ------------------------------------------------------------------------ */
+/* --- the same folder? ---------------------------------------------------------------- */
 
 static struct store_file
 folder_of(const char *path)
@@ -163,7 +163,7 @@ store_folders_have(const struct store_folders *folders, const char *path)
     return is_same(now, folders->given) || is_same(now, folders->real);
 }
 
-/* --- by another name? ----------------------------------------------------------------------- */
+/* --- by another name? ---------------------------------------------------------------- */
 
 /* Whether the file, and not a folder above it, is what was mounted. */
 static bool
@@ -232,20 +232,21 @@ store_files_are_a_copy(const char *path, struct error *error)
 #endif
 }
 
-/* --- who else has it open -------------------------------------------------------------------- */
+/* --- who else has it open ------------------------------------------------------------ */
 
 #define LOCKS_PATH "/proc/locks"
 #define LOCKS_MAX_BYTES (1024 * 1024)
 #define HOLDERS_MAX 256
 
-/* The kernel gives the list in pages, and between two of them it may change: a line is left out then.
- * A list that fits one page is read once. */
+/* The kernel gives the list in pages, and between two of them it may change: a line is left out
+ * then. A list that fits one page is read once. */
 #define LOCKS_PAGE_BYTES 4096
 #define LOCKS_SCANS 3
 
-/* Every connection to a WAL database holds a read lock on the first of these bytes of the database
- * and on the second of the -shm, for as long as it is open (SHARED_FIRST and UNIX_SHM_DMS in
- * os_unix.c; the former is in sqlite.org/fileformat2.html section 1.4 as part of the lock-byte page). */
+/* Every connection to a WAL database holds a read lock on the first of these bytes of the
+ * database and on the second of the -shm, for as long as it is open (SHARED_FIRST and
+ * UNIX_SHM_DMS in os_unix.c; the former is in sqlite.org/fileformat2.html section 1.4 as part
+ * of the lock-byte page). */
 #define SHARED_BYTE 1073741826
 #define SHM_OPEN_BYTE 128
 

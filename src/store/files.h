@@ -1,11 +1,11 @@
 /* files.h - whether what a connection has open is what lies at the database's path.
  *
- * A WAL database is three files, and SQLite finds two of them by name, once. When one is removed,
- * replaced or reached by another name, connections go on with what they have open: they read an
- * index that no new commit is noted in, or write over rows that others have committed
- * (sqlite.org/howtocorrupt.html sections 2.4 to 2.6). SQLite itself compares the database file
- * alone. All of this goes by stat: to open one of these files and close it again would drop SQLite's
- * locks (section 2.2). */
+ * A WAL database is three files, and SQLite finds two of them by name, once. When one is
+ * removed, replaced or reached by another name, connections go on with what they have open:
+ * they read an index that no new commit is noted in, or write over rows that others have
+ * committed (sqlite.org/howtocorrupt.html sections 2.4 to 2.6). SQLite itself compares the
+ * database file alone. All of this goes by stat: to open one of these files and close it again
+ * would drop SQLite's locks (section 2.2). */
 #ifndef ROWCAST_STORE_FILES_H
 #define ROWCAST_STORE_FILES_H
 
@@ -31,23 +31,23 @@ struct store_files {
     int64_t wal_bytes; /* the WAL is known to have had that many */
 };
 
-/* Looks at the database file at `path`, links followed, and at the -wal and -shm beside it, before it
- * is opened. Returns 0, or -1 with errno. */
+/* Looks at the database file at `path`, links followed, and at the -wal and -shm beside it,
+ * before it is opened. Returns 0, or -1 with errno. */
 int store_files_begin(struct store_files *files, const char *path);
 
-/* What the first read has found: a database with a WAL has all three files open for as long as it is
- * open itself. */
+/* What the first read has found: a database with a WAL has all three files open for as long as
+ * it is open itself. */
 enum store_files_of { STORE_FILES_OF_ROLLBACK, STORE_FILES_OF_WAL };
 
-/* Notes the -wal and -shm beside `opened` (SQLite's name for the database, without links), after the
- * first read. False when they are not those that lay there before the open: SQLite may have opened one
- * that was removed since, and which one cannot be asked. It is to be closed and opened again. That
- * also happens once where SQLite has just made them. */
+/* Notes the -wal and -shm beside `opened` (SQLite's name for the database, without links),
+ * after the first read. False when they are not those that lay there before the open: SQLite
+ * may have opened one that was removed since, and which one cannot be asked. It is to be closed
+ * and opened again. That also happens once where SQLite has just made them. */
 bool store_files_note(struct store_files *files, const char *opened,
                       enum store_files_of of);
 
-/* True when one of the three at the path is another one now, is gone, or was not there at the open (the
- * journal mode was changed to WAL since). Four system calls at most. */
+/* True when one of the three at the path is another one now, is gone, or was not there at the
+ * open (the journal mode was changed to WAL since). Four system calls at most. */
 bool store_files_have_moved(const struct store_files *files, const char *path);
 
 /* True when both are about the same three files. */
@@ -57,8 +57,8 @@ bool store_files_are_same(const struct store_files *a, const struct store_files 
  * off a moment later is found to be. One system call. */
 void store_files_note_wal(struct store_files *files);
 
-/* True when the WAL is shorter than was noted: a checkpoint of others has emptied it, or somebody has
- * cut it off, with commits in it. Reading tells which. Notes how long it is now. */
+/* True when the WAL is shorter than was noted: a checkpoint of others has emptied it, or
+ * somebody has cut it off, with commits in it. Reading tells which. Notes how long it is now. */
 bool store_files_wal_shrank(struct store_files *files);
 
 /* The folder of a path, and the one in which the file is, links followed. */
@@ -91,15 +91,17 @@ struct store_device {
  * two below are always false. */
 bool store_files_can_see_strangers(void);
 
-/* True when another process has the database open with another -shm than ours, as far as the kernel
- * tells (/proc/locks, which shows processes of the own container only). A process that is just about
- * to open it looks the same: ask again some milliseconds later. `error` as above. Learns *device. */
+/* True when another process has the database open with another -shm than ours, as far as the
+ * kernel tells (/proc/locks, which shows processes of the own container only). A process that
+ * is just about to open it looks the same: ask again some milliseconds later. `error` as above.
+ * Learns *device. */
 bool store_files_have_strangers(const struct store_files *files,
                                 struct store_device *device, struct error *error);
 
-/* The same before the database at the path is opened: whether somebody has it open, and not the -shm
- * that lies there, or none lies there. Who opens it then makes a new -shm, and what that somebody
- * commits after this is not in it, and is written over. While *device is not known, stat's is taken. */
+/* The same before the database at the path is opened: whether somebody has it open, and not the
+ * -shm that lies there, or none lies there. Who opens it then makes a new -shm, and what that
+ * somebody commits after this is not in it, and is written over. While *device is not known,
+ * stat's is taken. */
 bool store_path_has_strangers(const char *path, const struct store_device *device,
                               struct error *error);
 

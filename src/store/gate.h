@@ -2,9 +2,10 @@
  *
  * SQLite keeps one index (the -shm) and one set of locks for all connections of a process to an
  * inode. While one of them is open, a new one gets the same, even when the file at the path is
- * another by then. So there is an order: the reader (feed/feed.c, on the loop) opens first and closes
- * when the files have moved; the writer (publish/writer.c, a thread) has a connection only while the gate is
- * open, and closes it when it is shut. Whoever sees that the files have moved shuts it.
+ * another by then. So there is an order: the reader (feed/feed.c, on the loop) opens first and
+ * closes when the files have moved; the writer (publish/writer.c, a thread) has a connection
+ * only while the gate is open, and closes it when it is shut. Whoever sees that the files have
+ * moved shuts it.
  *
  *     reader: shut -> close -> wait until it is clear -> open -> gate open
  *     writer: enter (only when open) ... sees it shut -> close -> leave
@@ -47,13 +48,14 @@ void store_gate_forbid(struct store_gate *gate, const struct error *why);
 /* Called when the gate was opened or shut. */
 void store_gate_on_turn(struct store_gate *gate, store_gate_wake_fn wake, void *arg);
 
-/* True when the writer may open a connection now; it must call store_gate_leave after closing it. */
+/* True when the writer may open a connection now; it must call store_gate_leave after closing
+ * it. */
 bool store_gate_enter(struct store_gate *gate);
 void store_gate_leave(struct store_gate *gate);
 
-/* True when these files, of the connection that was opened after store_gate_enter, are the reader's. If
- * not, files were replaced and the reader has not seen it yet: the connection uses the reader's
- * old index with them, and must be closed. */
+/* True when these files, of the connection that was opened after store_gate_enter, are the
+ * reader's. If not, files were replaced and the reader has not seen it yet: the connection uses
+ * the reader's old index with them, and must be closed. */
 bool store_gate_fits(struct store_gate *gate, const struct store_files *files);
 
 /* False, and *why, when nothing may be written. */

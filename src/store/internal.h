@@ -64,8 +64,9 @@ enum store_statement {
 /* What a read statement gives. Only the first reads data. */
 enum store_reading { STORE_FORWARD, STORE_FORWARD_BARE, STORE_BACKWARD, STORE_READINGS };
 
-/* How it finds the rows: by their ids, by their ids past the filter of the walk (an SQL function),
- * or by so many pairs of channel and recipient on the index: STORE_BY_PAIRS + 1 .. + STORE_ARMS_MAX. */
+/* How it finds the rows: by their ids, by their ids past the filter of the walk (an SQL
+ * function), or by so many pairs of channel and recipient on the index: STORE_BY_PAIRS + 1 .. +
+ * STORE_ARMS_MAX. */
 enum {
     STORE_BY_ID,
     STORE_BY_FILTER,
@@ -225,8 +226,8 @@ enum store_result store_rebuild_table(struct store *store, struct error *error);
 struct store_schema {
     const char *table; /* as the user spells it */
     int version;       /* of the present schema; at least 1 */
-    /* steps[N]: SQL from version N to N + 1, in the manner of sql/schema.sql (its name for the table
-     * is replaced); [0] is not used. */
+    /* steps[N]: SQL from version N to N + 1, in the manner of sql/schema.sql (its name for the
+     * table is replaced); [0] is not used. */
     const char *const *steps;
 };
 
@@ -258,7 +259,8 @@ enum store_result store_ask_number(struct store *store, const char *sql, const c
 
 void store_finalize_all(struct store *store);
 
-/* Sets can_collapse. Without an index each row with a key would cost a look at all rows after it. */
+/* Sets can_collapse. Without an index each row with a key would cost a look at all rows after
+ * it. */
 enum store_result store_find_key_index(struct store *store, struct error *error);
 
 #endif

@@ -1,12 +1,13 @@
 /* leftovers.c - a write-ahead log or journal that lies beside a database file and that SQLite would
  * play into it.
  *
- * `rowcast rebase` asks, as it is run after a backup was copied over a database. Neither file says
- * whose it is: a WAL has salts and a checkpoint sequence of its own, and nothing of them is in the
- * database (sqlite.org/walformat.html section 4, fileformat2.html section 4.1). So the rule is
- * the safe one: whatever would be played in is refused, unless a program has the database
- * open right now, whose own it then is. Nothing is changed. Called before SQLite has the file open in
- * this process, since closing a descriptor would drop its locks (howtocorrupt.html section 2.2). */
+ * `rowcast rebase` asks, as it is run after a backup was copied over a database. Neither file
+ * says whose it is: a WAL has salts and a checkpoint sequence of its own, and nothing of them
+ * is in the database (sqlite.org/walformat.html section 4, fileformat2.html section 4.1). So
+ * the rule is the safe one: whatever would be played in is refused, unless a program has the
+ * database open right now, whose own it then is. Nothing is changed. Called before SQLite has
+ * the file open in this process, since closing a descriptor would drop its locks
+ * (howtocorrupt.html section 2.2). */
 #include "config.h"
 
 #include "store/internal.h"

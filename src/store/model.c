@@ -19,7 +19,7 @@
 #include "base/buf.h"
 #include "schema_sql.h"
 
-/* --- the text --------------------------------------------------------------------------------- */
+/* --- the text ------------------------------------------------------------------------ */
 
 static bool
 is_word_byte(char c)
@@ -86,7 +86,7 @@ store_execute_renamed(struct store *store, struct slice sql, const char *table,
                : store_fail(store, code, "create or migrate the table", error);
 }
 
-/* --- comparing -------------------------------------------------------------------------------- */
+/* --- comparing ----------------------------------------------------------------------- */
 
 /* To the next byte that says something. */
 static const char *
@@ -196,7 +196,7 @@ store_compare_objects(struct store *store, store_object_fn fn, void *arg,
     return result;
 }
 
-/* --- the table itself --------------------------------------------------------------------------- */
+/* --- the table itself ---------------------------------------------------------------- */
 
 enum store_result
 store_table_is_whole(struct store *store, bool *whole, struct error *error)

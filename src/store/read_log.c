@@ -25,7 +25,7 @@ store_cursor_at(const struct store_marks *marks, int64_t id)
                                  .low_water = known_low_water(marks)};
 }
 
-/* --- the row that was given last ---------------------------------------------------------- */
+/* --- the row that was given last ----------------------------------------------------- */
 
 static enum store_step
 take_seen(void *arg, const struct row *row)
@@ -39,11 +39,12 @@ static enum store_result
 find_seen(struct store *store, int64_t after, int64_t up_to, struct store_seen *seen,
           struct error *error)
 {
-    struct store_range range = {.after = after, .up_to = up_to, .max_rows = 1};
+    struct store_range range = {
+        .after = after, .up_to = up_to, .max_rows = 1, .row = take_seen, .arg = seen};
     struct store_progress progress;
 
     *seen = (struct store_seen){0};
-    return store_read_back(store, &range, take_seen, seen, &progress, error);
+    return store_read_back(store, &range, &progress, error);
 }
 
 enum store_result
@@ -54,12 +55,12 @@ store_cursor_at_tail(struct store *store, const struct store_marks *marks,
     return find_seen(store, 0, marks->tail, &cursor->last, error);
 }
 
-/* --- gaps ------------------------------------------------------------------------------------- */
+/* --- gaps ---------------------------------------------------------------------------- */
 
-/* Whether what is there cannot follow on what the reader has: another database, or an older state,
- * whose ids say nothing about those from before. An older state to which more rows were added by now
- * than it lacks is told by the row that was given last. (Of a table that is not ours nobody notes
- * what is deleted.) */
+/* Whether what is there cannot follow on what the reader has: another database, or an older
+ * state, whose ids say nothing about those from before. An older state to which more rows were
+ * added by now than it lacks is told by the row that was given last. (Of a table that is not
+ * ours nobody notes what is deleted.) */
 static enum store_result
 is_other_history(struct store *store, const struct store_cursor *cursor,
                  const struct store_marks *marks, bool *is_other, struct error *error)
@@ -97,7 +98,7 @@ find_gap(struct store *store, const struct store_cursor *cursor, struct store_lo
     return STORE_OK;
 }
 
-/* --- reading ---------------------------------------------------------------------------------- */
+/* --- reading ------------------------------------------------------------------------- */
 
 static enum store_result
 read_rows(struct store *store, struct store_cursor *cursor, struct store_log *log,
@@ -108,8 +109,7 @@ read_rows(struct store *store, struct store_cursor *cursor, struct store_log *lo
     range.after = cursor->id;
     if (range.up_to > log->marks.tail)
         range.up_to = log->marks.tail;
-    enum store_result result =
-        store_read_range(store, &range, log->row, log->arg, &log->progress, error);
+    enum store_result result = store_read_range(store, &range, &log->progress, error);
     if (log->progress.last > cursor->id)
         cursor->id = log->progress.last;
     if (log->progress.given.id != 0)
@@ -140,7 +140,7 @@ read_snapshot(struct store *store, struct store_cursor *cursor, struct store_log
         result = find_gap(store, cursor, log, error);
     if (result != STORE_OK)
         return result;
-    if (log->has_gap && log->gap(log->arg, &log->found) == STORE_STOP)
+    if (log->has_gap && log->gap(log->range.arg, &log->found) == STORE_STOP)
         return STORE_OK;
     move_cursor(cursor, log);
     return read_rows(store, cursor, log, error);

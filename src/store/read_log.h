@@ -28,14 +28,12 @@ enum store_result store_cursor_at_tail(struct store *store, const struct store_m
                                        struct store_cursor *cursor, struct error *error);
 
 struct store_log {
-    /* up_to (ROW_ID_MAX: all there are), max_rows, until_ns, narrow, wants, collapse: as for
-     * store_read_range. `after` is the cursor. */
+    /* As for store_read_range, up_to ROW_ID_MAX: all there are. `after` is the cursor, and
+     * `newest` the tail. */
     struct store_range range;
-    /* Called at most once, before the first row, when rows behind the cursor are missing for good.
-     * STORE_STOP: the cursor stays and no row is read. */
+    /* Called at most once, before the first row and with range.arg, when rows behind the cursor
+     * are missing for good. STORE_STOP: the cursor stays and no row is read. */
     enum store_step (*gap)(void *arg, const struct gap *gap);
-    store_row_fn row;
-    void *arg;
     /* Out: of the same snapshot. complete: nothing is left up to the tail, or range.up_to. */
     struct store_marks marks;
     struct store_progress progress;

@@ -1,9 +1,10 @@
 /* rebuild.c - makes the table anew in its proper form, for `rowcast init`.
  *
  * Where another program has copied the table and left out AUTOINCREMENT, a column or a default,
- * no index or trigger can make up for it. SQLite cannot add these to a table, so the rows are copied
- * once more, by the procedure of sqlite.org/lang_altertable.html section 7. What the application
- * has added to the table stays: its columns, indexes and triggers. The ids stay as they are. */
+ * no index or trigger can make up for it. SQLite cannot add these to a table, so the rows are
+ * copied once more, by the procedure of sqlite.org/lang_altertable.html section 7. What the
+ * application has added to the table stays: its columns, indexes and triggers. The ids stay as
+ * they are. */
 #include "config.h"
 
 #include "store/internal.h"

@@ -12,7 +12,7 @@
 #include <string.h>
 #include <time.h>
 
-/* --- rows ------------------------------------------------------------------------------------- */
+/* --- rows ---------------------------------------------------------------------------- */
 
 /* The calls below are by sqlite3_value, fetched once for each column: each sqlite3_column_ call
  * would look the column up and take the connection's lock anew, which is a fifth of a replay.
@@ -70,13 +70,14 @@ take_row(const struct store *store, sqlite3_stmt *statement, struct row *row)
     return true;
 }
 
-/* --- a walk over rows -------------------------------------------------------------------------- */
+/* --- a walk over rows ---------------------------------------------------------------- */
 
 /* The clock is asked at every so many rows: it costs about as much as looking at one. */
 #define CLOCK_ROWS 16
 
-/* Data that is larger than both is not read into memory. SQLite's own bound on a value is used: it is
- * looked at before the pages are, and costs nothing. UTF-16 has two bytes where UTF-8 has one. */
+/* Data that is larger than both is not read into memory. SQLite's own bound on a value is used:
+ * it is looked at before the pages are, and costs nothing. UTF-16 has two bytes where UTF-8 has
+ * one. */
 #define LENGTH_MIN (1024 * 1024)
 #define LENGTH_PER_BYTE 2
 
@@ -89,8 +90,6 @@ struct arm {
 /* A walk over the rows of a range. */
 struct store_walk {
     const struct store_range *range;
-    store_row_fn fn;
-    void *arg;
     struct store_progress *progress;
     enum store_reading reading;
     unsigned way;
@@ -98,7 +97,7 @@ struct store_walk {
     size_t looked_at;
     int64_t last; /* by the filter's function: the row that it was asked about */
     bool is_over; /* max_rows or the time are used up */
-    bool stopped; /* by fn */
+    bool stopped; /* by range->row */
 };
 
 static uint64_t
@@ -124,9 +123,9 @@ walk_is_over(struct store_walk *walk)
     return walk->is_over;
 }
 
-/* rowcast_wants(id, channel, recipient) in a statement's WHERE. So of a row that is not for the filter
- * nothing else is read. When the walk is over it lets a row through, so that the statement comes
- * back with it, and walk_rows ends there without that row. */
+/* rowcast_wants(id, channel, recipient) in a statement's WHERE. So of a row that is not for the
+ * filter nothing else is read. When the walk is over it lets a row through, so that the
+ * statement comes back with it, and walk_rows ends there without that row. */
 static void
 wants_row(sqlite3_context *context, int count, sqlite3_value **values)
 {
@@ -145,7 +144,7 @@ wants_row(sqlite3_context *context, int count, sqlite3_value **values)
     if (!take_bytes(values[1], &row.channel) || !take_bytes(values[2], &row.recipient))
         sqlite3_result_error_nomem(context);
     else if (walk->range->wants != NULL)
-        sqlite3_result_int(context, walk->range->wants(walk->arg, &row));
+        sqlite3_result_int(context, walk->range->wants(walk->range->arg, &row));
     else
         sqlite3_result_int(context,
                            filter_matches(walk->range->narrow, row.channel, row.recipient));
@@ -215,16 +214,18 @@ bind_walk(sqlite3_stmt *statement, const struct store_walk *walk, int64_t after,
     }
 }
 
+/* Gives the row that the statement is at, unless a newer one replaces it. */
 static void
-walk_give(struct store_walk *walk, const struct row *row, bool superseded)
+walk_give(struct store_walk *walk, sqlite3_stmt *statement, const struct row *row)
 {
     struct store_progress *progress = walk->progress;
 
     progress->last = row->id;
-    if (superseded)
+    if (row->collapse_key.p != NULL &&
+        sqlite3_column_int(statement, COLUMN_SUPERSEDED) != 0)
         return;
     progress->given = (struct store_seen){row->id, row->created_at};
-    if (walk->fn(walk->arg, row) == STORE_STOP)
+    if (walk->range->row(walk->range->arg, row) == STORE_STOP)
         walk->stopped = true;
 }
 
@@ -242,18 +243,16 @@ walk_rows(struct store *store, sqlite3_stmt *statement, struct store_walk *walk)
             return SQLITE_NOMEM;
         if (walk->way != STORE_BY_FILTER)
             walk->looked_at++;
-        bool superseded = row.collapse_key.p != NULL &&
-                          sqlite3_column_int(statement, COLUMN_SUPERSEDED) != 0;
         if (walk->reading == STORE_FORWARD && !row.too_large && row.data.p == NULL)
             row.data = slice_of(""); /* NULL in a foreign table: an event without words */
-        walk_give(walk, &row, superseded);
+        walk_give(walk, statement, &row);
         if (walk->stopped)
             return SQLITE_DONE;
     }
     return code;
 }
 
-/* --- rows that are too large to be read --------------------------------------------------------- */
+/* --- rows that are too large to be read ---------------------------------------------- */
 
 /* Of our tables without reading it. SQLite before 3.43 (octet_length) has no such way for a foreign
  * table, whose ids need not be its rowids: there it is read, once, for its length alone. */
@@ -307,16 +306,14 @@ walk_large_row(struct store *store, struct store_walk *walk, int64_t after,
         if (walk->way != STORE_BY_FILTER)
             walk->looked_at++;
         if (result == STORE_OK)
-            walk_give(walk, &row,
-                      row.collapse_key.p != NULL &&
-                          sqlite3_column_int(statement, COLUMN_SUPERSEDED) != 0);
+            walk_give(walk, statement, &row);
     }
     sqlite3_reset(statement);
     sqlite3_clear_bindings(statement);
     return result;
 }
 
-/* --- ranges ----------------------------------------------------------------------------------- */
+/* --- ranges -------------------------------------------------------------------------- */
 
 /* One statement from progress->last on: to the end, or to a row that is too large (*large). */
 static enum store_result
@@ -389,14 +386,11 @@ read_rows(struct store *store, struct store_walk *walk, struct error *error)
 }
 
 enum store_result
-store_read_range(struct store *store, const struct store_range *range, store_row_fn fn,
-                 void *arg, struct store_progress *progress, struct error *error)
+store_read_range(struct store *store, const struct store_range *range,
+                 struct store_progress *progress, struct error *error)
 {
-    struct store_walk walk = {.range = range,
-                              .fn = fn,
-                              .arg = arg,
-                              .progress = progress,
-                              .reading = STORE_FORWARD};
+    struct store_walk walk = {
+        .range = range, .progress = progress, .reading = STORE_FORWARD};
 
     *progress = (struct store_progress){.last = range->after};
     enum store_result result = read_rows(store, &walk, error);
@@ -406,14 +400,11 @@ store_read_range(struct store *store, const struct store_range *range, store_row
 }
 
 enum store_result
-store_read_back(struct store *store, const struct store_range *range, store_row_fn fn,
-                void *arg, struct store_progress *progress, struct error *error)
+store_read_back(struct store *store, const struct store_range *range,
+                struct store_progress *progress, struct error *error)
 {
-    struct store_walk walk = {.range = range,
-                              .fn = fn,
-                              .arg = arg,
-                              .progress = progress,
-                              .reading = STORE_BACKWARD};
+    struct store_walk walk = {
+        .range = range, .progress = progress, .reading = STORE_BACKWARD};
 
     *progress = (struct store_progress){.last = range->up_to < INT64_MAX ? range->up_to + 1
                                                                          : INT64_MAX};

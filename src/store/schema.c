@@ -5,11 +5,11 @@
  * sql/schema.sql, compiled in; its head says how another table name gets into it.
  *
  * To change the schema: write the new state into sql/schema.sql, raise the version there and
- * STORE_SCHEMA_VERSION in store/store.h, and add to `migrations` the step from the version before. The
- * step need not write the version, nor make indexes and triggers: after it those that are missing
- * or different are made from the schema, as in a repair. It drops those that are no more.
- * tests/fixtures/ keeps a database of each version: tests/migrate.bats migrates them all and
- * compares the outcome with a new database. */
+ * STORE_SCHEMA_VERSION in store/store.h, and add to `migrations` the step from the version
+ * before. The step need not write the version, nor make indexes and triggers: after it those
+ * that are missing or different are made from the schema, as in a repair. It drops those that
+ * are no more. tests/fixtures/ keeps a database of each version: tests/migrate.bats migrates
+ * them all and compares the outcome with a new database. */
 #include "config.h"
 
 #include "store/internal.h"
@@ -33,7 +33,7 @@ static const char *const migrations[STORE_SCHEMA_VERSION] = {
     "DROP TRIGGER IF EXISTS \"notification_id_fixed\";",
 };
 
-/* --- migration --------------------------------------------------------------------------------- */
+/* --- migration ----------------------------------------------------------------------- */
 
 /* Names that need no quoting in anybody's SQL and fit the schema's scheme of replacing. */
 static int
@@ -89,7 +89,7 @@ migrate(struct store *store, const struct store_schema *schema, int version,
     return result;
 }
 
-/* --- the base ---------------------------------------------------------------------------------- */
+/* --- the base ------------------------------------------------------------------------ */
 
 static int64_t
 now_ms(void)
@@ -127,7 +127,7 @@ write_base(struct store *store, int64_t base, struct error *error)
     return result;
 }
 
-/* --- repair ------------------------------------------------------------------------------------ */
+/* --- repair -------------------------------------------------------------------------- */
 
 struct repair {
     struct store *store;
@@ -209,7 +209,7 @@ repair_table(struct store *store, struct store_init_result *outcome, struct erro
     return result;
 }
 
-/* --- init ------------------------------------------------------------------------------------- */
+/* --- init ---------------------------------------------------------------------------- */
 
 /* Within the transaction: looks whose the table is, and makes, migrates or repairs it. */
 static enum store_result
@@ -342,7 +342,7 @@ store_init(const struct store_config *config, enum store_journal journal,
     return outcome == STORE_OK ? 0 : -1;
 }
 
-/* --- rebase ----------------------------------------------------------------------------------- */
+/* --- rebase -------------------------------------------------------------------------- */
 
 static enum store_result
 rebase(struct store *store, int64_t above, int64_t *base, struct error *error)

@@ -15,8 +15,8 @@ const char *const store_column_names[STORE_COLUMNS] = {
     "collapse_key", "created_at", "expires_at", "data",
 };
 
-/* Ids that a reader may get. In a foreign table texts, reals and what JavaScript cannot count are left
- * out (SQLite sorts texts after every number). */
+/* Ids that a reader may get. In a foreign table texts, reals and what JavaScript cannot count
+ * are left out (SQLite sorts texts after every number). */
 static void
 append_id_bounds(sqlite3_str *sql, const struct store *store)
 {
@@ -173,8 +173,9 @@ id_above_text(const struct store *store)
     return sqlite3_str_finish(sql);
 }
 
-/* Of the next so many rows the first whose time is known, that is positive and not in the future. Without
- * an ORDER BY outside, which would read them all; the rows come in the order of the inner one. */
+/* Of the next so many rows the first whose time is known, that is positive and not in the
+ * future. Without an ORDER BY outside, which would read them all; the rows come in the order of
+ * the inner one. */
 #define TIMES_LOOKED_AT 100
 
 /* The lowest of the last so many rows up to ?1 whose time lies between ?2 and ?3. */
@@ -366,7 +367,8 @@ store_finalize_all(struct store *store)
     }
 }
 
-/* As append_newer says it, where the row's values are parameters: SQLite tells how it would look. */
+/* As append_newer says it, where the row's values are parameters: SQLite tells how it would
+ * look. */
 static char *
 newer_plan_text(const struct store *store)
 {

@@ -91,8 +91,8 @@ open_to_use(struct store *store, enum store_create create)
     return code;
 }
 
-/* SQLite 3.38 to 3.40 mark their own JSON functions as unsafe: where no schema is trusted, a database
- * with an index on json_extract() could not be read at all. */
+/* SQLite 3.38 to 3.40 mark their own JSON functions as unsafe: where no schema is trusted, a
+ * database with an index on json_extract() could not be read at all. */
 static bool
 may_distrust_schema(void)
 {
@@ -151,7 +151,7 @@ store_open_file(struct store *store, const struct store_config *config,
     return STORE_OK;
 }
 
-/* --- whose table is it ------------------------------------------------------------------------ */
+/* --- whose table is it --------------------------------------------------------------- */
 
 /* Sets store->table to the name as the schema spells it, or as given when there is none. */
 static enum store_result
@@ -216,10 +216,10 @@ store_identify(struct store *store, const char *table, enum store_table *kind, i
     return STORE_OK;
 }
 
-/* --- open ------------------------------------------------------------------------------------- */
+/* --- open ---------------------------------------------------------------------------- */
 
-/* A column for texts makes texts even of integers (sqlite.org/datatype3.html section 3.1). Where the type
- * says less the rows do: see store_read_marks. */
+/* A column for texts makes texts even of integers (sqlite.org/datatype3.html section 3.1).
+ * Where the type says less the rows do: see store_read_marks. */
 static enum store_result
 check_id_type(struct store *store, const char *type, struct error *error)
 {
@@ -433,8 +433,8 @@ ask_journal(struct store *store, enum store_files_of *of, struct error *error)
     return result;
 }
 
-/* After the first read, which opens -wal and -shm. What SQLite has opened must be what was looked at
- * before. */
+/* After the first read, which opens -wal and -shm. What SQLite has opened must be what was
+ * looked at before. */
 static enum store_result
 note_files(struct store *store, bool *has_moved, struct error *error)
 {
@@ -458,8 +458,8 @@ note_files(struct store *store, bool *has_moved, struct error *error)
     return STORE_BUSY;
 }
 
-/* Before anything is written: who opens the database later finds what we have open. Another one that
- * is about to open it looks like a stranger for a moment. */
+/* Before anything is written: who opens the database later finds what we have open. Another one
+ * that is about to open it looks like a stranger for a moment. */
 static enum store_result
 check_strangers(struct store *store, int busy_ms, struct error *error)
 {
@@ -475,7 +475,8 @@ check_strangers(struct store *store, int busy_ms, struct error *error)
     return STORE_OK;
 }
 
-/* *has_moved: STORE_BUSY is for that. The handle must be given to store_close whatever the result. */
+/* *has_moved: STORE_BUSY is for that. The handle must be given to store_close whatever the
+ * result. */
 static enum store_result
 try_open(struct store *store, const struct store_config *config, bool *has_moved,
          struct error *error)
@@ -545,7 +546,7 @@ store_close(struct store *store)
     free(store);
 }
 
-/* --- changes ---------------------------------------------------------------------------------- */
+/* --- changes ------------------------------------------------------------------------- */
 
 /* What the table is now. A table that is gone, or of another kind, is a fault: the rows that can be
  * read still are. */

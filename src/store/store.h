@@ -22,7 +22,7 @@ enum store_result {
     STORE_OK,
     STORE_BUSY,   /* locked by another process: try again */
     STORE_FAILED, /* anything else (I/O, corrupt, full, constraint): *error says what to do */
-    STORE_REFUSED /* by track/ alone: the database is well, but its table cannot be tracked like that */
+    STORE_REFUSED /* by track/ alone: all is well, but the table cannot be tracked like that */
 };
 
 enum store_mode {
@@ -55,12 +55,12 @@ struct store_marks {
 
 struct store;
 
-/* Opens the database, checks that the table is there and of a version that this program
- * knows. Returns NULL with *error saying what to do: run `rowcast init`, grant which right
- * on which of file, -wal, -shm and folder, upgrade. Never creates a file. `STORE_WRITE` on a
- * foreign table or view is refused, as it may not take our columns; so is it while another process
- * uses another -shm (store_has_strangers), of which busy_ms 0 makes a STORE_BUSY. *busy (may be NULL)
- * is set when the cause is a lock, so that trying again makes sense. */
+/* Opens the database, checks that the table is there and of a version that this program knows.
+ * Returns NULL with *error saying what to do: run `rowcast init`, grant which right on which of
+ * file, -wal, -shm and folder, upgrade. Never creates a file. `STORE_WRITE` on a foreign table
+ * or view is refused, as it may not take our columns; so is it while another process uses
+ * another -shm (store_has_strangers), of which busy_ms 0 makes a STORE_BUSY. *busy (may be
+ * NULL) is set when the cause is a lock, so that trying again makes sense. */
 struct store *store_open(const struct store_config *config, bool *busy,
                          struct error *error);
 void store_close(struct store *store);
@@ -84,7 +84,8 @@ struct store_channel {
 };
 typedef void (*store_channel_fn)(void *arg, const struct store_channel *channel);
 
-/* Every channel that has rows, in the order of its bytes. Looks at each row: for a person who asks. */
+/* Every channel that has rows, in the order of its bytes. Looks at each row: for a person who
+ * asks. */
 enum store_result store_read_channels(struct store *store, store_channel_fn take, void *arg,
                                       struct error *error);
 
@@ -118,6 +119,8 @@ enum store_step { STORE_MORE, STORE_STOP };
 typedef enum store_step (*store_row_fn)(void *arg, const struct row *row);
 
 struct store_range {
+    store_row_fn row; /* gets each row, with arg */
+    void *arg;
     int64_t after;   /* rows with after < id */
     int64_t up_to;   /* and id <= up_to */
     size_t max_rows; /* looked at, at the most */
@@ -126,7 +129,7 @@ struct store_range {
     /* NULL, or only rows for this filter are given. Of the others no more than id, channel and
      * recipient is read, and nothing of them where the filter is exact, through the index. */
     const struct filter *narrow;
-    /* NULL, or asked instead of the filter where that is not exact, with fn's arg; of the row only
+    /* NULL, or asked instead of the filter where that is not exact, with arg; of the row only
      * id, channel and recipient are set. It must let through what the filter does. */
     bool (*wants)(void *arg, const struct row *row);
     bool
@@ -142,22 +145,20 @@ struct store_seen {
 
 struct store_progress {
     int64_t last; /* every row up to this id has been seen (or is not for the filter) */
-    struct store_seen given; /* the last row that fn got */
+    struct store_seen given; /* the last row that was given */
     bool complete;           /* nothing is left up to range.up_to; last == up_to then */
     size_t looked;           /* rows looked at, whether given or not */
 };
 
 /* Rows in id order. On STORE_BUSY or STORE_FAILED *progress says how far it came: the rows
- * given to fn so far count. STORE_STOP from fn means "that row was taken, no more". */
+ * given so far count. STORE_STOP from range->row means "that row was taken, no more". */
 enum store_result store_read_range(struct store *store, const struct store_range *range,
-                                   store_row_fn fn, void *arg,
                                    struct store_progress *progress, struct error *error);
 
 /* As store_read_range, but downwards from up_to; rows come without data (data.p NULL,
  * too_large false). progress->last: every row from this id up has been seen. Rows whose
  * expires_at is past are passed too. For last=N. */
 enum store_result store_read_back(struct store *store, const struct store_range *range,
-                                  store_row_fn fn, void *arg,
                                   struct store_progress *progress, struct error *error);
 
 struct store_time {
@@ -165,10 +166,11 @@ struct store_time {
     int64_t now_ms;        /* a row that is dated later is as old as the row after it */
 };
 
-/* *cursor: the id before the first row that is not older than created_at_ms, the tail if all are.
- * By bisection over ids, O(log n), as created_at grows with id but for clock steps and rows that
- * were given another time; so the 1,000 rows before the place are looked at too. A row whose time is not known (0, or no
- * time at all) or lies in the future is as old as the row after it. A table without created_at: tail. */
+/* *cursor: the id before the first row that is not older than created_at_ms, the tail if all
+ * are. By bisection over ids, O(log n), as created_at grows with id but for clock steps and
+ * rows that were given another time; so the 1,000 rows before the place are looked at too. A
+ * row whose time is not known (0, or no time at all) or lies in the future is as old as the row
+ * after it. A table without created_at: tail. */
 enum store_result store_find_time(struct store *store, const struct store_time *time,
                                   int64_t *cursor, struct error *error);
 
@@ -191,8 +193,9 @@ bool store_has_strangers(const struct store *store, struct store_device *device,
  * transaction. */
 enum store_result store_check_wal(struct store *store, struct error *error);
 
-/* STORE_OK when the files that are open are those at the path and have no other name. STORE_BUSY
- * when they have moved: after they are opened anew it is worth another try. For writers: store_begin_write, store_commit and an insert outside of a transaction ask it. */
+/* STORE_OK when the files that are open are those at the path and have no other name.
+ * STORE_BUSY when they have moved: after they are opened anew it is worth another try. For
+ * writers: store_begin_write, store_commit and an insert outside of a transaction ask it. */
 enum store_result store_check_files(struct store *store, struct error *error);
 
 /* Looks for the right that the effective user lacks on folder, file, -wal or -shm to open the
@@ -232,15 +235,15 @@ struct store_prune {
 };
 
 /* Deletes one batch, oldest first, in one short transaction. *deleted: how many; 0: done. By
- * age it goes up from the lowest id and stops at the first row that is young enough. STORE_FAILED too
- * while there is a store_fault. */
+ * age it goes up from the lowest id and stops at the first row that is young enough.
+ * STORE_FAILED too while there is a store_fault. */
 enum store_result store_prune(struct store *store, const struct store_prune *prune,
                               int *deleted, struct error *error);
 
 /* For how long the last batch that deleted something held the write lock, in microseconds. */
 int64_t store_prune_locked_us(const struct store *store);
 
-/* --- upkeep, beside an application's writer ------------------------------------------------ */
+/* --- upkeep, beside an application's writer ------------------------------------------ */
 
 enum store_durability {
     STORE_DURABLE, /* each commit is on the disk when store_commit returns, as SQLite is set */
@@ -278,18 +281,19 @@ struct store_init_result {
     bool switched_to_wal; /* the journal mode was changed */
 };
 
-/* Creates, migrates or repairs the table (config->table) in a new file or an existing database, all
- * in one transaction; touches nothing else. A foreign table or view of that name is refused.
- * A repair makes the objects that store_fault speaks of. Where deletions may not have been noted
- * the low-water mark rises to the highest id that is missing; where ids had gone back the base moves
- * as by store_rebase: readers are told of a gap. Returns 0, or -1 with *error. */
+/* Creates, migrates or repairs the table (config->table) in a new file or an existing database,
+ * all in one transaction; touches nothing else. A foreign table or view of that name is
+ * refused. A repair makes the objects that store_fault speaks of. Where deletions may not have
+ * been noted the low-water mark rises to the highest id that is missing; where ids had gone
+ * back the base moves as by store_rebase: readers are told of a gap. Returns 0, or -1 with
+ * *error. */
 int store_init(const struct store_config *config, enum store_journal journal,
                struct store_init_result *result, struct error *error);
 
-/* Whether a WAL or journal lies beside the file that SQLite would play into it while no other program has
- * the database open: after a backup was copied there, it may be of the database before. Returns
- * 0, or -1 with *error, which says what to remove. Not while this process has the database open, whose
- * locks it would drop. */
+/* Whether a WAL or journal lies beside the file that SQLite would play into it while no other
+ * program has the database open: after a backup was copied there, it may be of the database
+ * before. Returns 0, or -1 with *error, which says what to remove. Not while this process has
+ * the database open, whose locks it would drop. */
 int store_check_leftovers(const char *path, struct error *error);
 
 /* After a backup was restored: moves sequence and base past the Unix time in milliseconds, the

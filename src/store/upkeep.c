@@ -1,6 +1,6 @@
-/* upkeep.c - what keeps the files small beside an application's writer: free pages given
- * back, the WAL emptied. Called by serve/retention.c on the writer's connection. And the probe of a health
- * check.
+/* upkeep.c - what keeps the files small beside an application's writer: free pages given back,
+ * the WAL emptied. Called by serve/retention.c on the writer's connection. And the probe of a
+ * health check.
  *
  * Nothing here changes what kind of database it is: auto_vacuum stays what its owner has made it,
  * and so does the journal mode. */

@@ -23,8 +23,8 @@ store_wal_index_find(struct store *store)
     sqlite3_file_control(store->db, "main", SQLITE_FCNTL_FILE_POINTER, &file);
     if (file == NULL || file->pMethods == NULL || file->pMethods->iVersion < 2)
         return;
-    /* SQLite has mapped it and keeps it until the connection is closed, as a database does not leave
-     * WAL mode while a connection is open. */
+    /* SQLite has mapped it and keeps it until the connection is closed, as a database does not
+     * leave WAL mode while a connection is open. */
     int code = file->pMethods->xShmMap(file, 0, REGION_BYTES, 0, &region);
     if (code == SQLITE_OK || code == SQLITE_READONLY)
         store->wal_index = region;

@@ -13,7 +13,7 @@
  * milliseconds for each million, so it is not done for every batch. */
 #define PRUNE_BATCHES_AHEAD 16
 
-/* --- insert ----------------------------------------------------------------------------------- */
+/* --- insert -------------------------------------------------------------------------- */
 
 static void
 bind_slice(sqlite3_stmt *statement, int parameter, struct slice slice)
@@ -25,8 +25,8 @@ bind_slice(sqlite3_stmt *statement, int parameter, struct slice slice)
                             SQLITE_UTF8);
 }
 
-/* Where a table was dropped and made again by other means its ids begin at 1: readers, who go by "all
- * ids after N", would never see the row. */
+/* Where a table was dropped and made again by other means its ids begin at 1: readers, who go
+ * by "all ids after N", would never see the row. */
 static enum store_result
 check_next_id(struct store *store, struct error *error)
 {
@@ -78,7 +78,7 @@ store_refusal(const struct store *store)
     return store->refusal[0] != '\0' ? store->refusal : NULL;
 }
 
-/* --- prune ------------------------------------------------------------------------------------ */
+/* --- prune --------------------------------------------------------------------------- */
 
 /* A statement that takes one number and gives one; *number stays when it gives no row. */
 static enum store_result
@@ -115,9 +115,9 @@ is_outdated(sqlite3_stmt *statement, const struct store_prune *prune)
 /* So many rows of the future before the first that is not are looked at. */
 #define FUTURE_ROWS_MAX 100000
 
-/* *cut: the last of the oldest rows, up to max_rows, before which all are too old. A row that is dated
- * in the future (by a clock that was wrong, or in microseconds) is as old as the row after it, or
- * it would keep all the others for ever. */
+/* *cut: the last of the oldest rows, up to max_rows, before which all are too old. A row that
+ * is dated in the future (by a clock that was wrong, or in microseconds) is as old as the row
+ * after it, or it would keep all the others for ever. */
 static enum store_result
 find_age_cut(struct store *store, const struct store_prune *prune, int64_t *cut,
              struct error *error)
@@ -193,17 +193,24 @@ find_count_cut(struct store *store, const struct store_prune *prune, int64_t *cu
     return result;
 }
 
+struct deletion {
+    enum store_statement which;
+    int64_t limit; /* an id or a time, as the statement has it */
+    int max_rows;
+};
+
+/* *deleted grows by the number of rows. */
 static enum store_result
-delete_rows(struct store *store, enum store_statement which, int64_t limit, int max_rows,
-            int *deleted, struct error *error)
+delete_rows(struct store *store, const struct deletion *deletion, int *deleted,
+            struct error *error)
 {
     enum store_result result;
-    sqlite3_stmt *statement = store_statement(store, which, &result, error);
+    sqlite3_stmt *statement = store_statement(store, deletion->which, &result, error);
 
     if (result != STORE_OK)
         return result;
-    sqlite3_bind_int64(statement, 1, limit);
-    sqlite3_bind_int(statement, 2, max_rows);
+    sqlite3_bind_int64(statement, 1, deletion->limit);
+    sqlite3_bind_int(statement, 2, deletion->max_rows);
     result = store_run(store, statement, "delete old rows", error);
     if (result == STORE_OK)
         *deleted += sqlite3_changes(store->db);
@@ -238,8 +245,8 @@ plan_batch(struct store *store, const struct store_prune *prune, struct batch *b
     return result;
 }
 
-/* In a table that has lost what rowcast made nobody notes what is deleted, and its ids may lie below
- * those that readers have passed: rows would go that nobody has got. */
+/* In a table that has lost what rowcast made nobody notes what is deleted, and its ids may lie
+ * below those that readers have passed: rows would go that nobody has got. */
 static enum store_result
 check_table(struct store *store, struct error *error)
 {
@@ -277,6 +284,22 @@ now_us(void)
     return (int64_t)now.tv_sec * 1000000 + now.tv_nsec / 1000;
 }
 
+static enum store_result
+delete_batch(struct store *store, const struct store_prune *prune,
+             const struct batch *batch, int *count, struct error *error)
+{
+    const struct deletion old = {STATEMENT_DELETE_UP_TO, batch->cut, prune->max_rows};
+    enum store_result result = STORE_OK;
+
+    if (batch->cut > 0)
+        result = delete_rows(store, &old, count, error);
+    const struct deletion expired = {STATEMENT_DELETE_EXPIRED, prune->expired_before_ms,
+                                     prune->max_rows - *count};
+    if (result == STORE_OK && batch->has_expired != 0 && expired.max_rows > 0)
+        result = delete_rows(store, &expired, count, error);
+    return result;
+}
+
 enum store_result
 store_prune(struct store *store, const struct store_prune *prune, int *deleted,
             struct error *error)
@@ -293,12 +316,8 @@ store_prune(struct store *store, const struct store_prune *prune, int *deleted,
 
     result = begin_prune(store, error);
     int64_t began = now_us();
-    if (result == STORE_OK && batch.cut > 0)
-        result = delete_rows(store, STATEMENT_DELETE_UP_TO, batch.cut, prune->max_rows,
-                             &count, error);
-    if (result == STORE_OK && batch.has_expired != 0 && count < prune->max_rows)
-        result = delete_rows(store, STATEMENT_DELETE_EXPIRED, prune->expired_before_ms,
-                             prune->max_rows - count, &count, error);
+    if (result == STORE_OK)
+        result = delete_batch(store, prune, &batch, &count, error);
     if (result == STORE_OK)
         result = store_commit(store, error);
     if (result == STORE_OK)

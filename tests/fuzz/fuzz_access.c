@@ -82,7 +82,7 @@ read_requested(struct granted *granted, const char *query)
     free(copy);
 }
 
-/* --- probes ------------------------------------------------------------------------------------ */
+/* --- probes -------------------------------------------------------------------------- */
 
 static bool
 is_plain(const char *text)
@@ -214,7 +214,7 @@ check_publishing(const struct request *request, const struct granted *granted,
     }
 }
 
-/* --- one request -------------------------------------------------------------------------------- */
+/* --- one request --------------------------------------------------------------------- */
 
 struct scene {
     const char *const *envp;

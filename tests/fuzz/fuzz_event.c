@@ -76,7 +76,8 @@ expected_fini(struct expected *expected)
     buf_fini(&expected->data_lines);
 }
 
-/* --- JSON ------------------------------------------------------------------------------------------- */
+/* --- JSON
+ * ------------------------------------------------------------------------------------------- */
 
 static void
 check_string(json_t *object, const char *key, struct slice expected)
@@ -130,7 +131,8 @@ check_json(enum format format, const struct row *row, const struct expected *exp
     buf_fini(&buf);
 }
 
-/* --- event streams ------------------------------------------------------------------------------------ */
+/* --- event streams
+ * ------------------------------------------------------------------------------------ */
 
 struct reader {
     enum format format;

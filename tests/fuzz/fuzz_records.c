@@ -1,9 +1,9 @@
 /* fuzz_records.c - any bytes as a FastCGI conversation, in pieces of any size. Input: one byte of
  * flags, one byte N, N bytes of piece sizes (used in turn), then the conversation.
  *
- * fcgi_parser_feed never eats beyond a piece, stops only where there is something to act on, hands on
- * only params that are name-value pairs of C strings, and replies only with whole, well-formed
- * records; and what comes of a conversation does not depend on how it was cut. */
+ * fcgi_parser_feed never eats beyond a piece, stops only where there is something to act on,
+ * hands on only params that are name-value pairs of C strings, and replies only with whole,
+ * well-formed records; and what comes of a conversation does not depend on how it was cut. */
 #include "config.h"
 
 #include <string.h>

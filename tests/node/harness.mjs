@@ -13,7 +13,7 @@ import { fileURLToPath } from 'node:url';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 export const top = path.resolve(here, '../..');
-const WAIT_MS = 20000;
+const WAIT_MS = 60000;
 
 export const ROWCAST = path.resolve(process.env.ROWCAST ?? path.join(top, 'rowcast'));
 export const LIGHTTPD = process.env.LIGHTTPD ?? '/usr/sbin/lighttpd';

@@ -632,13 +632,18 @@ export function moreCases(name, it) {
 
   test(`${name}: several in one page, each with all rows and an id of its own over a reload`, async () => {
     const page = await it.opened();
-    const start = () => page.evaluate((channel) => {
-      window.lists = [0, 1, 2].map(() => {
-        const list = [];
-        new window.Rowcast('/events', { channels: [channel] }).on('message', (event) => list.push(event.data));
-        return list;
-      });
-    }, it.channel);
+    const start = async () => {
+      await page.evaluate((channel) => {
+        window.objects = [0, 1, 2].map(() => new window.Rowcast('/events', { channels: [channel] }));
+        window.lists = window.objects.map((object) => {
+          const list = [];
+          object.on('message', (event) => list.push(event.data));
+          return list;
+        });
+      }, it.channel);
+      // What comes before an object is there is none of its rows.
+      await until('all are open', () => page.evaluate(() => window.objects.every(({ state }) => state === 'open')));
+    };
     const lists = (expected) => until('all have all', async () => {
       const have = await page.evaluate(() => window.lists);
       if (have.some((list) => list.length < expected.length))

@@ -20,13 +20,14 @@ import subprocess
 import time
 
 import oracle
+from patience import patient
 from responder import CgiPoll, CgiStream, Poster, Reader, SocketStream, Supervisor, ask, cgi_ask
 
 WAL, ROLLBACK = "WAL", "rollback"
 JOURNALS = (WAL, ROLLBACK)
 
 KEEP_ROWS = 20
-BEFORE_S = 20.0     # for rows to come before the trick, and for what only has to happen sometime
+BEFORE_S = patient(20.0)    # for rows to come before the trick, and for what only has to happen sometime
 MODES = {
     "plain": [],
     "publishing": ["--allow-publish"],
@@ -104,7 +105,7 @@ class Cell:
 
     def sqlite(self, path, sql, check=True):
         """As an administrator would, with SQLite's own program."""
-        return self.run("sqlite3", "-bail", "-cmd", ".timeout 5000", path, sql, check=check)
+        return self.run("sqlite3", "-bail", "-cmd", f".timeout {patient(5000):.0f}", path, sql, check=check)
 
     def init(self, path):
         keep = ["--keep-journal"] if self.journal == ROLLBACK else []
@@ -131,7 +132,7 @@ class Cell:
     # --- writing
 
     def connect(self):
-        connection = sqlite3.connect(self.writer_db, isolation_level=None, timeout=5)
+        connection = sqlite3.connect(self.writer_db, isolation_level=None, timeout=patient(5))
         connection.executescript(self.pragmas)
         return connection
 
@@ -419,7 +420,7 @@ class Cell:
         for page in self.pages:
             self.faults += oracle.strangers(page.reader, self.ledger)
         if not self.trick.destroys:
-            connection = sqlite3.connect(self.writer_db, timeout=5)
+            connection = sqlite3.connect(self.writer_db, timeout=patient(5))
             integrity = connection.execute("PRAGMA integrity_check").fetchone()[0]
             there = connection.execute("SELECT id, data FROM notification").fetchall()
             connection.close()

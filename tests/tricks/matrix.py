@@ -26,9 +26,10 @@ import time
 
 sys.dont_write_bytecode = True
 from cell import JOURNALS, WAL, Fault, run_cell  # noqa: E402
+from patience import patient  # noqa: E402
 from tricks import TRICKS  # noqa: E402
 
-CELL_S = 90     # after which a cell counts as hanging
+CELL_S = patient(90)    # after which a cell counts as hanging
 
 
 def own_namespace():
@@ -75,13 +76,13 @@ def make_templates(options):
 
 
 def too_late(_signal, _frame):
-    raise Fault(f"not at its end after {CELL_S} s")
+    raise Fault(f"not at its end after {CELL_S:.0f} s")
 
 
 def play(number, trick, mode, journal, options):
     """In a child. Its outcome is a file."""
     signal.signal(signal.SIGALRM, too_late)
-    signal.alarm(CELL_S)
+    signal.alarm(int(CELL_S))
     folder = f"{options.work}/{number}"
     os.mkdir(folder)
     outcome = run_cell(trick, mode, journal, options, folder)

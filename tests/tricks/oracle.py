@@ -16,7 +16,9 @@ import re
 import threading
 import time
 
-SECONDS = 5.0           # the promise
+from patience import patient
+
+SECONDS = patient(5.0)  # the promise
 LASTS_S = 1.5           # not ok for so long: more than a look's second, so it is a state
 REMEDY = re.compile(
     r"`rowcast [a-z]+|(?:[:;.,] |\bor |\band )(?:then )?(?:check|give|mount|restart|remove|run|free|create|repeat|move|put|restore|"

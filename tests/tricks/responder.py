@@ -20,14 +20,15 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "clients"))
 import fcgi  # noqa: E402
+from patience import patient  # noqa: E402
 
 RESTART_S = 1.0     # systemd's unit waits 2 s, lighttpd less
-ANSWER_S = 2.0      # for which an answer is waited
-CGI_S = 8.0         # the same where the answer needs a process of its own
-PATIENCE_S = 8.0    # a POST: the program itself waits 5 s for a lock
+ANSWER_S = patient(2.0)     # for which an answer is waited
+CGI_S = patient(8.0)        # the same where the answer needs a process of its own
+POST_S = patient(8.0)       # a POST: the program itself waits 5 s for a lock
 RETRY_S = 0.1       # a reader's, before it comes back
 POLL_S = 0.5        # between two polls of a page: each is a process
-TERM_S = 6.0        # from SIGTERM to the exit; --drain is 1 s
+TERM_S = patient(6.0)       # from SIGTERM to the exit; --drain is 1 s
 
 
 def ask(address, target, settings=(), body=b"", seconds=ANSWER_S):
@@ -412,7 +413,7 @@ class Poster(threading.Thread):
         body = b"data=" + row.data.encode()
         answer = ask(self.cell.address, "", [
             "REQUEST_METHOD=POST", "ROWCAST_PUBLISH=*", f"CONTENT_LENGTH={len(body)}",
-            "CONTENT_TYPE=application/x-www-form-urlencoded"], body, PATIENCE_S)
+            "CONTENT_TYPE=application/x-www-form-urlencoded"], body, POST_S)
         status = None if answer is None else answer[0]
         self.answers[status] = self.answers.get(status, 0) + 1
         if status == 201:

@@ -1,8 +1,8 @@
-/* slow_clock.h - a clock that moves on with each look at it, so that a test can count how much work is
- * done between two looks, however fast the machine is.
+/* slow_clock.h - a clock that moves on with each look at it, so that a test can count how much
+ * work is done between two looks, however fast the machine is.
  *
- * The linker (-Wl,--wrap=uv_hrtime,--wrap=clock_gettime) sends the program's own looks at the monotonic
- * clock here. libuv's timers have a clock of their own. */
+ * The linker (-Wl,--wrap=uv_hrtime,--wrap=clock_gettime) sends the program's own looks at the
+ * monotonic clock here. libuv's timers have a clock of their own. */
 #ifndef ROWCAST_TESTS_SLOW_CLOCK_H
 #define ROWCAST_TESTS_SLOW_CLOCK_H
 

@@ -19,7 +19,8 @@
 #define TICK_MS 5
 #define SQL_MAX 4096
 
-/* --- the stage ------------------------------------------------------------------------------------ */
+/* --- the stage
+ * ------------------------------------------------------------------------------------ */
 
 static int
 remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk)
@@ -247,7 +248,8 @@ stage_step(struct stage *stage)
     run_program(stage, UV_RUN_NOWAIT);
 }
 
-/* --- our end: a small gateway --------------------------------------------------------------------- */
+/* --- our end: a small gateway
+ * --------------------------------------------------------------------- */
 
 static struct reader *
 reader_of(struct output *output)
@@ -346,7 +348,8 @@ on_poll(uv_poll_t *poll, int status, int events)
         close_our_end(reader);
 }
 
-/* --- coming in --------------------------------------------------------------------------------------- */
+/* --- coming in
+ * --------------------------------------------------------------------------------------- */
 
 static void
 put_variable(char ***at, const char *name, const char *value)
@@ -392,8 +395,10 @@ serve_request(struct stage *stage, struct reader *reader, const char *const *env
         reader->refused =
             hub_check_tables(stage->hub, &tables, &request.filter, &stage->error);
     if (reader->refused != 0)
-        response_append_text(&headers, reader->refused, stage->error.text, &request,
-                             &no_origins);
+        response_append(
+            &headers,
+            &(struct response){.status = reader->refused, .text = stage->error.text},
+            &request, &no_origins);
     else
         response_append_stream_headers(&headers, &request, &no_origins);
     if (headers.failed)
@@ -455,7 +460,8 @@ stage_visit(struct stage *stage, const struct visit *visit)
     return reader;
 }
 
-/* --- the web server's end ---------------------------------------------------------------------------- */
+/* --- the web server's end
+ * ---------------------------------------------------------------------------- */
 
 void
 reader_hang_up(struct reader *reader)

@@ -84,7 +84,7 @@ test_each_process_has_a_key_of_its_own(void **state)
     assert_memory_not_equal(&one, &other, sizeof one);
 }
 
-/* --- names ------------------------------------------------------------------------------------- */
+/* --- names --------------------------------------------------------------------------- */
 
 static uint64_t
 fnv(const char *text)

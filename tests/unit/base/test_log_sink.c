@@ -1,5 +1,5 @@
-/* test_log_sink.c - the descriptors that log lines go to: full ones, files that are rotated, the journal's
- * stream. What a daemon's socket does is in logs.bats. */
+/* test_log_sink.c - the descriptors that log lines go to: full ones, files that are rotated,
+ * the journal's stream. What a daemon's socket does is in logs.bats. */
 #include "config.h"
 
 #include "base/log.h"
@@ -47,7 +47,9 @@ size_of(const char *path)
     return stat(path, &st) == 0 ? st.st_size : -1;
 }
 
-/* --- full ------------------------------------------------------------------------------------------------ */
+/* --- full
+ * ------------------------------------------------------------------------------------------------
+ */
 
 /* Returns what was taken before the first refusal; fails when there is none. */
 static size_t
@@ -115,7 +117,9 @@ test_a_full_socket_is_not_waited_for(void **state)
     close(fds[1]);
 }
 
-/* --- files ----------------------------------------------------------------------------------------------- */
+/* --- files
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static void
 test_a_renamed_file_is_made_anew(void **state)
@@ -190,7 +194,8 @@ test_a_link_in_its_place_is_not_followed(void **state)
     place_remove(&place);
 }
 
-/* --- what begins a line ---------------------------------------------------------------------------------- */
+/* --- what begins a line
+ * ---------------------------------------------------------------------------------- */
 
 static void
 test_the_journal_is_believed_only_of_its_own_stream(void **state)

@@ -58,7 +58,7 @@ parse(struct settings *settings, const char **operands, struct error *error,
         argv[argc++] = strcmp(word, "''") == 0 ? word + 2 : word;
     memset(settings, 0xA5, sizeof *settings);
     error->text[0] = '\0';
-    return options_parse(&command, argc, argv, settings, operands, error);
+    return options_parse(&command, argv, settings, operands, error);
 }
 
 static void
@@ -296,7 +296,8 @@ test_version_is_one_line(void **state)
     assert_string_equal(version, "rowcast " PACKAGE_VERSION "\n");
 }
 
-/* --- base/parse_number.c ----------------------------------------------------------------------------------- */
+/* --- base/parse_number.c
+ * ----------------------------------------------------------------------------------- */
 
 static void
 test_ids_are_decimal_and_saturate(void **state)

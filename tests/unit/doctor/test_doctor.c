@@ -1,6 +1,6 @@
-/* test_doctor.c - doctor's pure parts: reading a stream, judging evidence, lighttpd's settings, and the
- * remedies; tests/doctor.bats has the same with real servers, but for what they cannot be
- * brought to do. */
+/* test_doctor.c - doctor's pure parts: reading a stream, judging evidence, lighttpd's settings,
+ * and the remedies; tests/doctor.bats has the same with real servers, but for what they cannot
+ * be brought to do. */
 #include "config.h"
 
 #include "doctor/apache.h"
@@ -13,7 +13,7 @@
 
 #define TEST_NAME "doctor"
 
-/* --- events ------------------------------------------------------------------------------------- */
+/* --- events -------------------------------------------------------------------------- */
 
 #define OPENING                                                                            \
     ": connected\nretry: 3000\nevent: rowcast:open\nid: 7\ndata: "                         \
@@ -84,7 +84,8 @@ test_a_strangers_stream_has_bounds(void **state)
     assert_int_equal(events.opening_ms, 4);
 }
 
-/* --- judging --------------------------------------------------------------------------------------- */
+/* --- judging
+ * --------------------------------------------------------------------------------------- */
 
 static struct http_answer
 answer(const char *body)
@@ -405,7 +406,8 @@ test_access_is_told_and_claims_are_problems(void **state)
     }
 }
 
-/* --- remedies ------------------------------------------------------------------------------------------ */
+/* --- remedies
+ * ------------------------------------------------------------------------------------------ */
 
 static void
 test_each_fault_has_a_remedy_for_each_server(void **state)
@@ -425,7 +427,8 @@ test_each_fault_has_a_remedy_for_each_server(void **state)
     assert_int_equal(doctor_server_of("cloudflare"), SERVER_OTHER);
 }
 
-/* --- the report -------------------------------------------------------------------------------------- */
+/* --- the report
+ * -------------------------------------------------------------------------------------- */
 
 static void
 test_words_from_outside_are_escaped_and_cut(void **state)
@@ -446,7 +449,8 @@ test_words_from_outside_are_escaped_and_cut(void **state)
     assert_int_equal(doctor_worst(&report), DOCTOR_NOTE);
 }
 
-/* --- lighttpd ---------------------------------------------------------------------------------------- */
+/* --- lighttpd
+ * ---------------------------------------------------------------------------------------- */
 
 static void
 assert_lighttpd(const char *text, int64_t streams, const char *expected)
@@ -516,7 +520,8 @@ test_keys_that_lighttpd_does_not_know_are_a_problem(void **state)
         strstr(report.findings[0].seen, "auth.require, setenv.set-environment."));
 }
 
-/* --- Apache ------------------------------------------------------------------------------------------ */
+/* --- Apache
+ * ------------------------------------------------------------------------------------------ */
 
 static void
 assert_apache(const char *text, int64_t served_max, enum doctor_level expected)

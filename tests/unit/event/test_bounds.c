@@ -1,7 +1,7 @@
 /* test_bounds.c - "a stream gets a row only if a requested pattern and one of each bound match
- * it", by brute force: every short pattern against every short bound and every short channel, held
- * against a matcher that shares nothing with event/filter.c. No sample: where the space is too large
- * for all of it, the lengths are shorter. */
+ * it", by brute force: every short pattern against every short bound and every short channel,
+ * held against a matcher that shares nothing with event/filter.c. No sample: where the space is
+ * too large for all of it, the lengths are shorter. */
 #include "config.h"
 
 #include <sqlite3.h>
@@ -82,7 +82,8 @@ free_lists(struct patterns *lists, size_t count)
     free(lists);
 }
 
-/* --- the matcher itself --------------------------------------------------------------------------- */
+/* --- the matcher itself
+ * --------------------------------------------------------------------------- */
 
 static void
 test_the_naive_matcher_is_sqlites(void **state)
@@ -104,7 +105,8 @@ test_the_naive_matcher_is_sqlites(void **state)
     free(channels.items);
 }
 
-/* --- a requested pattern and a bound --------------------------------------------------------------- */
+/* --- a requested pattern and a bound
+ * --------------------------------------------------------------- */
 
 struct space {
     struct texts requested, bounds, channels;
@@ -207,7 +209,8 @@ test_the_tickets_bound_is_one_like_the_locations(void **state)
     check_space(2, 3, FILTER_BOUND_TICKET);
 }
 
-/* --- two bounds ------------------------------------------------------------------------------------- */
+/* --- two bounds
+ * ------------------------------------------------------------------------------------- */
 
 static void
 check_triple(const struct space *space, size_t r, size_t location, size_t ticket)
@@ -245,7 +248,8 @@ test_two_bounds_both_count(void **state)
     space_fini(&space);
 }
 
-/* --- lists of several, and of none --------------------------------------------------------------------- */
+/* --- lists of several, and of none
+ * --------------------------------------------------------------------- */
 
 static void
 test_one_of_each_list_is_enough_and_none_of_a_bound_is_nothing(void **state)
@@ -276,7 +280,8 @@ test_one_of_each_list_is_enough_and_none_of_a_bound_is_nothing(void **state)
     free(channels.items);
 }
 
-/* --- recipients ------------------------------------------------------------------------------------------ */
+/* --- recipients
+ * ------------------------------------------------------------------------------------------ */
 
 /* A recipient only ever takes away: no user gets a row outside of the bound because it is hers, and
  * nobody gets another's because it is inside. */

@@ -9,7 +9,7 @@
 
 static const struct hash_key hash_key = {{1, 2}};
 
-/* --- pattern lists ------------------------------------------------------------------------------ */
+/* --- pattern lists ------------------------------------------------------------------- */
 
 static void
 add(struct patterns *patterns, const char *pattern)
@@ -73,8 +73,8 @@ test_patterns_have_a_cap(void **state)
     patterns_fini(&patterns);
 }
 
-/* What of the list is matched costs time for each row, so its count and its bytes are bounded; names
- * that are exact cost nothing. */
+/* What of the list is matched costs time for each row, so its count and its bytes are bounded;
+ * names that are exact cost nothing. */
 static void
 test_patterns_that_are_not_exact_have_a_tighter_cap(void **state)
 {
@@ -139,7 +139,8 @@ test_exact_names_are_found_among_patterns(void **state)
     patterns_fini(&patterns);
 }
 
-/* --- the filter ------------------------------------------------------------------------------------ */
+/* --- the filter
+ * ------------------------------------------------------------------------------------ */
 
 /* Texts in one string, parted by spaces; NULL: not bounded. */
 static struct filter

@@ -1,5 +1,5 @@
-/* test_glob.c - compiled patterns against SQLite's own GLOB, one at a time and many at once, and what
- * the worst of them cost. */
+/* test_glob.c - compiled patterns against SQLite's own GLOB, one at a time and many at once,
+ * and what the worst of them cost. */
 #include "config.h"
 
 #include "event/glob.h"
@@ -187,7 +187,7 @@ test_exact_patterns_are_told_from_others(void **state)
     assert_false(glob_is_exact("[a]"));
 }
 
-/* --- many at once ------------------------------------------------------------------------------ */
+/* --- many at once -------------------------------------------------------------------- */
 
 static unsigned
 next_random(unsigned *seed)
@@ -237,7 +237,7 @@ test_a_list_matches_what_one_of_it_does(void **state)
     assert_in_range(matched, 1000, 19000);
 }
 
-/* --- what it costs ----------------------------------------------------------------------------- */
+/* --- what it costs ------------------------------------------------------------------- */
 
 /* Patterns that made a matcher which tries again after each star slow: 25 us to 2 ms a row. */
 static const char *const slow[] = {

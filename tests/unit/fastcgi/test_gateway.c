@@ -1,5 +1,6 @@
-/* test_gateway.c - however many connections want something at once, a turn of the loop does a few pieces of
- * work of each kind, and the rest in the next ones. Work is counted, not timed (tests/unit/slow_clock.h). */
+/* test_gateway.c - however many connections want something at once, a turn of the loop does a
+ * few pieces of work of each kind, and the rest in the next ones. Work is counted, not timed
+ * (tests/unit/slow_clock.h). */
 #include "config.h"
 
 #include <sys/socket.h>

@@ -192,8 +192,9 @@ test_many_requests_leave_nothing_behind(void **state)
     assert_int_equal(peer_count_descriptors(), descriptors - 2);
 }
 
-/* fastcgi/parser.c lets no such params through. Should they come all the same, they may cost their own
- * request (and the two seconds for which libfcgi waits when it closes), and nothing else. */
+/* fastcgi/parser.c lets no such params through. Should they come all the same, they may cost
+ * their own request (and the two seconds for which libfcgi waits when it closes), and nothing
+ * else. */
 static void
 test_params_that_libfcgi_refuses_harm_no_later_request(void **state)
 {

@@ -138,7 +138,8 @@ check_flags(int fd)
     assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
 }
 
-/* --- Unix sockets ------------------------------------------------------------------------------------ */
+/* --- Unix sockets
+ * ------------------------------------------------------------------------------------ */
 
 static void
 test_a_unix_socket_accepts_and_is_removed_at_the_end(void **state)
@@ -314,7 +315,9 @@ test_paths_that_cannot_be(void **state)
     assert_false(exists(address + 5));
 }
 
-/* --- TCP ----------------------------------------------------------------------------------------------- */
+/* --- TCP
+ * -----------------------------------------------------------------------------------------------
+ */
 
 static void
 test_tcp_addresses_accept(void **state)
@@ -415,7 +418,8 @@ test_addresses_that_are_none(void **state)
     check_refused(bench, "192.0.2.1:0", "cannot listen"); /* TEST-NET-1: not ours */
 }
 
-/* --- inherited ----------------------------------------------------------------------------------------- */
+/* --- inherited
+ * ----------------------------------------------------------------------------------------- */
 
 /* Puts a descriptor in the place of another for a moment. */
 static int
@@ -545,7 +549,8 @@ test_sockets_of_systemd_are_taken_over(void **state)
 }
 #endif
 
-/* --- descriptors ---------------------------------------------------------------------------------------- */
+/* --- descriptors
+ * ---------------------------------------------------------------------------------------- */
 
 static void
 test_the_limit_of_descriptors_is_raised_as_far_as_allowed(void **state)

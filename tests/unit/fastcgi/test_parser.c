@@ -29,7 +29,8 @@ enum {
 enum { RESPONDER = 1, AUTHORIZER = 2, FILTER = 3 };
 enum { CLOSE = 0, KEEP = 1 };
 
-/* --- what a web server writes --------------------------------------------------------------------- */
+/* --- what a web server writes
+ * --------------------------------------------------------------------- */
 
 static void
 put_header(struct buf *to, int type, unsigned id, size_t len, size_t pad)
@@ -109,7 +110,8 @@ put_request(struct buf *to, unsigned id, unsigned flags, const char *value)
     put(to, STDIN, id, "");
 }
 
-/* --- the protocol of what comes of it --------------------------------------------------------------- */
+/* --- the protocol of what comes of it
+ * --------------------------------------------------------------- */
 
 /* Not fastcgi/parser.c's own reader of lengths. */
 static size_t
@@ -265,7 +267,8 @@ check(struct buf *input, enum answers answers, const char *expected)
     buf_fini(input);
 }
 
-/* --- conversations ---------------------------------------------------------------------------------- */
+/* --- conversations
+ * ---------------------------------------------------------------------------------- */
 
 static void
 test_a_request_arrives_however_it_is_cut(void **state)
@@ -447,7 +450,8 @@ test_records_of_other_requests_are_ignored(void **state)
     check(&in, NEVER, "request 1\n");
 }
 
-/* --- management records ------------------------------------------------------------------------------ */
+/* --- management records
+ * ------------------------------------------------------------------------------ */
 
 static void
 put_values(struct buf *in, const char *const *names)
@@ -554,7 +558,8 @@ test_management_goes_on_at_every_moment(void **state)
           "request 1 A=1 B=2\nvalues FCGI_MPXS_CONNS=0\nunknown 96\n");
 }
 
-/* --- what is no FastCGI ------------------------------------------------------------------------------- */
+/* --- what is no FastCGI
+ * ------------------------------------------------------------------------------- */
 
 static void
 test_what_is_no_fastcgi_is_malformed(void **state)
@@ -665,7 +670,8 @@ test_params_may_have_64_kib_and_no_more(void **state)
     check(&in, NEVER, "malformed: more than 64 KiB of params\n");
 }
 
-/* --- in the middle ------------------------------------------------------------------------------------- */
+/* --- in the middle
+ * ------------------------------------------------------------------------------------- */
 
 static void
 test_it_knows_whether_a_request_is_owed(void **state)
@@ -716,7 +722,8 @@ test_it_stops_right_behind_what_must_be_acted_on(void **state)
     fcgi_parser_fini(&parser);
 }
 
-/* A POST of `claims` bytes with a body of `bytes` in records of `part`, fed in pieces of `piece`. */
+/* A POST of `claims` bytes with a body of `bytes` in records of `part`, fed in pieces of
+ * `piece`. */
 struct post {
     const char *method, *claims;
     size_t bytes, part, piece;

@@ -11,7 +11,7 @@
 
 #define ID_FIRST 100
 
-/* --- helpers ---------------------------------------------------------------------------------- */
+/* --- helpers ------------------------------------------------------------------------- */
 
 /* An event's bytes: no two of the same id or length alike. */
 static struct slice
@@ -79,7 +79,7 @@ pack_equal(struct records *records, struct buf *input, size_t count, size_t len)
     buf_fini(&event);
 }
 
-/* --- whole events ------------------------------------------------------------------------------- */
+/* --- whole events -------------------------------------------------------------------- */
 
 static void
 test_events_share_a_record_as_long_as_they_fit_whole(void **state)
@@ -219,7 +219,7 @@ test_a_record_speaks_for_the_rows_up_to_the_next_event(void **state)
     buf_fini(&event);
 }
 
-/* --- long events -------------------------------------------------------------------------------- */
+/* --- long events --------------------------------------------------------------------- */
 
 static void
 test_a_long_event_is_cut_and_each_cut_is_marked(void **state)
@@ -317,7 +317,8 @@ test_the_rest_of_a_cut_event_completes_it_from_every_mark(void **state)
     buf_fini(&event);
 }
 
-/* --- text ----------------------------------------------------------------------------------------- */
+/* --- text
+ * ----------------------------------------------------------------------------------------- */
 
 static void
 test_text_is_no_event(void **state)
@@ -390,7 +391,8 @@ test_commas_between_events_make_an_array(void **state)
     buf_fini(&expected);
 }
 
-/* --- marks ---------------------------------------------------------------------------------------- */
+/* --- marks
+ * ---------------------------------------------------------------------------------------- */
 
 static void
 test_the_mark_is_that_of_the_last_record_that_is_out(void **state)
@@ -485,7 +487,8 @@ test_bodies_joined_are_the_input_whatever_it_is(void **state)
     buf_fini(&event);
 }
 
-/* --- the rest ------------------------------------------------------------------------------------- */
+/* --- the rest
+ * ------------------------------------------------------------------------------------- */
 
 static void
 test_the_hash_tells_changed_events_apart(void **state)

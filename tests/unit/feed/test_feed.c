@@ -1,5 +1,5 @@
-/* test_feed.c - what a feed says of its database. The rows that it hands out are tested with the hub
- * (hub/test_hub.c), moved files with store/test_files.c and database.bats. */
+/* test_feed.c - what a feed says of its database. The rows that it hands out are tested with
+ * the hub (hub/test_gaps.c), moved files with store/test_files.c and database.bats. */
 #include "config.h"
 
 #include "feed/feed.h"

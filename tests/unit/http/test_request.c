@@ -36,7 +36,7 @@ parse_query_string(struct request *request, struct error *error, const char *que
     return PARSE(request, error, variable);
 }
 
-/* --- resources and methods ------------------------------------------------------------------- */
+/* --- resources and methods ----------------------------------------------------------- */
 
 static void
 test_path_picks_the_resource(void **state)
@@ -123,7 +123,7 @@ test_a_preflight_is_not_judged_by_its_query(void **state)
     request_fini(&request);
 }
 
-/* --- what the web server grants ------------------------------------------------------------------ */
+/* --- what the web server grants ------------------------------------------------------ */
 
 static void
 test_nothing_from_the_client_grants_anything(void **state)
@@ -249,7 +249,7 @@ test_a_bound_that_cannot_be_read_is_an_error(void **state)
     request_fini(&request);
 }
 
-/* --- query parameters ---------------------------------------------------------------------------- */
+/* --- query parameters ---------------------------------------------------------------- */
 
 static void
 test_bad_parameters_are_named(void **state)
@@ -420,7 +420,7 @@ test_other_resources_have_no_parameters(void **state)
     request_fini(&request);
 }
 
-/* --- where a stream starts ---------------------------------------------------------------------- */
+/* --- where a stream starts ----------------------------------------------------------- */
 
 static void
 test_where_a_stream_starts(void **state)
@@ -531,7 +531,7 @@ test_the_type_is_the_one_that_was_asked_for(void **state)
     }
 }
 
-/* --- Accept -------------------------------------------------------------------------------------- */
+/* --- Accept -------------------------------------------------------------------------- */
 
 #define CHROME_ACCEPT                                                                      \
     "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,image/"   \

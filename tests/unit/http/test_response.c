@@ -13,7 +13,8 @@
 #define SHOP "https://shop.example"
 #define EVIL "https://evil.example"
 
-/* --- reading an answer, as a web server does (RFC 3875 section 6) -------------------------------------- */
+/* --- reading an answer, as a web server does (RFC 3875 section 6)
+ * -------------------------------------- */
 
 /* The header block: lines that end in CRLF, then an empty one. */
 static struct slice
@@ -80,7 +81,8 @@ check_header(struct slice answer, const char *name, const char *expected)
               name, found == NULL ? "(none)" : found, expected, (int)answer.len, answer.p);
 }
 
-/* --- CORS ---------------------------------------------------------------------------------------------- */
+/* --- CORS
+ * ---------------------------------------------------------------------------------------------- */
 
 /* Fetch standard section 3.2.5 (CORS check): the origin must be "*" or the requester's, byte for
  * byte; with credentials it must be the requester's, and Allow-Credentials "true". And what
@@ -178,7 +180,8 @@ test_cors_headers_are_on_refusals_too(void **state)
         struct text_list origins = list_of(cors[i].origins);
         struct request request = request_from(cors[i].origin, METHOD_GET);
         struct buf buf = {0};
-        response_append_text(&buf, 403, "not here", &request, &origins);
+        response_append(&buf, &(struct response){.status = 403, .text = "not here"},
+                        &request, &origins);
         check_cors(buf_slice(&buf), i);
         check_header(buf_slice(&buf), "Status", "403 Forbidden");
         buf_fini(&buf);
@@ -312,7 +315,8 @@ test_options_without_a_question_is_no_preflight(void **state)
     }
 }
 
-/* --- streams ------------------------------------------------------------------------------------------- */
+/* --- streams
+ * ------------------------------------------------------------------------------------------- */
 
 static void
 test_a_stream_has_its_type_and_is_not_held_back(void **state)
@@ -341,7 +345,8 @@ test_a_stream_has_its_type_and_is_not_held_back(void **state)
     }
 }
 
-/* --- short answers ------------------------------------------------------------------------------------- */
+/* --- short answers
+ * ------------------------------------------------------------------------------------- */
 
 static void
 test_each_status_has_its_name(void **state)
@@ -368,7 +373,9 @@ test_each_status_has_its_name(void **state)
     for (size_t i = 0; i < COUNT(cases); i++) {
         struct request request = {.method = METHOD_GET};
         struct buf buf = {0};
-        response_append_text(&buf, cases[i].status, "one line", &request, &none);
+        response_append(&buf,
+                        &(struct response){.status = cases[i].status, .text = "one line"},
+                        &request, &none);
         struct slice answer = buf_slice(&buf);
         check_header(answer, "Status", cases[i].line);
         check_header(answer, "Content-Type", "text/plain; charset=utf-8");
@@ -393,8 +400,10 @@ test_head_is_the_same_without_the_body(void **state)
         struct request head = {.method = METHOD_HEAD};
         struct buf with = {0};
         struct buf without = {0};
-        response_append_text(&with, statuses[i], "text", &get, &origins);
-        response_append_text(&without, statuses[i], "text", &head, &origins);
+        response_append(&with, &(struct response){.status = statuses[i], .text = "text"},
+                        &get, &origins);
+        response_append(&without, &(struct response){.status = statuses[i], .text = "text"},
+                        &head, &origins);
         assert_int_equal(body_of(buf_slice(&without)).len, 0);
         assert_true(
             slice_equal(headers_of(buf_slice(&with)), headers_of(buf_slice(&without))));
@@ -412,7 +421,10 @@ test_a_body_comes_as_it_is(void **state)
     struct buf buf = {0};
 
     (void)state;
-    response_append_body(&buf, 200, "application/json", body, &request, &none);
+    response_append(
+        &buf,
+        &(struct response){.status = 200, .content_type = "application/json", .body = body},
+        &request, &none);
     check_header(buf_slice(&buf), "Content-Type", "application/json");
     assert_true(slice_equal(body_of(buf_slice(&buf)), body));
     buf_fini(&buf);
@@ -427,7 +439,7 @@ test_answers_are_appended(void **state)
 
     (void)state;
     buf_append_text(&buf, "before");
-    response_append_text(&buf, 200, "ok", &request, &none);
+    response_append(&buf, &(struct response){.status = 200, .text = "ok"}, &request, &none);
     assert_memory_equal(buf.p, "beforeStatus: 200", 17);
     buf_fini(&buf);
 }

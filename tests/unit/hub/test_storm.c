@@ -47,7 +47,8 @@ dice(struct storm *storm, unsigned sides)
     return (storm->seed >> 16 & 0x7fff) % sides;
 }
 
-/* --- rows --------------------------------------------------------------------------------------------- */
+/* --- rows
+ * --------------------------------------------------------------------------------------------- */
 
 static void
 note_row(struct storm *storm)
@@ -107,7 +108,8 @@ delete_rows(struct storm *storm)
                   storm->stage.base + up_to);
 }
 
-/* --- readers ------------------------------------------------------------------------------------------ */
+/* --- readers
+ * ------------------------------------------------------------------------------------------ */
 
 static void
 come_in(struct storm *storm, struct place *place)
@@ -214,7 +216,8 @@ leave(struct storm *storm, struct place *place)
     place->reader = NULL;
 }
 
-/* --- the storm ---------------------------------------------------------------------------------------- */
+/* --- the storm
+ * ---------------------------------------------------------------------------------------- */
 
 static void
 read_some(struct storm *storm)

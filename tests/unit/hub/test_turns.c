@@ -1,5 +1,6 @@
-/* test_turns.c - no replay, search or crowd of them holds the loop: how much is done between two looks at
- * the clock, and who gets the next turn. Work is counted, not timed (tests/unit/slow_clock.h). */
+/* test_turns.c - no replay, search or crowd of them holds the loop: how much is done between
+ * two looks at the clock, and who gets the next turn. Work is counted, not timed
+ * (tests/unit/slow_clock.h). */
 #include "config.h"
 
 #include "../slow_clock.h"
@@ -59,8 +60,8 @@ behind(const struct stage *stage)
     return stage->counters.behind;
 }
 
-/* With a clock that is over at each look, a turn may do no more than what lies between two. Returns how many
- * turns it took until no stream was behind. */
+/* With a clock that is over at each look, a turn may do no more than what lies between two.
+ * Returns how many turns it took until no stream was behind. */
 static size_t
 count_slow_turns(struct stage *stage)
 {
@@ -109,7 +110,7 @@ test_a_search_looks_at_the_clock_within_its_step(void **state)
     check_slow_turns("channel=orders1*&last=1000", 1);
 }
 
-/* --- many that end at once ------------------------------------------------------------------- */
+/* --- many that end at once ----------------------------------------------------------- */
 
 /* Live streams, each of them its audience's only one. */
 static void
@@ -203,7 +204,8 @@ test_heartbeats_are_sent_and_stalls_are_cut_a_few_in_a_turn(void **state)
     stage_close(&stage);
 }
 
-/* Readers with patterns of their own, and one without: rows on new channels, which have to be tried. */
+/* Readers with patterns of their own, and one without: rows on new channels, which have to be
+ * tried. */
 static void
 test_patterns_of_many_do_not_hold_up_those_who_have_none(void **state)
 {
@@ -236,7 +238,7 @@ test_patterns_of_many_do_not_hold_up_those_who_have_none(void **state)
     stage_close(&stage);
 }
 
-/* --- who is next ----------------------------------------------------------------------------- */
+/* --- who is next --------------------------------------------------------------------- */
 
 static void
 test_a_newcomer_does_not_wait_behind_long_replays(void **state)

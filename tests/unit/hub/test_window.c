@@ -65,8 +65,9 @@ sweep_all(struct window *window)
         continue;
 }
 
-/* What holds at every moment, once all that was forgotten is freed: ids grow, all are above the floor, bytes are those of the entries
- * and of lists that have room for them, twice over at the most. */
+/* What holds at every moment, once all that was forgotten is freed: ids grow, all are above the
+ * floor, bytes are those of the entries and of lists that have room for them, twice over at the
+ * most. */
 static void
 check_sound(struct window *window)
 {
@@ -169,7 +170,8 @@ test_it_grows_and_goes_round_and_keeps_the_order(void **state)
     window_free(window);
 }
 
-/* --- letting go ------------------------------------------------------------------------------------- */
+/* --- letting go
+ * ------------------------------------------------------------------------------------- */
 
 static void
 test_trim_lets_the_oldest_go_until_the_bytes_fit(void **state)
@@ -250,8 +252,8 @@ test_drop_forgets_rows_and_never_lowers_the_floor(void **state)
     window_free(window);
 }
 
-/* However many rows are forgotten at once, by a prune or with the whole database, their memory is freed a few
- * at a time, and what comes meanwhile is kept. */
+/* However many rows are forgotten at once, by a prune or with the whole database, their memory
+ * is freed a few at a time, and what comes meanwhile is kept. */
 static void
 test_what_is_forgotten_is_freed_a_few_at_a_time(void **state)
 {
@@ -298,7 +300,8 @@ test_reset_empties_and_sets_any_floor(void **state)
     window_free(window);
 }
 
-/* --- collapse keys ---------------------------------------------------------------------------------- */
+/* --- collapse keys
+ * ---------------------------------------------------------------------------------- */
 
 static void
 test_a_newer_row_replaces_one_with_the_same_channel_recipient_and_key(void **state)
@@ -412,7 +415,8 @@ test_thousands_of_keys_are_replaced_rightly_while_it_grows(void **state)
     window_free(window);
 }
 
-/* --- encodings --------------------------------------------------------------------------------------- */
+/* --- encodings
+ * --------------------------------------------------------------------------------------- */
 
 static void
 test_each_format_is_encoded_once_and_counted(void **state)

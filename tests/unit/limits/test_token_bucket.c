@@ -1,4 +1,5 @@
-/* test_token_bucket.c - token buckets: burst, refill, forgetting, a full table, several processes. */
+/* test_token_bucket.c - token buckets: burst, refill, forgetting, a full table, several
+ * processes. */
 #include "config.h"
 
 #include "limits/token_bucket.h"

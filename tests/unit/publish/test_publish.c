@@ -20,7 +20,7 @@ allow(struct patterns *patterns, bool *has, const char *pattern)
     assert_int_equal(patterns_compile(patterns, PATTERNS_GRANTED), PATTERNS_OK);
 }
 
-/* --- who ---------------------------------------------------------------------------------------- */
+/* --- who ----------------------------------------------------------------------------- */
 
 /* NULL: it says nothing of publishing; "": it says nothing may be. */
 static void
@@ -72,13 +72,14 @@ test_what_may_be_read_plays_no_part(void **state)
     request_fini(&request);
 }
 
-/* --- from which page ------------------------------------------------------------------------------- */
+/* --- from which page
+ * ------------------------------------------------------------------------------- */
 
 static void
 test_origins(void **state)
 {
-    static const struct text_list origins = {
-        .items = {"https://shop.example", "*", "null"}, .count = 3};
+    static const struct text_list origins = {.items = {"https://shop.example", "*", "null"},
+                                             .count = 3};
     static const struct {
         const char *origin, *host, *https, *site;
         int status;
@@ -129,7 +130,8 @@ test_origins(void **state)
     }
 }
 
-/* --- the body's frame -------------------------------------------------------------------------------- */
+/* --- the body's frame
+ * -------------------------------------------------------------------------------- */
 
 /* Judges a body that comes as it says; length NULL: as long as it is. */
 static int
@@ -217,7 +219,8 @@ test_lengths(void **state)
     }
 }
 
-/* --- bodies ------------------------------------------------------------------------------------------ */
+/* --- bodies
+ * ------------------------------------------------------------------------------------------ */
 
 static void
 check_slice(struct slice got, const char *expected, const char *body)

@@ -1,5 +1,5 @@
-/* test_writer.c - the thread that writes: turns, locks, failures, moved files. On a real database, with
- * kinds of work that only note their turns. */
+/* test_writer.c - the thread that writes: turns, locks, failures, moved files. On a real
+ * database, with kinds of work that only note their turns. */
 #include "config.h"
 
 #include "publish/writer.h"

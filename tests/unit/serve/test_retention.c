@@ -218,7 +218,7 @@ test_refuses_a_foreign_table(void **state)
     assert_int_equal(retention_check(&config, &marks, &error), 0);
 }
 
-/* --- the store's part ---------------------------------------------------------------------------- */
+/* --- the store's part ---------------------------------------------------------------- */
 
 static struct store *
 open_store(struct stage *stage)

@@ -136,7 +136,7 @@ bench_marks(struct store *store)
     return marks;
 }
 
-/* --- collecting rows ---------------------------------------------------------------------- */
+/* --- collecting rows ----------------------------------------------------------------- */
 
 enum store_step
 bench_see(void *arg, const struct row *row)
@@ -155,9 +155,10 @@ bench_read_into(struct store *store, struct seen *seen, struct store_range range
 {
     struct error error;
 
-    CHECK(store_read_range(store, &range, bench_see, seen, &seen->progress, &error) ==
-              STORE_OK,
-          "%s\n", error.text);
+    range.row = bench_see;
+    range.arg = seen;
+    CHECK(store_read_range(store, &range, &seen->progress, &error) == STORE_OK, "%s\n",
+          error.text);
 }
 
 struct seen
@@ -193,10 +194,14 @@ bench_read_copy(struct store *store)
     struct copy copy = {0};
     struct store_progress progress;
     struct error error;
-    struct store_range range = {.after = INT64_MIN, .up_to = ROW_ID_MAX, .max_rows = 10};
+    struct store_range range = {.after = INT64_MIN,
+                                .up_to = ROW_ID_MAX,
+                                .max_rows = 10,
+                                .row = bench_copy,
+                                .arg = &copy};
 
-    CHECK(store_read_range(store, &range, bench_copy, &copy, &progress, &error) == STORE_OK,
-          "%s\n", error.text);
+    CHECK(store_read_range(store, &range, &progress, &error) == STORE_OK, "%s\n",
+          error.text);
     return copy;
 }
 

@@ -1,7 +1,8 @@
-/* test_files.c - whether what is open is what lies at the path: moved files, other names, strangers.
+/* test_files.c - whether what is open is what lies at the path: moved files, other names,
+ * strangers.
  *
- * A folder for each test. Other processes are the sqlite3 program: within one process SQLite gives all
- * connections the same -shm. */
+ * A folder for each test. Other processes are the sqlite3 program: within one process SQLite
+ * gives all connections the same -shm. */
 #include "config.h"
 
 #include "store/files.h"
@@ -25,7 +26,7 @@ struct place {
     struct error error;
 };
 
-/* --- the place ---------------------------------------------------------------------------------- */
+/* --- the place ----------------------------------------------------------------------- */
 
 static int
 remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk)
@@ -93,7 +94,8 @@ pause_a_moment(void)
     nanosleep(&(struct timespec){.tv_nsec = TURN_NS}, NULL);
 }
 
-/* --- moved while it is being opened --------------------------------------------------------------- */
+/* --- moved while it is being opened
+ * --------------------------------------------------------------- */
 
 /* What befalls the files after SQLite's first read and before they are noted; once. */
 static struct {
@@ -176,7 +178,8 @@ test_one_that_is_the_first_to_open_it_can(void **state)
     run(place, "test ! -e $D-wal && test ! -e $D-shm");
 }
 
-/* --- moved afterwards ------------------------------------------------------------------------------ */
+/* --- moved afterwards
+ * ------------------------------------------------------------------------------ */
 
 static void
 test_each_of_the_three_files_counts(void **state)
@@ -239,7 +242,8 @@ test_a_wal_that_was_cut_off_is_noticed(void **state)
     assert_false(store_files_wal_shrank(&files));
 }
 
-/* --- the folder, other names ------------------------------------------------------------------------ */
+/* --- the folder, other names
+ * ------------------------------------------------------------------------ */
 
 static void
 test_a_folder_is_known_by_both_its_names(void **state)
@@ -276,7 +280,8 @@ test_a_hard_link_is_a_second_name(void **state)
     assert_false(store_files_have_two_names(place->path, &place->error));
 }
 
-/* --- strangers -------------------------------------------------------------------------------------- */
+/* --- strangers
+ * -------------------------------------------------------------------------------------- */
 
 /* A process of its own that has the database open: the sqlite3 program at a pipe. */
 static FILE *

@@ -1,4 +1,5 @@
-/* test_gate.c - the order of the connections of one process: all are closed before one is opened. */
+/* test_gate.c - the order of the connections of one process: all are closed before one is
+ * opened. */
 #include "config.h"
 
 #include "store/gate.h"

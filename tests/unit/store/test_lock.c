@@ -5,8 +5,8 @@
 
 #define TEST_NAME "lock"
 
-/* Takes the lock before the next but `reads` read transaction; a rollback journal's writer may do so
- * anywhere. */
+/* Takes the lock before the next but `reads` read transaction; a rollback journal's writer may
+ * do so anywhere. */
 static struct {
     struct bench *bench; /* NULL: nobody does */
     int reads;

@@ -11,7 +11,7 @@
 
 #define TEST_NAME "open"
 
-/* --- opening --------------------------------------------------------------------------------- */
+/* --- opening ------------------------------------------------------------------------- */
 
 static void
 test_open_says_what_to_do(void **state)
@@ -79,7 +79,8 @@ test_reader_cannot_write(void **state)
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_DEFENSIVE, -1, &defensive);
     sqlite3_db_config(store->db, SQLITE_DBCONFIG_TRUSTED_SCHEMA, -1, &trusted);
     assert_int_equal(defensive, 1);
-    /* SQLite 3.38 to 3.40 take their own JSON functions for unsafe (tests/track.bats has the case). */
+    /* SQLite 3.38 to 3.40 take their own JSON functions for unsafe (tests/track.bats has the
+     * case). */
     int version = sqlite3_libversion_number();
     assert_true(trusted == 0 || (version >= 3038000 && version < 3042000));
     store_close(store);
@@ -153,7 +154,7 @@ test_missing_rights_are_named(void **state)
     assert_int_equal(chmod(bench->folder, all), 0);
 }
 
-/* --- changes --------------------------------------------------------------------------------- */
+/* --- changes ------------------------------------------------------------------------- */
 
 static void
 test_sees_other_connections_commits(void **state)
@@ -206,7 +207,8 @@ test_survives_a_schema_change(void **state)
     store_close(store);
 }
 
-/* What was read has shown how long the WAL was: nobody has to look between the commit and the cut. */
+/* What was read has shown how long the WAL was: nobody has to look between the commit and the
+ * cut. */
 static void
 test_wal_cut_off_is_seen(void **state)
 {

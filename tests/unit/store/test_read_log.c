@@ -42,10 +42,9 @@ hear_row(void *arg, const struct row *row)
 static struct store_log
 log_of(struct heard *heard)
 {
-    return (struct store_log){.range = {.up_to = ROW_ID_MAX, .max_rows = SEEN_MAX},
-                              .gap = hear_gap,
-                              .row = hear_row,
-                              .arg = heard};
+    return (struct store_log){
+        .range = {.up_to = ROW_ID_MAX, .max_rows = SEEN_MAX, .row = hear_row, .arg = heard},
+        .gap = hear_gap};
 }
 
 static struct heard
@@ -230,7 +229,7 @@ test_a_table_that_lost_its_triggers_is_noticed(void **state)
     store_close(store);
 }
 
-/* --- whether something was committed ---------------------------------------------------------- */
+/* --- whether something was committed ------------------------------------------------- */
 
 /* In each mode, and when one follows on the other. */
 static void

@@ -10,7 +10,7 @@
 
 #define TEST_NAME "rows"
 
-/* --- ranges ---------------------------------------------------------------------------------- */
+/* --- ranges -------------------------------------------------------------------------- */
 
 static void
 test_range_is_bounded_on_both_sides(void **state)
@@ -151,7 +151,7 @@ test_utf16_database(void **state)
     store_close(store);
 }
 
-/* --- narrowing ------------------------------------------------------------------------------- */
+/* --- narrowing ----------------------------------------------------------------------- */
 
 static void
 request(struct filter *filter, const char *channels)
@@ -290,9 +290,9 @@ test_data_of_others_is_not_read(void **state)
     bench_read_into(store, &seen, range);
     assert_true(seen.progress.complete);
     CHECK(pages_read(store) < 500, "%s", "");
-    assert_int_equal(
-        store_read_back(store, &range, bench_see, &seen, &progress, &bench->error),
-        STORE_OK);
+    range.row = bench_see;
+    range.arg = &seen;
+    assert_int_equal(store_read_back(store, &range, &progress, &bench->error), STORE_OK);
     assert_true(pages_read(store) < 500);
     struct store_time time = time_of(50);
     assert_int_equal(store_find_time(store, &time, &cursor, &bench->error), STORE_OK);
@@ -334,9 +334,10 @@ test_large_data_takes_no_memory(void **state)
 
         range.after = seen.ids[0];
         range.max_rows = 1;
-        assert_int_equal(
-            store_read_range(store, &range, bench_copy, &copy, &progress, &bench->error),
-            STORE_OK);
+        range.row = bench_copy;
+        range.arg = &copy;
+        assert_int_equal(store_read_range(store, &range, &progress, &bench->error),
+                         STORE_OK);
         assert_true(copy.row.too_large);
         assert_int_equal(copy.row.data_bytes, size);
         assert_int_equal(progress.last, seen.ids[1]);
@@ -411,7 +412,7 @@ test_no_read_sorts_or_scans(void **state)
     store_close(store);
 }
 
-/* --- collapsing ------------------------------------------------------------------------------ */
+/* --- collapsing ---------------------------------------------------------------------- */
 
 static void
 test_collapse_keeps_the_newest(void **state)
@@ -458,7 +459,7 @@ test_collapse_keeps_the_newest(void **state)
     store_close(store);
 }
 
-/* --- backwards ------------------------------------------------------------------------------- */
+/* --- backwards ----------------------------------------------------------------------- */
 
 static void
 test_backwards(void **state)
@@ -472,9 +473,10 @@ test_backwards(void **state)
     for (size_t i = 0; i < COUNT(ids); i++)
         ids[i] = bench_insert_on(store, i % 2 == 0 ? "a" : "b", NULL, NULL);
     struct store_range range = {.after = ids[0] - 1, .up_to = ids[4], .max_rows = 100};
-    assert_int_equal(
-        store_read_back(store, &range, bench_see, &seen, &seen.progress, &bench->error),
-        STORE_OK);
+    range.row = bench_see;
+    range.arg = &seen;
+    assert_int_equal(store_read_back(store, &range, &seen.progress, &bench->error),
+                     STORE_OK);
     assert_int_equal(seen.count, 2);
     assert_int_equal(seen.ids[0], ids[4]);
     assert_int_equal(seen.ids[1], ids[3]);
@@ -485,9 +487,10 @@ test_backwards(void **state)
     request(&filter, "a");
     range.narrow = &filter;
     seen = (struct seen){0};
-    assert_int_equal(
-        store_read_back(store, &range, bench_see, &seen, &seen.progress, &bench->error),
-        STORE_OK);
+    range.row = bench_see;
+    range.arg = &seen;
+    assert_int_equal(store_read_back(store, &range, &seen.progress, &bench->error),
+                     STORE_OK);
     assert_int_equal(seen.count, 3);
     assert_int_equal(seen.ids[2], ids[0]);
     assert_true(seen.progress.complete);
@@ -496,16 +499,17 @@ test_backwards(void **state)
 
     struct copy copy = {0};
     range = (struct store_range){.up_to = ids[0], .max_rows = 1};
-    assert_int_equal(
-        store_read_back(store, &range, bench_copy, &copy, &seen.progress, &bench->error),
-        STORE_OK);
+    range.row = bench_copy;
+    range.arg = &copy;
+    assert_int_equal(store_read_back(store, &range, &seen.progress, &bench->error),
+                     STORE_OK);
     assert_null(copy.row.data.p);
     assert_false(copy.row.too_large);
     assert_string_equal(copy.channel, "a");
     store_close(store);
 }
 
-/* --- marks and time -------------------------------------------------------------------------- */
+/* --- marks and time ------------------------------------------------------------------ */
 
 static void
 test_marks(void **state)

@@ -1,5 +1,5 @@
-/* test_state.c - the rows of a tracked table: each once and in the order of the key's index, in steps of any
- * size, none of which sorts the table. */
+/* test_state.c - the rows of a tracked table: each once and in the order of the key's index, in
+ * steps of any size, none of which sorts the table. */
 #include "config.h"
 
 #include "track/internal.h"

@@ -1,16 +1,15 @@
 #!/usr/bin/env bats
-# together.bats - what the other files try by itself, at once: tickets with publishing, both in a
-# confined process with workers and retention, keys that change under open streams, a live status
-# at the end, and no ticket in any log wherever somebody puts it.
+# publish-rights.bats - who may POST: a ticket's claim with the location's list, pages of other sites,
+# CORS of every answer; through the web servers and under CGI. And no ticket in any log.
 #
-# SC2153: SOCKET is set by helper.bash.
-# shellcheck shell=bash disable=SC2153
+# shellcheck shell=bash
 
 load helper
+load ticket
 
 setup() {
 	rowcast_setup
-	(umask 027 && openssl rand -hex 32 >"$T/keys" && openssl rand -hex 32 >"$T/other")
+	make_ticket_keys
 }
 
 begin() {
@@ -18,35 +17,11 @@ begin() {
 	start_rowcast --log-level debug --ticket-key-file "$T/keys" "$@"
 }
 
-# A ticket by `rowcast ticket`: mint [OPTION...], signed with $T/${KEY:-keys}
-mint() { "$ROWCAST" ticket --key-file "$T/${KEY:-keys}" "$@" | tee -a "$T/minted"; }
-
-log_has() { grep -qE -- "$1" "$T/rowcast.err"; }
-status_of() { fcgi --seconds "$WAIT" --get "$@" | sed -n 's/^Status: \([0-9]*\).*/\1/p'; }
-
-# The status of a POST over FastCGI; the answer in $T/answer. post BODY [NAME=VALUE...]
-post() {
-	printf %s "$1" >"$T/body"
-	fcgi --seconds "$WAIT" --get "${TARGET:-/}" --body "$T/body" "${@:2}" \
-		CONTENT_TYPE="${TYPE:-application/x-www-form-urlencoded}" >"$T/answer" || echo "fcgi.py: $?"
-	sed -n 's/^Status: \([0-9]*\).*/\1/p' "$T/answer"
-}
-count() { sql 'SELECT count(*) FROM notification'; }
-
-# No ticket that was minted, nor the signature that is what counts of it, is in the log.
-assert_no_ticket_logged() {
-	local ticket
-	while read -r ticket; do
-		refute grep -aF -e "$ticket" -e "${ticket##*.}" "$T/rowcast.err"
-	done <"$T/minted"
-}
 finish() {
 	assert_no_ticket_logged
 	assert_healthy
 	assert_no_ticket_logged
 }
-
-# --- tickets and publishing ----------------------------------------------------------------------
 
 @test "publish: a ticket's claim alone, and with the location's list" {
 	local may read
@@ -102,7 +77,7 @@ finish() {
 	assert_healthy
 }
 
-# --- CORS of every answer ----------------------------------------------------------------------
+# --- CORS of every answer -------------------------------------------------------------------
 
 # An answer in $T/answer has that status and, for the origin asked, these headers.
 # assert_cors STATUS ORIGIN WHAT
@@ -169,123 +144,7 @@ assert_cors() {
 	finish
 }
 
-# --- all at once, confined --------------------------------------------------------------------------
-
-rows_are() { [[ $(count) -le $1 ]]; }
-publishes() { [[ $(post "$@") == 201 ]]; }
-
-@test "confined workers publish, prune and stream, also after the database was replaced" {
-	local may data
-	begin --allow-publish --require-ticket --workers 3 --keep-rows 100
-	may=$(mint --sub ann --publish '*')
-	listen_direct a '' HTTP_COOKIE="rowcast_ticket=$may"
-	rows 1 1000
-	wait_for rows_are 110
-	for data in a b c d e f; do
-		assert_equal "$(post "data=$data" HTTP_COOKIE="rowcast_ticket=$may")" 201
-	done
-	expect_data a f
-	mkdir "$T/away"
-	mv "$DB"* "$T/away"
-	"$ROWCAST" init --db "$DB" >"$T/init.log" 2>&1
-	for data in g h i j k l; do
-		assert_equal "$(post "data=$data" HTTP_COOKIE="rowcast_ticket=$may")" 201
-	done
-	assert_equal "$(sql 'SELECT group_concat(data, "") FROM notification')" ghijkl
-	expect_data a l
-	assert_equal "$(row_events a | cut -d'|' -f3 | grep -c '^[g-l]$')" 6
-	rows 1 1000
-	wait_for rows_are 110
-	close_all
-	stop_rowcast
-	assert_no_report
-	assert_no_ticket_logged
-}
-
-# --- keys that change under open streams --------------------------------------------------------------
-
-refused() { [[ $(status_of '' HTTP_ACCEPT=application/json HTTP_COOKIE="rowcast_ticket=$1") == 401 ]]; }
-told_by_all() { [[ $(grep -c "$1" "$T/rowcast.err") -eq $2 ]]; }
-
-@test "SIGHUP: new keys in all workers; old tickets open nothing, their streams go on" {
-	local old new try
-	begin --workers 3
-	old=$(mint --sub ann)
-	new=$(KEY=other mint --sub ann)
-	listen_direct a '' HTTP_COOKIE="rowcast_ticket=$old"
-	assert_equal "$(status_of '' HTTP_COOKIE="rowcast_ticket=$new")" 401
-	# A new file under the old name, as editors and configuration management make it.
-	mv "$T/other" "$T/keys"
-	kill -HUP "$ROWCAST_PID"
-	wait_for told_by_all 'SIGHUP: reopening' 3
-	# Whichever worker takes the request.
-	wait_for refused "$old"
-	for try in 1 2 3 4 5 6 7 8 9 10; do
-		refused "$old" || fail "try $try: an old ticket was taken"
-		if refused "$new"; then fail "try $try: a new ticket was refused"; fi
-	done
-	sql "INSERT INTO notification(recipient, data) VALUES ('ann', 'still hers')"
-	expect_data a 'still hers'
-	# A file that cannot be read changes nothing.
-	echo 'kid:' >"$T/keys"
-	kill -HUP "$ROWCAST_PID"
-	wait_for told_by_all "the tickets' keys stay as they are: $T/keys: line 1" 3
-	rm "$T/keys"
-	kill -HUP "$ROWCAST_PID"
-	wait_for told_by_all "the tickets' keys stay as they are: $T/keys: cannot read" 3
-	for try in 1 2 3 4 5 6; do
-		refused "$old" || fail "try $try: an old ticket was taken"
-		if refused "$new"; then fail "try $try: a new ticket was refused"; fi
-	done
-	close_all
-	stop_rowcast
-	assert_no_report
-	assert_no_ticket_logged
-}
-
-# --- limits ---------------------------------------------------------------------------------------------
-
-@test "limits: a user is one, by a ticket or by the web server; who is refused takes no place, but counts to the rate" {
-	local ann
-	begin --max-streams-per-user 1 --connect-rate 3
-	ann=$(mint --sub ann)
-	listen_direct a '' REMOTE_ADDR= HTTP_COOKIE="rowcast_ticket=$ann"
-	fcgi --get '' REMOTE_ADDR= REMOTE_USER=ann | grep -q '^: too many streams of this user$'
-	fcgi --get '' REMOTE_ADDR= HTTP_COOKIE="rowcast_ticket=$ann" | grep -q '^: too many streams of this user$'
-	close_stream a
-	wait_for streams_are 0
-	for _ in 1 2 3; do
-		assert_equal "$(status_of '' REMOTE_ADDR=192.0.2.7 HTTP_COOKIE=rowcast_ticket=x.y.z)" 401
-	done
-	fcgi --get '' REMOTE_ADDR=192.0.2.7 | grep -q '^: too many connects from this address$'
-	# Three polls, also long ones, and the fourth is sent away with an empty document.
-	for _ in 1 2 3; do
-		fcgi --get '?wait=1' REMOTE_ADDR=192.0.2.8 HTTP_ACCEPT=application/json | grep -q '"last_event_id":"'
-	done
-	fcgi --get '?wait=1' REMOTE_ADDR=192.0.2.8 HTTP_ACCEPT=application/json | grep -q '"last_event_id":null'
-	finish
-}
-
-# --- the end ----------------------------------------------------------------------------------------------
-
-@test "stop: a live status ends with the streams, properly" {
-	begin --allow-publish
-	listen_direct a '' HTTP_COOKIE="rowcast_ticket=$(mint --sub ann)"
-	open_direct status /status HTTP_ACCEPT=text/event-stream ROWCAST_ADMIN=1
-	wait_for grep -q '"user":"ann"' "$T/status.out"
-	kill -TERM "$ROWCAST_PID"
-	wait_for stream_ended status
-	wait_for stream_ended a
-	wait "${READER[status]}"
-	wait "${READER[a]}"
-	wait_for group_is_gone "$ROWCAST_PID"
-	log_has 'close stream=1 user=ann .* why=drained'
-	assert_no_report
-	refute grep -F "$(cat "$T/minted")" "$T/status.out"
-	assert_no_ticket_logged
-}
-
-# --- tickets in odd places -----------------------------------------------------------------------------------
+# --- tickets in odd places ------------------------------------------------------------------
 
 @test "a ticket is in no log, wherever somebody puts it" {
 	local small large ticket long
@@ -294,22 +153,22 @@ told_by_all() { [[ $(grep -c "$1" "$T/rowcast.err") -eq $2 ]]; }
 	large=$(mint --sub ann --channel 'news.*' --channel orders --publish '*')
 	long=$large$(printf 'A%.0s' {1..8000})
 	for ticket in "$small" "$large"; do
-		status_of "?ticket=$ticket&ticket=$ticket"
-		status_of "?ticket=%00$ticket"
-		status_of "?ticket=$ticket%"
-		status_of "?ticket=$ticket&channel=$ticket" ROWCAST_CHANNELS=a
-		status_of "?channel=$ticket" HTTP_ACCEPT=application/json
-		status_of "?channel=a&channel=$ticket&channel=z,$ticket" HTTP_ACCEPT=application/json
+		status_code "?ticket=$ticket&ticket=$ticket"
+		status_code "?ticket=%00$ticket"
+		status_code "?ticket=$ticket%"
+		status_code "?ticket=$ticket&channel=$ticket" ROWCAST_CHANNELS=a
+		status_code "?channel=$ticket" HTTP_ACCEPT=application/json
+		status_code "?channel=a&channel=$ticket&channel=z,$ticket" HTTP_ACCEPT=application/json
 		for name in last since ping throttle wait envelope last_event_id; do
-			status_of "?$name=$ticket" HTTP_ACCEPT=application/json
+			status_code "?$name=$ticket" HTTP_ACCEPT=application/json
 		done
-		status_of "/$ticket"
-		status_of "/status/$ticket"
-		status_of '' REQUEST_METHOD="$ticket"
-		status_of '' HTTP_ORIGIN="https://$ticket" HTTP_LAST_EVENT_ID="$ticket" HTTP_ACCEPT="$ticket"
-		status_of '' HTTP_AUTHORIZATION="Bearer $ticket $ticket"
-		status_of '' HTTP_AUTHORIZATION="Bearer \"$ticket\""
-		status_of '' HTTP_COOKIE="rowcast_ticket=$ticket; rowcast_ticket=${ticket}x"
+		status_code "/$ticket"
+		status_code "/status/$ticket"
+		status_code '' REQUEST_METHOD="$ticket"
+		status_code '' HTTP_ORIGIN="https://$ticket" HTTP_LAST_EVENT_ID="$ticket" HTTP_ACCEPT="$ticket"
+		status_code '' HTTP_AUTHORIZATION="Bearer $ticket $ticket"
+		status_code '' HTTP_AUTHORIZATION="Bearer \"$ticket\""
+		status_code '' HTTP_COOKIE="rowcast_ticket=$ticket; rowcast_ticket=${ticket}x"
 		post "data=x&ticket=$ticket" ROWCAST_PUBLISH='*'
 		post "$ticket=x" ROWCAST_PUBLISH='*'
 		post "channel=$ticket&data=x" ROWCAST_PUBLISH='a'
@@ -319,14 +178,14 @@ told_by_all() { [[ $(grep -c "$1" "$T/rowcast.err") -eq $2 ]]; }
 		TYPE=$ticket post "data=x" ROWCAST_PUBLISH='*'
 		TARGET="/?data=$ticket" post "data=x" ROWCAST_PUBLISH='*'
 	done
-	status_of "?ticket=$long"
-	status_of '' HTTP_COOKIE="rowcast_ticket=$long"
+	status_code "?ticket=$long"
+	status_code '' HTTP_COOKIE="rowcast_ticket=$long"
 	# The lines of polls and refusals are few for an address: each kind that quotes, by another.
-	status_of "?channel=$small" HTTP_ACCEPT=application/json REMOTE_ADDR=192.0.2.50
+	status_code "?channel=$small" HTTP_ACCEPT=application/json REMOTE_ADDR=192.0.2.50
 	log_has 'close stream=.* address=192.0.2.50 channels=.*\[ticket\]'
 	local number=1
 	for target in "?last=$small" "?since=$small" "?channel=$small&wait=1" "/$small" "?wait=$small"; do
-		status_of "$target" ROWCAST_CHANNELS=a REMOTE_ADDR="192.0.2.$((number++))"
+		status_code "$target" ROWCAST_CHANNELS=a REMOTE_ADDR="192.0.2.$((number++))"
 	done
 	post "$small=x" ROWCAST_PUBLISH='*' REMOTE_ADDR=192.0.2.77
 	log_has 'refused status=400 .* address=192.0.2.1 why="bad parameter last: .*\[ticket\]'
@@ -335,7 +194,7 @@ told_by_all() { [[ $(grep -c "$1" "$T/rowcast.err") -eq $2 ]]; }
 	finish
 }
 
-# --- under CGI, and through the web servers ------------------------------------------------------------------
+# --- through the web servers, and under CGI ---------------------------------------------------
 
 # curl's status, the answer in $T/answer: ask [curl's options]
 ask() { curl -s -m "$WAIT" -o "$T/answer" -w '%{http_code}' "$@"; }
