@@ -10,7 +10,7 @@ set -euo pipefail
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 PATH=$PATH:/usr/sbin
 pids=()
-socket_mode=0600 # whoever may connect is believed to be the web server
+socket_mode=0600 # a program that may connect is believed to be the web server
 
 # Reads --port, makes the folder, builds rowcast unless ROWCAST names it, makes the database.
 site_begin() {
@@ -115,7 +115,7 @@ site_start_lighttpd() {
 	site_spawn lighttpd -D -f "$dir/lighttpd.conf"
 }
 
-# Whether page and rowcast answer, and it is this site: somebody else may have the port.
+# Whether page and rowcast answer, and it is this site: another program may have the port.
 site_answers() {
 	[[ $(curl -sf -m 5 "$1site.txt") == "$dir" ]] && curl -sf -m 5 -o /dev/null "$1" &&
 		curl -sf -m 5 -o /dev/null "${1}events/health"

@@ -13,7 +13,7 @@ setup() {
 # A tracked table: items COUNT
 items() {
 	sql "CREATE TABLE items(id INTEGER PRIMARY KEY, owner TEXT, v INTEGER, t TEXT)"
-	sql "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
+	sql "WITH RECURSIVE n(i) AS (SELECT 1 WHERE $1 > 0 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
 	     INSERT INTO items SELECT i, CASE i % 3 WHEN 1 THEN 'ann' WHEN 2 THEN 'bob' END, i, printf('%.*c', 100, 'x') FROM n"
 	"$ROWCAST" track --db "$DB" items --recipient owner >/dev/null
 }
@@ -28,7 +28,7 @@ holds() { /usr/bin/python3 -c "import json, sys; d = json.load(sys.stdin); asser
 	wait_for grep -q '"more":false' "$T/ann.out"
 	run grep -A1 -B1 'event: rowcast:state' "$T/ann.out"
 	assert_output --regexp $'id: [0-9]+\nevent: rowcast:state\ndata: [{]"table":"items","at":"'
-	assert_output --partial '{"id":1,"owner":"ann"'
+	assert_output --partial '"key":["id"],"channel":"items","rows":[{"id":1,"owner":"ann"'
 	assert_output --partial '{"id":3,"owner":null'
 	refute_output --partial '"bob"'
 	assert_output --partial '],"more":false}'
@@ -137,6 +137,17 @@ refute() { ! "$@"; }
 	start_rowcast
 	run poll '?state=items'
 	holds "$output" '[r["id"] for p in d["state"] for r in p["rows"]] == [19999, 20000]'
+	assert_healthy
+}
+
+@test "state: a part names the columns of the key and the channel, null where each row has its own" {
+	sql "CREATE TABLE lots(shop TEXT, n INTEGER, room TEXT, v, PRIMARY KEY (shop, n)) WITHOUT ROWID;
+	     INSERT INTO lots VALUES ('a', 1, 'red', 'x')"
+	"$ROWCAST" track --db "$DB" lots --channel-column room >/dev/null
+	items 0
+	start_rowcast
+	run poll '?state=lots&state=items&channel=red'
+	holds "$output" '[(p["key"], p["channel"], len(p["rows"])) for p in d["state"]] == [(["shop", "n"], None, 1), (["id"], "items", 0)]'
 	assert_healthy
 }
 

@@ -4,7 +4,7 @@
 //   demo-ticker.js   a chart of throttled rows           demo-answer.js   a text, row by row
 //   demo-private.js  rows for one person, after a login  demo-cut.js      cut and resume
 //   demo-try.js      lines for a terminal                demo-streams.js  all the page's readers
-//   demo-page.js     what they all need
+//   demo-table.js    a table that all tabs edit          demo-page.js     what they all need
 //
 // The connection is rowcast.js, notifications are alerts.js; a page of your own needs no more.
 import { Alerts } from './alerts.js';
@@ -15,6 +15,7 @@ import { channelsOfAddress, setUpChannels, setUpList, wireList } from './demo-li
 import { $, readConfig, say } from './demo-page.js';
 import { setUpPrivate } from './demo-private.js';
 import { Streams } from './demo-streams.js';
+import { setUpTable } from './demo-table.js';
 import { setUpTicker } from './demo-ticker.js';
 import { setUpCopying, showLines } from './demo-try.js';
 
@@ -148,5 +149,6 @@ listen();
 setUpTicker(streams, config.events);
 setUpAnswer(streams, config.events);
 setUpJob(streams, config.events);
+setUpTable(streams, config);
 setUpPrivate(streams, config, alertsOf);
 setUpCut(streams, listUrl);

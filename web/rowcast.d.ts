@@ -73,6 +73,52 @@ export class RowEvent extends MessageEvent<string> {
 export type StateEvent = CustomEvent<StateDetail>;
 export type GapEvent = MessageEvent<string> & { readonly detail: Gap };
 
+/** A change of a table as this page saw it: row null: gone, old null: new. */
+export interface TableChange<Row, Key> {
+  readonly key: Key;
+  readonly row: Row | null;
+  readonly old: Row | null;
+}
+
+export type TableState = 'loading' | 'ready' | 'failed';
+
+export interface TableStateDetail {
+  state: TableState;
+  /** Why it could not be had. status 0: no HTTP answer. refused: the server turned it down. */
+  error: { message: string; status: number; refused: boolean } | null;
+  /** Milliseconds to the next attempt. */
+  delay: number | null;
+}
+
+export type TableStateEvent = CustomEvent<TableStateDetail>;
+export type TableChangeEvent<Row, Key> = CustomEvent<{ changes: TableChange<Row, Key>[] }>;
+
+/** A tracked table: a live Map of key to row. Key: of one column its value, of several a JSON text. */
+export class Table<Row = Record<string, unknown>, Key = string | number> extends EventTarget
+  implements ReadonlyMap<Key, Row> {
+  private constructor();
+  readonly name: string;
+  readonly state: TableState;
+  readonly error: TableStateDetail['error'];
+  /** Resolved when the table is complete, rejected when the server refuses it. */
+  readonly ready: Promise<this>;
+  readonly size: number;
+  get(key: Key): Row | undefined;
+  has(key: Key): boolean;
+  keys(): ReturnType<ReadonlyMap<Key, Row>['keys']>;
+  values(): ReturnType<ReadonlyMap<Key, Row>['values']>;
+  entries(): ReturnType<ReadonlyMap<Key, Row>['entries']>;
+  [Symbol.iterator](): ReturnType<ReadonlyMap<Key, Row>['entries']>;
+  forEach(fn: (row: Row, key: Key, table: ReadonlyMap<Key, Row>) => void, self?: unknown): void;
+  /** The rows as they are, in a Map that stays as it is; another one after each change. */
+  getSnapshot: () => ReadonlyMap<Key, Row>;
+  /** Calls fn with the snapshot at once and after each change; returns a function that ends that. */
+  subscribe: (fn: (rows: ReadonlyMap<Key, Row>) => void) => () => void;
+  on(type: 'change', fn: (event: TableChangeEvent<Row, Key>) => void): () => void;
+  on(type: 'state', fn: (event: TableStateEvent) => void): () => void;
+  close(): void;
+}
+
 export class Rowcast extends EventTarget {
   constructor(url: string | URL, options?: RowcastOptions);
   readonly state: State;
@@ -85,6 +131,8 @@ export class Rowcast extends EventTarget {
   on(type: 'rowcast:state', fn: (event: StateEvent) => void): () => void;
   on(type: 'rowcast:gap', fn: (event: GapEvent) => void): () => void;
   on(type: string, fn: (event: RowEvent) => void): () => void;
+  /** A table that `rowcast track` tracks; the same object for the same name. */
+  table<Row = Record<string, unknown>, Key = string | number>(name: string): Table<Row, Key>;
   close(): void;
 }
 

@@ -21,7 +21,8 @@
 //
 // Reading order: glob.js, cursor.js, time.js, request.js; then link.js (one attempt), source.js
 // (attempt after attempt), share.js (which tab leads), tabs.js (what tabs say to each other);
-// settings.js, position.js and rowcast.js (what a page sees).
+// copy.js and table.js (a table on the page); settings.js, position.js, events.js and rowcast.js (what a
+// page sees).
 //
 // Made from the modules in web/rowcast/ by tools/bundle-js: change those, not this file.
 
@@ -125,7 +126,7 @@ class Cursor {
     const reset = isReset(gap);
     return {
       era: this.era + (reset ? 1 : 0),
-      from: this.id ?? '0',
+      from: reset ? gap.resumed_at : this.id ?? '0',   // of the same ids as `to`
       to: [reset ? null : this.id, gap?.resumed_at, events.at(-1)?.id, id].reduce(later),
       rows: events,
       gap,
@@ -197,18 +198,26 @@ function asFailure(error) {
   return error instanceof Failure ? error : new Failure(String(error?.message ?? error));
 }
 
-// Runs fn(signal) for at most so many milliseconds, and not beyond the end of `outer`.
+// Runs fn(signal, alive) for at most so many milliseconds since the last alive(), which may say what it means
+// when no other follows, and not beyond the end of `outer`.
 async function within(ms, what, outer, fn) {
   outer.throwIfAborted();
   const abort = new AbortController();
   const stop = () => abort.abort(outer.reason);
-  const timer = setTimeout(() => abort.abort(new Failure(`${what}: no answer in ${ms} ms`)), ms);
+  let timer;
+  let why = 'no answer';
+  const alive = (words = why) => {
+    why = words;
+    clearTimeout(timer);
+    timer = setTimeout(() => abort.abort(new Failure(`${what}: ${why} in ${ms} ms`)), ms);
+  };
+  alive();
   outer.addEventListener('abort', stop);
   const cut = new Promise((_, reject) => {
     abort.signal.addEventListener('abort', () => reject(abort.signal.reason));
   });
   try {
-    return await Promise.race([fn(abort.signal), cut]);
+    return await Promise.race([fn(abort.signal, alive), cut]);
   } finally {
     clearTimeout(timer);
     outer.removeEventListener('abort', stop);
@@ -262,20 +271,27 @@ const isId = (id) => typeof id === 'string' && /^[0-9]{1,16}$/.test(id);
 const isGap = (gap) => isId(gap.resumed_at) && typeof gap.reason === 'string';
 const isRow = (row) => isId(row?.id) && typeof row.event === 'string' && typeof row.data === 'string'
   && (typeof row.channel === 'string' || row.channel === null);
+const isPart = (part) => typeof part?.table === 'string' && isId(part.at) && Array.isArray(part.rows)
+  && Array.isArray(part.key) && part.key.length > 0 && (typeof part.channel === 'string' || part.channel === null);
+const areAll = (list, isOne) => Array.isArray(list) && list.every(isOne);
 
-// Returns the page if it has the form that rowcast sends.
+// Returns the page if it has the form that rowcast sends. state: parts of a table, null: too much.
 function checkPage(page) {
-  const { last_event_id: id = null, gap = null, events = [] } = page;
-  if (!(id === null || isId(id)) || !(gap === null || isGap(gap)) || !Array.isArray(events) || !events.every(isRow))
+  const { last_event_id: id = null, gap = null, events = [], state = null } = page;
+  if (!(id === null || isId(id)) || !(gap === null || isGap(gap)) || !areAll(events, isRow)
+    || !(state === null || areAll(state, isPart)))
     throw new Failure('the answer is not what rowcast sends');
   return page;
 }
 
-async function fetchPage(settings, target, signal) {
-  const page = checkPage(await (await request(settings, target, 'application/json', signal)).json());
+function checkRoom(page) {
   if (!isId(page.last_event_id) || !Array.isArray(page.events))
     throw new Failure('the server has no room for this reader just now');
   return page;
+}
+
+async function fetchPage(settings, target, signal) {
+  return checkRoom(checkPage(await (await request(settings, target, 'application/json', signal)).json()));
 }
 
 function fetchPageSoon(settings, target, signal) {
@@ -288,14 +304,53 @@ async function* linesOf(stream) {
   const reader = stream.getReader();
   const decoder = new TextDecoder();
   let rest = '';
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done)
-      return;
-    const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
-    rest = lines.pop();
-    yield lines;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done)
+        return;
+      const text = decoder.decode(value, { stream: true });
+      const end = text.lastIndexOf('\n');    // a line may come in very many pieces
+      const lines = end < 0 ? [] : (rest + text.slice(0, end)).split('\n');
+      rest = end < 0 ? rest + text : text.slice(end + 1);
+      yield lines;
+    }
+  } finally {
+    reader.cancel().catch(() => {});          // who has had enough leaves no connection behind
   }
+}
+
+// A page that has the state of a table, if it was asked for. It may be large, so each piece of it counts
+// as a sign of life. What one document does not hold comes as a stream, of which this is the beginning;
+// takePart gets its parts (a document's are in the page).
+function fetchTable(settings, target, signal, takePart) {
+  return within(settings.timeouts.request, new URL(target.url).pathname, signal, async (inner, alive) => {
+    const { body } = await request(settings, target, 'application/json', inner);
+    const lines = [];
+    for await (const more of linesOf(body)) {
+      alive();
+      lines.push(...more);
+    }
+    const page = checkPage(JSON.parse(lines.join('')));
+    if (page.state !== null)
+      return checkRoom(page);
+    return streamTable(settings, target, { signal: inner, alive, takePart });
+  });
+}
+
+async function streamTable(settings, target, { signal, alive, takePart }) {
+  alive('the table is too large for one answer, and streams do not come through');
+  const { body } = await request(settings, target, 'application/x-ndjson', signal);
+  for await (const lines of linesOf(body)) {
+    alive();
+    for (const item of lines.filter((line) => line !== '').map((line) => JSON.parse(line))) {
+      if (item.state !== undefined)
+        takePart(checkPage({ state: [item.state] }).state[0]);
+      if (item.state !== undefined && isId(item.id))
+        return { last_event_id: item.id, gap: null, events: [], state: [] };
+    }
+  }
+  throw new Failure('the stream ended before the table was complete');
 }
 
 // The pages that such lines are (NDJSON). Rows that came together are one page; an empty line, the
@@ -805,6 +860,14 @@ class Tabs {
     this.#source?.say('offline');
   }
 
+  // This tab wants other channels than before.
+  wants() {
+    if (this.#source !== null)
+      this.#source.want();
+    else if (this.hasJoined)
+      this.ask();
+  }
+
   // --- called by Share
 
   lead() {
@@ -890,6 +953,441 @@ class Tabs {
     this.reader.setStatus({ ...feed.status, state, transport: null });
     if (isNewLeader)
       this.ask();
+  }
+}
+
+// --- copy.js - a copy of a tracked table: made from the parts of its state, kept right by its changes.
+//
+// Each part is as new as its `at`, and the changes begin behind the first part. So a change may be
+// older than a row that a later part has brought, and is left out. From the id `until` on the copy
+// is what the table was at that id.
+
+// What a Map has a row under: the value of a key of one column, else JSON of the values in the key's
+// order, such as '["north",7]'. (A BLOB's value is an object, and stands as its JSON.)
+function keyOf(values) {
+  const [first] = values;
+  const isPlain = values.length === 1 && (first === null || typeof first !== 'object');
+  return isPlain ? first : JSON.stringify(values.length === 1 ? first : values);
+}
+
+const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
+const OPS = ['insert', 'update', 'delete', 'reset'];
+
+// The change that a row of the type `change` tells of; null: it is none. Other programs may write
+// rows of that type as well.
+function changeOf(row) {
+  try {
+    const change = JSON.parse(row.data);
+    const hasRow = !['insert', 'update'].includes(change?.op) || isObject(change.row);
+    return isObject(change) && OPS.includes(change.op) && hasRow ? change : null;
+  } catch {
+    return null;
+  }
+}
+
+class Copy {
+  rows = new Map();
+  name = null;             // as the schema spells it; null: no part has come
+  key = [];                // the names of the key's columns
+  channel = null;          // of all changes; null: each row has its own
+  until = '0';
+  #from = null;            // at of the first part
+  #newer = new Map();      // keys of rows that are newer than that: their at
+  #before = new Map();     // what has changed: the rows as they were, null for none
+
+  add({ table, at, key, channel, rows }) {
+    this.name = table;
+    this.key = key;
+    this.channel = channel;
+    this.#from ??= at;
+    this.until = Number(at) > Number(this.until) ? at : this.until;
+    for (const row of rows) {
+      const name = keyOf(key.map((column) => row[column]));
+      this.rows.set(name, row);
+      if (at !== this.#from)
+        this.#newer.set(name, at);
+    }
+  }
+
+  // Takes a change over, unless it is older than the row. Returns false where the copy is of no use
+  // any more: the table has another form now.
+  apply(id, { op, key, row }) {
+    if (op === 'reset' || !isObject(key) || !this.key.every((column) => Object.hasOwn(key, column)))
+      return false;
+    const name = keyOf(this.key.map((column) => key[column]));
+    if (Number(id) <= Number(this.#newer.get(name) ?? this.#from))
+      return true;
+    if (!this.#before.has(name))
+      this.#before.set(name, this.rows.get(name) ?? null);
+    if (op === 'delete')
+      this.rows.delete(name);
+    else
+      this.rows.set(name, row);
+    return true;
+  }
+
+  // What has changed since the last call: a list of { key, row, old }; row null: gone, old null: new.
+  changes() {
+    const changes = Array.from(this.#before, ([key, old]) => ({ key, row: this.rows.get(key) ?? null, old }));
+    this.#before.clear();
+    return changes.filter(({ row, old }) => row !== null || old !== null);
+  }
+
+  // The same for a copy that takes the place of another one. Rows that are as they were stay the same
+  // objects.
+  changesFrom({ rows: before }) {
+    this.#before.clear();
+    const changes = Array.from(before).filter(([key]) => !this.rows.has(key))
+      .map(([key, old]) => ({ key, row: null, old }));
+    for (const [key, row] of this.rows) {
+      const old = before.get(key) ?? null;
+      if (JSON.stringify(old) === JSON.stringify(row))
+        this.rows.set(key, old);
+      else
+        changes.push({ key, row, old });
+    }
+    return changes;
+  }
+}
+
+// --- events.js - the events that a page hears.
+
+// node 18 has no CustomEvent.
+const DetailEvent = globalThis.CustomEvent ?? class extends Event {
+  constructor(type, { detail }) {
+    super(type);
+    this.detail = detail;
+  }
+};
+
+// A row, as an event of its type. isHistory: it was there before the page (since, last).
+class RowEvent extends MessageEvent {
+  constructor(row, isHistory = false) {
+    super(row.event, { data: row.data, lastEventId: row.id });
+    this.channel = row.channel;
+    this.createdAt = row.created_at ?? null;
+    this.isHistory = isHistory;
+  }
+
+  json() {
+    return JSON.parse(this.data);
+  }
+}
+
+// --- table.js - Table: a tracked table on the page, complete and current, as a live Map of key to row.
+//
+// A table is a reader like the page itself: its copy is right up to an id, its cursor, and the feeds
+// that come to this tab take it on (cursor.js). Where it has nothing, or a feed shows that something is
+// missing, it asks the server with state=: that brings the rows between, or the table anew.
+//
+// Each tab asks for itself, with a request of its own: an answer of bounded size, of which the server
+// makes one for many readers. A large copy through a BroadcastChannel would stop all tabs; and a name
+// that is not tracked, or not allowed, is refused to this table and disturbs no rows. A part of the state
+// says on which channel the changes come. So the shared stream is asked for that channel as for any
+// other, and never carries a state: the changes of all tables reach all tabs by one connection.
+//
+// host is the Rowcast: { settings, wants(), forget(table) }.
+
+const FEEDS_MAX = 1000;         // feeds kept while the server is asked
+const BEHIND_MS = 50;           // first delay where the server that answers is behind the stream,
+const BEHIND_TIMES = 8;         // and so often; it doubles: more than 10 seconds
+
+class Table extends EventTarget {
+  #name;
+  #host;
+  #channels;                    // those of the page,
+  #matchers;                    // and as expressions
+  #copy = new Copy();           // as the page sees it
+  #next = null;                 // one that is not complete yet, and takes its place then
+  #cursor = null;               // of #next, or else of #copy; null: there is nothing to go on from
+  #queue = null;                // feeds that wait while the server is asked; null: it is not
+  #asking = new AbortController();
+  #pause = new AbortController();
+  #isActive = false;
+  #isAllowed = false;           // the server has answered since the start
+  #wanted = null;               // the channel that the tabs were told of
+  #state = 'loading';
+  #error = null;
+  #snapshot = null;             // of the rows as they are; null: to be made
+  #promise = null;              // of ready, where somebody wants it: { ready, resolve, reject }
+
+  constructor(name, host) {
+    super();
+    this.#name = name;
+    this.#host = host;
+    this.#channels = host.settings.channels;
+    this.#matchers = this.#channels.map(glob);
+  }
+
+  // --- what a page sees: the Map,
+
+  get size() { return this.#copy.rows.size; }
+  get(key) { return this.#copy.rows.get(key); }
+  has(key) { return this.#copy.rows.has(key); }
+  keys() { return this.#copy.rows.keys(); }
+  values() { return this.#copy.rows.values(); }
+  entries() { return this.#copy.rows.entries(); }
+  [Symbol.iterator]() { return this.#copy.rows.entries(); }
+  forEach(fn, self) { this.#copy.rows.forEach((row, key) => fn.call(self, row, key, this)); }
+
+  // and what it is, and what has changed.
+
+  get name() { return this.#name; }
+  get state() { return this.#state; }
+  get error() { return this.#error; }
+
+  // Resolved with this table when it is complete, rejected when the server refuses it. Made for those
+  // who ask for it only: a refusal that nobody waits for is no error of the page's.
+  get ready() {
+    if (this.#promise !== null)
+      return this.#promise.ready;
+    const promise = {};
+    promise.ready = new Promise((resolve, reject) => Object.assign(promise, { resolve, reject }));
+    this.#promise = promise;
+    this.#settle();
+    return promise.ready;
+  }
+
+  // A Map that nobody changes: the same one until the table has changed, then another one. So two of
+  // them can be compared by identity, as React's useSyncExternalStore does. (Functions of the object,
+  // as they are handed over by name.)
+  getSnapshot = () => {
+    this.#snapshot ??= new Map(this.#copy.rows);
+    return this.#snapshot;
+  };
+
+  // The contract of Svelte's stores: calls fn with the snapshot at once and after each change. Returns a
+  // function that ends that.
+  subscribe = (fn) => {
+    const off = this.on('change', () => fn(this.getSnapshot()));
+    fn(this.getSnapshot());
+    return off;
+  };
+
+  on(type, fn) {
+    this.addEventListener(type, fn);
+    return () => this.removeEventListener(type, fn);
+  }
+
+  close() {
+    this.stop();
+    this.#host.forget(this);
+  }
+
+  // --- called by Rowcast
+
+  // The channel to ask the shared stream for; null: none but the page's own, or none yet.
+  get channel() { return this.#isAllowed ? this.#known.channel : null; }
+
+  start() {
+    if (this.#isActive)
+      return;
+    this.#isActive = true;
+    this.#ask(null);
+  }
+
+  stop() {
+    this.#isActive = false;
+    this.#isAllowed = false;
+    this.#wanted = null;
+    this.#asking.abort();
+    this.#pause.abort();
+    this.#queue = null;
+  }
+
+  wake() {
+    this.#pause.abort();
+  }
+
+  receive(feed) {
+    if (!this.#isActive)
+      return;
+    if (this.#queue === null)
+      this.#take(feed);
+    else if (this.#queue.push(feed) > FEEDS_MAX)
+      this.#queue.length = 0;     // then the next feed shows what is missing
+  }
+
+  // --- taking changes
+
+  get #known() { return this.#next ?? this.#copy; }
+
+  // Whether a stream of these channels (null: there is none) has all changes of the table.
+  #isIn(channels) {
+    const { channel } = this.#known;
+    return channels !== null && covers(channels, channel === null ? this.#channels : [channel]);
+  }
+
+  #isMine(row) {
+    const { channel } = this.#known;
+    if (channel !== null)
+      return row.channel === channel;
+    return this.#matchers.length === 0 || this.#matchers.some((one) => one.test(row.channel ?? ''));
+  }
+
+  #take(feed) {
+    if (!this.#isIn(feed.channels))
+      return;
+    this.#cursor.era ??= feed.era;
+    const { missed = null, rows = [], gap = null } = this.#cursor.take(feed);
+    // Of another era, before or after: who is right will show.
+    const isLost = gap !== null || missed === 'reset' || missed === 'nothing' || !this.#apply(rows);
+    if (isLost)
+      this.#cursor = null;
+    if (isLost || missed === 'rows')
+      this.#ask(feed);
+    else
+      this.#tell();
+  }
+
+  // Returns false where the copy is of no use any more.
+  #apply(rows) {
+    const copy = this.#known;
+    for (const row of rows.filter((one) => this.#isMine(one))) {
+      if (row.event === 'rowcast:too-large')
+        return false;             // which row it is about is not told
+      const change = row.event === 'change' ? changeOf(row) : null;
+      if (change?.table === copy.name && !copy.apply(row.id, change))
+        return false;
+    }
+    return true;
+  }
+
+  // Tells what has changed, once the copy is complete.
+  #tell() {
+    let changes = [];
+    if (this.#next === null) {
+      changes = this.#copy.changes();
+    } else if (Number(this.#cursor.id) >= Number(this.#next.until)) {
+      changes = this.#next.changesFrom(this.#copy);
+      this.#copy = this.#next;
+      this.#next = null;
+      this.#setState('ready', null);
+    }
+    if (changes.length === 0)
+      return;
+    this.#snapshot = null;
+    this.dispatchEvent(new DetailEvent('change', { detail: { changes } }));
+  }
+
+  #setState(state, error, delay = null) {
+    const isSame = this.#state === state && this.#error?.message === error?.message;
+    this.#state = state;
+    this.#error = error;
+    this.#settle();
+    if (!isSame)
+      this.dispatchEvent(new DetailEvent('state', { detail: { state, error, delay } }));
+  }
+
+  // Who waits for `ready` after a refusal waits anew.
+  #settle() {
+    if (this.#state === 'ready')
+      this.#promise?.resolve(this);
+    if (this.#state !== 'failed' || !this.#error.refused)
+      return;
+    const { message, status, refused } = this.#error;
+    this.#promise?.reject(Object.assign(new Error(`table ${this.#name}: ${message}`), { status, refused }));
+    this.#promise = null;
+  }
+
+  // --- asking the server
+
+  // Again and again until it has answered: for what lies between the cursor and a feed (null: and now), or
+  // for all. Feeds wait in the queue meanwhile, and are taken then.
+  async #ask(feed) {
+    this.#queue = feed === null ? [] : [feed];
+    this.#asking = new AbortController();
+    const { signal } = this.#asking;
+    for (let attempt = 1, isDone = false; !isDone; attempt++) {
+      isDone = await this.#hasTaken(feed, attempt);
+      if (signal.aborted)
+        return;
+    }
+    const queue = this.#queue;
+    this.#queue = null;
+    if (this.channel !== this.#wanted) {
+      this.#wanted = this.channel;
+      this.#host.wants();
+    }
+    queue.forEach((waiting) => this.receive(waiting));   // into the next queue, if one begins
+  }
+
+  // Whether the attempt did; if not, after the time until the next.
+  async #hasTaken(feed, attempt) {
+    const { signal } = this.#asking;
+    try {
+      await this.#takePages(feed, signal);
+      return true;
+    } catch (error) {
+      if (!signal.aborted)
+        await this.#waitAfter(asFailure(error), attempt);
+      return false;
+    }
+  }
+
+  async #waitAfter({ refused, detail }, attempt) {
+    const { retry, retryMax, refused: long } = this.#host.settings.timeouts;
+    const delay = refused ? long : backoff(attempt, retry, retryMax);
+    this.#isAllowed &&= !refused;
+    this.#pause = new AbortController();
+    const { signal } = this.#pause;
+    this.#setState('failed', detail, Math.round(delay));
+    await sleep(delay, signal);
+  }
+
+  async #takePages(feed, signal) {
+    for (let behind = 0; ;) {
+      const { page, copy } = await this.#fetch(signal);
+      signal.throwIfAborted();
+      this.#takePage(page, copy);
+      signal.throwIfAborted();     // a listener may have closed
+      const goal = Math.max(feed?.from ?? 0, this.#next?.until ?? 0);
+      if (this.#cursor !== null && Number(this.#cursor.id) >= goal)
+        return;
+      if (page.events.length > 0 && this.#cursor !== null)
+        continue;
+      if (++behind > BEHIND_TIMES && this.#cursor !== null) {
+        this.#cursor.id = String(goal);   // it is of another database's ids: the next gap says so
+        this.#tell();
+        return;
+      }
+      await sleep(backoff(behind, BEHIND_MS, Infinity), signal);   // another worker may be a moment behind
+    }
+  }
+
+  async #fetch(signal) {
+    const { settings } = this.#host;
+    const ticket = await ticketOf(settings, signal);
+    const channel = this.#cursor === null ? null : this.#known.channel;
+    const channels = channel === null ? fitting(this.#channels) : [channel];
+    const url = address(settings, channels, { state: this.#name, last_event_id: this.#cursor?.id });
+    const copy = new Copy();
+    const page = await fetchTable(settings, { url, ticket }, signal, (part) => copy.add(part));
+    page.state?.forEach((part) => copy.add(part));
+    return { page, copy: page.state === undefined ? null : copy };
+  }
+
+  #takePage({ last_event_id: id, events, gap }, copy) {
+    if (copy !== null) {
+      this.#next = copy;
+      this.#cursor = new Cursor(id, null);    // of the era that the next feed is of
+      this.#checkChannels();
+    } else if (gap !== null || this.#cursor === null) {
+      throw new Failure('the server has left the state of the table out');
+    } else if (Number(id) > Number(this.#cursor.id)) {
+      this.#cursor.id = id;
+    }
+    this.#isAllowed = true;
+    if (this.#apply(events))
+      this.#tell();
+    else
+      this.#cursor = null;
+  }
+
+  #checkChannels() {
+    const isCut = fitting(this.#channels).length < this.#channels.length;
+    if (this.#next.channel === null && isCut)
+      throw Object.assign(new Failure('its rows have channels, and one request cannot name all of the page\'s'), { refused: true });
   }
 }
 
@@ -1039,28 +1537,6 @@ class Position {
 
 const QUEUE_MAX = 1000;         // feeds kept while this tab asks for what it missed
 
-// node 18 has no CustomEvent.
-const StateEvent = globalThis.CustomEvent ?? class extends Event {
-  constructor(type, { detail }) {
-    super(type);
-    this.detail = detail;
-  }
-};
-
-// A row, as an event of its type. isHistory: it was there before the page (since, last).
-class RowEvent extends MessageEvent {
-  constructor(row, isHistory = false) {
-    super(row.event, { data: row.data, lastEventId: row.id });
-    this.channel = row.channel;
-    this.createdAt = row.created_at ?? null;
-    this.isHistory = isHistory;
-  }
-
-  json() {
-    return JSON.parse(this.data);
-  }
-}
-
 class Rowcast extends EventTarget {
   #settings;
   #matchers;                    // of the channels
@@ -1070,6 +1546,7 @@ class Rowcast extends EventTarget {
   #predecessor;                 // how far the document was whose place this one has taken; null: none
   #isBeginning;                 // the rows of since or last are coming
   #tabs;
+  #tables = new Map();          // by name
   #queue = null;                // feeds that wait while what was missed is being fetched; null: none
   #isActive = false;            // false: closed, or put aside by the browser
   #catching = new AbortController();   // ends asking for what was missed,
@@ -1094,7 +1571,7 @@ class Rowcast extends EventTarget {
     this.#tabs = new Tabs({
       settings: this.#settings,
       cursor: this.#cursor,
-      want: () => fitting(this.#settings.channels),
+      want: () => this.#want(),
       receive: (feed) => this.#receive(feed),
       setStatus: (status) => this.#setStatus(status),
       restart: () => this.#restart(),
@@ -1132,6 +1609,20 @@ class Rowcast extends EventTarget {
       super.removeEventListener(type, fn, options);
   }
 
+  // The table of that name as a live Map (table.js); the same object each time, until it is closed.
+  table(name) {
+    if (typeof name !== 'string' || name === '')
+      throw new TypeError('table: its name, a string, as `rowcast track` got it');
+    if (!this.#tables.has(name)) {
+      const settings = this.#settings;
+      const forget = (table) => this.#tables.get(name) === table && this.#tables.delete(name);
+      this.#tables.set(name, new Table(name, { settings, forget, wants: () => this.#tabs.wants() }));
+      if (this.#isActive)
+        this.#tables.get(name).start();
+    }
+    return this.#tables.get(name);
+  }
+
   close() {
     if (this.#isActive)           // not while the page is left: a reload may follow
       this.#position.forget();
@@ -1164,7 +1655,7 @@ class Rowcast extends EventTarget {
     if (this.#status.state === 'closed' || JSON.stringify(status) === JSON.stringify(this.#status))
       return;
     this.#status = status;
-    this.dispatchEvent(new StateEvent('rowcast:state', { detail: status }));
+    this.dispatchEvent(new DetailEvent('rowcast:state', { detail: status }));
   }
 
   // Hands on what the cursor says is new.
@@ -1191,6 +1682,13 @@ class Rowcast extends EventTarget {
   // A predecessor has had the rows up to where it was; the others are news.
   #isHistory({ id }) {
     return this.#isBeginning && (this.#predecessor === null || Number(id) <= Number(this.#predecessor));
+  }
+
+  // The channels to ask the shared stream for: those of the page and of its tables.
+  #want() {
+    const { channels } = this.#settings;
+    const more = Array.from(this.#tables.values(), (table) => table.channel).filter((channel) => channel !== null);
+    return channels.length === 0 ? [] : fitting([...new Set([...channels, ...more])]);
   }
 
   #isMine({ channel, event }) {
@@ -1220,11 +1718,13 @@ class Rowcast extends EventTarget {
 
   #wake(why) {
     this.#pause.abort();
+    this.#tables.forEach((table) => table.wake());
     this.#tabs.wake(why);
   }
 
   #suspend() {
     this.#isActive = false;
+    this.#tables.forEach((table) => table.stop());
     this.#tabs.leave();
     this.#catching.abort();
     this.#queue = null;
@@ -1236,8 +1736,10 @@ class Rowcast extends EventTarget {
       return;
     this.#isActive = true;
     this.#setStatus({ state: 'connecting', error: null, delay: null, transport: null });
-    if (this.#isActive)
-      this.#catchUp(null);
+    if (!this.#isActive)
+      return;
+    this.#tables.forEach((table) => table.start());
+    this.#catchUp(null);
   }
 
   #restart() {
@@ -1248,6 +1750,7 @@ class Rowcast extends EventTarget {
   // --- taking feeds in
 
   #receive(feed) {
+    this.#tables.forEach((table) => table.receive(feed));
     if (this.#queue !== null) {
       if (this.#queue.push(feed) > QUEUE_MAX)
         this.#queue.length = 0;   // then the next feed shows what is missing
@@ -1334,7 +1837,10 @@ class Rowcast extends EventTarget {
 }
 
 export { backoff };
+export { Copy, changeOf, keyOf };
 export { Cursor };
+export { RowEvent };
 export { covers, fitting, glob, union };
 export { checkPage, linesOf, pagesOf };
-export { RowEvent, Rowcast, Rowcast as default };
+export { Rowcast, Rowcast as default };
+export { Table };

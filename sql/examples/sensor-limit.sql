@@ -32,7 +32,7 @@ BEGIN
     UPDATE sensors SET is_above = NEW.value > max_value WHERE name = NEW.sensor;
 END;
 
--- Only the crossing is told, in either direction, not every reading beyond the limit.
+-- A row is made for the crossing alone, in either direction, not for every reading beyond the limit.
 CREATE TRIGGER IF NOT EXISTS sensors_limit_notify AFTER UPDATE OF is_above ON sensors
 WHEN NEW.is_above IS NOT OLD.is_above
 BEGIN

@@ -12,7 +12,7 @@
 
 #define USER_QUOTED_MAX 128
 
-/* --- tickets ------------------------------------------------------------------------------- */
+/* --- tickets ------------------------------------------------------------------------- */
 
 /* The user: the ticket's, or the web server's. Both, and different: one of them is not meant. */
 static int
@@ -81,8 +81,8 @@ check_ticket(struct request *request, const struct access_rules *rules, int64_t 
     return 401;
 }
 
-/* A header or a cookie may be somebody else's, ticket= is ours: whoever gives it believes to be
- * bounded by it. */
+/* A header or a cookie may be meant for another program, ticket= is ours: a client that gives it
+ * believes that it is bound by it. */
 static int
 check_no_ticket(const struct request *request, struct error *error)
 {
@@ -93,7 +93,7 @@ check_no_ticket(const struct request *request, struct error *error)
     return 400;
 }
 
-/* --- channels ------------------------------------------------------------------------------ */
+/* --- channels ------------------------------------------------------------------------ */
 
 /* The bound that shuts the channel out, or FILTER_BOUNDS. */
 static enum filter_bound

@@ -15,7 +15,7 @@ struct ticket_places {
 };
 
 /* Sets *ticket to the ticket of the best place that has one, within the places' text; to a NULL
- * slice where none has. A place that has a bad one is not passed over for the next: whoever
+ * slice where none has. A place that has a bad one is not passed over for the next: a client that
  * gave it meant it. Returns 0, or 400 with *error for two cookies that differ. */
 int ticket_find(const struct ticket_places *places, struct slice *ticket,
                 struct error *error);

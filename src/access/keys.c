@@ -1,6 +1,6 @@
 /* keys.c - reads the key file, line by line.
  *
- * serve calls it at its start and when it is told to read the file again, `rowcast ticket` for
+ * serve calls it at its start and when it is to read the file again, `rowcast ticket` for
  * the key to sign with. A line is a comment, a `kid:`, a PEM block's, or a secret. A secret is
  * taken to the letter, so what an editor may have left at its ends is refused, not cut off:
  * the application would sign with other bytes than we verify with. */
@@ -42,7 +42,7 @@ ticket_alg_name(enum ticket_alg alg)
     return names[alg];
 }
 
-/* --- lines --------------------------------------------------------------------------------- */
+/* --- lines --------------------------------------------------------------------------- */
 
 static bool
 next_line(struct reader *reader)
@@ -90,7 +90,7 @@ refuse(const struct reader *reader, int line, const char *problem)
     return error_set(reader->error, "%s: line %d: %s", reader->path, line, problem);
 }
 
-/* --- keys ---------------------------------------------------------------------------------- */
+/* --- keys ---------------------------------------------------------------------------- */
 
 static int
 check_room(const struct reader *reader)
@@ -180,7 +180,7 @@ take_block(struct reader *reader)
     return -1;
 }
 
-/* --- sections ------------------------------------------------------------------------------ */
+/* --- sections ------------------------------------------------------------------------ */
 
 /* A section ends: by the next kid, or with the file. */
 static int
@@ -271,7 +271,7 @@ ticket_keys_parse(struct slice text, const char *path, enum ticket_use use,
     return NULL;
 }
 
-/* --- the file ------------------------------------------------------------------------------ */
+/* --- the file ------------------------------------------------------------------------ */
 
 static int
 read_all(int fd, const char *path, struct buf *text, struct error *error)

@@ -90,7 +90,7 @@ check_with_kid(const struct judge *judge)
     return 401;
 }
 
-/* Without a kid each try is paid for by the server, whoever asks: they are few. */
+/* Without a kid each try costs the server time, and any client may cause it: they are few. */
 static int
 check_signature(const struct judge *judge)
 {

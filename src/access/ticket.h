@@ -17,7 +17,7 @@
 #define TICKET_NAME_MAX 256 /* bytes of sub and of an audience */
 
 /* Clocks of two machines differ a little, and many libraries set nbf to "now". exp has no such
- * grace: whoever set it meant it. */
+ * grace: it was set on purpose. */
 #define TICKET_NBF_GRACE_MS 5000
 
 /* What a ticket says. Zero-initialised it says nothing. Owns its parts. */

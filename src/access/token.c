@@ -14,7 +14,7 @@
 
 #include "base/buf.h"
 
-/* --- base64url, RFC 4648 section 5, without padding ---------------------------------------- */
+/* --- base64url, RFC 4648 section 5, without padding ---------------------------------- */
 
 /* 0 to 63, or -1. */
 static int
@@ -30,7 +30,7 @@ digit_of(char c)
 }
 
 /* What is left over at the end must be zero: each value has one spelling. Memory that ran out
- * is told by out->failed. */
+ * shows in out->failed. */
 static int
 decode(struct buf *out, struct slice text)
 {
@@ -53,7 +53,7 @@ decode(struct buf *out, struct slice text)
     return (bits & ((1U << count) - 1)) == 0 ? 0 : -1;
 }
 
-/* --- parts --------------------------------------------------------------------------------- */
+/* --- parts --------------------------------------------------------------------------- */
 
 static int
 refuse(struct error *error, const char *problem)

@@ -1,4 +1,4 @@
-/* whoami.c - what a requester is told of itself: GET /events/whoami (doc/PROTOCOL.md, Resources).
+/* whoami.c - what a requester learns about itself: GET /events/whoami (doc/PROTOCOL.md, Resources).
  *
  * Called by serve/dispatch.c after access_check has let the request through, so it answers what a
  * stream with the same query, login and ticket would be. `rowcast doctor` judges by it who may read

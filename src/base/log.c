@@ -190,7 +190,7 @@ line_say(const struct log *log, enum log_level level, const char *format, ...)
     return result;
 }
 
-/* What was lost before is told first. Returns 0, or -1: the sink is still full. */
+/* It reports first what was lost before. Returns 0, or -1: the sink is still full. */
 static int
 loss_tell(const struct log *log)
 {
@@ -264,8 +264,8 @@ is_plain(const char *text)
     return *text != '\0';
 }
 
-/* The length of a ticket that begins here, or 0. Somebody gives it as a channel, or appends it to
- * the path: whoever then reads the log could be that user. Its header is JSON, so it begins with
+/* The length of a ticket that begins here, or 0. A client gives it as a channel, or appends it to
+ * the path: a reader of the log could then be that user. Its header is JSON, so it begins with
  * `{` and a quote, a space or a line end: "ey" or "ew" (RFC 7515 section 3.1). */
 static size_t
 ticket_len(const char *text)

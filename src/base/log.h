@@ -70,7 +70,7 @@ void log_line(const struct log *log, enum log_level level, const char *format, .
 
 /* Writes text, escaped and in double quotes where it needs them, to out (cut to size - 1
  * bytes, at least 8) and returns out. NULL becomes "-", and a ticket in the text "[ticket]": a
- * signed JSON Web Token, wherever somebody has put one. */
+ * signed JSON Web Token, wherever it stands. */
 const char *log_quote(char *out, unsigned long size, const char *text);
 
 /* The same for a list, with commas between (a comma of an item's own is escaped). *more: how many

@@ -1,4 +1,4 @@
-/* slice.h - a view of bytes that somebody else owns. */
+/* slice.h - a view of bytes that another object owns. */
 #ifndef ROWCAST_BASE_SLICE_H
 #define ROWCAST_BASE_SLICE_H
 

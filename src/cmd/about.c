@@ -1,4 +1,4 @@
-/* about.c - the list of commands, and what is told from it: usage, version, near misses.
+/* about.c - the list of commands, and what is made from it: usage, version, near misses.
  *
  * Called by cmd/main.c. The names of variables come from the option tables of all commands, so that
  * nothing has to be listed twice. */

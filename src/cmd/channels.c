@@ -41,7 +41,8 @@ struct listing {
     bool json;
 };
 
-/* store_channel_fn. Names come from whoever writes: what a terminal would obey is made harmless. */
+/* store_channel_fn. Names come from any program that writes: what a terminal would obey is made
+ * harmless. */
 static void
 print_channel(void *arg, const struct store_channel *channel)
 {

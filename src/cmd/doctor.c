@@ -126,7 +126,7 @@ insert_probe(void *arg, char id[EVENTS_WORD_MAX], struct error *error)
     return 0;
 }
 
-/* http_marks_fn. A database that this user cannot read is told by the other checks. */
+/* http_marks_fn. The other checks report a database that this user cannot read. */
 static void
 read_marks(void *arg, struct http_marks *marks)
 {

@@ -1,6 +1,6 @@
 /* prune.c - `rowcast prune`: deletes old rows in small batches, with a breath between them
  * in which an application's writer gets its turn. Prints how many it deleted. Safe while
- * serving: what was pruned is remembered in the database, and readers that missed it are told. */
+ * serving: the database remembers what was pruned, and readers that missed it get a gap event. */
 #include "config.h"
 
 #include "cmd/cmd.h"

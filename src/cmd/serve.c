@@ -49,7 +49,7 @@ static const struct option options[] = {
            .help = "a sign of life after that silence; 0: off"),
     OPTION(retry_ms, "retry", OPTION_COUNT, .value_name = "MS", .fallback = "3000",
            .min = 1, .max = 3600000,
-           .help = "what browsers are told to wait before they reconnect"),
+           .help = "how long browsers wait before they reconnect"),
     OPTION(max_streams, "max-streams", OPTION_COUNT, .value_name = "N", .fallback = "0",
            .max = 1000000, .help = "0: as many as descriptors allow"),
     OPTION(max_per_user, "max-streams-per-user", OPTION_COUNT, .value_name = "N",

@@ -87,8 +87,7 @@ open_store(const struct cmd_database *database, enum store_mode mode, struct err
     return store_open(&config, NULL, error);
 }
 
-/* --- track TABLE
- * ---------------------------------------------------------------------------------- */
+/* --- track TABLE ---------------------------------------------------------------------- */
 
 /* "id, state" as two names, cut out of the copy of the option's text; NULL: not given. */
 static int
@@ -179,8 +178,7 @@ track_table(const struct settings *settings, const struct track_request *request
     return code;
 }
 
-/* --- track --list
- * --------------------------------------------------------------------------------- */
+/* --- track --list --------------------------------------------------------------------- */
 
 struct list {
     size_t misfits;
@@ -263,8 +261,7 @@ cmd_track(char **argv)
     return run_request(&settings, operands[0]);
 }
 
-/* --- untrack TABLE
- * -------------------------------------------------------------------------------- */
+/* --- untrack TABLE -------------------------------------------------------------------- */
 
 struct untrack_settings {
     struct cmd_database database;

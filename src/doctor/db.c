@@ -124,8 +124,7 @@ judge_serving(const struct doctor_database *database, const struct serving *serv
                     person.name, database->user);
 }
 
-/* --- the child
- * ------------------------------------------------------------------------------------ */
+/* --- the child ------------------------------------------------------------------------ */
 
 static int
 become(const struct person *person)

@@ -1,4 +1,4 @@
-/* doctor.h - what `rowcast doctor` found, and how it is told.
+/* doctor.h - what `rowcast doctor` found, and how it is worded.
  *
  * A finding is what was seen and what to do about it. Findings have a fixed size, so that the
  * child which looks at the database as another user can hand them over through a pipe. */

@@ -51,7 +51,7 @@ struct http_answer {
 enum fetch_until {
     FETCH_END,     /* the end of a short answer */
     FETCH_OPENING, /* of a stream */
-    FETCH_LIFE     /* a heartbeat, and events.probe if somebody set it */
+    FETCH_LIFE     /* a heartbeat, and events.probe if it is set */
 };
 
 struct fetch {

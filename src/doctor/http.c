@@ -203,7 +203,7 @@ ask_again(struct fetch fetch, struct http_evidence *evidence, struct error *erro
     return doctor_fetch(&fetch, &evidence->resumed, error);
 }
 
-/* As a stranger, and as one who claims to be somebody: by a login with a password, and by the
+/* As a stranger, and as one who claims to be a user: by a login with a password, and by the
  * headers by which web servers hand a user on among themselves. */
 static int
 ask_whoami(const struct gathering *gathering, const struct addresses *to,

@@ -2,7 +2,7 @@
  *
  * Called by cmd/doctor.c with what doctor/http.c saw. Each function judges one thing. The rule: a
  * fault is claimed only where the evidence excludes the other explanations, such as silence with
- * a short answer that came at once beside it; else what was seen is told and both are named.
+ * a short answer that came at once beside it; else it says what was seen and names both.
  * What happens on an open stream is doctor/judge_stream.c's. */
 #include "config.h"
 
@@ -195,8 +195,7 @@ judge_health(const struct judge *judge)
     }
 }
 
-/* --- the header
- * ------------------------------------------------------------------------------------ */
+/* --- the header ----------------------------------------------------------------------- */
 
 static void
 judge_header(const struct judge *judge)

@@ -1,10 +1,10 @@
 /* lighttpd.c - lighttpd's limits, and how it streams, from its own reading of its
  * configuration.
  *
- * Called by cmd/doctor.c for --lighttpd-config. From outside stream-response-body = 1 looks like
- * 2 until a slow page has filled the disk, and a limit is seen only by whoever is over it. lighttpd
- * itself prints what it made of includes, variables and conditions: "key = value" lines, in
- * blocks of "condition {". */
+ * Called by cmd/doctor.c for --lighttpd-config. From outside stream-response-body = 1 looks
+ * like 2 until a slow page has filled the disk, and a limit is seen only by a page that is over
+ * it. lighttpd itself prints what it made of includes, variables and conditions: "key = value"
+ * lines, in blocks of "condition {". */
 #include "config.h"
 
 #include "doctor/lighttpd.h"

@@ -249,7 +249,7 @@ judge_journal(const char *path, struct doctor_report *report)
         doctor_find(
             report, (struct doctor_head){"journal", DOCTOR_OK, NULL},
             "WAL; an application that sets another journal_mode while rowcast has it "
-            "open is told that the database is locked");
+            "open learns that the database is locked");
         judge_wal(path, &wal, report);
     }
 }
@@ -274,7 +274,7 @@ judge_marks(const struct store_marks *marks, struct doctor_report *report)
             (struct doctor_head){"marks", DOCTOR_PROBLEM,
                                  "`rowcast init --db FILE` puts it right, and so does "
                                  "`rowcast rebase`; readers "
-                                 "are told of a reset."},
+                                 "get a gap event with reason reset."},
             "base %lld, low-water mark %lld and sequence %lld contradict each other: a "
             "migration has copied the table, or they were changed by hand",
             (long long)marks->base, (long long)marks->low_water,
@@ -294,7 +294,7 @@ judge_marks(const struct store_marks *marks, struct doctor_report *report)
                 "marks", DOCTOR_NOTE,
                 "Delete from the lowest id on, as `rowcast prune --keep-age` does."},
             "there are rows below the highest id ever deleted (%lld): readers that resume "
-            "are told of a gap and do not get them",
+            "get a gap event and do not get them",
             (long long)marks->low_water);
 }
 

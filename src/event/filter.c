@@ -13,8 +13,7 @@
 #include "base/buf.h"
 #include "event/glob.h"
 
-/* --- pattern lists
- * --------------------------------------------------------------------------------- */
+/* --- pattern lists -------------------------------------------------------------------- */
 
 /* By bytes, then the shorter first: strcmp's order, in which a NUL is a byte like others. */
 static int
@@ -218,8 +217,7 @@ patterns_fini(struct patterns *patterns)
     *patterns = (struct patterns){0};
 }
 
-/* --- the filter
- * ------------------------------------------------------------------------------------ */
+/* --- the filter ----------------------------------------------------------------------- */
 
 bool
 filter_allows_recipient(const struct filter *filter, struct slice recipient)

@@ -323,6 +323,22 @@ sse_append_gap_before_state(struct buf *buf, enum format format, const struct ga
 
 /* --- the state of a table ------------------------------------------------------------------ */
 
+/* Before the rows, so that a client knows the keys when it takes them. */
+static void
+append_key_and_channel(struct buf *buf, const struct state_part *part)
+{
+    APPEND(buf, ",\"key\":[");
+    for (size_t i = 0; i < part->key_count; i++) {
+        buf_append_text(buf, i > 0 ? "," : "");
+        json_append_string(buf, slice_of(part->key[i]));
+    }
+    APPEND(buf, "],\"channel\":");
+    if (part->channel != NULL)
+        json_append_string(buf, slice_of(part->channel));
+    else
+        APPEND(buf, "null");
+}
+
 static void
 append_part_object(struct buf *buf, const struct state_part *part)
 {
@@ -330,7 +346,9 @@ append_part_object(struct buf *buf, const struct state_part *part)
     json_append_string(buf, part->table);
     APPEND(buf, ",\"at\":\"");
     buf_append_int(buf, part->at);
-    APPEND(buf, "\",\"rows\":[");
+    APPEND(buf, "\"");
+    append_key_and_channel(buf, part);
+    APPEND(buf, ",\"rows\":[");
     buf_append(buf, part->rows.p, part->rows.len);
     buf_append_text(buf, part->has_more ? "],\"more\":true}" : "],\"more\":false}");
 }

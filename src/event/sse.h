@@ -59,8 +59,11 @@ void sse_append_gap_before_state(struct buf *buf, enum format format,
  * NDJSON the line {"state":{...}}, in a JSON document the object alone. */
 struct state_part {
     struct slice table;
-    int64_t at;        /* the cursor of the part's snapshot */
-    struct slice rows; /* JSON objects, joined by commas */
+    int64_t at;             /* the cursor of the part's snapshot */
+    const char *const *key; /* the key's columns, */
+    size_t key_count;    /* so many: by them a client finds the row that a change is for */
+    const char *channel; /* of all its changes; NULL: each row has its own */
+    struct slice rows;   /* JSON objects, joined by commas */
     bool has_more;
     int64_t
         id; /* the cursor that the stream goes on from, in the last part of all; -1: none */

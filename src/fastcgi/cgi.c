@@ -49,7 +49,7 @@ cgi_finish(struct cgi *cgi)
 static void
 cgi_watch(struct cgi *cgi)
 {
-    /* Asks for nothing that comes by itself: a hang-up or an error is told in any case. Not for
+    /* Asks for nothing that comes by itself: a hang-up or an error is reported in any case. Not for
      * UV_DISCONNECT: Apache's mod_cgid half-closes the socket once the request is written. */
     int events = UV_PRIORITIZED | (cgi->wants_write ? UV_WRITABLE : 0);
     if (cgi->has_poll && !cgi->done)

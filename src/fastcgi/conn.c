@@ -380,8 +380,7 @@ on_conn_event(uv_poll_t *poll, int status, int events)
         conn_write(conn);
 }
 
-/* --- from fastcgi/gateway.c
- * ------------------------------------------------------------------------ */
+/* --- from fastcgi/gateway.c ----------------------------------------------------------- */
 
 void
 conn_open(struct gateway *gateway, int fd, enum conn_place place)

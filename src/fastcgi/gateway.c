@@ -189,7 +189,7 @@ on_pause_over(uv_timer_t *timer)
 
 /* No descriptor is left. Spinning on a readable listening socket helps nobody; refusing the
  * connection makes the web server answer 502, after which an EventSource gives up. So the
- * reserve lets one in, which is told politely to come back, and accepting rests until a
+ * reserve lets one in, which gets the advice to come back, and accepting rests until a
  * connection has closed. */
 static void
 gateway_out_of_descriptors(struct gateway *gateway, int listen_fd)

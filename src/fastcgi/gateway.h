@@ -35,7 +35,7 @@ struct gateway_config {
     uint64_t request_timeout_ms; /* for a request to arrive whole */
     uint64_t stall_ms; /* an answer of which nothing is taken for so long; 0: never */
     struct gateway_waiting waiting;
-    unsigned max_conns; /* what FCGI_GET_VALUES is told */
+    unsigned max_conns; /* the answer to FCGI_GET_VALUES */
     bool is_shared;     /* other processes accept on the same sockets */
     bool takes_body;    /* bodies of POST are gathered: fastcgi/parser.h */
     const struct log *log;

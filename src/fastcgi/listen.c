@@ -75,7 +75,7 @@ unix_clear_stale(const struct sockaddr_un *address, struct error *error)
     return 0;
 }
 
-/* True when the path still leads to the open file: whoever gives the lock up removes it. */
+/* True when the path still leads to the open file: the one that gives the lock up removes it. */
 static bool
 is_same_file(int fd, const char *path)
 {
@@ -104,7 +104,7 @@ lock_file(const char *path)
     }
 }
 
-/* Two that start at the same moment must not each find the other's socket stale: whoever holds
+/* Two that start at the same moment must not each find the other's socket stale: the one that holds
  * the lock looks, removes and binds. */
 static int
 unix_lock(struct listeners *listeners, const char *path, struct error *error)

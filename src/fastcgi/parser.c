@@ -120,7 +120,7 @@ pairs_find(struct slice pairs, const char *wanted, char *value, size_t size)
     return false;
 }
 
-/* The params are complete: is there a body that somebody will read? How long it is going to be is
+/* The params are complete: is there a body that will be read? How long it is going to be is
  * looked at before the first byte of it is kept. */
 static void
 fcgi_parser_judge_body(struct fcgi_parser *parser)

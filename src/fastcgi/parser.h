@@ -1,6 +1,6 @@
 /* parser.h - FastCGI records in: bytes from a web server to requests. Pure: no I/O.
  *
- * Eats bytes in pieces of any size and stops at each thing that somebody must act on. Params
+ * Eats bytes in pieces of any size and stops at each thing that the caller must act on. Params
  * are gathered without their framing and their name-value lengths are checked, so that what is
  * handed on to libfcgi (fastcgi/libfcgi.c) is well-formed whatever came in; older versions of
  * it had a heap overflow there (CVE-2025-23016). FastCGI specification sections 3 to 5. */
@@ -49,7 +49,7 @@ struct fcgi_parser {
 };
 
 /* Zero-initialise; takes_body as wanted. Eats bytes from *p, *len on (both are moved on).
- * max_conns is what FCGI_GET_VALUES is told. */
+ * max_conns is the answer to FCGI_GET_VALUES. */
 enum fcgi_parser_event fcgi_parser_feed(struct fcgi_parser *parser, const char **p,
                                         size_t *len, unsigned max_conns);
 

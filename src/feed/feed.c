@@ -275,7 +275,7 @@ feed_check_others(const struct feed *feed, struct error *error)
                                                                      : STORE_FAILED;
 }
 
-/* Opens what is at the path now. The streams are told only if it is not the same history. */
+/* Opens what is at the path now. The streams get a gap event only if it is not the same history. */
 static void
 feed_open(struct feed *feed)
 {
@@ -390,7 +390,7 @@ feed_check_files(struct feed *feed)
     feed_check_doubt(feed);
 }
 
-/* Also between ticks, while the files are away or somebody has to close them first. */
+/* Also between ticks, while the files are away or another connection has to be closed first. */
 static bool
 feed_is_due(const struct feed *feed)
 {

@@ -80,7 +80,7 @@ const char *feed_trouble(const struct feed *feed);
  * lost (store_fault) counts too: for health checks. */
 const char *feed_lasting_trouble(const struct feed *feed);
 
-/* Reads the table in any case, after a look; what it comes to is told by the two above. */
+/* Reads the table in any case, after a look; the two above have the result. */
 void feed_probe(struct feed *feed);
 
 /* For how long there have been rows that were not handed out yet, or the database could not be

@@ -19,7 +19,7 @@ enum folder_news {
 struct watch_events;
 
 /* Called at most once for each turn of the loop; news: an or of enum folder_news. It may cause
- * further events: they are told in the next turn. */
+ * further events: they come in the next turn. */
 typedef void (*watch_events_fn)(void *arg, unsigned news);
 
 /* Watches nothing yet. NULL when memory or descriptors are out. */

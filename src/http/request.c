@@ -109,8 +109,7 @@ collect_variables(struct parser *parser, const char *const *envp)
     }
 }
 
-/* --- refusals
- * --------------------------------------------------------------------------------------- */
+/* --- refusals ------------------------------------------------------------------------- */
 
 static int
 out_of_memory(const struct parser *parser)
@@ -229,7 +228,7 @@ refuse_pattern(const struct parser *parser, enum variable variable, struct slice
 {
     if (result == PATTERNS_NO_MEMORY)
         return out_of_memory(parser);
-    /* The client is told little: the pattern is the administrator's. */
+    /* The client learns little: the pattern is the administrator's. */
     error_set(parser->error, "%s: a pattern of %zu bytes %s", variable_names[variable],
               pattern.len, patterns_strerror(result));
     return 500;

@@ -55,7 +55,7 @@ struct request {
     struct filter filter; /* requested patterns, location bound, user */
     enum start_kind start;
     int64_t start_value; /* id, milliseconds or count: see start_kind */
-    /* START_AFTER, START_BAD_ID: the id as the client sent it, cut; to be told back in a gap. */
+    /* START_AFTER, START_BAD_ID: the id as the client sent it, cut; a gap event has it. */
     char start_text[GAP_ID_TEXT_MAX + 1];
 
     /* state=: tables whose rows the stream begins with. Owned. */

@@ -23,8 +23,7 @@ struct parser {
     struct error *error;
 };
 
-/* --- refusals
- * --------------------------------------------------------------------------------------- */
+/* --- refusals ------------------------------------------------------------------------- */
 
 static int
 out_of_memory(const struct parser *parser)
@@ -434,8 +433,7 @@ parse_query(const struct parser *parser, struct wishes *wishes)
     return compile_channels(parser);
 }
 
-/* --- format and start
- * ------------------------------------------------------------------------------ */
+/* --- format and start ----------------------------------------------------------------- */
 
 static int
 choose_format(const struct parser *parser, const struct wishes *wishes)

@@ -1,6 +1,6 @@
 /* closing.h - the end of many streams at once takes its time, in steps.
  *
- * When the program drains, each stream is told so, and what is closed, for whatever reason, is
+ * When the program drains, each stream learns it, and what is closed, for whatever reason, is
  * freed: with its audience, if it was the last one, and all the names that this has. So are the
  * rows that the window has dropped. Thousands in one step would hold up those streams that are
  * open. */

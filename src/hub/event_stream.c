@@ -10,7 +10,7 @@
 #include "hub/throttle.h"
 
 /* Where the opening says that the stream starts. Before a gap it is the client's own id: one that
- * is cut off between the two comes back with that, and is told of the gap again. (But what is
+ * is cut off between the two comes back with that, and gets the gap event again. (But what is
  * no number cannot be given back.) */
 static void
 opening_id(char id[GAP_ID_TEXT_MAX + 1], const struct resume_point *start)

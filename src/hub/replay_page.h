@@ -7,7 +7,7 @@
 enum replay_page_result {
     REPLAY_PAGE_OK,
     REPLAY_PAGE_STALE, /* rows were deleted that the feed does not know of: let it look first */
-    REPLAY_PAGE_UNREADABLE, /* the database is locked or broken; the feed was told */
+    REPLAY_PAGE_UNREADABLE, /* the database is locked or broken; the feed knows */
     REPLAY_PAGE_NO_MEMORY
 };
 

@@ -9,7 +9,7 @@
 void search_start(struct stream *stream, uint32_t rows);
 
 /* One step back; when enough rows were found, or SEARCH_ROWS_MAX were looked at, the stream
- * begins. On STORE_BUSY or STORE_FAILED the step is to be tried again; the feed was told. */
+ * begins. On STORE_BUSY or STORE_FAILED the step is to be tried again; the feed knows. */
 enum store_result search_step(struct stream *stream);
 
 #endif

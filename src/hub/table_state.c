@@ -67,11 +67,17 @@ take_part(struct stream *stream, const struct table_part *part)
 {
     struct hub *hub = stream->hub;
     struct table_state *tables = &stream->extra->tables;
+    const char *key[TRACK_KEY_MAX];
     struct state_part sent = {.table = slice_of(track_name(part->track)),
                               .at = part->at,
+                              .key = key,
+                              .key_count = track_key_count(part->track),
+                              .channel = track_channel(part->track),
                               .rows = buf_slice(&part->rows),
                               .has_more = part->has_more,
                               .id = -1};
+    for (size_t i = 0; i < sent.key_count; i++)
+        key[i] = track_key_column(part->track, i);
     if (move_behind(tables, part) != 0) {
         stream_drop(stream, CLOSE_NO_MEMORY);
         return;

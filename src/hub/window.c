@@ -1,7 +1,7 @@
 /* window.c - a ring of rows, oldest evicted first; see hub/window.h.
  *
  * hub/hub.c adds what the feed finds and reads it back by index. An entry and its raw bytes are
- * one allocation; encodings are added as somebody needs them, FORMAT_JSON sharing NDJSON's
+ * one allocation; encodings are added when they are needed, FORMAT_JSON sharing NDJSON's
  * bytes less the line end. A small hash finds the entry that a collapse key replaces. */
 #include "config.h"
 
@@ -228,7 +228,7 @@ window_drop_up_to(struct window *window, int64_t id)
         window->floor = id;
 }
 
-/* --- what takes its time ------------------------------------------------------------------- */
+/* --- what takes its time ------------------------------------------------------------- */
 
 static bool
 remains_free_one(struct remains *remains)

@@ -25,7 +25,7 @@ struct entry {
 };
 
 /* max_bytes: 0 keeps only the latest batch. max_event_bytes is what a too-large row quotes. key: of
- * the table of collapse keys, which come from whoever publishes. */
+ * the table of collapse keys, which come from publishers. */
 struct window *window_new(size_t max_bytes, size_t max_event_bytes,
                           const struct hash_key *key);
 void window_free(struct window *window);

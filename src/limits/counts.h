@@ -1,8 +1,8 @@
 /* counts.h - how many each key has, over all workers: a table for each worker in shared memory.
  *
  * A worker writes its own table only and reads all of them, so there is no lock to be left behind:
- * what a dead worker held is given back by clearing its table. Whoever wants a place books it
- * first and looks at the sum then. Two that do so at once may both see one too many and both go,
+ * what a dead worker held is given back by clearing its table. A stream that wants a place books it
+ * first and then looks at the sum. Two that do so at once may both see one too many and both go,
  * but never are there more than the limit. */
 #ifndef ROWCAST_LIMITS_COUNTS_H
 #define ROWCAST_LIMITS_COUNTS_H

@@ -8,7 +8,8 @@
 #define TIME_BITS 44
 #define TIME_MASK ((UINT64_C(1) << TIME_BITS) - 1)
 
-#define TRIES 64 /* somebody else got on each time; after so many the token is given away */
+#define TRIES                                                                              \
+    64 /* after so many tries at which others were faster the token is given away */
 
 struct place {
     _Atomic uint64_t *slot;

@@ -98,8 +98,7 @@ append_value(struct buf *buf, json_t *value)
     }
 }
 
-/* --- rows
- * ----------------------------------------------------------------------------------------- */
+/* --- rows ----------------------------------------------------------------------------- */
 
 static int
 set_data(struct publish_rows *rows, json_t *value, struct error *error)

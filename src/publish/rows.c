@@ -211,8 +211,7 @@ publish_field_find(const char *name, enum publish_field *field, struct error *er
     return 400;
 }
 
-/* --- forms
- * ---------------------------------------------------------------------------------------- */
+/* --- forms ---------------------------------------------------------------------------- */
 
 static int
 refuse_escape(struct error *error)

@@ -133,8 +133,8 @@ check_post(const struct serve *serve, const struct request *request, struct erro
     return 405;
 }
 
-/* A stream is told by the hub, in its own words: an EventSource gives up for good on any status but
- * 200. What else came too often gets a status. */
+/* The hub refuses a stream, with status 200: an EventSource gives up for good on any other. All
+ * else that comes too often gets a status. */
 static int
 check_rate(const struct serve *serve, struct request *request, int status,
            struct error *error)

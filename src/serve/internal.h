@@ -1,5 +1,5 @@
-/* internal.h - the program's state, for serve/serve.c (its life), serve/signals.c (what it is
- * told) and serve/dispatch.c (its requests). Nobody else includes it. */
+/* internal.h - the program's state, for serve/serve.c (its life), serve/signals.c (its signals)
+ * and serve/dispatch.c (its requests). Nobody else includes it. */
 #ifndef ROWCAST_SERVE_INTERNAL_H
 #define ROWCAST_SERVE_INTERNAL_H
 
@@ -62,7 +62,7 @@ extern const struct gateway_waiting waiting_answers;
  * (FCGX_Init). */
 void signals_start(struct serve *serve, enum serve_kind kind);
 
-/* Ends the program as SIGTERM does: streams are told, then it leaves. */
+/* Ends the program as SIGTERM does: streams learn it, then the program ends. */
 void serve_drain(struct serve *serve, const char *why);
 
 /* Reads the keys of tickets, at the start or anew. Returns 0, or -1: *error says what is wrong

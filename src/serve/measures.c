@@ -125,7 +125,7 @@ const struct measure measures_table[] = {
     {.metric = "gaps_total",
      .key = "gaps",
      .title = "gaps",
-     .help = "Readers that were told that rows which they missed are deleted.",
+     .help = "Gap events: streams whose missed rows are deleted.",
      COUNTER,
      AT(totals.gaps)},
     {.metric = "states_total",

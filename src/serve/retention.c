@@ -36,7 +36,7 @@
 #define SLACK_PER_ROWS 1000
 
 /* Another worker that has not moved for so long hangs: it holds nobody up any more, as its streams
- * are told of a gap when it goes on, and a table that grows without bound would be worse. */
+ * get a gap event when it goes on, and a table that grows without bound would be worse. */
 #define LAG_MAX_NS UINT64_C(10000000000)
 
 /* How hard it works. A round that does not come to its end has a writer that is faster than that,
@@ -54,7 +54,7 @@ struct retention {
     struct retention_config config;
     enum phase phase;
     uint64_t next_ns;   /* when the next turn is wanted */
-    uint64_t locked_ns; /* since when the write lock is somebody's; 0: it is not */
+    uint64_t locked_ns; /* since when another process has the write lock; 0: none has */
     int batch;          /* rows, at most, of the next batch */
     int batches;        /* in this round */
     uint64_t wal_looked_ns;
@@ -174,7 +174,8 @@ retention_end_round(struct retention *retention, uint64_t rest_ms)
     retention->next_ns = uv_hrtime() + rest_ms * 1000000;
 }
 
-/* The write lock is somebody's: STORE_BUSY for another try, STORE_OK when that is enough of it. */
+/* Another process has the write lock: STORE_BUSY for another try, STORE_OK when that is enough
+ * of it. */
 static enum store_result
 retention_await_lock(struct retention *retention)
 {

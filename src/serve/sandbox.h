@@ -2,8 +2,9 @@
  * the file system but for some folders, TCP, and signals to others; everywhere on Linux the way to
  * more rights (setuid programs).
  *
- * A second wall behind the permissions of a user of its own: whoever takes the process over cannot
- * read the rest of the disk. Connecting to Unix sockets stays possible (syslog, NOTIFY_SOCKET). */
+ * A second wall behind the permissions of a user of its own: an attacker who takes the process
+ * over cannot read the rest of the disk. Connecting to Unix sockets stays possible (syslog,
+ * NOTIFY_SOCKET). */
 #ifndef ROWCAST_SERVE_SANDBOX_H
 #define ROWCAST_SERVE_SANDBOX_H
 

@@ -1,4 +1,4 @@
-/* sd_notify.h - what the service manager is told: sd_notify(3), sd_watchdog_enabled(3).
+/* sd_notify.h - what the service manager learns: sd_notify(3), sd_watchdog_enabled(3).
  *
  * Without libsystemd, or outside a service, each of these does nothing. None of them blocks for
  * longer than a datagram to a local socket takes. */
@@ -11,7 +11,7 @@
 /* Requests are answered from now on (READY=1), of this table of this database. */
 void notify_ready(const char *table, const char *db);
 
-/* Asked to end; so many streams are told to come back (STOPPING=1). */
+/* Asked to end; so many streams are to come back (STOPPING=1). */
 void notify_stopping(size_t streams);
 
 /* How often notify_alive is to be called, in milliseconds: half of WatchdogSec=. 0: never, also in

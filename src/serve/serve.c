@@ -251,7 +251,7 @@ serve_init_gateway(struct serve *serve, const struct listeners *listeners,
     return serve->gateway == NULL ? -1 : gateway_listen(serve->gateway, listeners, error);
 }
 
-/* Whoever has been waiting may come now. */
+/* Connections that have been waiting may come now. */
 static void
 serve_announce(struct serve *serve, const struct listeners *listeners)
 {
@@ -343,7 +343,7 @@ serve_enter_sandbox(struct serve *serve, const struct listeners *listeners)
                  filtered > 0 ? "filtered" : "not filtered: no seccomp here");
 }
 
-/* Of a safety that is not there it is told. */
+/* A safety that this system does not have is named in the log. */
 static void
 serve_check_sight(const struct serve *serve)
 {
@@ -421,7 +421,7 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
         return -1;
     signal(SIGPIPE, SIG_IGN);
     if (kind == SERVE_FASTCGI)
-        signal(SIGHUP, SIG_IGN); /* until there is somebody to take it */
+        signal(SIGHUP, SIG_IGN); /* until there is a handler for it */
     int result = serve_load_keys(&serve, error);
     if (result == 0)
         result = serve_init_hub(&serve, kind, descriptors, error);

@@ -48,7 +48,7 @@ on_drain_look(uv_timer_t *timer)
     uint64_t waited = uv_now(&serve->loop) - serve->drain_began_ms;
     bool is_over = waited >= (uint64_t)serve->settings->drain_ms;
     if (hub_streams(serve->hub) > 0)
-        return; /* each is told, which takes a few turns */
+        return; /* each learns it, which takes a few turns */
     if (is_over || (gateway_connections(serve->gateway) == 0 &&
                     publish_endpoint_pending(serve->endpoint) == 0))
         uv_stop(&serve->loop);

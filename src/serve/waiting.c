@@ -3,7 +3,7 @@
  * Streams, and polls until the last byte of the document is out, hold their places by themselves
  * (hub/admit.c). All other answers are with their connection, which asks here when the socket does
  * not take them at once: reports, refusals, 4xx, answers to POST, and the rest of a stream that has
- * ended. Whoever is over a limit is cut. --stall-timeout is the gateway's. */
+ * ended. The answer of a reader over a limit is cut off. --stall-timeout is the gateway's. */
 #include "config.h"
 
 #include "serve/internal.h"

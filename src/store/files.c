@@ -99,7 +99,7 @@ store_files_are_same(const struct store_files *a, const struct store_files *b)
            is_same(a->shm, b->shm);
 }
 
-/* Its length in bytes; -1: it cannot be told. */
+/* Its length in bytes; -1: not known. */
 static int64_t
 wal_length(const struct store_files *files)
 {
@@ -221,7 +221,7 @@ store_files_are_a_copy(const char *path, struct error *error)
         return false;
     error_set(
         error,
-        "%s is on a read-only overlay: whoever writes to it does so below, and neither "
+        "%s is on a read-only overlay: programs that write to it do so below, and neither "
         "the locks nor the -shm of that process are seen here: mount the folder itself",
         path);
     return true;

@@ -58,7 +58,8 @@ bool store_files_are_same(const struct store_files *a, const struct store_files 
 void store_files_note_wal(struct store_files *files);
 
 /* True when the WAL is shorter than was noted: a checkpoint of others has emptied it, or
- * somebody has cut it off, with commits in it. Reading tells which. Notes how long it is now. */
+ * another program has cut it off, with commits in it. Reading tells which. Notes how long it is
+ * now. */
 bool store_files_wal_shrank(struct store_files *files);
 
 /* The folder of a path, and the one in which the file is, links followed. */
@@ -98,10 +99,10 @@ bool store_files_can_see_strangers(void);
 bool store_files_have_strangers(const struct store_files *files,
                                 struct store_device *device, struct error *error);
 
-/* The same before the database at the path is opened: whether somebody has it open, and not the
- * -shm that lies there, or none lies there. Who opens it then makes a new -shm, and what that
- * somebody commits after this is not in it, and is written over. While *device is not known,
- * stat's is taken. */
+/* The same before the database at the path is opened: whether another process has it open, and
+ * not with the -shm that lies there, or none lies there. A process that opens it then makes a
+ * new -shm, in which what the other one commits later is missing, and it writes over that.
+ * While *device is not known, stat's is taken. */
 bool store_path_has_strangers(const char *path, const struct store_device *device,
                               struct error *error);
 

@@ -4,8 +4,8 @@
  * inode. While one of them is open, a new one gets the same, even when the file at the path is
  * another by then. So there is an order: the reader (feed/feed.c, on the loop) opens first and
  * closes when the files have moved; the writer (publish/writer.c, a thread) has a connection
- * only while the gate is open, and closes it when it is shut. Whoever sees that the files have
- * moved shuts it.
+ * only while the gate is open, and closes it when it is shut. The thread
+ * that sees that the files have moved shuts it.
  *
  *     reader: shut -> close -> wait until it is clear -> open -> gate open
  *     writer: enter (only when open) ... sees it shut -> close -> leave

@@ -33,7 +33,7 @@ struct store_wal {
     uint32_t frames;       /* pages in the log that count */
     uint32_t checkpointed; /* of these, how many are in the database file already */
     struct {
-        bool locked;    /* somebody is in a read transaction that uses this mark */
+        bool locked;    /* a read transaction uses this mark */
         uint32_t frame; /* which sees the log up to here; a checkpoint stops there */
         pid_t pid;      /* 0: in another container or machine */
     } readers[STORE_WAL_READERS];

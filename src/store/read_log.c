@@ -59,7 +59,7 @@ store_cursor_at_tail(struct store *store, const struct store_marks *marks,
 
 /* Whether what is there cannot follow on what the reader has: another database, or an older
  * state, whose ids say nothing about those from before. An older state to which more rows were
- * added by now than it lacks is told by the row that was given last. (Of a table that is not
+ * added by now than it lacks is recognized by the row that was given last. (Of a table that is not
  * ours nobody notes what is deleted.) */
 static enum store_result
 is_other_history(struct store *store, const struct store_cursor *cursor,

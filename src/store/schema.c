@@ -160,7 +160,7 @@ restore_object(void *arg, const struct store_object *object, struct error *error
 }
 
 /* The sequence gives each id once, so an id that is not there was deleted (or never used, where a
- * writer gives ids itself; then a reader is told of a gap for nothing). */
+ * writer gives ids itself; then a reader gets a gap event for nothing). */
 static enum store_result
 raise_low_water(struct store *store, struct error *error)
 {

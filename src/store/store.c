@@ -131,7 +131,7 @@ store_open_file(struct store *store, const struct store_config *config,
     sqlite3_extended_result_codes(store->db, 1);
     sqlite3_busy_timeout(store->db, config->busy_ms);
     /* The last connection to close checkpoints the WAL and removes it, by its path. A reader has no
-     * business to; and were the files moved about, it would be somebody else's WAL. */
+     * business to; and were the files moved about, it would be the WAL of another database. */
     if (store->mode != STORE_WRITE || config->keep_wal)
         sqlite3_db_config(store->db, SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1, NULL);
     if (store->mode != STORE_WRITE) {

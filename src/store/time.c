@@ -107,6 +107,6 @@ store_find_time(struct store *store, const struct store_time *time, int64_t *cur
     result = step_back(store, time, &low, error);
     if (result != STORE_OK)
         return result;
-    /* Right before the next row: a reader is told of no gap between the two. */
+    /* Right before the next row: a reader gets no gap event between the two. */
     return id_above(store, low, cursor, error);
 }

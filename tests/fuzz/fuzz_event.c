@@ -76,8 +76,7 @@ expected_fini(struct expected *expected)
     buf_fini(&expected->data_lines);
 }
 
-/* --- JSON
- * ------------------------------------------------------------------------------------------- */
+/* --- JSON ----------------------------------------------------------------------------- */
 
 static void
 check_string(json_t *object, const char *key, struct slice expected)
@@ -131,8 +130,7 @@ check_json(enum format format, const struct row *row, const struct expected *exp
     buf_fini(&buf);
 }
 
-/* --- event streams
- * ------------------------------------------------------------------------------------ */
+/* --- event streams -------------------------------------------------------------------- */
 
 struct reader {
     enum format format;

@@ -2,9 +2,10 @@
 //
 // As tools/demo does it, but for the harness's ways: ports, sockets, servers that stop and start.
 // (tests/demo.bats runs tools/demo itself.)
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { CHROMIUM, ROWCAST, Site, need, until } from './harness.mjs';
+import { CHROMIUM, ROWCAST, Site, need, top, until } from './harness.mjs';
 
 const FLAGS = ['--no-sandbox', '--headless', '--disable-gpu', '--disable-quic', '--no-first-run',
   '--disable-background-networking', '--disable-component-update', '--disable-sync'];
@@ -17,7 +18,10 @@ export class DemoSite extends Site {
     super.makePages();
     fs.writeFileSync(path.join(this.dir, 'users'), 'ann:sesame\nbob:sesame\n');
     fs.writeFileSync(path.join(this.pages, 'demo-config.json'), JSON.stringify({ db: this.db, rowcast: ROWCAST,
-      private: '/private/events', user: 'ann', password: 'sesame', timeouts: { retry: 200, retryMax: 400 } }));
+      private: '/private/events', table: 'demo-table.py', user: 'ann', password: 'sesame', timeouts: { retry: 200, retryMax: 400 } }));
+    fs.copyFileSync(path.join(top, 'tools/demo-table.py'), path.join(this.pages, 'demo-table.py'));
+    this.sql("CREATE TABLE shopping(id INTEGER PRIMARY KEY, text TEXT NOT NULL CHECK (text <> ''), done INTEGER NOT NULL DEFAULT 0)");
+    execFileSync(ROWCAST, ['track', '--db', this.db, 'shopping', '--channel', 'demo.table'], { stdio: 'pipe' });
   }
 
   writeLighttpdConf() {
@@ -33,6 +37,8 @@ $HTTP["url"] =~ "^/private/events(?:/|$)" {
     "tcp-fin-propagate" => "enable", "disable-time" => 0 ) ) )
   server.stream-response-body = 2
 }
+server.modules += ( "mod_cgi" )
+$HTTP["url"] == "/demo-table.py" { cgi.assign = ( ".py" => "/usr/bin/python3" ) }
 `);
     return command;
   }

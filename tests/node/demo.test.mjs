@@ -72,6 +72,38 @@ test('demo: throttled, prices for which newer ones are there are left out, and t
   assert.ok(Number(leftOut) > 0 && Number(received) + Number(leftOut) === 40, `${received} ${leftOut}`);
 });
 
+test('demo: a table that two tabs edit is the same in both, and as another program has left it', async () => {
+  const pages = [await openPage('?channel=numbers'), await openDemo(context, site, faults, '?channel=numbers')];
+  const shows = async (...lines) => {
+    for (const page of pages) {
+      await until(() => `the list is ${lines}`, async () => (await page.$$eval('#table-list li', (items) => items.map(
+        (item) => (item.querySelector('input').checked ? '+' : '-') + item.querySelector('span').textContent))).join() === lines.join());
+    }
+  };
+  const enter = async (page, words) => {
+    await page.getByLabel('To buy').fill(words);
+    await page.getByLabel('To buy').press('Enter');
+  };
+  await enter(pages[0], '<b>Milk</b>');
+  await shows('-<b>Milk</b>');
+  await enter(pages[1], 'Tea');
+  await shows('-<b>Milk</b>', '-Tea');
+  await pages[1].getByRole('checkbox', { name: 'Milk' }).check();
+  await shows('+<b>Milk</b>', '-Tea');
+  site.sql("UPDATE shopping SET text = 'Green tea' WHERE text = 'Tea'");
+  await shows('+<b>Milk</b>', '-Green tea');
+  await pages[0].click('#cut');
+  site.sql("INSERT INTO shopping(text) VALUES ('Rice')");
+  await pages[0].click('#cut');
+  await shows('+<b>Milk</b>', '-Green tea', '-Rice');
+  await pages[0].getByRole('button', { name: 'Remove <b>Milk</b>' }).click();
+  await shows('-Green tea', '-Rice');
+  site.sql('DELETE FROM shopping');
+  await shows();
+  const foreign = await fetch(`${site.url}/demo-table.py`, { method: 'POST', body: 'text=x', headers: { 'Sec-Fetch-Site': 'cross-site' } });
+  assert.equal(foreign.status, 403);
+});
+
 test('demo: rows that make no sense to the widgets do them no harm', async () => {
   const page = await openPage();
   for (const data of ['', 'x', 'null', '[]', '7', '{"symbol":7}', '{"job":{},"done":"x","of":-1}', '{"answer":{"a":1},"n":"x","text":{}}']) {
@@ -257,7 +289,7 @@ test('demo: every part has a name and a role, and nothing that changes fast is r
     || one.getAttribute('aria-label') || one.labels?.length)).map((one) => one.outerHTML));
   assert.deepEqual(nameless, []);
   const live = await page.$$eval('[aria-live], [role=status], [role=alert]', (all) => all.map((one) => one.id).sort());
-  assert.deepEqual(live, ['alerts-note', 'announce', 'none-ticked', 'private-error', 'toasts']);
+  assert.deepEqual(live, ['alerts-note', 'announce', 'none-ticked', 'private-error', 'table-error', 'toasts']);
 });
 
 test('demo: a thousand rows are a few sentences for a screen reader, not a thousand', async () => {

@@ -61,10 +61,10 @@ async function withExample(name, env, use) {
     await until(() => `the example starts: ${words}`, () => words.includes('Ctrl-C') || child.exitCode !== null);
     const url = /Open +(\S+)/.exec(words)?.[1];
     assert.ok(url, words);
-    const open = async () => {
+    const open = async (name = '') => {
       const page = await context.newPage();
       page.on('pageerror', (error) => faults.push(error.message));
-      await page.goto(url);
+      await page.goto(url + name);
       return page;
     };
     checkSockets();
@@ -93,7 +93,7 @@ test('a port that somebody else has, or that there is not, is refused with a wor
   await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   const { port } = server.address();
   try {
-    for (const name of ['php-orders', 'flask-jobs', 'log-stream', 'dashboard']) {
+    for (const name of ['php-orders', 'flask-jobs', 'log-stream', 'dashboard', 'live-orders']) {
       const taken = runOn(name, port);
       assert.equal(taken.status, 1, taken.stderr);
       assert.match(taken.stderr, new RegExp(`port ${port} is taken; --port takes another one`));
@@ -186,5 +186,39 @@ test('dashboard: three measures, with numbers that come in', async () => {
       .every((line) => line.getAttribute('points').split(' ').length >= 2));
     assert.deepEqual(await page.$$eval('.card', (cards) => cards.map((card) => card.querySelector('h2').textContent).sort()),
       ['load', 'memory', 'processes']);
+  });
+});
+
+test('live-orders: a table that a form and the sqlite3 shell edit is the same on each page, with each framework', async () => {
+  await withExample('live-orders', {}, async ({ words, open }) => {
+    const pages = [];
+    for (const name of ['', 'react.html', 'svelte.html', 'vue.html', 'htmx.html'])
+      pages.push(await open(name));
+    const show = async (...lines) => {
+      for (const page of pages) {
+        let have;
+        await until(() => `${page.url()} shows ${lines}, has ${have}`, async () => {
+          have = await page.$$eval('#orders tr', (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent.trim()).join(' ')));
+          return have.join() === lines.join();
+        });
+      }
+    };
+    await show('3 Coffee new 3.20', '2 Cake new 6.00', '1 Tea new 4.50');
+    const form = await open('form.html');
+    await form.fill('[name=article]', '<b>Pie</b>');
+    await form.click('button:has-text("Order")');
+    await show('4 <b>Pie</b> new 5.00', '3 Coffee new 3.20', '2 Cake new 6.00', '1 Tea new 4.50');
+    const change = async (id, state) => {
+      await form.fill('[name=id]', String(id));
+      await form.selectOption('[name=state]', state);
+      await form.click('button:has-text("Change")');
+    };
+    await change(2, 'paid');
+    await change(3, 'cancelled');
+    await show('4 <b>Pie</b> new 5.00', '2 Cake paid 6.00', '1 Tea new 4.50');
+    const [, db, sql] = /sqlite3 (\S+) "(UPDATE orders[^"]*)"/.exec(words);
+    execFileSync('sqlite3', [db, sql]);
+    await show('4 <b>Pie</b> new 5.00', '2 Cake paid 6.00', '1 Tea paid 4.50');
+    assert.equal(await pages[0].textContent('#sum'), '15.50');
   });
 });

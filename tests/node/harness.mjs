@@ -35,6 +35,15 @@ export function need(name) {
   }
 }
 
+// A file of such a package.
+export function needFile(name) {
+  const folder = process.env.ROWCAST_NODE_MODULES ?? path.join(here, 'node_modules');
+  const file = path.join(folder, name);
+  if (!fs.existsSync(file))
+    throw new Error(`${name} is not in ${folder}: run npm ci in tests/node, or set ROWCAST_NODE_MODULES`);
+  return file;
+}
+
 // --- waiting ------------------------------------------------------------------------------
 
 export async function until(what, condition, ms = WAIT_MS) {

@@ -1,12 +1,13 @@
-// plain-pages.test.mjs - pages with the browser's own EventSource, as the documents teach them: those
-// of README.md and doc/PROTOCOL.md (also the one with htmx), taken from there, and rowcast's status page. In a Chromium with its
+// plain-pages.test.mjs - pages as the documents teach them, most with the browser's own EventSource: those
+// of README.md, doc/PROTOCOL.md (also the one with htmx) and doc/JAVASCRIPT.md, taken from there, and rowcast's status page. In a Chromium with its
 // back/forward cache and in Firefox, behind lighttpd.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { goBack, launch } from './browsers.mjs';
-import { Site, need, top, until } from './harness.mjs';
+import { ROWCAST, Site, needFile, top, until } from './harness.mjs';
 
 const PAGES = ['/readme.html', '/protocol.html', '/htmx.html'];
 
@@ -21,10 +22,8 @@ function pageIn(document, n = 1) {
 
 // htmx is a script for pages, so it is not loaded here, but found.
 function copyHtmx() {
-  need('htmx.org/package.json');
-  const folder = process.env.ROWCAST_NODE_MODULES ?? path.join(top, 'tests/node/node_modules');
-  fs.copyFileSync(path.join(folder, 'htmx.org/dist/htmx.min.js'), path.join(site.pages, 'htmx.min.js'));
-  fs.copyFileSync(path.join(folder, 'htmx-ext-sse/sse.js'), path.join(site.pages, 'sse.js'));
+  fs.copyFileSync(needFile('htmx.org/dist/htmx.min.js'), path.join(site.pages, 'htmx.min.js'));
+  fs.copyFileSync(needFile('htmx-ext-sse/sse.js'), path.join(site.pages, 'sse.js'));
 }
 
 before(async () => {
@@ -112,6 +111,22 @@ test('plain pages: one that the browser has given up on, or Firefox on a downloa
     await until('the browser has given up', () => page.evaluate(() => source.readyState === EventSource.CLOSED));
     await site.startRowcast();
     await shows(page, one, two, three);
+    await context.close();
+    context = null;
+    await streams(0);
+  }
+});
+
+test('plain pages: the dashboard of doc/JAVASCRIPT.md shows the table, and each change of it', async () => {
+  site.sql("CREATE TABLE orders(id INTEGER PRIMARY KEY, state TEXT, total REAL); INSERT INTO orders VALUES (7, 'new', 12.5), (8, 'new', 3)");
+  execFileSync(ROWCAST, ['track', '--db', site.db, 'orders']);
+  fs.writeFileSync(path.join(site.pages, 'table.html'), pageIn('doc/JAVASCRIPT.md', 2));
+  for (const [n, name] of ['chromium', 'firefox'].entries()) {
+    const page = await open(name, '/table.html');
+    const shows = (text) => until(() => `${name} shows ${text}`, () => page.evaluate(
+      (wanted) => document.body.innerText.split(/\s+/).join(' ').trim() === wanted, text));
+    site.sql(`UPDATE orders SET state = 'paid' WHERE id = 7; INSERT INTO orders VALUES (${9 + n}, 'new', 1)`);
+    await shows(`Orders, ${(16.5 + n).toFixed(2)} in all ${n === 0 ? '' : '10 new 1.00 '}9 new 1.00 8 new 3.00 7 paid 12.50`);
     await context.close();
     context = null;
     await streams(0);

@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <jansson.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,22 +13,13 @@
 #include "http/request.h"
 #include "sse_parser.h"
 
+#include "folder.h"
 #include "unit.h"
 
 #define TICK_MS 5
 #define SQL_MAX 4096
 
-/* --- the stage
- * ------------------------------------------------------------------------------------ */
-
-static int
-remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk)
-{
-    (void)st;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
+/* --- the stage ------------------------------------------------------------------------ */
 
 static void
 on_tick(uv_timer_t *timer)
@@ -97,8 +87,8 @@ stage_stop_hub(struct stage *stage)
 void
 stage_open(struct stage *stage, const struct stage_config *config)
 {
-    *stage = (struct stage){.folder = "/tmp/rowcast-hub.XXXXXX"};
-    assert_non_null(mkdtemp(stage->folder));
+    *stage = (struct stage){0};
+    assert_int_equal(folder_make(stage->folder, "hub"), 0);
     snprintf(stage->path, sizeof stage->path, "%s/test.db", stage->folder);
     log_init(&stage->log, LOG_DEBUG);
     char log[80];
@@ -139,7 +129,7 @@ stage_close(struct stage *stage)
     assert_int_equal(uv_loop_close(&stage->loop), 0); /* no handle was forgotten */
     sqlite3_close(stage->db);
     close(stage->log.out.fd);
-    nftw(stage->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(stage->folder);
 }
 
 void
@@ -248,8 +238,7 @@ stage_step(struct stage *stage)
     run_program(stage, UV_RUN_NOWAIT);
 }
 
-/* --- our end: a small gateway
- * --------------------------------------------------------------------- */
+/* --- our end: a small gateway --------------------------------------------------------- */
 
 static struct reader *
 reader_of(struct output *output)
@@ -348,8 +337,7 @@ on_poll(uv_poll_t *poll, int status, int events)
         close_our_end(reader);
 }
 
-/* --- coming in
- * --------------------------------------------------------------------------------------- */
+/* --- coming in ------------------------------------------------------------------------ */
 
 static void
 put_variable(char ***at, const char *name, const char *value)
@@ -460,8 +448,7 @@ stage_visit(struct stage *stage, const struct visit *visit)
     return reader;
 }
 
-/* --- the web server's end
- * ---------------------------------------------------------------------------- */
+/* --- the web server's end ------------------------------------------------------------- */
 
 void
 reader_hang_up(struct reader *reader)

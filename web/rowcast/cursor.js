@@ -21,7 +21,7 @@ export class Cursor {
     const reset = isReset(gap);
     return {
       era: this.era + (reset ? 1 : 0),
-      from: this.id ?? '0',
+      from: reset ? gap.resumed_at : this.id ?? '0',   // of the same ids as `to`
       to: [reset ? null : this.id, gap?.resumed_at, events.at(-1)?.id, id].reduce(later),
       rows: events,
       gap,

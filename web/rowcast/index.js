@@ -21,9 +21,13 @@
 //
 // Reading order: glob.js, cursor.js, time.js, request.js; then link.js (one attempt), source.js
 // (attempt after attempt), share.js (which tab leads), tabs.js (what tabs say to each other);
-// settings.js, position.js and rowcast.js (what a page sees).
+// copy.js and table.js (a table on the page); settings.js, position.js, events.js and rowcast.js (what a
+// page sees).
 export { backoff } from './time.js';
+export { Copy, changeOf, keyOf } from './copy.js';
 export { Cursor } from './cursor.js';
+export { RowEvent } from './events.js';
 export { covers, fitting, glob, union } from './glob.js';
 export { checkPage, linesOf, pagesOf } from './request.js';
-export { RowEvent, Rowcast, Rowcast as default } from './rowcast.js';
+export { Rowcast, Rowcast as default } from './rowcast.js';
+export { Table } from './table.js';

@@ -23,18 +23,26 @@ export function asFailure(error) {
   return error instanceof Failure ? error : new Failure(String(error?.message ?? error));
 }
 
-// Runs fn(signal) for at most so many milliseconds, and not beyond the end of `outer`.
+// Runs fn(signal, alive) for at most so many milliseconds since the last alive(), which may say what it means
+// when no other follows, and not beyond the end of `outer`.
 async function within(ms, what, outer, fn) {
   outer.throwIfAborted();
   const abort = new AbortController();
   const stop = () => abort.abort(outer.reason);
-  const timer = setTimeout(() => abort.abort(new Failure(`${what}: no answer in ${ms} ms`)), ms);
+  let timer;
+  let why = 'no answer';
+  const alive = (words = why) => {
+    why = words;
+    clearTimeout(timer);
+    timer = setTimeout(() => abort.abort(new Failure(`${what}: ${why} in ${ms} ms`)), ms);
+  };
+  alive();
   outer.addEventListener('abort', stop);
   const cut = new Promise((_, reject) => {
     abort.signal.addEventListener('abort', () => reject(abort.signal.reason));
   });
   try {
-    return await Promise.race([fn(abort.signal), cut]);
+    return await Promise.race([fn(abort.signal, alive), cut]);
   } finally {
     clearTimeout(timer);
     outer.removeEventListener('abort', stop);
@@ -88,20 +96,27 @@ export const isId = (id) => typeof id === 'string' && /^[0-9]{1,16}$/.test(id);
 const isGap = (gap) => isId(gap.resumed_at) && typeof gap.reason === 'string';
 const isRow = (row) => isId(row?.id) && typeof row.event === 'string' && typeof row.data === 'string'
   && (typeof row.channel === 'string' || row.channel === null);
+const isPart = (part) => typeof part?.table === 'string' && isId(part.at) && Array.isArray(part.rows)
+  && Array.isArray(part.key) && part.key.length > 0 && (typeof part.channel === 'string' || part.channel === null);
+const areAll = (list, isOne) => Array.isArray(list) && list.every(isOne);
 
-// Returns the page if it has the form that rowcast sends.
+// Returns the page if it has the form that rowcast sends. state: parts of a table, null: too much.
 export function checkPage(page) {
-  const { last_event_id: id = null, gap = null, events = [] } = page;
-  if (!(id === null || isId(id)) || !(gap === null || isGap(gap)) || !Array.isArray(events) || !events.every(isRow))
+  const { last_event_id: id = null, gap = null, events = [], state = null } = page;
+  if (!(id === null || isId(id)) || !(gap === null || isGap(gap)) || !areAll(events, isRow)
+    || !(state === null || areAll(state, isPart)))
     throw new Failure('the answer is not what rowcast sends');
   return page;
 }
 
-export async function fetchPage(settings, target, signal) {
-  const page = checkPage(await (await request(settings, target, 'application/json', signal)).json());
+function checkRoom(page) {
   if (!isId(page.last_event_id) || !Array.isArray(page.events))
     throw new Failure('the server has no room for this reader just now');
   return page;
+}
+
+export async function fetchPage(settings, target, signal) {
+  return checkRoom(checkPage(await (await request(settings, target, 'application/json', signal)).json()));
 }
 
 export function fetchPageSoon(settings, target, signal) {
@@ -114,14 +129,53 @@ export async function* linesOf(stream) {
   const reader = stream.getReader();
   const decoder = new TextDecoder();
   let rest = '';
-  for (;;) {
-    const { done, value } = await reader.read();
-    if (done)
-      return;
-    const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
-    rest = lines.pop();
-    yield lines;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done)
+        return;
+      const text = decoder.decode(value, { stream: true });
+      const end = text.lastIndexOf('\n');    // a line may come in very many pieces
+      const lines = end < 0 ? [] : (rest + text.slice(0, end)).split('\n');
+      rest = end < 0 ? rest + text : text.slice(end + 1);
+      yield lines;
+    }
+  } finally {
+    reader.cancel().catch(() => {});          // who has had enough leaves no connection behind
   }
+}
+
+// A page that has the state of a table, if it was asked for. It may be large, so each piece of it counts
+// as a sign of life. What one document does not hold comes as a stream, of which this is the beginning;
+// takePart gets its parts (a document's are in the page).
+export function fetchTable(settings, target, signal, takePart) {
+  return within(settings.timeouts.request, new URL(target.url).pathname, signal, async (inner, alive) => {
+    const { body } = await request(settings, target, 'application/json', inner);
+    const lines = [];
+    for await (const more of linesOf(body)) {
+      alive();
+      lines.push(...more);
+    }
+    const page = checkPage(JSON.parse(lines.join('')));
+    if (page.state !== null)
+      return checkRoom(page);
+    return streamTable(settings, target, { signal: inner, alive, takePart });
+  });
+}
+
+async function streamTable(settings, target, { signal, alive, takePart }) {
+  alive('the table is too large for one answer, and streams do not come through');
+  const { body } = await request(settings, target, 'application/x-ndjson', signal);
+  for await (const lines of linesOf(body)) {
+    alive();
+    for (const item of lines.filter((line) => line !== '').map((line) => JSON.parse(line))) {
+      if (item.state !== undefined)
+        takePart(checkPage({ state: [item.state] }).state[0]);
+      if (item.state !== undefined && isId(item.id))
+        return { last_event_id: item.id, gap: null, events: [], state: [] };
+    }
+  }
+  throw new Failure('the stream ended before the table was complete');
 }
 
 // The pages that such lines are (NDJSON). Rows that came together are one page; an empty line, the

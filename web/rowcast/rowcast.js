@@ -4,36 +4,16 @@
 // itself where it may not read. Then it joins the tabs, from which feeds come (cursor.js). When a
 // feed shows that something is missing it asks the server again, for the part between.
 import { Cursor } from './cursor.js';
+import { DetailEvent, RowEvent } from './events.js';
 import { fitting, glob } from './glob.js';
 import { Position } from './position.js';
 import { address, asFailure, fetchPageSoon, ticketOf } from './request.js';
 import { settingsOf } from './settings.js';
+import { Table } from './table.js';
 import { Tabs } from './tabs.js';
 import { backoff, sleep } from './time.js';
 
 const QUEUE_MAX = 1000;         // feeds kept while this tab asks for what it missed
-
-// node 18 has no CustomEvent.
-const StateEvent = globalThis.CustomEvent ?? class extends Event {
-  constructor(type, { detail }) {
-    super(type);
-    this.detail = detail;
-  }
-};
-
-// A row, as an event of its type. isHistory: it was there before the page (since, last).
-export class RowEvent extends MessageEvent {
-  constructor(row, isHistory = false) {
-    super(row.event, { data: row.data, lastEventId: row.id });
-    this.channel = row.channel;
-    this.createdAt = row.created_at ?? null;
-    this.isHistory = isHistory;
-  }
-
-  json() {
-    return JSON.parse(this.data);
-  }
-}
 
 export class Rowcast extends EventTarget {
   #settings;
@@ -44,6 +24,7 @@ export class Rowcast extends EventTarget {
   #predecessor;                 // how far the document was whose place this one has taken; null: none
   #isBeginning;                 // the rows of since or last are coming
   #tabs;
+  #tables = new Map();          // by name
   #queue = null;                // feeds that wait while what was missed is being fetched; null: none
   #isActive = false;            // false: closed, or put aside by the browser
   #catching = new AbortController();   // ends asking for what was missed,
@@ -68,7 +49,7 @@ export class Rowcast extends EventTarget {
     this.#tabs = new Tabs({
       settings: this.#settings,
       cursor: this.#cursor,
-      want: () => fitting(this.#settings.channels),
+      want: () => this.#want(),
       receive: (feed) => this.#receive(feed),
       setStatus: (status) => this.#setStatus(status),
       restart: () => this.#restart(),
@@ -106,6 +87,20 @@ export class Rowcast extends EventTarget {
       super.removeEventListener(type, fn, options);
   }
 
+  // The table of that name as a live Map (table.js); the same object each time, until it is closed.
+  table(name) {
+    if (typeof name !== 'string' || name === '')
+      throw new TypeError('table: its name, a string, as `rowcast track` got it');
+    if (!this.#tables.has(name)) {
+      const settings = this.#settings;
+      const forget = (table) => this.#tables.get(name) === table && this.#tables.delete(name);
+      this.#tables.set(name, new Table(name, { settings, forget, wants: () => this.#tabs.wants() }));
+      if (this.#isActive)
+        this.#tables.get(name).start();
+    }
+    return this.#tables.get(name);
+  }
+
   close() {
     if (this.#isActive)           // not while the page is left: a reload may follow
       this.#position.forget();
@@ -138,7 +133,7 @@ export class Rowcast extends EventTarget {
     if (this.#status.state === 'closed' || JSON.stringify(status) === JSON.stringify(this.#status))
       return;
     this.#status = status;
-    this.dispatchEvent(new StateEvent('rowcast:state', { detail: status }));
+    this.dispatchEvent(new DetailEvent('rowcast:state', { detail: status }));
   }
 
   // Hands on what the cursor says is new.
@@ -165,6 +160,13 @@ export class Rowcast extends EventTarget {
   // A predecessor has had the rows up to where it was; the others are news.
   #isHistory({ id }) {
     return this.#isBeginning && (this.#predecessor === null || Number(id) <= Number(this.#predecessor));
+  }
+
+  // The channels to ask the shared stream for: those of the page and of its tables.
+  #want() {
+    const { channels } = this.#settings;
+    const more = Array.from(this.#tables.values(), (table) => table.channel).filter((channel) => channel !== null);
+    return channels.length === 0 ? [] : fitting([...new Set([...channels, ...more])]);
   }
 
   #isMine({ channel, event }) {
@@ -194,11 +196,13 @@ export class Rowcast extends EventTarget {
 
   #wake(why) {
     this.#pause.abort();
+    this.#tables.forEach((table) => table.wake());
     this.#tabs.wake(why);
   }
 
   #suspend() {
     this.#isActive = false;
+    this.#tables.forEach((table) => table.stop());
     this.#tabs.leave();
     this.#catching.abort();
     this.#queue = null;
@@ -210,8 +214,10 @@ export class Rowcast extends EventTarget {
       return;
     this.#isActive = true;
     this.#setStatus({ state: 'connecting', error: null, delay: null, transport: null });
-    if (this.#isActive)
-      this.#catchUp(null);
+    if (!this.#isActive)
+      return;
+    this.#tables.forEach((table) => table.start());
+    this.#catchUp(null);
   }
 
   #restart() {
@@ -222,6 +228,7 @@ export class Rowcast extends EventTarget {
   // --- taking feeds in
 
   #receive(feed) {
+    this.#tables.forEach((table) => table.receive(feed));
     if (this.#queue !== null) {
       if (this.#queue.push(feed) > QUEUE_MAX)
         this.#queue.length = 0;   // then the next feed shows what is missing

@@ -58,6 +58,14 @@ export class Tabs {
     this.#source?.say('offline');
   }
 
+  // This tab wants other channels than before.
+  wants() {
+    if (this.#source !== null)
+      this.#source.want();
+    else if (this.hasJoined)
+      this.ask();
+  }
+
   // --- called by Share
 
   lead() {

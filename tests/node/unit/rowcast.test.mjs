@@ -243,6 +243,15 @@ test('cursor: a reset that another leader has told already is taken no second ti
   assert.equal(cursor.id, '6');
 });
 
+test('cursor: a reset that a tab has seen by itself takes its leader\'s rows no further back', () => {
+  const reset = { reason: 'reset', after: '1000', resumed_at: '3' };
+  const [leader, tab] = [new Cursor('1000'), new Cursor('1000')];
+  tab.take(tab.feed({ last_event_id: '5', gap: reset, events: [4, 5].map(row) }));
+  const told = leader.feed({ last_event_id: '5', gap: reset, events: [4, 5].map(row) });
+  assert.deepEqual(tab.take({ ...told, ...leader.take(told) }), { rows: [], gap: null });
+  assert.deepEqual(tab.take(leader.feed({ last_event_id: '6', events: [row(6)] })).rows, [row(6)]);
+});
+
 test('cursor: what the server answers is a feed from here; after a reset of a newer era', () => {
   const page = (last, ids, gap = null) => ({ last_event_id: last, gap, events: ids.map(row) });
   const cursor = new Cursor('20', 2);
@@ -250,7 +259,7 @@ test('cursor: what the server answers is a feed from here; after a reset of a ne
   assert.deepEqual(cursor.feed({ events: [row(22)] }), feed(20, 22, [22], { era: 2 }));
   assert.deepEqual(cursor.feed({ last_event_id: '9' }), feed(20, 20, [], { era: 2 }));   // never back
   const reset = { reason: 'reset', after: '20', resumed_at: '3' };
-  assert.deepEqual(cursor.feed(page('5', [4], reset)), feed(20, 5, [4], { era: 3, gap: reset }));
+  assert.deepEqual(cursor.feed(page('5', [4], reset)), feed(3, 5, [4], { era: 3, gap: reset }));
   assert.deepEqual(new Cursor().feed(page('9', [8])), feed(0, 9, [8]));
 });
 

@@ -64,8 +64,7 @@ count_of(const char *text, const char *what)
 #define SIGNATURE "0123456789012345678901234567890123456789abc"
 #define TICKET "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbm4ifQ." SIGNATURE
 
-/* --- quoting
- * ------------------------------------------------------------------------------------------- */
+/* --- quoting -------------------------------------------------------------------------- */
 
 static void
 test_values_are_quoted(void **state)
@@ -242,8 +241,7 @@ test_any_list_stays_one_value(void **state)
     }
 }
 
-/* --- lines
- * --------------------------------------------------------------------------------------------- */
+/* --- lines ---------------------------------------------------------------------------- */
 
 static void
 test_levels_are_kept(void **state)
@@ -339,8 +337,7 @@ test_a_full_log_stops_nobody(void **state)
     sink_close(&sink);
 }
 
-/* --- refusals
- * ------------------------------------------------------------------------------------------ */
+/* --- refusals ------------------------------------------------------------------------- */
 
 static void
 note(struct refusal_log *refusal_log, int status, const char *address, uint64_t now_ms)

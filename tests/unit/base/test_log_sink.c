@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/log_sink.h"
 
+#include "../folder.h"
 #include "../unit.h"
 
 #include <errno.h>
@@ -25,8 +26,7 @@ struct place {
 static void
 place_make(struct place *place)
 {
-    strcpy(place->folder, "/tmp/rowcast-logto.XXXXXX");
-    assert_non_null(mkdtemp(place->folder));
+    assert_int_equal(folder_make(place->folder, "logto"), 0);
     snprintf(place->path, sizeof place->path, "%s/log", place->folder);
     snprintf(place->moved, sizeof place->moved, "%s/log.1", place->folder);
 }
@@ -34,9 +34,7 @@ place_make(struct place *place)
 static void
 place_remove(const struct place *place)
 {
-    unlink(place->path);
-    unlink(place->moved);
-    rmdir(place->folder);
+    folder_remove(place->folder);
 }
 
 static off_t
@@ -194,8 +192,7 @@ test_a_link_in_its_place_is_not_followed(void **state)
     place_remove(&place);
 }
 
-/* --- what begins a line
- * ---------------------------------------------------------------------------------- */
+/* --- what begins a line --------------------------------------------------------------- */
 
 static void
 test_the_journal_is_believed_only_of_its_own_stream(void **state)

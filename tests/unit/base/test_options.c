@@ -26,19 +26,21 @@ struct settings {
 #define FIELD(name) offsetof(struct settings, name)
 
 static const struct option table[] = {
-    {"db", OPTION_TEXT, FIELD(db), 0, 0, NULL, "FILE", "the database", 0},
-    {"follow", OPTION_FLAG, FIELD(follow), 0, 0, NULL, NULL, "go on", 'f'},
-    {"max-streams", OPTION_COUNT, FIELD(streams), 0, 1000, "10", "N", "so many", 0},
+    {"db", OPTION_TEXT, FIELD(db), 0, 0, NULL, "FILE", "the database", 0, false},
+    {"follow", OPTION_FLAG, FIELD(follow), 0, 0, NULL, NULL, "go on", 'f', false},
+    {"max-streams", OPTION_COUNT, FIELD(streams), 0, 1000, "10", "N", "so many", 0, false},
     {"window-bytes", OPTION_SIZE, FIELD(window), 1024, INT64_C(1) << 30, "4M", "SIZE", "x",
-     0},
-    {"keep-age", OPTION_AGE, FIELD(keep_age), 0, 0, "0", "AGE", "prune", 0},
-    {"heartbeat", OPTION_SECONDS, FIELD(heartbeat), 0, 86400000, "15", "SECONDS", "beat",
-     0},
-    {"listen-mode", OPTION_MODE, FIELD(mode), 0, 0777, "0660", "MODE", "of the socket", 0},
+     0, false},
+    {"keep-age", OPTION_AGE, FIELD(keep_age), 0, 0, "0", "AGE", "prune", 0, false},
+    {"heartbeat", OPTION_SECONDS, FIELD(heartbeat), 0, 86400000, "15", "SECONDS", "beat", 0,
+     false},
+    {"listen-mode", OPTION_MODE, FIELD(mode), 0, 0777, "0660", "MODE", "of the socket", 0,
+     false},
     {"log-level", OPTION_CHOICE, FIELD(level), 0, 0, "info", "error|warn|info|debug", "log",
-     0},
-    {"cors-origin", OPTION_LIST, FIELD(origins), 0, 0, NULL, "ORIGIN", "allow it", 0},
-    {NULL, OPTION_TEXT, 0, 0, 0, NULL, NULL, NULL, 0},
+     0, false},
+    {"cors-origin", OPTION_LIST, FIELD(origins), 0, 0, NULL, "ORIGIN", "allow it", 0,
+     false},
+    {NULL, OPTION_TEXT, 0, 0, 0, NULL, NULL, NULL, 0, false},
 };
 
 static const struct command command = {"serve", "[DATA | -]", "Serves.", table, 2};
@@ -296,8 +298,7 @@ test_version_is_one_line(void **state)
     assert_string_equal(version, "rowcast " PACKAGE_VERSION "\n");
 }
 
-/* --- base/parse_number.c
- * ----------------------------------------------------------------------------------- */
+/* --- base/parse_number.c -------------------------------------------------------------- */
 
 static void
 test_ids_are_decimal_and_saturate(void **state)

@@ -84,8 +84,7 @@ test_a_strangers_stream_has_bounds(void **state)
     assert_int_equal(events.opening_ms, 4);
 }
 
-/* --- judging
- * --------------------------------------------------------------------------------------- */
+/* --- judging -------------------------------------------------------------------------- */
 
 static struct http_answer
 answer(const char *body)
@@ -406,8 +405,7 @@ test_access_is_told_and_claims_are_problems(void **state)
     }
 }
 
-/* --- remedies
- * ------------------------------------------------------------------------------------------ */
+/* --- remedies ------------------------------------------------------------------------- */
 
 static void
 test_each_fault_has_a_remedy_for_each_server(void **state)
@@ -427,8 +425,7 @@ test_each_fault_has_a_remedy_for_each_server(void **state)
     assert_int_equal(doctor_server_of("cloudflare"), SERVER_OTHER);
 }
 
-/* --- the report
- * -------------------------------------------------------------------------------------- */
+/* --- the report ----------------------------------------------------------------------- */
 
 static void
 test_words_from_outside_are_escaped_and_cut(void **state)
@@ -449,8 +446,7 @@ test_words_from_outside_are_escaped_and_cut(void **state)
     assert_int_equal(doctor_worst(&report), DOCTOR_NOTE);
 }
 
-/* --- lighttpd
- * ---------------------------------------------------------------------------------------- */
+/* --- lighttpd ------------------------------------------------------------------------- */
 
 static void
 assert_lighttpd(const char *text, int64_t streams, const char *expected)
@@ -520,8 +516,7 @@ test_keys_that_lighttpd_does_not_know_are_a_problem(void **state)
         strstr(report.findings[0].seen, "auth.require, setenv.set-environment."));
 }
 
-/* --- Apache
- * ------------------------------------------------------------------------------------------ */
+/* --- Apache --------------------------------------------------------------------------- */
 
 static void
 assert_apache(const char *text, int64_t served_max, enum doctor_level expected)

@@ -82,8 +82,7 @@ free_lists(struct patterns *lists, size_t count)
     free(lists);
 }
 
-/* --- the matcher itself
- * --------------------------------------------------------------------------- */
+/* --- the matcher itself --------------------------------------------------------------- */
 
 static void
 test_the_naive_matcher_is_sqlites(void **state)
@@ -105,8 +104,7 @@ test_the_naive_matcher_is_sqlites(void **state)
     free(channels.items);
 }
 
-/* --- a requested pattern and a bound
- * --------------------------------------------------------------- */
+/* --- a requested pattern and a bound -------------------------------------------------- */
 
 struct space {
     struct texts requested, bounds, channels;
@@ -209,8 +207,7 @@ test_the_tickets_bound_is_one_like_the_locations(void **state)
     check_space(2, 3, FILTER_BOUND_TICKET);
 }
 
-/* --- two bounds
- * ------------------------------------------------------------------------------------- */
+/* --- two bounds ----------------------------------------------------------------------- */
 
 static void
 check_triple(const struct space *space, size_t r, size_t location, size_t ticket)
@@ -248,8 +245,7 @@ test_two_bounds_both_count(void **state)
     space_fini(&space);
 }
 
-/* --- lists of several, and of none
- * --------------------------------------------------------------------- */
+/* --- lists of several, and of none ---------------------------------------------------- */
 
 static void
 test_one_of_each_list_is_enough_and_none_of_a_bound_is_nothing(void **state)
@@ -280,8 +276,7 @@ test_one_of_each_list_is_enough_and_none_of_a_bound_is_nothing(void **state)
     free(channels.items);
 }
 
-/* --- recipients
- * ------------------------------------------------------------------------------------------ */
+/* --- recipients ----------------------------------------------------------------------- */
 
 /* A recipient only ever takes away: no user gets a row outside of the bound because it is hers, and
  * nobody gets another's because it is inside. */

@@ -139,8 +139,7 @@ test_exact_names_are_found_among_patterns(void **state)
     patterns_fini(&patterns);
 }
 
-/* --- the filter
- * ------------------------------------------------------------------------------------ */
+/* --- the filter ----------------------------------------------------------------------- */
 
 /* Texts in one string, parted by spaces; NULL: not bounded. */
 static struct filter

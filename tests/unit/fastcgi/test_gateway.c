@@ -11,6 +11,7 @@
 #include "fastcgi/gateway.h"
 
 #include "../peer.h"
+#include "../folder.h"
 #include "../unit.h"
 
 #define TEST_NAME "gateway"
@@ -70,8 +71,8 @@ scene_open(struct scene *scene, uint64_t request_timeout_ms)
 {
     struct error error = {""};
     char address[96];
-    *scene = (struct scene){.folder = "/tmp/rowcast-gateway.XXXXXX"};
-    assert_non_null(mkdtemp(scene->folder));
+    *scene = (struct scene){0};
+    assert_int_equal(folder_make(scene->folder, "gateway"), 0);
     snprintf(address, sizeof address, "unix:%s/sock", scene->folder);
     log_init(&scene->log, LOG_ERROR);
     assert_int_equal(uv_loop_init(&scene->loop), 0);
@@ -97,7 +98,7 @@ scene_close(struct scene *scene)
         continue;
     assert_int_equal(uv_loop_close(&scene->loop), 0);
     buf_fini(&scene->answer);
-    rmdir(scene->folder);
+    folder_remove(scene->folder);
 }
 
 static void

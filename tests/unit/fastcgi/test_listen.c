@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <netinet/in.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -17,6 +16,7 @@
 
 #include "../peer.h"
 
+#include "../folder.h"
 #include "../unit.h"
 
 #define TEST_NAME "listen"
@@ -31,21 +31,11 @@ struct bench {
 };
 
 static int
-remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk)
-{
-    (void)st;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
-static int
 bench_setup(void **state)
 {
     struct bench *bench = calloc(1, sizeof *bench);
 
-    strcpy(bench->folder, "/tmp/rowcast-listen.XXXXXX");
-    if (mkdtemp(bench->folder) == NULL)
+    if (folder_make(bench->folder, "listen") != 0)
         return -1;
     snprintf(bench->path, sizeof bench->path, "%s/socket", bench->folder);
     snprintf(bench->address, sizeof bench->address, "unix:%s", bench->path);
@@ -60,7 +50,7 @@ bench_teardown(void **state)
     struct bench *bench = *state;
     int result = bench->descriptors == peer_count_descriptors() ? 0 : -1;
 
-    nftw(bench->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(bench->folder);
     free(bench);
     return result;
 }
@@ -138,8 +128,7 @@ check_flags(int fd)
     assert_true((fcntl(fd, F_GETFD) & FD_CLOEXEC) != 0);
 }
 
-/* --- Unix sockets
- * ------------------------------------------------------------------------------------ */
+/* --- Unix sockets --------------------------------------------------------------------- */
 
 static void
 test_a_unix_socket_accepts_and_is_removed_at_the_end(void **state)
@@ -418,8 +407,7 @@ test_addresses_that_are_none(void **state)
     check_refused(bench, "192.0.2.1:0", "cannot listen"); /* TEST-NET-1: not ours */
 }
 
-/* --- inherited
- * ----------------------------------------------------------------------------------------- */
+/* --- inherited ------------------------------------------------------------------------ */
 
 /* Puts a descriptor in the place of another for a moment. */
 static int
@@ -549,8 +537,7 @@ test_sockets_of_systemd_are_taken_over(void **state)
 }
 #endif
 
-/* --- descriptors
- * ---------------------------------------------------------------------------------------- */
+/* --- descriptors ---------------------------------------------------------------------- */
 
 static void
 test_the_limit_of_descriptors_is_raised_as_far_as_allowed(void **state)

@@ -156,8 +156,7 @@ send_all(struct line *line, const struct records *records, size_t read_step)
     assert_true(blocked > 3);
 }
 
-/* --- records out
- * ---------------------------------------------------------------------------------- */
+/* --- records out ---------------------------------------------------------------------- */
 
 static void
 test_all_is_out_at_once_where_there_is_room(void **state)
@@ -322,8 +321,7 @@ test_records_carry_the_request_id_of_the_peer(void **state)
     line_fini(&line);
 }
 
-/* --- plain CGI
- * ------------------------------------------------------------------------------------ */
+/* --- plain CGI ------------------------------------------------------------------------ */
 
 static void
 test_a_pipe_gets_the_bodies_alone(void **state)
@@ -414,8 +412,7 @@ test_a_pipe_that_is_full_in_a_record_keeps_its_rest(void **state)
     line_fini(&line);
 }
 
-/* --- a peer that is gone
- * -------------------------------------------------------------------------- */
+/* --- a peer that is gone -------------------------------------------------------------- */
 
 static void
 test_a_gone_peer_is_told_by_every_call_and_no_signal(void **state)
@@ -451,8 +448,7 @@ test_a_gone_peer_is_told_by_every_call_and_no_signal(void **state)
     }
 }
 
-/* --- ends and short answers
- * ----------------------------------------------------------------------- */
+/* --- ends and short answers ----------------------------------------------------------- */
 
 static void
 test_the_end_comes_behind_what_is_left_over(void **state)

@@ -29,8 +29,7 @@ enum {
 enum { RESPONDER = 1, AUTHORIZER = 2, FILTER = 3 };
 enum { CLOSE = 0, KEEP = 1 };
 
-/* --- what a web server writes
- * --------------------------------------------------------------------- */
+/* --- what a web server writes --------------------------------------------------------- */
 
 static void
 put_header(struct buf *to, int type, unsigned id, size_t len, size_t pad)
@@ -110,8 +109,7 @@ put_request(struct buf *to, unsigned id, unsigned flags, const char *value)
     put(to, STDIN, id, "");
 }
 
-/* --- the protocol of what comes of it
- * --------------------------------------------------------------- */
+/* --- the protocol of what comes of it ------------------------------------------------- */
 
 /* Not fastcgi/parser.c's own reader of lengths. */
 static size_t
@@ -267,8 +265,7 @@ check(struct buf *input, enum answers answers, const char *expected)
     buf_fini(input);
 }
 
-/* --- conversations
- * ---------------------------------------------------------------------------------- */
+/* --- conversations -------------------------------------------------------------------- */
 
 static void
 test_a_request_arrives_however_it_is_cut(void **state)
@@ -450,8 +447,7 @@ test_records_of_other_requests_are_ignored(void **state)
     check(&in, NEVER, "request 1\n");
 }
 
-/* --- management records
- * ------------------------------------------------------------------------------ */
+/* --- management records --------------------------------------------------------------- */
 
 static void
 put_values(struct buf *in, const char *const *names)
@@ -558,8 +554,7 @@ test_management_goes_on_at_every_moment(void **state)
           "request 1 A=1 B=2\nvalues FCGI_MPXS_CONNS=0\nunknown 96\n");
 }
 
-/* --- what is no FastCGI
- * ------------------------------------------------------------------------------- */
+/* --- what is no FastCGI --------------------------------------------------------------- */
 
 static void
 test_what_is_no_fastcgi_is_malformed(void **state)
@@ -670,8 +665,7 @@ test_params_may_have_64_kib_and_no_more(void **state)
     check(&in, NEVER, "malformed: more than 64 KiB of params\n");
 }
 
-/* --- in the middle
- * ------------------------------------------------------------------------------------- */
+/* --- in the middle -------------------------------------------------------------------- */
 
 static void
 test_it_knows_whether_a_request_is_owed(void **state)

@@ -317,8 +317,7 @@ test_the_rest_of_a_cut_event_completes_it_from_every_mark(void **state)
     buf_fini(&event);
 }
 
-/* --- text
- * ----------------------------------------------------------------------------------------- */
+/* --- text ----------------------------------------------------------------------------- */
 
 static void
 test_text_is_no_event(void **state)
@@ -391,8 +390,7 @@ test_commas_between_events_make_an_array(void **state)
     buf_fini(&expected);
 }
 
-/* --- marks
- * ---------------------------------------------------------------------------------------- */
+/* --- marks ---------------------------------------------------------------------------- */
 
 static void
 test_the_mark_is_that_of_the_last_record_that_is_out(void **state)
@@ -487,8 +485,7 @@ test_bodies_joined_are_the_input_whatever_it_is(void **state)
     buf_fini(&event);
 }
 
-/* --- the rest
- * ------------------------------------------------------------------------------------- */
+/* --- the rest ------------------------------------------------------------------------- */
 
 static void
 test_the_hash_tells_changed_events_apart(void **state)

@@ -13,8 +13,7 @@
 #define SHOP "https://shop.example"
 #define EVIL "https://evil.example"
 
-/* --- reading an answer, as a web server does (RFC 3875 section 6)
- * -------------------------------------- */
+/* --- reading an answer, as a web server does (RFC 3875 section 6) --------------------- */
 
 /* The header block: lines that end in CRLF, then an empty one. */
 static struct slice
@@ -81,8 +80,7 @@ check_header(struct slice answer, const char *name, const char *expected)
               name, found == NULL ? "(none)" : found, expected, (int)answer.len, answer.p);
 }
 
-/* --- CORS
- * ---------------------------------------------------------------------------------------------- */
+/* --- CORS ----------------------------------------------------------------------------- */
 
 /* Fetch standard section 3.2.5 (CORS check): the origin must be "*" or the requester's, byte for
  * byte; with credentials it must be the requester's, and Allow-Credentials "true". And what
@@ -315,8 +313,7 @@ test_options_without_a_question_is_no_preflight(void **state)
     }
 }
 
-/* --- streams
- * ------------------------------------------------------------------------------------------- */
+/* --- streams -------------------------------------------------------------------------- */
 
 static void
 test_a_stream_has_its_type_and_is_not_held_back(void **state)
@@ -345,8 +342,7 @@ test_a_stream_has_its_type_and_is_not_held_back(void **state)
     }
 }
 
-/* --- short answers
- * ------------------------------------------------------------------------------------- */
+/* --- short answers -------------------------------------------------------------------- */
 
 static void
 test_each_status_has_its_name(void **state)

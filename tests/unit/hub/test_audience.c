@@ -112,8 +112,7 @@ __wrap_filter_allows_channel(const struct filter *filter, struct slice channel)
     return __real_filter_allows_channel(filter, channel);
 }
 
-/* --- matching
- * -------------------------------------------------------------------------------------- */
+/* --- matching ------------------------------------------------------------------------- */
 
 /* How often each audience was met; `refs` tells which one it is. */
 struct meetings {
@@ -206,8 +205,7 @@ test_a_row_in_an_empty_hall_meets_nobody(void **state)
     audiences_free(NULL);
 }
 
-/* --- joining and leaving
- * ----------------------------------------------------------------------------- */
+/* --- joining and leaving -------------------------------------------------------------- */
 
 static void
 test_equal_filters_and_formats_are_one_audience(void **state)
@@ -398,8 +396,7 @@ test_crowds_come_and_go(void **state)
     audiences_free(audiences);
 }
 
-/* --- verdicts
- * ---------------------------------------------------------------------------------------- */
+/* --- verdicts ------------------------------------------------------------------------- */
 
 static void
 test_a_channel_is_judged_once(void **state)
@@ -458,8 +455,7 @@ test_a_verdict_is_never_another_channels(void **state)
     audiences_free(audiences);
 }
 
-/* --- what strangers choose
- * ------------------------------------------------------------------------------ */
+/* --- what strangers choose ------------------------------------------------------------ */
 
 static void
 test_no_choice_of_channels_makes_a_long_chain(void **state)

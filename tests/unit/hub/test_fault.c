@@ -34,8 +34,7 @@ on_program(bool begins)
         fault_pause();
 }
 
-/* --- the scenario
- * ------------------------------------------------------------------------------------- */
+/* --- the scenario --------------------------------------------------------------------- */
 
 enum { SLOW, LAST, THROTTLED, NDJSON, LIVE, POLL, LONG_POLL, VISITS };
 
@@ -101,8 +100,7 @@ play(struct stage *stage, struct reader **readers)
     run(stage);
 }
 
-/* --- what must hold
- * ------------------------------------------------------------------------------------ */
+/* --- what must hold ------------------------------------------------------------------- */
 
 static bool
 is_open(const struct reader *reader)
@@ -231,8 +229,7 @@ test_a_shortage_that_lasts_a_while_does_no_harm_either(void **state)
     assert_true(fault_leaks_nothing());
 }
 
-/* --- requests
- * ---------------------------------------------------------------------------------------------- */
+/* --- requests ------------------------------------------------------------------------- */
 
 /* Begin, params "A=1", end of params, end of stdin; then a query for values. */
 static const char request[] = "\1\1\0\1\0\10\0\0\0\1\0\0\0\0\0\0"
@@ -333,8 +330,7 @@ test_a_body_without_memory_is_refused(void **state)
     assert_true(fault_leaks_nothing());
 }
 
-/* --- tickets
- * --------------------------------------------------------------------------------------------- */
+/* --- tickets -------------------------------------------------------------------------- */
 
 /* A good ticket is good or not known, a bad one bad or not known: without memory nobody is told
  * that his ticket is bad, which would send him to a login. Returns the status. */
@@ -413,8 +409,7 @@ test_a_ticket_with_a_secret_and_without_memory_is_not_called_bad(void **state)
     ticket_keys_free(keys);
 }
 
-/* --- the start
- * ------------------------------------------------------------------------------------------- */
+/* --- the start ------------------------------------------------------------------------ */
 
 /* As stage_start_hub, which would not let anything fail. True when it came up. */
 static bool

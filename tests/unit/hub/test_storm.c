@@ -47,8 +47,7 @@ dice(struct storm *storm, unsigned sides)
     return (storm->seed >> 16 & 0x7fff) % sides;
 }
 
-/* --- rows
- * --------------------------------------------------------------------------------------------- */
+/* --- rows ----------------------------------------------------------------------------- */
 
 static void
 note_row(struct storm *storm)
@@ -108,8 +107,7 @@ delete_rows(struct storm *storm)
                   storm->stage.base + up_to);
 }
 
-/* --- readers
- * ------------------------------------------------------------------------------------------ */
+/* --- readers -------------------------------------------------------------------------- */
 
 static void
 come_in(struct storm *storm, struct place *place)
@@ -216,8 +214,7 @@ leave(struct storm *storm, struct place *place)
     place->reader = NULL;
 }
 
-/* --- the storm
- * ---------------------------------------------------------------------------------------- */
+/* --- the storm ------------------------------------------------------------------------ */
 
 static void
 read_some(struct storm *storm)

@@ -170,8 +170,7 @@ test_it_grows_and_goes_round_and_keeps_the_order(void **state)
     window_free(window);
 }
 
-/* --- letting go
- * ------------------------------------------------------------------------------------- */
+/* --- letting go ----------------------------------------------------------------------- */
 
 static void
 test_trim_lets_the_oldest_go_until_the_bytes_fit(void **state)
@@ -300,8 +299,7 @@ test_reset_empties_and_sets_any_floor(void **state)
     window_free(window);
 }
 
-/* --- collapse keys
- * ---------------------------------------------------------------------------------- */
+/* --- collapse keys -------------------------------------------------------------------- */
 
 static void
 test_a_newer_row_replaces_one_with_the_same_channel_recipient_and_key(void **state)
@@ -415,8 +413,7 @@ test_thousands_of_keys_are_replaced_rightly_while_it_grows(void **state)
     window_free(window);
 }
 
-/* --- encodings
- * --------------------------------------------------------------------------------------- */
+/* --- encodings ------------------------------------------------------------------------ */
 
 static void
 test_each_format_is_encoded_once_and_counted(void **state)

@@ -94,8 +94,7 @@ test_a_name_without_room_is_not_counted(void **state)
     assert_int_equal(counts_sum(&counts, key_of(3)), 2);
 }
 
-/* --- limits
- * -------------------------------------------------------------------------------------------- */
+/* --- limits --------------------------------------------------------------------------- */
 
 static struct limits *
 limits_make(const struct limits_config *config)

@@ -72,8 +72,7 @@ test_what_may_be_read_plays_no_part(void **state)
     request_fini(&request);
 }
 
-/* --- from which page
- * ------------------------------------------------------------------------------- */
+/* --- from which page ------------------------------------------------------------------ */
 
 static void
 test_origins(void **state)
@@ -130,8 +129,7 @@ test_origins(void **state)
     }
 }
 
-/* --- the body's frame
- * -------------------------------------------------------------------------------- */
+/* --- the body's frame ----------------------------------------------------------------- */
 
 /* Judges a body that comes as it says; length NULL: as long as it is. */
 static int
@@ -219,8 +217,7 @@ test_lengths(void **state)
     }
 }
 
-/* --- bodies
- * ------------------------------------------------------------------------------------------ */
+/* --- bodies --------------------------------------------------------------------------- */
 
 static void
 check_slice(struct slice got, const char *expected, const char *body)

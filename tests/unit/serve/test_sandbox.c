@@ -259,8 +259,7 @@ test_once_more_is_no_harm(void **state)
     assert_int_equal(in_child(child_is_confined_twice), 0);
 }
 
-/* --- kernels without it
- * ---------------------------------------------------------------------------------- */
+/* --- kernels without it --------------------------------------------------------------- */
 
 /* From now on the first of Landlock's calls fails with that error. */
 static void

@@ -1,28 +1,19 @@
 /* store_bench.c - see store_bench.h. */
 #include "config.h"
 
-#include <ftw.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "store_bench.h"
 
-static int
-remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk)
-{
-    (void)st;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
+#include "../folder.h"
 
 int
 bench_setup(void **state)
 {
     struct bench *bench = calloc(1, sizeof *bench);
 
-    strcpy(bench->folder, "/tmp/rowcast-store.XXXXXX");
-    if (mkdtemp(bench->folder) == NULL)
+    if (folder_make(bench->folder, "store") != 0)
         return -1;
     snprintf(bench->path, sizeof bench->path, "%s/test.db", bench->folder);
     *state = bench;
@@ -35,7 +26,7 @@ bench_teardown(void **state)
     struct bench *bench = *state;
 
     sqlite3_close(bench->other);
-    nftw(bench->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(bench->folder);
     free(bench);
     return 0;
 }

@@ -8,12 +8,12 @@
 #include "store/files.h"
 #include "store/store.h"
 
-#include <ftw.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "../folder.h"
 #include "../unit.h"
 
 #define TEST_NAME "files"
@@ -29,20 +29,10 @@ struct place {
 /* --- the place ----------------------------------------------------------------------- */
 
 static int
-remove_entry(const char *path, const struct stat *st, int type, struct FTW *walk)
-{
-    (void)st;
-    (void)type;
-    (void)walk;
-    return remove(path);
-}
-
-static int
 place_setup(void **state)
 {
     struct place *place = calloc(1, sizeof *place);
-    strcpy(place->folder, "/tmp/rowcast-files.XXXXXX");
-    if (mkdtemp(place->folder) == NULL)
+    if (folder_make(place->folder, "files") != 0)
         return -1;
     snprintf(place->path, sizeof place->path, "%s/test.db", place->folder);
     *state = place;
@@ -53,7 +43,7 @@ static int
 place_teardown(void **state)
 {
     struct place *place = *state;
-    nftw(place->folder, remove_entry, 8, FTW_DEPTH | FTW_PHYS);
+    folder_remove(place->folder);
     free(place);
     return 0;
 }
@@ -94,8 +84,7 @@ pause_a_moment(void)
     nanosleep(&(struct timespec){.tv_nsec = TURN_NS}, NULL);
 }
 
-/* --- moved while it is being opened
- * --------------------------------------------------------------- */
+/* --- moved while it is being opened --------------------------------------------------- */
 
 /* What befalls the files after SQLite's first read and before they are noted; once. */
 static struct {
@@ -178,8 +167,7 @@ test_one_that_is_the_first_to_open_it_can(void **state)
     run(place, "test ! -e $D-wal && test ! -e $D-shm");
 }
 
-/* --- moved afterwards
- * ------------------------------------------------------------------------------ */
+/* --- moved afterwards ----------------------------------------------------------------- */
 
 static void
 test_each_of_the_three_files_counts(void **state)
@@ -242,8 +230,7 @@ test_a_wal_that_was_cut_off_is_noticed(void **state)
     assert_false(store_files_wal_shrank(&files));
 }
 
-/* --- the folder, other names
- * ------------------------------------------------------------------------ */
+/* --- the folder, other names ---------------------------------------------------------- */
 
 static void
 test_a_folder_is_known_by_both_its_names(void **state)
@@ -280,8 +267,7 @@ test_a_hard_link_is_a_second_name(void **state)
     assert_false(store_files_have_two_names(place->path, &place->error));
 }
 
-/* --- strangers
- * -------------------------------------------------------------------------------------- */
+/* --- strangers ------------------------------------------------------------------------ */
 
 /* A process of its own that has the database open: the sqlite3 program at a pipe. */
 static FILE *

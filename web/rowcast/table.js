@@ -1,0 +1,322 @@
+// table.js - Table: a tracked table on the page, complete and current, as a live Map of key to row.
+//
+// A table is a reader like the page itself: its copy is right up to an id, its cursor, and the feeds
+// that come to this tab take it on (cursor.js). Where it has nothing, or a feed shows that something is
+// missing, it asks the server with state=: that brings the rows between, or the table anew.
+//
+// Each tab asks for itself, with a request of its own: an answer of bounded size, of which the server
+// makes one for many readers. A large copy through a BroadcastChannel would stop all tabs; and a name
+// that is not tracked, or not allowed, is refused to this table and disturbs no rows. A part of the state
+// says on which channel the changes come. So the shared stream is asked for that channel as for any
+// other, and never carries a state: the changes of all tables reach all tabs by one connection.
+//
+// host is the Rowcast: { settings, wants(), forget(table) }.
+import { Copy, changeOf } from './copy.js';
+import { Cursor } from './cursor.js';
+import { DetailEvent } from './events.js';
+import { covers, fitting, glob } from './glob.js';
+import { Failure, address, asFailure, fetchTable, ticketOf } from './request.js';
+import { backoff, sleep } from './time.js';
+
+const FEEDS_MAX = 1000;         // feeds kept while the server is asked
+const BEHIND_MS = 50;           // first delay where the server that answers is behind the stream,
+const BEHIND_TIMES = 8;         // and so often; it doubles: more than 10 seconds
+
+export class Table extends EventTarget {
+  #name;
+  #host;
+  #channels;                    // those of the page,
+  #matchers;                    // and as expressions
+  #copy = new Copy();           // as the page sees it
+  #next = null;                 // one that is not complete yet, and takes its place then
+  #cursor = null;               // of #next, or else of #copy; null: there is nothing to go on from
+  #queue = null;                // feeds that wait while the server is asked; null: it is not
+  #asking = new AbortController();
+  #pause = new AbortController();
+  #isActive = false;
+  #isAllowed = false;           // the server has answered since the start
+  #wanted = null;               // the channel that the tabs were told of
+  #state = 'loading';
+  #error = null;
+  #snapshot = null;             // of the rows as they are; null: to be made
+  #promise = null;              // of ready, where somebody wants it: { ready, resolve, reject }
+
+  constructor(name, host) {
+    super();
+    this.#name = name;
+    this.#host = host;
+    this.#channels = host.settings.channels;
+    this.#matchers = this.#channels.map(glob);
+  }
+
+  // --- what a page sees: the Map,
+
+  get size() { return this.#copy.rows.size; }
+  get(key) { return this.#copy.rows.get(key); }
+  has(key) { return this.#copy.rows.has(key); }
+  keys() { return this.#copy.rows.keys(); }
+  values() { return this.#copy.rows.values(); }
+  entries() { return this.#copy.rows.entries(); }
+  [Symbol.iterator]() { return this.#copy.rows.entries(); }
+  forEach(fn, self) { this.#copy.rows.forEach((row, key) => fn.call(self, row, key, this)); }
+
+  // and what it is, and what has changed.
+
+  get name() { return this.#name; }
+  get state() { return this.#state; }
+  get error() { return this.#error; }
+
+  // Resolved with this table when it is complete, rejected when the server refuses it. Made for those
+  // who ask for it only: a refusal that nobody waits for is no error of the page's.
+  get ready() {
+    if (this.#promise !== null)
+      return this.#promise.ready;
+    const promise = {};
+    promise.ready = new Promise((resolve, reject) => Object.assign(promise, { resolve, reject }));
+    this.#promise = promise;
+    this.#settle();
+    return promise.ready;
+  }
+
+  // A Map that nobody changes: the same one until the table has changed, then another one. So two of
+  // them can be compared by identity, as React's useSyncExternalStore does. (Functions of the object,
+  // as they are handed over by name.)
+  getSnapshot = () => {
+    this.#snapshot ??= new Map(this.#copy.rows);
+    return this.#snapshot;
+  };
+
+  // The contract of Svelte's stores: calls fn with the snapshot at once and after each change. Returns a
+  // function that ends that.
+  subscribe = (fn) => {
+    const off = this.on('change', () => fn(this.getSnapshot()));
+    fn(this.getSnapshot());
+    return off;
+  };
+
+  on(type, fn) {
+    this.addEventListener(type, fn);
+    return () => this.removeEventListener(type, fn);
+  }
+
+  close() {
+    this.stop();
+    this.#host.forget(this);
+  }
+
+  // --- called by Rowcast
+
+  // The channel to ask the shared stream for; null: none but the page's own, or none yet.
+  get channel() { return this.#isAllowed ? this.#known.channel : null; }
+
+  start() {
+    if (this.#isActive)
+      return;
+    this.#isActive = true;
+    this.#ask(null);
+  }
+
+  stop() {
+    this.#isActive = false;
+    this.#isAllowed = false;
+    this.#wanted = null;
+    this.#asking.abort();
+    this.#pause.abort();
+    this.#queue = null;
+  }
+
+  wake() {
+    this.#pause.abort();
+  }
+
+  receive(feed) {
+    if (!this.#isActive)
+      return;
+    if (this.#queue === null)
+      this.#take(feed);
+    else if (this.#queue.push(feed) > FEEDS_MAX)
+      this.#queue.length = 0;     // then the next feed shows what is missing
+  }
+
+  // --- taking changes
+
+  get #known() { return this.#next ?? this.#copy; }
+
+  // Whether a stream of these channels (null: there is none) has all changes of the table.
+  #isIn(channels) {
+    const { channel } = this.#known;
+    return channels !== null && covers(channels, channel === null ? this.#channels : [channel]);
+  }
+
+  #isMine(row) {
+    const { channel } = this.#known;
+    if (channel !== null)
+      return row.channel === channel;
+    return this.#matchers.length === 0 || this.#matchers.some((one) => one.test(row.channel ?? ''));
+  }
+
+  #take(feed) {
+    if (!this.#isIn(feed.channels))
+      return;
+    this.#cursor.era ??= feed.era;
+    const { missed = null, rows = [], gap = null } = this.#cursor.take(feed);
+    // Of another era, before or after: who is right will show.
+    const isLost = gap !== null || missed === 'reset' || missed === 'nothing' || !this.#apply(rows);
+    if (isLost)
+      this.#cursor = null;
+    if (isLost || missed === 'rows')
+      this.#ask(feed);
+    else
+      this.#tell();
+  }
+
+  // Returns false where the copy is of no use any more.
+  #apply(rows) {
+    const copy = this.#known;
+    for (const row of rows.filter((one) => this.#isMine(one))) {
+      if (row.event === 'rowcast:too-large')
+        return false;             // which row it is about is not told
+      const change = row.event === 'change' ? changeOf(row) : null;
+      if (change?.table === copy.name && !copy.apply(row.id, change))
+        return false;
+    }
+    return true;
+  }
+
+  // Tells what has changed, once the copy is complete.
+  #tell() {
+    let changes = [];
+    if (this.#next === null) {
+      changes = this.#copy.changes();
+    } else if (Number(this.#cursor.id) >= Number(this.#next.until)) {
+      changes = this.#next.changesFrom(this.#copy);
+      this.#copy = this.#next;
+      this.#next = null;
+      this.#setState('ready', null);
+    }
+    if (changes.length === 0)
+      return;
+    this.#snapshot = null;
+    this.dispatchEvent(new DetailEvent('change', { detail: { changes } }));
+  }
+
+  #setState(state, error, delay = null) {
+    const isSame = this.#state === state && this.#error?.message === error?.message;
+    this.#state = state;
+    this.#error = error;
+    this.#settle();
+    if (!isSame)
+      this.dispatchEvent(new DetailEvent('state', { detail: { state, error, delay } }));
+  }
+
+  // Who waits for `ready` after a refusal waits anew.
+  #settle() {
+    if (this.#state === 'ready')
+      this.#promise?.resolve(this);
+    if (this.#state !== 'failed' || !this.#error.refused)
+      return;
+    const { message, status, refused } = this.#error;
+    this.#promise?.reject(Object.assign(new Error(`table ${this.#name}: ${message}`), { status, refused }));
+    this.#promise = null;
+  }
+
+  // --- asking the server
+
+  // Again and again until it has answered: for what lies between the cursor and a feed (null: and now), or
+  // for all. Feeds wait in the queue meanwhile, and are taken then.
+  async #ask(feed) {
+    this.#queue = feed === null ? [] : [feed];
+    this.#asking = new AbortController();
+    const { signal } = this.#asking;
+    for (let attempt = 1, isDone = false; !isDone; attempt++) {
+      isDone = await this.#hasTaken(feed, attempt);
+      if (signal.aborted)
+        return;
+    }
+    const queue = this.#queue;
+    this.#queue = null;
+    if (this.channel !== this.#wanted) {
+      this.#wanted = this.channel;
+      this.#host.wants();
+    }
+    queue.forEach((waiting) => this.receive(waiting));   // into the next queue, if one begins
+  }
+
+  // Whether the attempt did; if not, after the time until the next.
+  async #hasTaken(feed, attempt) {
+    const { signal } = this.#asking;
+    try {
+      await this.#takePages(feed, signal);
+      return true;
+    } catch (error) {
+      if (!signal.aborted)
+        await this.#waitAfter(asFailure(error), attempt);
+      return false;
+    }
+  }
+
+  async #waitAfter({ refused, detail }, attempt) {
+    const { retry, retryMax, refused: long } = this.#host.settings.timeouts;
+    const delay = refused ? long : backoff(attempt, retry, retryMax);
+    this.#isAllowed &&= !refused;
+    this.#pause = new AbortController();
+    const { signal } = this.#pause;
+    this.#setState('failed', detail, Math.round(delay));
+    await sleep(delay, signal);
+  }
+
+  async #takePages(feed, signal) {
+    for (let behind = 0; ;) {
+      const { page, copy } = await this.#fetch(signal);
+      signal.throwIfAborted();
+      this.#takePage(page, copy);
+      signal.throwIfAborted();     // a listener may have closed
+      const goal = Math.max(feed?.from ?? 0, this.#next?.until ?? 0);
+      if (this.#cursor !== null && Number(this.#cursor.id) >= goal)
+        return;
+      if (page.events.length > 0 && this.#cursor !== null)
+        continue;
+      if (++behind > BEHIND_TIMES && this.#cursor !== null) {
+        this.#cursor.id = String(goal);   // it is of another database's ids: the next gap says so
+        this.#tell();
+        return;
+      }
+      await sleep(backoff(behind, BEHIND_MS, Infinity), signal);   // another worker may be a moment behind
+    }
+  }
+
+  async #fetch(signal) {
+    const { settings } = this.#host;
+    const ticket = await ticketOf(settings, signal);
+    const channel = this.#cursor === null ? null : this.#known.channel;
+    const channels = channel === null ? fitting(this.#channels) : [channel];
+    const url = address(settings, channels, { state: this.#name, last_event_id: this.#cursor?.id });
+    const copy = new Copy();
+    const page = await fetchTable(settings, { url, ticket }, signal, (part) => copy.add(part));
+    page.state?.forEach((part) => copy.add(part));
+    return { page, copy: page.state === undefined ? null : copy };
+  }
+
+  #takePage({ last_event_id: id, events, gap }, copy) {
+    if (copy !== null) {
+      this.#next = copy;
+      this.#cursor = new Cursor(id, null);    // of the era that the next feed is of
+      this.#checkChannels();
+    } else if (gap !== null || this.#cursor === null) {
+      throw new Failure('the server has left the state of the table out');
+    } else if (Number(id) > Number(this.#cursor.id)) {
+      this.#cursor.id = id;
+    }
+    this.#isAllowed = true;
+    if (this.#apply(events))
+      this.#tell();
+    else
+      this.#cursor = null;
+  }
+
+  #checkChannels() {
+    const isCut = fitting(this.#channels).length < this.#channels.length;
+    if (this.#next.channel === null && isCut)
+      throw Object.assign(new Failure('its rows have channels, and one request cannot name all of the page\'s'), { refused: true });
+  }
+}
