@@ -122,10 +122,14 @@ class Responder:
     def start(self):
         self.process = subprocess.Popen(
             [self.options.rowcast, "serve", "--db", self.options.db, "--listen", self.options.socket, "--listen-mode",
-             "0666", "--heartbeat", "0.4", "--workers", "2", "--log-level", "error"], stdin=subprocess.DEVNULL)
+             "0666", "--heartbeat", "0.4", "--workers", "2", "--log-level", "error"], stdin=subprocess.DEVNULL,
+            start_new_session=True)
 
     def stop(self, how):
-        self.process.send_signal(how)
+        if how == signal.SIGKILL:   # the workers, too
+            os.killpg(self.process.pid, how)
+        else:
+            self.process.send_signal(how)
         self.process.wait()
 
 
@@ -147,6 +151,7 @@ class Reader:
         try:
             if self.url is None:
                 self.stream = self.crowd.open(self.target, **settings)
+                self.crowd.streams.clear()      # it would keep all that ever were
             else:
                 self.stream = HttpStream(self.crowd, self.url, self.target, settings)
                 self.crowd.selector.register(self.stream.socket, 1, self.stream)
