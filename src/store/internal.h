@@ -244,7 +244,7 @@ struct store_schema {
 enum store_result store_make_table(struct store *store, const struct store_schema *schema,
                                    struct store_init_result *outcome, struct error *error);
 
-/* --- store_inspect.c --- */
+/* --- store/inspect.c --- */
 
 /* As sqlite3_open_v2 to store->db, for STORE_INSPECT; returns its code. */
 int store_open_to_look(struct store *store);
