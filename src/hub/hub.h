@@ -81,8 +81,8 @@ struct hub *hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config 
 const struct feed_handlers *hub_feed_handlers(void);
 
 /* Whether the tables are there and the reader may have their rows. Adds the channels that their
- * changes come on to the filter. 0, or the status of the refusal with *error: 400, 403, 500 when
- * a table is not any more what was tracked, or 503 when the database cannot be read just now. */
+ * changes come on to the filter. 0, or the status of the refusal with *error: 400, 403, 500 when a
+ * table is not any more what was tracked, or 503 when the database cannot be read just now. */
 int hub_check_tables(struct hub *hub, const struct hub_tables *tables,
                      struct filter *filter, struct error *error);
 

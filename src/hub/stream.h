@@ -54,16 +54,16 @@ bool stream_write(struct stream *stream, const struct records *records,
  * again: what the socket does not take is kept and goes out first. True when all is out. */
 bool stream_write_text(struct stream *stream, struct slice text);
 
-/* What all readers of this worker who take nothing may make it keep, in bytes: of documents,
- * and of parts of tables' states. Events are not kept. */
+/* What all readers of this worker who take nothing may make it keep, in bytes: of documents, and
+ * of parts of tables' states. Events are not kept. */
 #define STREAMS_HELD_MAX ((size_t)64 * 1024 * 1024)
 
 /* The stream, which has its extra part, keeps so many bytes for its reader now. False: together
  * with what others keep it is too much. */
 bool stream_hold(struct stream *stream, size_t bytes);
 
-/* Cuts off readers until what is kept is not too much: first the one that has taken nothing for
- * the longest time, so that those who read get theirs. */
+/* Cuts off readers until what is kept is not too much: first the one that has taken nothing for the
+ * longest time, so that those who read get theirs. */
 void streams_make_room(struct hub *hub);
 
 /* Counts bytes that were given to the output. */

@@ -22,8 +22,7 @@ enum store_result {
     STORE_OK,
     STORE_BUSY,   /* locked by another process: try again */
     STORE_FAILED, /* anything else (I/O, corrupt, full, constraint): *error says what to do */
-    /* By track/ alone: the database is well, but its table cannot be tracked like that. */
-    STORE_REFUSED
+    STORE_REFUSED /* by track/ alone: all is well, but the table cannot be tracked like that */
 };
 
 enum store_mode {
@@ -97,7 +96,7 @@ const char *store_library_version(void);
  * each would cost a look at all rows after it. */
 bool store_ignores_keys(const struct store *store);
 
-/* One read transaction over several of the calls below, so that all are of the same
+/* One read transaction over several of the calls below, so that they speak of the same
  * snapshot. Keep it short: a reader holds checkpoints back. end is always safe to call. */
 enum store_result store_begin_read(struct store *store, struct error *error);
 void store_end_read(struct store *store);
@@ -189,9 +188,9 @@ const struct store_files *store_opened_files(const struct store *store);
 bool store_has_strangers(const struct store *store, struct store_device *device,
                          struct error *error);
 
-/* Whether a WAL that has become shorter since it was last read or written can still be read:
- * else another program has cut it off, and what is in the cache is no longer in the database.
- * Not within a transaction. */
+/* Whether a WAL that has become shorter since it was last read or written can still be read: else
+ * somebody has cut it off, and what is in the cache is no longer in the database. Not within a
+ * transaction. */
 enum store_result store_check_wal(struct store *store, struct error *error);
 
 /* STORE_OK when the files that are open are those at the path and have no other name.
@@ -267,7 +266,7 @@ enum store_result store_vacuum_step(struct store *store, int max_pages, int *fre
 int64_t store_wal_bytes(struct store *store);
 
 /* Copies the WAL into the database while writers write, then, if nobody is in the way at that
- * moment, empties it. STORE_BUSY: another was; try again later. */
+ * moment, empties it. STORE_BUSY: somebody was; try again later. */
 enum store_result store_checkpoint(struct store *store, struct error *error);
 
 /* --- the schema -------------------------------------------------------------------------- */
@@ -277,16 +276,16 @@ enum store_journal { STORE_JOURNAL_WAL, STORE_JOURNAL_KEEP };
 struct store_init_result {
     bool created;      /* the table is new */
     int migrated_from; /* the older version it had, 0: none */
-    bool restored;     /* what store_fault names was missing and is made again */
+    bool restored;     /* what store_fault speaks of was missing and is made again */
     int64_t moved_to; /* ids had gone back below the marks: the new base, 0: they had not */
     bool switched_to_wal; /* the journal mode was changed */
 };
 
 /* Creates, migrates or repairs the table (config->table) in a new file or an existing database,
  * all in one transaction; touches nothing else. A foreign table or view of that name is
- * refused. A repair makes the objects that store_fault names. Where deletions may not have
+ * refused. A repair makes the objects that store_fault speaks of. Where deletions may not have
  * been noted the low-water mark rises to the highest id that is missing; where ids had gone
- * back the base moves as by store_rebase: readers get a gap event. Returns 0, or -1 with
+ * back the base moves as by store_rebase: readers are told of a gap. Returns 0, or -1 with
  * *error. */
 int store_init(const struct store_config *config, enum store_journal journal,
                struct store_init_result *result, struct error *error);

@@ -1,11 +1,13 @@
 // rowcast-node.test.mjs - rowcast.js without a browser: in node itself, behind a real lighttpd, and where a page
 // is rendered on a server.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import fs from 'node:fs';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
+import { isDeepStrictEqual } from 'node:util';
 import { Rowcast } from '../../web/rowcast.js';
-import { Site, top, until } from './harness.mjs';
+import { ROWCAST, Site, top, until } from './harness.mjs';
 
 let site;
 before(async () => { site = await Site.start('--heartbeat', '1', '--retry', '200'); });
@@ -28,6 +30,44 @@ test('node: each row comes once, to listeners of its type and of any; after clos
   site.insert({ channel: 'a', data: '4' });
   await until('it has let go', async () => await site.streams() === 0);
   assert.deepEqual(got, ['paid 1', '* paid 1', '* message 2', 'paid 3', '* paid 3']);
+});
+
+// The writer goes on until every reader has begun.
+const WRITER = `
+import os, random, sqlite3, sys
+db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
+db.execute("PRAGMA synchronous = OFF")
+while not os.path.exists(sys.argv[2]):
+    db.execute(random.choice(["INSERT OR REPLACE INTO items VALUES (:id, :v)", "UPDATE items SET v = :v WHERE id = :id",
+                              "DELETE FROM items WHERE id = :id"]), {"id": random.randrange(5000), "v": random.random()})
+`;
+
+test('node: tables that begin while thousands of changes a second are made end as the table, with two workers', async () => {
+  const busy = await Site.start('--workers', '2');
+  try {
+    busy.sql(`CREATE TABLE items(id INTEGER PRIMARY KEY, v);
+      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) INSERT INTO items SELECT i, i FROM n;`);
+    execFileSync(ROWCAST, ['track', '--db', busy.db, 'items']);
+    const enough = path.join(busy.dir, 'enough');
+    const writer = spawn('/usr/bin/python3', ['-c', WRITER, busy.db, enough], { stdio: 'inherit' });
+    const ended = new Promise((resolve) => { writer.once('exit', resolve); });
+    const all = [];
+    for (let n = 0; n < 6; n++) {
+      const rows = new Rowcast(busy.events(), { channels: 'items', share: false, timeouts: { retry: 100 } });
+      all.push(rows);
+      await rows.table('items').ready;
+    }
+    fs.writeFileSync(enough, '');
+    assert.equal(await ended, 0);
+    const expected = busy.sql('SELECT json_array(id, v) FROM items ORDER BY id;').trim().split('\n').map((line) => JSON.parse(line));
+    const have = (rows) => [...rows.table('items')].map(([id, row]) => [id, row.v]).sort(([a], [b]) => a - b);
+    for (const rows of all) {
+      await until(() => `${expected.length} rows, has ${have(rows).length}`, () => isDeepStrictEqual(have(rows), expected));
+      rows.close();
+    }
+  } finally {
+    await busy.close();
+  }
 });
 
 test('node: without a page a relative address is refused in words', () => {

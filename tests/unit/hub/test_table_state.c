@@ -1,5 +1,5 @@
-/* test_table_state.c - streams that begin with the rows of a table: parts are shared by those
- * who may see the same, and by nobody else; a state that is broken off begins anew. */
+/* test_table_state.c - streams that begin with the rows of a table: parts are shared by those who
+ * may see the same, and by nobody else; a state that is broken off begins anew. */
 #include "config.h"
 
 #include "hub/state.h"
