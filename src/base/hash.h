@@ -3,7 +3,7 @@
  * A stranger who knows the hash can choose names that all fall into one place of a table, and
  * each access then walks over all of them. With a key that only this process knows he cannot.
  * SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012). It is no
- * checksum of files and no signature: see records_hash and ticket_signature.h for those. */
+ * checksum of files and no signature: see records_hash and access/signature.h for those. */
 #ifndef ROWCAST_BASE_HASH_H
 #define ROWCAST_BASE_HASH_H
 

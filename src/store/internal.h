@@ -1,12 +1,12 @@
 /* internal.h - what the store's own files share; nobody else includes it.
  *
- * store/store.c opens and closes, store/files.c tells whether the files are still the same,
- * store/wal_index.c whether something was committed,
- * store/sql.c has the text of every statement that is prepared, store/transaction.c begins and ends
- * transactions, store/rows.c reads rows, store/marks.c the marks, store/time.c finds a time,
- * store/write.c writes, store/upkeep.c tidies up, store/model.c
- * knows what the schema should be, store/schema.c makes and moves it, and store/error.c turns
- * SQLite's codes into one line that says what to do. */
+ * store/store.c opens and closes, store/table.c says what the table is, store/files.c tells
+ * whether the files are still the same, store/wal_index.c whether something was committed,
+ * store/sql.c has the text of every statement that is prepared, store/transaction.c begins and
+ * ends transactions, store/rows.c reads rows, store/marks.c the marks, store/time.c finds a
+ * time, store/write.c writes, store/upkeep.c tidies up, store/model.c knows what the schema
+ * should be, store/schema.c makes and moves it, and store/error.c turns SQLite's codes into one
+ * line that says what to do. */
 #ifndef ROWCAST_STORE_INTERNAL_H
 #define ROWCAST_STORE_INTERNAL_H
 
@@ -124,18 +124,6 @@ enum store_create { STORE_CREATE_NEVER, STORE_CREATE_FILE };
 enum store_result store_open_file(struct store *store, const struct store_config *config,
                                   enum store_create create, struct error *error);
 
-enum store_table {
-    STORE_TABLE_OURS,
-    STORE_TABLE_FOREIGN,
-    STORE_TABLE_MISSING,
-    STORE_TABLE_STALE /* it was dropped, rowcast_meta still has its row */
-};
-
-/* Whose the table (config->table) is, and *version, its schema's, where it is ours. Sets
- * store->table and has_sequence. */
-enum store_result store_identify(struct store *store, const char *table,
-                                 enum store_table *kind, int *version, struct error *error);
-
 /* False when the schema has changed since the table was last looked at. */
 enum store_result store_schema_is_known(struct store *store, bool *is_known,
                                         struct error *error);
@@ -144,6 +132,25 @@ enum store_result store_schema_is_known(struct store *store, bool *is_known,
  * store_changed has found that something was committed to a table with a fault. The transaction
  * may be another one then. */
 enum store_result store_follow_schema(struct store *store, struct error *error);
+
+/* --- store/table.c --- */
+
+enum store_table {
+    STORE_TABLE_OURS,
+    STORE_TABLE_FOREIGN,
+    STORE_TABLE_MISSING,
+    STORE_TABLE_STALE /* it was dropped, rowcast_meta still has its row */
+};
+
+/* Whose the table is, and *version, its schema's, where it is ours. Sets
+ * store->table and has_sequence. */
+enum store_result store_identify(struct store *store, const char *table,
+                                 enum store_table *kind, int *version, struct error *error);
+
+/* The same and what it has: its columns, its index of keys, and store->fault. Within a read
+ * transaction. */
+enum store_result store_learn_table(struct store *store, const char *table,
+                                    struct error *error);
 
 /* --- store/wal_index.c --- */
 
@@ -237,7 +244,7 @@ struct store_schema {
 enum store_result store_make_table(struct store *store, const struct store_schema *schema,
                                    struct store_init_result *outcome, struct error *error);
 
-/* --- store_inspect.c --- */
+/* --- store/inspect.c --- */
 
 /* As sqlite3_open_v2 to store->db, for STORE_INSPECT; returns its code. */
 int store_open_to_look(struct store *store);
