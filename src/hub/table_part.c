@@ -25,8 +25,8 @@ struct part_reader {
     bool has_row; /* that was looked at */
 };
 
-/* As in an event: a text that is not UTF-8 is repaired; a row that would be announced and not sent is no
- * more than its key. */
+/* As in an event: a text that is not UTF-8 is repaired; a row that would be announced and not
+ * sent is no more than its key. */
 static void
 part_append_row(const struct hub *hub, struct buf *rows, const struct track_row *row)
 {

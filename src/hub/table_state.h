@@ -7,8 +7,8 @@
 /* Takes the names over from the request. Returns 0, or -1 when out of memory. */
 int table_state_set_up(struct stream *stream, const struct hub_request *request);
 
-/* The rows of the tables come next, from the first of the first table on. Nothing for a stream without
- * state=. */
+/* The rows of the tables come next, from the first of the first table on. Nothing for a stream
+ * without state=. */
 void table_state_begin(struct stream *stream);
 
 /* The next part. On STORE_BUSY or STORE_FAILED the step is to be made again. */

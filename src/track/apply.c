@@ -1,8 +1,8 @@
 /* apply.c - makes and takes away: what `rowcast track` and `rowcast untrack` do.
  *
- * Everything is one text of SQL, which is run in one transaction or printed, so that what --print
- * shows is what is done. When it is already so, nothing is written: the schema does not change, and no
- * program has to prepare its statements anew. */
+ * Everything is one text of SQL, which is run in one transaction or printed, so that what
+ * --print shows is what is done. When it is already so, nothing is written: the schema does not
+ * change, and no program has to prepare its statements anew. */
 #include "config.h"
 
 #include "track/internal.h"
@@ -14,7 +14,8 @@
 
 #define TRACKING "track the table"
 
-/* --- from a request to a definition --------------------------------------------------------------- */
+/* --- from a request to a definition
+ * --------------------------------------------------------------- */
 
 /* Replaces *text where something was asked for. False: out of memory. */
 static bool
@@ -180,7 +181,8 @@ make_plan(struct store *store, const struct track_request *request, struct plan 
     return result;
 }
 
-/* --- the statements ------------------------------------------------------------------------------- */
+/* --- the statements
+ * ------------------------------------------------------------------------------- */
 
 static void
 put_drop_triggers(sqlite3_str *sql, const char *name)
@@ -261,7 +263,8 @@ plan_text(const struct plan *plan)
     return sqlite3_str_finish(sql);
 }
 
-/* --- track ---------------------------------------------------------------------------------------- */
+/* --- track
+ * ---------------------------------------------------------------------------------------- */
 
 /* Whether definition and triggers are already what they are to be. */
 static enum store_result
@@ -363,7 +366,8 @@ track_print(struct store *store, const struct track_request *request, struct buf
     return result;
 }
 
-/* --- untrack -------------------------------------------------------------------------------------- */
+/* --- untrack
+ * -------------------------------------------------------------------------------------- */
 
 static enum store_result
 remove_name(struct store *store, const struct track_definition *definition,

@@ -1,8 +1,9 @@
-/* bind.c - joins a definition and the table as it is now, and refuses what cannot be tracked or does not
- * fit any more.
+/* bind.c - joins a definition and the table as it is now, and refuses what cannot be tracked or
+ * does not fit any more.
  *
  * Called by track/apply.c for a new definition and by track_load for one that was made. What is
- * asked of both is the same, so that a definition which has become wrong is found wherever it is used. */
+ * asked of both is the same, so that a definition which has become wrong is found wherever it
+ * is used. */
 #include "config.h"
 
 #include "track/internal.h"
@@ -19,7 +20,8 @@ refuse(const struct track_definition *definition, struct error *error, const cha
     return STORE_REFUSED;
 }
 
-/* --- defaults ----------------------------------------------------------------------------------- */
+/* --- defaults -----------------------------------------------------------------------------------
+ */
 
 static bool
 add_primary_key(struct track_definition *definition, const struct track_table *table)
@@ -105,7 +107,8 @@ track_fill(struct store *store, struct track_definition *definition,
     return store_fail(store, SQLITE_NOMEM, "read the schema", error);
 }
 
-/* --- names to columns --------------------------------------------------------------------------- */
+/* --- names to columns ---------------------------------------------------------------------------
+ */
 
 static enum store_result
 find_column(const struct track *track, const char *name, size_t *at, struct error *error)
@@ -160,7 +163,8 @@ find_columns(struct track *track, struct error *error)
     return result;
 }
 
-/* --- the key ------------------------------------------------------------------------------------ */
+/* --- the key ------------------------------------------------------------------------------------
+ */
 
 /* The place of a column of the table in the key; key_count: it is not of it. */
 static size_t
@@ -223,11 +227,12 @@ find_key_index(struct track *track, struct error *error)
                   NULL);
 }
 
-/* --- --where, --channel ------------------------------------------------------------------------- */
+/* --- --where, --channel -------------------------------------------------------------------------
+ */
 
-/* The expression where the triggers and the query of the state have it: of a row of the table, and of
- * NEW as a table of one row, which has no rowid of its own: with two tables of the name SQLite finds
- * none. Aggregates are refused by both. */
+/* The expression where the triggers and the query of the state have it: of a row of the table,
+ * and of NEW as a table of one row, which has no rowid of its own: with two tables of the name
+ * SQLite finds none. Aggregates are refused by both. */
 static char *
 where_text(const struct track *track)
 {
@@ -342,7 +347,8 @@ track_bind(struct store *store, struct track_definition *definition,
     return result;
 }
 
-/* --- what others ask ---------------------------------------------------------------------------- */
+/* --- what others ask ----------------------------------------------------------------------------
+ */
 
 enum store_result
 track_load(struct store *store, struct slice name, struct track **track,

@@ -1,9 +1,9 @@
 /* compare.c - whether what is tracked still fits the tables as they are.
  *
- * Called for `rowcast track --list`, by doctor, and by serve when the schema has changed. A program that
- * rebuilds a table (new table, copy, drop, rename) takes the triggers away with the old one, and nothing
- * else would tell: the table's changes would just no longer arrive. The triggers are right when
- * their text is what the generator makes of the definition today. */
+ * Called for `rowcast track --list`, by doctor, and by serve when the schema has changed. A
+ * program that rebuilds a table (new table, copy, drop, rename) takes the triggers away with
+ * the old one, and nothing else would tell: the table's changes would just no longer arrive.
+ * The triggers are right when their text is what the generator makes of the definition today. */
 #include "config.h"
 
 #include "track/internal.h"
@@ -12,7 +12,8 @@
 
 #include "base/json.h"
 
-/* --- triggers ----------------------------------------------------------------------------------- */
+/* --- triggers -----------------------------------------------------------------------------------
+ */
 
 /* The text of a trigger on that table or on that of the notes; *text empty: there is none. */
 static enum store_result
@@ -75,7 +76,8 @@ track_compare_triggers(struct store *store, const struct track *track, size_t *w
     return result;
 }
 
-/* --- words -------------------------------------------------------------------------------------- */
+/* --- words --------------------------------------------------------------------------------------
+ */
 
 static void
 describe_names(struct buf *said, const char *what, const struct track_names *names)
@@ -150,7 +152,8 @@ judge(struct store *store, const struct track *track, struct buf *said, bool *fi
     return STORE_OK;
 }
 
-/* --- all definitions ---------------------------------------------------------------------------- */
+/* --- all definitions ----------------------------------------------------------------------------
+ */
 
 static enum store_result
 compare_name(struct store *store, const char *name, track_finding_fn fn, void *arg,

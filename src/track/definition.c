@@ -1,8 +1,8 @@
 /* definition.c - the table rowcast_track: what is tracked, and how it was asked for.
  *
- * Called by track/apply.c, which writes a definition, and by all that need one. The table is made by the
- * first `rowcast track` and belongs to rowcast alone; so it is no part of sql/schema.sql, and a
- * database without tracked tables has none of it. */
+ * Called by track/apply.c, which writes a definition, and by all that need one. The table is
+ * made by the first `rowcast track` and belongs to rowcast alone; so it is no part of
+ * sql/schema.sql, and a database without tracked tables has none of it. */
 #include "config.h"
 
 #include "track/internal.h"
@@ -87,7 +87,8 @@ track_definition_fini(struct track_definition *definition)
     *definition = (struct track_definition){0};
 }
 
-/* --- reading ------------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------------------------------
+ */
 
 static enum store_result
 has_definitions(struct store *store, bool *has, struct error *error)
@@ -223,7 +224,8 @@ track_definition_read(struct store *store, struct slice name,
     return result;
 }
 
-/* --- writing ------------------------------------------------------------------------------------ */
+/* --- writing ------------------------------------------------------------------------------------
+ */
 
 static void
 put_names(sqlite3_str *sql, const struct track_names *names)

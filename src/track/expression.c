@@ -1,10 +1,11 @@
 /* expression.c - the SQL for what is said of one row: its values as JSON, its key, its channel and
  * recipient, whether anybody may see it.
  *
- * Used by the triggers and by the query of the state, so that both give the same bytes. `from` is OLD,
- * NEW, or the table's name. Of NEW no JSON is made: a value that the application's
- * statement has made with a JSON function would be taken for JSON there (its subtype, sqlite.org/
- * json1.html section 3.4), and in the table it is a text. Every expression is one that cannot fail. */
+ * Used by the triggers and by the query of the state, so that both give the same bytes. `from`
+ * is OLD, NEW, or the table's name. Of NEW no JSON is made: a value that the application's
+ * statement has made with a JSON function would be taken for JSON there (its subtype,
+ * sqlite.org/ json1.html section 3.4), and in the table it is a text. Every expression is one
+ * that cannot fail. */
 #include "config.h"
 
 #include "track/internal.h"
@@ -19,7 +20,8 @@ track_put_column(sqlite3_str *sql, const char *from, const char *name)
     sqlite3_str_appendf(sql, "%s.\"%w\"", from, name);
 }
 
-/* --- values ------------------------------------------------------------------------------------- */
+/* --- values -------------------------------------------------------------------------------------
+ */
 
 /* JavaScript counts up to 2^53 - 1; above it the digits come as a text. */
 static void
@@ -114,7 +116,8 @@ track_put_row(sqlite3_str *sql, const struct track *track, const char *from)
     put_object(sql, track, track->columns, track->column_count, from);
 }
 
-/* --- readers ------------------------------------------------------------------------------------ */
+/* --- readers ------------------------------------------------------------------------------------
+ */
 
 /* A value as the text that it becomes in the table of notifications. */
 static void
@@ -184,7 +187,8 @@ put_recipient_is_good(sqlite3_str *sql, const struct track_column *column, const
     sqlite3_free(text);
 }
 
-/* --- who sees it -------------------------------------------------------------------------------- */
+/* --- who sees it --------------------------------------------------------------------------------
+ */
 
 void
 track_put_as_table(sqlite3_str *sql, const struct track *track, const char *from)

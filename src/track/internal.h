@@ -1,9 +1,10 @@
 /* internal.h - what the files of track share; nobody else includes it.
  *
- * track/definition.c reads and writes rowcast_track, track/table.c learns the table, track/bind.c
- * joins the two and refuses what cannot be tracked, track/scan.c cuts the SQL of indexes and looks at
- * --where, track/expression.c writes the expressions of a row, track/triggers.c the triggers,
- * track/state.c the query of the state, track/apply.c and track/compare.c are what commands call. */
+ * track/definition.c reads and writes rowcast_track, track/table.c learns the table,
+ * track/bind.c joins the two and refuses what cannot be tracked, track/scan.c cuts the SQL of
+ * indexes and looks at --where, track/expression.c writes the expressions of a row,
+ * track/triggers.c the triggers, track/state.c the query of the state, track/apply.c and
+ * track/compare.c are what commands call. */
 #ifndef ROWCAST_TRACK_INTERNAL_H
 #define ROWCAST_TRACK_INTERNAL_H
 
@@ -12,7 +13,8 @@
 #include "store/connection.h"
 #include "track/track.h"
 
-/* --- definition.c ------------------------------------------------------------------------------ */
+/* --- definition.c ------------------------------------------------------------------------------
+ */
 
 struct track_names {
     char **items; /* each its own, by strdup */
@@ -38,7 +40,8 @@ void track_definition_fini(struct track_definition *definition);
 bool track_names_add(struct track_names *names, const char *text);
 void track_names_fini(struct track_names *names);
 
-/* *found: whether there is one for the store's table of notifications. `name` in any case of letters. */
+/* *found: whether there is one for the store's table of notifications. `name` in any case of
+ * letters. */
 enum store_result track_definition_read(struct store *store, struct slice name,
                                         struct track_definition *definition, bool *found,
                                         struct error *error);
@@ -50,7 +53,8 @@ enum store_result track_definition_names(struct store *store, struct track_names
 /* The statement that writes it; appended to sql with ";\n". */
 void track_definition_put(const struct track_definition *definition, sqlite3_str *sql);
 
-/* --- table.c ------------------------------------------------------------------------------------ */
+/* --- table.c ------------------------------------------------------------------------------------
+ */
 
 /* What a column may hold, so that an expression for its values need not ask for more. */
 enum track_kind {
@@ -99,8 +103,8 @@ struct track_table {
     bool has_hidden_rowid; /* a rowid that is no column, by the name _rowid_ */
 };
 
-/* Learns the table. *found: false when there is none. Views, virtual tables and the like are refused with
- * the reason. */
+/* Learns the table. *found: false when there is none. Views, virtual tables and the like are
+ * refused with the reason. */
 enum store_result track_table_read(struct store *store, const char *name,
                                    struct track_table *table, bool *found,
                                    struct error *error);
@@ -109,7 +113,8 @@ void track_table_fini(struct track_table *table);
 /* The column of that name (in any case of letters), -1: none. */
 int track_table_find(const struct track_table *table, const char *name);
 
-/* --- bind.c ------------------------------------------------------------------------------------- */
+/* --- bind.c -------------------------------------------------------------------------------------
+ */
 
 /* A column of the key at its place in the index. */
 struct track_order {
@@ -142,9 +147,11 @@ enum store_result track_bind(struct store *store, struct track_definition *defin
                              struct track_table *table, struct track **track,
                              struct error *error);
 
-/* --- scan.c ------------------------------------------------------------------------------------- */
+/* --- scan.c -------------------------------------------------------------------------------------
+ */
 
-/* The texts of an index's parts and of its WHERE, from its CREATE INDEX. False: it cannot be read. */
+/* The texts of an index's parts and of its WHERE, from its CREATE INDEX. False: it cannot be read.
+ */
 struct track_index_text {
     struct slice parts[TRACK_COLUMNS_MAX];
     size_t count;
@@ -156,9 +163,11 @@ bool track_scan_index(const char *sql, struct track_index_text *text);
  * way to fail. Returns 0, or -1 with *error. */
 int track_scan_where(const char *where, struct error *error);
 
-/* --- expression.c ------------------------------------------------------------------------------- */
+/* --- expression.c -------------------------------------------------------------------------------
+ */
 
-/* Appended to sql. `from` says of which row: "OLD", "NEW", or track->quoted for the row in the table. */
+/* Appended to sql. `from` says of which row: "OLD", "NEW", or track->quoted for the row in the
+ * table. */
 void track_put_column(sqlite3_str *sql, const char *from, const char *name);
 void track_put_value(sqlite3_str *sql, const struct track_column *column, const char *from);
 void track_put_key(sqlite3_str *sql, const struct track *track, const char *from);
@@ -176,22 +185,24 @@ bool track_is_for_all(const struct track *track);
 /* The value of --where for a row, 1 or 0. Only with a definition that has one. */
 void track_put_where(sqlite3_str *sql, const struct track *track, const char *from);
 
-/* All columns of a row of OLD or NEW as a table of one row, so that an expression of the table's columns
- * can be asked of it: (SELECT ...) AS "orders" */
+/* All columns of a row of OLD or NEW as a table of one row, so that an expression of the
+ * table's columns can be asked of it: (SELECT ...) AS "orders" */
 void track_put_as_table(sqlite3_str *sql, const struct track *track, const char *from);
 
-/* --- triggers.c --------------------------------------------------------------------------------- */
+/* --- triggers.c ---------------------------------------------------------------------------------
+ */
 
 #define TRACK_TRIGGERS 10
 
 /* The name of a trigger, for sqlite3_free; `at` below TRACK_TRIGGERS. */
 char *track_trigger_name(const char *table, size_t at);
 
-/* CREATE TRIGGER without a semicolon, for sqlite3_free; NULL: out of memory. *needed: false when this
- * table does without that trigger (the text is empty then). */
+/* CREATE TRIGGER without a semicolon, for sqlite3_free; NULL: out of memory. *needed: false
+ * when this table does without that trigger (the text is empty then). */
 char *track_trigger_text(const struct track *track, size_t at, bool *needed);
 
-/* --- compare.c ---------------------------------------------------------------------------------- */
+/* --- compare.c ----------------------------------------------------------------------------------
+ */
 
 /* How many triggers are other than the generator makes them, and how many of these are not there at
  * all. Within a transaction. */

@@ -1,8 +1,9 @@
 /* scan.c - cuts SQL into tokens: the parts of an index, and what --where may say.
  *
- * Called by track/table.c and track/bind.c. SQLite has no way to ask for the expressions of an index
- * but the text of its CREATE INDEX. That text has been through SQLite's parser, so what is looked for
- * here is only where parts begin and end (sqlite.org/lang_createindex.html); it is no parser. */
+ * Called by track/table.c and track/bind.c. SQLite has no way to ask for the expressions of an
+ * index but the text of its CREATE INDEX. That text has been through SQLite's parser, so what
+ * is looked for here is only where parts begin and end (sqlite.org/lang_createindex.html); it
+ * is no parser. */
 #include "config.h"
 
 #include "track/internal.h"
@@ -102,7 +103,8 @@ is_sign(struct token token, char sign)
     return token.kind == TOKEN_SIGN && *token.text.p == sign;
 }
 
-/* --- indexes ------------------------------------------------------------------------------------ */
+/* --- indexes ------------------------------------------------------------------------------------
+ */
 
 static bool
 is_direction(struct token token)
@@ -170,7 +172,8 @@ track_scan_index(const char *sql, struct track_index_text *text)
     }
 }
 
-/* --- --where ------------------------------------------------------------------------------------ */
+/* --- --where ------------------------------------------------------------------------------------
+ */
 
 /* Functions that give the same for every connection and at every time, and fail on no value. */
 static const char *const functions[] = {

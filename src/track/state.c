@@ -1,12 +1,13 @@
 /* state.c - the rows of a tracked table in the order of its key, as its events have them.
  *
- * Called for state=, within a read transaction of the caller's. Nothing but a cursor (the last row's
- * key) is kept between two calls, so that a reader who is slow holds no transaction. */
+ * Called for state=, within a read transaction of the caller's. Nothing but a cursor (the last
+ * row's key) is kept between two calls, so that a reader who is slow holds no transaction. */
 #include "config.h"
 
 #include "track/internal.h"
 
-/* --- the text ----------------------------------------------------------------------------------- */
+/* --- the text -----------------------------------------------------------------------------------
+ */
 
 /* The column of the key at that place of the index, by whose values it is in order there. */
 static void
@@ -95,7 +96,8 @@ track_free_text(char *text)
     sqlite3_free(text);
 }
 
-/* --- reading ------------------------------------------------------------------------------------ */
+/* --- reading ------------------------------------------------------------------------------------
+ */
 
 void
 track_cursor_fini(struct track_cursor *cursor)
@@ -197,8 +199,9 @@ count_step(void *arg)
     return ++*(unsigned *)arg > STEP_CALLS_MAX;
 }
 
-/* Reads on behind `from`, of which the first `equal` columns stay as they are, and moves the cursor. Returns
- * SQLITE_DONE: there are no more of these, or reading->max_rows were given; SQLITE_ROW: fn has said stop. */
+/* Reads on behind `from`, of which the first `equal` columns stay as they are, and moves the
+ * cursor. Returns SQLITE_DONE: there are no more of these, or reading->max_rows were given;
+ * SQLITE_ROW: fn has said stop. */
 static int
 read_arm(struct store *store, struct track_reading *reading,
          const struct track_cursor *from, size_t equal)
@@ -227,8 +230,9 @@ read_arm(struct store *store, struct track_reading *reading,
     return code;
 }
 
-/* Behind a key of two columns (a, b) are the rows with this a and a greater b, then those with a greater a.
- * Each is a range of the index and comes in its order, whatever columns of it are descending. */
+/* Behind a key of two columns (a, b) are the rows with this a and a greater b, then those with
+ * a greater a. Each is a range of the index and comes in its order, whatever columns of it are
+ * descending. */
 static int
 read_arms(struct store *store, struct track_reading *reading,
           const struct track_cursor *from)

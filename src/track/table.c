@@ -1,9 +1,9 @@
-/* table.c - learns the application's table: columns, what they may hold, and the indexes that let no two
- * rows be equal.
+/* table.c - learns the application's table: columns, what they may hold, and the indexes that
+ * let no two rows be equal.
  *
- * Called by track/bind.c's callers within their transaction. All of it comes from SQLite's pragmas;
- * only the expressions of an index are cut from its text (track/scan.c). Refuses what has no rows of its
- * own, or none that a trigger could see. */
+ * Called by track/bind.c's callers within their transaction. All of it comes from SQLite's
+ * pragmas; only the expressions of an index are cut from its text (track/scan.c). Refuses what
+ * has no rows of its own, or none that a trigger could see. */
 #include "config.h"
 
 #include "track/internal.h"
@@ -56,7 +56,8 @@ track_table_find(const struct track_table *table, const char *name)
     return -1;
 }
 
-/* --- which tables ------------------------------------------------------------------------------- */
+/* --- which tables -------------------------------------------------------------------------------
+ */
 
 static enum store_result
 refuse(const struct track_table *table, const char *reason, struct error *error)
@@ -139,7 +140,8 @@ find_table(struct store *store, const char *name, struct track_table *table, boo
     return result;
 }
 
-/* --- columns ------------------------------------------------------------------------------------ */
+/* --- columns ------------------------------------------------------------------------------------
+ */
 
 /* The rules of sqlite.org/datatype3.html section 3.1, in their order. */
 static enum track_kind
@@ -238,7 +240,8 @@ read_columns(struct store *store, struct track_table *table, bool is_strict,
     return result;
 }
 
-/* --- indexes ------------------------------------------------------------------------------------ */
+/* --- indexes ------------------------------------------------------------------------------------
+ */
 
 static enum store_result
 read_parts(struct store *store, struct track_unique *unique, struct error *error)
@@ -364,7 +367,8 @@ find_hidden_rowid(struct store *store, struct track_table *table)
     sqlite3_free(sql);
 }
 
-/* A primary key without an index of its own is the rowid (sqlite.org/lang_createtable.html#rowid). */
+/* A primary key without an index of its own is the rowid (sqlite.org/lang_createtable.html#rowid).
+ */
 static void
 find_rowid(struct track_table *table)
 {

@@ -1,10 +1,10 @@
-/* track.h - live tables: an ordinary table of the application whose changes become notifications, and
- * whose rows can be read as the notifications have them.
+/* track.h - live tables: an ordinary table of the application whose changes become
+ * notifications, and whose rows can be read as the notifications have them.
  *
- * A definition (a row of rowcast_track) says which table, which columns, who sees a row. From it one
- * generator makes the triggers and the query of the state, so that a row has the same bytes in
- * both. `rowcast track` and `untrack` write definitions, doctor and serve compare them with the
- * table as it is, `state=` reads the rows. */
+ * A definition (a row of rowcast_track) says which table, which columns, who sees a row. From
+ * it one generator makes the triggers and the query of the state, so that a row has the same
+ * bytes in both. `rowcast track` and `untrack` write definitions, doctor and serve compare them
+ * with the table as it is, `state=` reads the rows. */
 #ifndef ROWCAST_TRACK_TRACK_H
 #define ROWCAST_TRACK_TRACK_H
 
@@ -32,9 +32,9 @@ struct track;
 /* --- a definition, and the state of its table ------------------------------------------------ */
 
 /* The definition of the table of that name (in any case of letters) for the store's table of
- * notifications, joined with the table as it is now. *track: the caller's, NULL when nothing of that name is
- * tracked. STORE_REFUSED with *error when it does not fit the table any more (a column is gone), or the row
- * that says so has been changed by hand. */
+ * notifications, joined with the table as it is now. *track: the caller's, NULL when nothing of
+ * that name is tracked. STORE_REFUSED with *error when it does not fit the table any more (a
+ * column is gone), or the row that says so has been changed by hand. */
 enum store_result track_load(struct store *store, struct slice name, struct track **track,
                              struct error *error);
 void track_free(struct track *track);
@@ -84,21 +84,22 @@ struct track_reading {
 /* The next rows behind the cursor, at most max_rows, in the order of the key's index. Rows that
  * no reader may see (--where, a bad channel) are given too, without their content, so that fn
  * can stop a long run of them; who may see the others is the caller's to judge. Call it within
- * store_begin_read: the rows are of that snapshot. May be called with another snapshot the next time.
- * STORE_REFUSED: the rows cannot be read as the definition says, or not in short steps. */
+ * store_begin_read: the rows are of that snapshot. May be called with another snapshot the next
+ * time. STORE_REFUSED: the rows cannot be read as the definition says, or not in short steps. */
 enum store_result track_read_rows(struct store *store, struct track_reading *reading,
                                   struct error *error);
 
-/* A SELECT of track_read_rows: the key's columns in the order of its index, channel, recipient, key, row;
- * parameters ?1 the limit, ?2.. the key's values: the first `equal` are to be the same, the one after these
- * is to be passed. Give it to track_free_text. NULL: out of memory. */
+/* A SELECT of track_read_rows: the key's columns in the order of its index, channel, recipient,
+ * key, row; parameters ?1 the limit, ?2.. the key's values: the first `equal` are to be the
+ * same, the one after these is to be passed. Give it to track_free_text. NULL: out of memory. */
 #define TRACK_FROM_START TRACK_KEY_MAX
 char *track_state_text(const struct track *track, size_t equal);
 void track_free_text(char *text);
 
 /* --- making and taking away ------------------------------------------------------------------- */
 
-/* What `rowcast track` was asked for. NULL (or count 0): as the definition has it, else the default. */
+/* What `rowcast track` was asked for. NULL (or count 0): as the definition has it, else the
+ * default. */
 struct track_request {
     const char *table;
     struct text_list key;     /* the primary key */
@@ -112,18 +113,19 @@ struct track_request {
 enum track_outcome { TRACK_MADE, TRACK_RENEWED, TRACK_WAS_THERE };
 
 /* Tracks the table, or brings what is there up to date, in one transaction that begins and ends
- * here; the store is open with STORE_WRITE. Readers that have a copy are told by an event to take the
- * state anew. `said` gets one line about what is tracked now. */
+ * here; the store is open with STORE_WRITE. Readers that have a copy are told by an event to
+ * take the state anew. `said` gets one line about what is tracked now. */
 enum store_result track_apply(struct store *store, const struct track_request *request,
                               enum track_outcome *outcome, struct buf *said,
                               struct error *error);
 
-/* The statements of track_apply as text that one may run in a migration of one's own; changes nothing. */
+/* The statements of track_apply as text that one may run in a migration of one's own; changes
+ * nothing. */
 enum store_result track_print(struct store *store, const struct track_request *request,
                               struct buf *sql, struct error *error);
 
-/* Takes definition and triggers away; *found is false when there were none. The table itself need not be
- * there any more. In one transaction of its own. */
+/* Takes definition and triggers away; *found is false when there were none. The table itself
+ * need not be there any more. In one transaction of its own. */
 enum store_result track_remove(struct store *store, const char *table, bool *found,
                                struct error *error);
 
@@ -136,8 +138,8 @@ struct track_finding {
 };
 typedef void (*track_finding_fn)(void *arg, const struct track_finding *finding);
 
-/* Calls fn for each definition, in the order of the names. A database without any gives none. In one
- * snapshot, which begins and ends here. */
+/* Calls fn for each definition, in the order of the names. A database without any gives none.
+ * In one snapshot, which begins and ends here. */
 enum store_result track_compare(struct store *store, track_finding_fn fn, void *arg,
                                 struct error *error);
 

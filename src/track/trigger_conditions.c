@@ -1,7 +1,8 @@
 /* trigger_conditions.c - what triggers ask of a row: whether it is there, was changed, or has gone.
  *
- * Called by track/triggers.c and the files beside it. Values are compared as the key's index does where
- * a row is looked for, and to the byte where it matters whether readers would see another one. */
+ * Called by track/triggers.c and the files beside it. Values are compared as the key's index
+ * does where a row is looked for, and to the byte where it matters whether readers would see
+ * another one. */
 #include "config.h"
 
 #include "track/triggers.h"

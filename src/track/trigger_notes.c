@@ -1,8 +1,9 @@
 /* trigger_notes.c - the rows that REPLACE may remove, and the notes that triggers keep of them.
  *
- * Called by track/triggers.c. Why there are notes is said at the head of that file. A note is a row of
- * rowcast_track_replaced: the key of a row of the table, who saw it, and what it was. Which rows may be
- * removed is an over-approximation: those that are equal to NEW in the key, the rowid or a UNIQUE index. */
+ * Called by track/triggers.c. Why there are notes is said at the head of that file. A note is a
+ * row of rowcast_track_replaced: the key of a row of the table, who saw it, and what it was.
+ * Which rows may be removed is an over-approximation: those that are equal to NEW in the key,
+ * the rowid or a UNIQUE index. */
 #include "config.h"
 
 #include "track/triggers.h"
@@ -83,8 +84,8 @@ put_equal_in(sqlite3_str *sql, const struct track *track, const struct track_uni
     sqlite3_str_appendall(sql, ")");
 }
 
-/* Between two conditions; none before the first, since each but the indexed ones would be a look at all
- * rows. */
+/* Between two conditions; none before the first, since each but the indexed ones would be a
+ * look at all rows. */
 static void
 put_or(sqlite3_str *sql, size_t *count)
 {

@@ -3,20 +3,23 @@
  * Called by track/apply.c to make them and by track/compare.c to see whether those that are there
  * are these. Four rules are behind their form:
  *
- * - What is told is the row as it now is in the table, not NEW: other triggers may have changed it
- *   since, and will not be told of again. So whatever order triggers run in, the last event is right.
- * - REPLACE removes other rows without a delete trigger (unless recursive_triggers is on), at a moment
- *   between BEFORE and AFTER. So BEFORE notes the rows that may go (rowcast_track_replaced), AFTER tells
- *   of those that are gone. A note that was for nothing (OR IGNORE, UPSERT) may stay: whatever changes
- *   its row brings it up to date. It must not be removed then, as between BEFORE and AFTER the row may be
- *   changed, by a cascade or another BEFORE trigger, and be replaced only after that.
+ * - What is told is the row as it now is in the table, not NEW: other triggers may have
+ *   changed it since, and will not be told of again. So whatever order triggers run in, the
+ *   last event is right.
+ * - REPLACE removes other rows without a delete trigger (unless recursive_triggers is on), at
+ *   a moment between BEFORE and AFTER. So BEFORE notes the rows that may go
+ *   (rowcast_track_replaced), AFTER tells of those that are gone. A note that was for nothing
+ *   (OR IGNORE, UPSERT) may stay: whatever changes its row brings it up to date. It must not
+ *   be removed then, as between BEFORE and AFTER the row may be changed, by a cascade or
+ *   another BEFORE trigger, and be replaced only after that.
  * - First those are told who no longer see a row, then those who see it: a reader may be both.
- * - No statement here can fail, whatever conflict clause the application's statement hands down to it
- *   (sqlite.org/lang_createtrigger.html). The usual ones insert by VALUES: for INSERT ... SELECT into a
- *   table with triggers SQLite makes a temporary table each time, which costs more than all the rest.
+ * - No statement here can fail, whatever conflict clause the application's statement hands
+ *   down to it (sqlite.org/lang_createtrigger.html). The usual ones insert by VALUES: for
+ *   INSERT ... SELECT into a table with triggers SQLite makes a temporary table each time,
+ *   which costs more than all the rest.
  *
- * A trigger on rowcast_track_replaced names no table of the application's: while such a table is being
- * rebuilt and is not there, ALTER TABLE would fail on that trigger. */
+ * A trigger on rowcast_track_replaced names no table of the application's: while such a table
+ * is being rebuilt and is not there, ALTER TABLE would fail on that trigger. */
 #include "config.h"
 
 #include "track/triggers.h"
@@ -122,8 +125,8 @@ put_still_there(sqlite3_str *sql, const struct track *track)
     sqlite3_str_appendall(sql, ")");
 }
 
-/* Of a row that has gone from where it was (OLD) and may be at the key of `now`. Where it is there for
- * others, those who no longer see it are not told what it was. */
+/* Of a row that has gone from where it was (OLD) and may be at the key of `now`. Where it is
+ * there for others, those who no longer see it are not told what it was. */
 static void
 put_leave_and_enter(sqlite3_str *sql, const struct track *track, const char *now)
 {
@@ -240,8 +243,8 @@ put_drop_old_notes(sqlite3_str *sql, const struct track *track)
     trigger_put_remove_quiet(sql);
 }
 
-/* The INSERT comes first: behind a statement of the same trigger that reads the notes SQLite would make a
- * temporary table for it. */
+/* The INSERT comes first: behind a statement of the same trigger that reads the notes SQLite
+ * would make a temporary table for it. */
 static void
 put_before(sqlite3_str *sql, const struct track *track, const char *event,
            void (*put_condition)(sqlite3_str *, const struct track *))
@@ -290,8 +293,8 @@ put_after_insert(sqlite3_str *sql, const struct track *track)
     trigger_put_refresh(sql, track, "NEW");
 }
 
-/* The notes of the row itself move with it; then those of rows that it has replaced are settled, one of
- * which may have had its new key. */
+/* The notes of the row itself move with it; then those of rows that it has replaced are
+ * settled, one of which may have had its new key. */
 static void
 put_after_update(sqlite3_str *sql, const struct track *track)
 {

@@ -17,8 +17,8 @@ void trigger_put_same_key(sqlite3_str *sql, const struct track *track, const cha
 /* A note of the row of OLD or NEW. */
 void trigger_put_own_note(sqlite3_str *sql, const struct track *track, const char *from);
 
-/* A note whose row is no longer there for those who saw it. The note's column stands at the left, since the
- * left side says how texts are compared. */
+/* A note whose row is no longer there for those who saw it. The note's column stands at the
+ * left, since the left side says how texts are compared. */
 void trigger_put_gone(sqlite3_str *sql, const struct track *track);
 
 /* Whether one of these columns has changed, to the byte. */
@@ -33,7 +33,8 @@ void trigger_put_exists(sqlite3_str *sql, const struct track *track, const char 
 
 /* --- trigger_notes.c --- */
 
-/* Whether a row that is replaced by one of the same key may have had other readers, or a key of other bytes. */
+/* Whether a row that is replaced by one of the same key may have had other readers, or a key of
+ * other bytes. */
 bool trigger_needs_key(const struct track *track);
 
 /* Whether a statement may remove rows in a way that no other trigger sees. */
@@ -52,8 +53,9 @@ void trigger_put_source(sqlite3_str *sql, const struct track *track);
 void trigger_put_note_but_row(sqlite3_str *sql, const struct track *track,
                               const char *from);
 
-/* Removes the notes of rows that are gone; the trigger on that tells. (An UPDATE of a table with triggers
- * would make a temporary table each time, as INSERT ... SELECT does; neither does a DELETE.) */
+/* Removes the notes of rows that are gone; the trigger on that tells. (An UPDATE of a table
+ * with triggers would make a temporary table each time, as INSERT ... SELECT does; neither does
+ * a DELETE.) */
 void trigger_put_settle(sqlite3_str *sql, const struct track *track);
 
 /* Removes what is marked as quiet; nothing is told. */
@@ -62,7 +64,8 @@ void trigger_put_remove_quiet(sqlite3_str *sql);
 /* Marks notes; what follows says which. */
 void trigger_put_mark_quiet(sqlite3_str *sql, const struct track *track);
 
-/* Brings the notes of a row that is now at the key of NEW, and was at that of `from`, up to date. */
+/* Brings the notes of a row that is now at the key of NEW, and was at that of `from`, up to date.
+ */
 void trigger_put_refresh(sqlite3_str *sql, const struct track *track, const char *from);
 
 /* --- trigger_events.c --- */
@@ -76,7 +79,8 @@ void trigger_put_collapse_key(sqlite3_str *sql, const struct track *track);
 /* '{"table":"orders","op":"OP","key":' || what follows */
 void trigger_put_data_head(sqlite3_str *sql, const struct track *track, const char *op);
 
-/* Tells of the row in the table that has the key of NEW; the trigger's WHEN says that it is there. */
+/* Tells of the row in the table that has the key of NEW; the trigger's WHEN says that it is there.
+ */
 void trigger_put_tell_row(sqlite3_str *sql, const struct track *track, const char *op,
                           const char *old);
 
