@@ -14,8 +14,7 @@
 
 #define TRACKING "track the table"
 
-/* --- from a request to a definition
- * --------------------------------------------------------------- */
+/* --- from a request to a definition --------------------------------------------------------- */
 
 /* Replaces *text where something was asked for. False: out of memory. */
 static bool
@@ -181,8 +180,7 @@ make_plan(struct store *store, const struct track_request *request, struct plan 
     return result;
 }
 
-/* --- the statements
- * ------------------------------------------------------------------------------- */
+/* --- the statements ------------------------------------------------------------------------- */
 
 static void
 put_drop_triggers(sqlite3_str *sql, const char *name)
@@ -263,8 +261,7 @@ plan_text(const struct plan *plan)
     return sqlite3_str_finish(sql);
 }
 
-/* --- track
- * ---------------------------------------------------------------------------------------- */
+/* --- track ---------------------------------------------------------------------------------- */
 
 /* Whether definition and triggers are already what they are to be. */
 static enum store_result
@@ -366,8 +363,7 @@ track_print(struct store *store, const struct track_request *request, struct buf
     return result;
 }
 
-/* --- untrack
- * -------------------------------------------------------------------------------------- */
+/* --- untrack -------------------------------------------------------------------------------- */
 
 static enum store_result
 remove_name(struct store *store, const struct track_definition *definition,

@@ -45,9 +45,7 @@ size_of(const char *path)
     return stat(path, &st) == 0 ? st.st_size : -1;
 }
 
-/* --- full
- * ------------------------------------------------------------------------------------------------
- */
+/* --- full ----------------------------------------------------------------------------------- */
 
 /* Returns what was taken before the first refusal; fails when there is none. */
 static size_t
@@ -115,9 +113,7 @@ test_a_full_socket_is_not_waited_for(void **state)
     close(fds[1]);
 }
 
-/* --- files
- * -----------------------------------------------------------------------------------------------
- */
+/* --- files ---------------------------------------------------------------------------------- */
 
 static void
 test_a_renamed_file_is_made_anew(void **state)
