@@ -3,7 +3,7 @@
 // the table's own bytes.
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
-import { Site, need, until } from './harness.mjs';
+import { Site, need, until, fetchAlone } from './harness.mjs';
 
 const { EventSource } = need('eventsource');
 const { createParser } = need('eventsource-parser');
@@ -48,7 +48,7 @@ async function parser(query, headers = {}) {
     onRetry: (ms) => { reader.retry = ms; },
     onError: (error) => { reader.error = error; },
   });
-  const answer = await fetch(site.events(query), { headers, signal: abort.signal });
+  const answer = await fetchAlone(site.events(query), { headers, signal: abort.signal });
   assert.equal(answer.status, 200);
   assert.match(answer.headers.get('content-type'), /^text\/event-stream/);
   reader.finished = (async () => {
@@ -305,7 +305,7 @@ test('clients: a row above --max-event-bytes is announced with its size', async 
 test('clients: from a JSON poll on to a stream, nothing is lost or doubled', async () => {
   const start = site.insert({ data: 'start' });
   const ids = [site.insert({ data: 'polled' }), site.insert({ event: 'paid', data: 'polled too' })];
-  const answer = await fetch(site.events(`last_event_id=${start}`), { headers: { Accept: 'application/json' } });
+  const answer = await fetchAlone(site.events(`last_event_id=${start}`), { headers: { Accept: 'application/json' } });
   assert.match(answer.headers.get('content-type'), /^application\/json/);
   const page = await answer.json();
   assert.deepEqual([page.last_event_id, page.gap, page.events.map(({ id }) => id)], [ids[1], null, ids]);
@@ -320,7 +320,7 @@ test('clients: NDJSON has the same rows with the same ids', async () => {
   const ids = [site.insert({ channel: 'orders', event: 'paid', data: 'a\nb' }), site.insert({ data: '' })];
   const abort = new AbortController();
   open.add({ close: () => abort.abort() });
-  const answer = await fetch(site.events(`last_event_id=${start}`),
+  const answer = await fetchAlone(site.events(`last_event_id=${start}`),
     { headers: { Accept: 'application/x-ndjson' }, signal: abort.signal });
   assert.match(answer.headers.get('content-type'), /^application\/x-ndjson/);
   let body = '';

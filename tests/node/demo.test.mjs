@@ -5,7 +5,7 @@ import fs from 'node:fs';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import { lowContrasts } from './browsers.mjs';
 import { DemoSite, insertNumbered, launch, listed, listedUntil, openDemo, settled, state } from './demo-site.mjs';
-import { until } from './harness.mjs';
+import { until, fetchAlone } from './harness.mjs';
 
 const PHONE = { width: 390, height: 844 };
 
@@ -100,7 +100,7 @@ test('demo: a table that two tabs edit is the same in both, and as another progr
   await shows('-Green tea', '-Rice');
   site.sql('DELETE FROM shopping');
   await shows();
-  const foreign = await fetch(`${site.url}/demo-table.py`, { method: 'POST', body: 'text=x', headers: { 'Sec-Fetch-Site': 'cross-site' } });
+  const foreign = await fetchAlone(`${site.url}/demo-table.py`, { method: 'POST', body: 'text=x', headers: { 'Sec-Fetch-Site': 'cross-site' } });
   assert.equal(foreign.status, 403);
 });
 

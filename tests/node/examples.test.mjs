@@ -10,7 +10,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { CHROMIUM, ROWCAST, need, until } from './harness.mjs';
+import { CHROMIUM, ROWCAST, need, until, fetchAlone } from './harness.mjs';
 
 const { chromium } = need('playwright-core');
 const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
@@ -144,11 +144,11 @@ test('flask-jobs: the bar reaches its end, for each page its own', async () => {
 test('flask-jobs: a job is its visitor\'s alone', async () => {
   await withExample('flask-jobs', { JOBS_STEPS: '2', JOBS_STEP_S: '0.01' }, async ({ url }) => {
     const read = async (ticket) => {
-      const answer = await fetch(`${url}events?since=all`, { headers: { accept: 'application/json',
+      const answer = await fetchAlone(`${url}events?since=all`, { headers: { accept: 'application/json',
         authorization: `Bearer ${ticket}` } });
       return (await answer.json()).events;
     };
-    const start = async () => (await (await fetch(`${url}jobs`, { method: 'POST' })).json()).ticket;
+    const start = async () => (await (await fetchAlone(`${url}jobs`, { method: 'POST' })).json()).ticket;
     const [mine, other] = [await start(), await start()];
     await until(() => 'the job ends', async () => (await read(mine)).some(({ event }) => event === 'finished'));
     await until(() => 'the other one ends', async () => (await read(other)).some(({ event }) => event === 'finished'));

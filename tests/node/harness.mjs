@@ -44,7 +44,13 @@ export function needFile(name) {
   return file;
 }
 
-// --- waiting ------------------------------------------------------------------------------
+// --- asking, and waiting --------------------------------------------------------------------
+
+// fetch by a connection of its own: node keeps one for the next request, and a web server may end it
+// at that very moment, after some seconds without one.
+export function fetchAlone(url, options = {}) {
+  return fetch(url, { ...options, headers: { ...options.headers, connection: 'close' } });
+}
 
 export async function until(what, condition, ms = WAIT_MS) {
   const end = Date.now() + ms;
@@ -291,7 +297,7 @@ Include ${this.shipped('apache/rowcast.conf')}
 
   // How many streams rowcast has open, by its own account.
   async streams() {
-    const response = await fetch(`${this.url}/events/status`, { headers: { Accept: 'application/json' } });
+    const response = await fetchAlone(`${this.url}/events/status`, { headers: { Accept: 'application/json' } });
     return (await response.json()).streams;
   }
 

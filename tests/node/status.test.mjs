@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { lowContrasts } from './browsers.mjs';
-import { CHROMIUM, Site, need, until } from './harness.mjs';
+import { CHROMIUM, Site, need, until, fetchAlone } from './harness.mjs';
 
 const PHONE = { width: 390, height: 844 };
 const EVIL = '<img src=x onerror=alert(1)>';
@@ -32,7 +32,7 @@ async function open(queries, options = {}) {
   readers = new AbortController();
   answers = [];
   for (const query of queries)
-    answers.push(await fetch(site.events(query), { signal: readers.signal }));
+    answers.push(await fetchAlone(site.events(query), { signal: readers.signal }));
   context = await browser.newContext(options);
   const page = await context.newPage();
   page.on('pageerror', (error) => assert.fail(error.message));
