@@ -6,8 +6,9 @@
 Each reader takes the first part and no more until the command has ended; then they read on, until the
 state is complete or the stream is over, and connect again as a page would: with their id, or without. Prints
 for the first reader how often it connected, how often the state began anew, what ended its streams, and the
-keys (the first column) of the rows that it has in the end; and for all readers together which values each
-column has. Changes are left aside, so two readers who stopped at different parts need not have the same."""
+keys (the first column) of the rows that it has in the end; for all readers together which values each column
+has; and whether all have the same rows. Changes are left aside, so where there are any, readers who stopped
+at different parts need not have the same."""
 
 import argparse
 import json
@@ -106,6 +107,7 @@ def main():
     first = pages[0]
     print(json.dumps({"connects": first.connects, "begun": first.begun, "said": first.said,
                       "keys": list(first.rows), "rows": list(first.rows.values()),
+                      "same": all(page.rows == first.rows for page in pages),
                       "values": values_of(pages)}))
 
 
