@@ -125,7 +125,7 @@ make_addresses(const struct http_target *target, struct addresses *out, struct e
     return error_set(error, "out of memory");
 }
 
-/* --- all of them --------------------------------------------------------------------- */
+/* --- all requests ---------------------------------------------------------------- */
 
 struct gathering {
     const struct http_target *target;

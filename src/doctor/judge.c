@@ -41,7 +41,7 @@ judge_problem(const struct judge *judge, const char *check, enum doctor_fault fa
         "%s", seen);
 }
 
-/* --- nobody answers ------------------------------------------------------------------ */
+/* --- no answer ------------------------------------------------------------------- */
 
 static void
 judge_failure(const struct judge *judge, const struct http_answer *answer)
