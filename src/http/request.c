@@ -176,7 +176,8 @@ parse_path(const struct parser *parser)
                      {"/health", RESOURCE_HEALTH},
                      {"/metrics", RESOURCE_METRICS},
                      {"/status", RESOURCE_STATUS},
-                     {"/whoami", RESOURCE_WHOAMI}};
+                     {"/whoami", RESOURCE_WHOAMI},
+                     {"/push", RESOURCE_PUSH}};
     const char *path = below_mount(parser->mount, value_of(parser, VAR_PATH));
     char quoted[PARSE_QUOTED_MAX];
 
@@ -192,9 +193,19 @@ parse_path(const struct parser *parser)
         }
     }
     error_set(parser->error,
-              "unknown resource %s: only /health, /metrics, /status and /whoami",
+              "unknown resource %s: only /health, /metrics, /push, /status and /whoami",
               parse_quote(quoted, path));
     return 404;
+}
+
+/* POST publishes, and subscribes to Web Push, which DELETE ends. */
+static bool
+method_fits(enum request_method method, enum request_resource resource)
+{
+    if (method == METHOD_DELETE)
+        return resource == RESOURCE_PUSH;
+    return method != METHOD_POST || resource == RESOURCE_STREAM ||
+           resource == RESOURCE_PUSH;
 }
 
 static int
@@ -203,14 +214,15 @@ parse_method(const struct parser *parser)
     static const char *const names[] = {[METHOD_GET] = "GET",
                                         [METHOD_HEAD] = "HEAD",
                                         [METHOD_OPTIONS] = "OPTIONS",
-                                        [METHOD_POST] = "POST"};
+                                        [METHOD_POST] = "POST",
+                                        [METHOD_DELETE] = "DELETE"};
     const char *method = value_of(parser, VAR_METHOD);
     char quoted[PARSE_QUOTED_MAX];
 
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(method, names[i]) != 0)
             continue;
-        if (i == METHOD_POST && parser->request->resource != RESOURCE_STREAM)
+        if (!method_fits((enum request_method)i, parser->request->resource))
             break;
         parser->request->method = (enum request_method)i;
         return 0;
@@ -336,7 +348,8 @@ parse_resource(const struct parser *parser)
 
     if (parser->request->method == METHOD_OPTIONS)
         return 0;
-    if (parser->request->method == METHOD_POST)
+    if (parser->request->method == METHOD_POST ||
+        parser->request->resource == RESOURCE_PUSH)
         return parse_post(parser);
     if (parser->request->resource == RESOURCE_STREAM ||
         parser->request->resource == RESOURCE_WHOAMI)

@@ -96,6 +96,8 @@ static enum store_result
 insert_job(struct store *store, struct publish_job *job, struct error *error)
 {
     enum store_result result = STORE_OK;
+    if (job->write != NULL)
+        return job->write(job, store, error);
     for (size_t i = 0; i < job->rows.count && result == STORE_OK; i++) {
         struct row row;
         publish_rows_get(&job->rows, i, &row);
@@ -269,9 +271,11 @@ publish_queue_submit(struct publish_queue *queue, struct publish_job *job)
 {
     if (queue->pending == PUBLISH_JOBS_MAX)
         return -1;
-    job->ids = calloc(job->rows.count, sizeof *job->ids);
-    if (job->ids == NULL)
-        return -1;
+    if (job->rows.count > 0) {
+        job->ids = calloc(job->rows.count, sizeof *job->ids);
+        if (job->ids == NULL)
+            return -1;
+    }
     job->until_ns = uv_hrtime() + (uint64_t)PUBLISH_WAIT_MS * 1000000;
     queue_link_init(&job->link);
     queue->pending++;

@@ -1,5 +1,5 @@
-/* queue.h - what is published over HTTP, as a kind of work for the writer's thread
- * (publish/writer.h).
+/* queue.h - what requests have to be written, as a kind of work for the writer's thread
+ * (publish/writer.h): rows that are published, or what a job writes by itself (push/endpoint.h).
  *
  * The loop hands jobs over and gets them back when they are done. Jobs that wait together share a
  * transaction, and so one fsync; should one of them be refused, each gets a transaction of its
@@ -29,6 +29,10 @@ struct publish_job {
     struct queue_link link;
     struct publish_rows rows; /* in; the submitter's to free */
     int64_t *ids;             /* out: as many as rows, for the submitter to free */
+    /* NULL: the rows are inserted. Else called instead, on the writer's thread and within the
+     * transaction, once more where that has to be repeated. */
+    enum store_result (*write)(struct publish_job *job, struct store *store,
+                               struct error *error);
     enum publish_result result;
     struct error error;
     uint64_t until_ns; /* the wait's end, by uv_hrtime */

@@ -20,7 +20,7 @@
 #include "store/store.h"
 #include "store/gate.h"
 
-#define WRITER_KINDS_MAX 4
+#define WRITER_KINDS_MAX 8
 #define WRITER_NEVER UINT64_MAX
 
 /* All functions are called on the writer's thread, with the arg of writer_add. */

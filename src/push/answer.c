@@ -31,8 +31,8 @@ push_answer_judge(int status)
 static int
 parse_date(const char *text, int64_t *seconds)
 {
-    static const char *const forms[] = {"%a, %d %b %Y %H:%M:%S GMT",
-                                        "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"};
+    static const char *const forms[] = {
+        "%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"};
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {
         struct tm tm = {0};
         const char *end = strptime(text, forms[i], &tm);

@@ -13,10 +13,10 @@
 #define PUSH_RETRY_AFTER_MAX_MS INT64_C(86400000) /* a day: when the service asks for it */
 
 enum push_outcome {
-    PUSH_SENT,      /* accepted: the next row */
-    PUSH_ENDED,     /* the subscription is gone for good */
-    PUSH_TOO_LONG,  /* this text: its short form may go */
-    PUSH_REFUSED,   /* of this subscription: too many messages, a key that is not its own, ... */
+    PUSH_SENT,     /* accepted: the next row */
+    PUSH_ENDED,    /* the subscription is gone for good */
+    PUSH_TOO_LONG, /* this text: its short form may go */
+    PUSH_REFUSED, /* of this subscription: too many messages, a key that is not its own, ... */
     PUSH_UNAVAILABLE /* the service does not work, or what answers is no push service */
 };
 

@@ -31,8 +31,8 @@ append_member(struct buf *buf, const json_t *alert, const char *name)
     const json_t *value = json_object_get(alert, name);
     char number[40];
     if (json_is_string(value)) {
-        json_append_string(buf, (struct slice){json_string_value(value),
-                                               json_string_length(value)});
+        json_append_string(
+            buf, (struct slice){json_string_value(value), json_string_length(value)});
         return true;
     }
     if (!json_is_integer(value))

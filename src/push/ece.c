@@ -22,7 +22,7 @@
 #define RECORD_SIZE 4096
 #define LAST_RECORD 2 /* the delimiter of a last record, RFC 8188 section 2 */
 
-/* --- keys ------------------------------------------------------------------------------ */
+/* --- keys --------------------------------------------------------------------------- */
 
 static int
 take_bytes(struct slice text, unsigned char *out, size_t len)
@@ -73,7 +73,7 @@ ece_keys_parse(struct ece_keys *keys, struct slice public_key, struct slice auth
     return 0;
 }
 
-/* --- from two keys and a salt to what encrypts ----------------------------------------- */
+/* --- from two keys and a salt to what encrypts -------------------------------------- */
 
 struct derived {
     unsigned char cek[CEK_BYTES];
@@ -149,7 +149,7 @@ agree(EVP_PKEY *own, EVP_PKEY *theirs, unsigned char secret[SECRET_BYTES])
     return done ? 0 : -1;
 }
 
-/* --- a message -------------------------------------------------------------------------- */
+/* --- a message ---------------------------------------------------------------------- */
 
 struct message {
     EVP_PKEY *own;

@@ -29,7 +29,7 @@ push_hosts_default(void)
     return &vendors;
 }
 
-/* --- the parts of a URL ----------------------------------------------------------------- */
+/* --- the parts of a URL ------------------------------------------------------------- */
 
 struct parts {
     bool is_https;
@@ -128,7 +128,7 @@ write_origin(char out[PUSH_ORIGIN_MAX], const struct parts *parts)
              parts->host, has_port ? ":" : "", has_port ? parts->port : "");
 }
 
-/* --- the list ---------------------------------------------------------------------------- */
+/* --- the list ----------------------------------------------------------------------- */
 
 static bool
 is_origin(const char *item)
@@ -169,10 +169,11 @@ check_item(const char *item, struct error *error)
         good = is_host_char((char)tolower((unsigned char)*p));
     if (good)
         return 0;
-    return error_set(error,
-                     "--push-host: %s is no host such as push.example.org or *.example.org, "
-                     "nor a whole origin such as http://127.0.0.1:8123",
-                     log_quote(quoted, sizeof quoted, item));
+    return error_set(
+        error,
+        "--push-host: %s is no host such as push.example.org or *.example.org, "
+        "nor a whole origin such as http://127.0.0.1:8123",
+        log_quote(quoted, sizeof quoted, item));
 }
 
 int
@@ -184,7 +185,7 @@ push_hosts_check(const struct text_list *hosts, struct error *error)
     return 0;
 }
 
-/* --- endpoints ---------------------------------------------------------------------------- */
+/* --- endpoints ---------------------------------------------------------------------- */
 
 static bool
 is_own(const struct text_list *hosts, const char *origin)

@@ -22,7 +22,7 @@ int push_hosts_check(const struct text_list *hosts, struct error *error);
 
 struct push_origin {
     char text[PUSH_ORIGIN_MAX]; /* as RFC 6454 section 6.2 writes it, lower case */
-    bool is_own; /* listed as a whole origin: its address may be private */
+    bool is_own;                /* listed as a whole origin: its address may be private */
 };
 
 /* Whether the endpoint is an absolute URL of https without user, port, literal address or

@@ -18,8 +18,9 @@ struct push_text {
 };
 
 /* Appends the text of a row: the object of envelope=1 (doc/PROTOCOL.md). One that does not fit
- * a record, or is to be short, is {"id":"7","channel":"orders","too_long":true}. With a page it is a
- * declarative message (push/declarative.h), if that fits. */
+ * a record, or is to be short, is {"id":"7","channel":"orders","too_long":true}, without a channel
+ * of more than 512 bytes. With a page it is a declarative message (push/declarative.h), if that
+ * fits. */
 void push_message_append(struct buf *buf, const struct row *row,
                          const struct push_text *text);
 

@@ -49,7 +49,7 @@ set_public_text(struct vapid_key *key)
     return done ? 0 : -1;
 }
 
-/* --- a new one -------------------------------------------------------------------------- */
+/* --- a new one ---------------------------------------------------------------------- */
 
 /* The file is there with its mode before the key is in it. */
 static int
@@ -59,10 +59,11 @@ create_file(const char *path, struct error *error)
     if (fd >= 0 && fchmod(fd, 0600) == 0)
         return fd;
     if (fd < 0 && errno == EEXIST)
-        return error_set(error,
-                         "%s: there is a file already, and browsers that subscribed with its "
-                         "key would be lost: give another path, or remove it",
-                         path);
+        return error_set(
+            error,
+            "%s: there is a file already, and browsers that subscribed with its "
+            "key would be lost: give another path, or remove it",
+            path);
     error_set(error, "%s: cannot be made: %s", path, strerror(errno));
     if (fd >= 0)
         close(fd);
@@ -104,7 +105,7 @@ vapid_make_file(const char *path, char public_text[VAPID_PUBLIC_TEXT], struct er
     return result;
 }
 
-/* --- from a file ------------------------------------------------------------------------ */
+/* --- from a file -------------------------------------------------------------------- */
 
 static bool
 is_p256(const EVP_PKEY *key)
@@ -123,8 +124,9 @@ take_key(struct vapid_keys *keys, EVP_PKEY *pkey, const char *path, struct error
         EVP_PKEY_free(pkey);
         if (keys->count == VAPID_KEYS_MAX)
             return error_set(error, "%s: more than %d keys", path, VAPID_KEYS_MAX);
-        return error_set(error, "%s: key %zu is not of P-256: make one with rowcast push "
-                                "--new-key FILE",
+        return error_set(error,
+                         "%s: key %zu is not of P-256: make one with rowcast push "
+                         "--new-key FILE",
                          path, keys->count + 1);
     }
     struct vapid_key *key = &keys->items[keys->count++];
@@ -134,57 +136,80 @@ take_key(struct vapid_keys *keys, EVP_PKEY *pkey, const char *path, struct error
     return error_set(error, "%s: key %zu has no public key", path, keys->count);
 }
 
+/* The file's content, which is a secret: it is wiped by the caller. */
 static int
-read_keys(struct vapid_keys *keys, FILE *file, const char *path, struct error *error)
-{
-    EVP_PKEY *pkey;
-    while ((pkey = PEM_read_PrivateKey(file, NULL, no_passphrase, NULL)) != NULL)
-        if (take_key(keys, pkey, path, error) != 0)
-            return -1;
-    bool ended = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-    ERR_clear_error();
-    if (keys->count > 0 && ended)
-        return 0;
-    return error_set(error,
-                     "%s: key %zu cannot be read: it is no private key in PEM, damaged, or has "
-                     "a passphrase (rowcast push --new-key FILE makes one)",
-                     path, keys->count + 1);
-}
-
-static FILE *
-open_file(const char *path, const struct log *log, struct error *error)
+read_file(const char *path, const struct log *log, char text[VAPID_FILE_MAX], size_t *len,
+          struct error *error)
 {
     struct stat status;
     FILE *file = fopen(path, "re");
-    if (file == NULL) {
-        error_set(error, "%s: cannot be read: %s", path, strerror(errno));
-        return NULL;
-    }
-    if (fstat(fileno(file), &status) == 0 && S_ISREG(status.st_mode) &&
-        status.st_size <= VAPID_FILE_MAX) {
-        if ((status.st_mode & S_IROTH) != 0 && log != NULL)
-            log_line(log, LOG_WARN, "%s can be read by everybody: chmod o-r %s", path, path);
-        return file;
-    }
-    error_set(error, "%s: is no file of at most %d bytes", path, VAPID_FILE_MAX);
+    if (file == NULL)
+        return error_set(error, "%s: cannot be read: %s", path, strerror(errno));
+    if (fstat(fileno(file), &status) == 0 && (status.st_mode & S_IROTH) != 0 && log != NULL)
+        log_line(log, LOG_WARN, "%s can be read by everybody: chmod o-r %s", path, path);
+    *len = fread(text, 1, VAPID_FILE_MAX, file);
+    bool failed = ferror(file) != 0;
     fclose(file);
-    return NULL;
+    if (failed)
+        return error_set(error, "%s: cannot be read: %s", path, strerror(errno));
+    if (*len == VAPID_FILE_MAX)
+        return error_set(error, "%s: has more than %d bytes", path, VAPID_FILE_MAX);
+    text[*len] = '\0';
+    return 0;
+}
+
+/* Whether another block of PEM begins in what is left to read. */
+static bool
+has_more(BIO *bio)
+{
+    static const char begin[] = "-----BEGIN ";
+    char *left = NULL;
+    long len = BIO_get_mem_data(bio, &left);
+    return len > 0 && memmem(left, (size_t)len, begin, sizeof begin - 1) != NULL;
+}
+
+static int
+read_keys(struct vapid_keys *keys, BIO *bio, const char *path, struct error *error)
+{
+    bool is_good = true;
+    while (is_good && has_more(bio)) {
+        EVP_PKEY *pkey = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+        ERR_clear_error();
+        is_good = pkey != NULL;
+        if (is_good && take_key(keys, pkey, path, error) != 0)
+            return -1;
+    }
+    if (keys->count > 0 && is_good)
+        return 0;
+    return error_set(
+        error,
+        "%s: key %zu cannot be read: it is no private key in PEM, damaged, or has "
+        "a passphrase (rowcast push --new-key FILE makes one)",
+        path, keys->count + 1);
 }
 
 struct vapid_keys *
 vapid_keys_load(const char *path, const struct log *log, struct error *error)
 {
-    FILE *file = open_file(path, log, error);
-    struct vapid_keys *keys = file != NULL ? calloc(1, sizeof *keys) : NULL;
-    if (file != NULL && keys == NULL)
-        error_set(error, "out of memory");
-    if (keys != NULL && read_keys(keys, file, path, error) != 0) {
-        vapid_keys_free(keys);
-        keys = NULL;
+    char text[VAPID_FILE_MAX];
+    size_t len = 0;
+    struct vapid_keys *keys = NULL;
+    BIO *bio = NULL;
+    int result = read_file(path, log, text, &len, error);
+    if (result == 0) {
+        keys = calloc(1, sizeof *keys);
+        bio = BIO_new_mem_buf(text, (int)len);
+        if (keys == NULL || bio == NULL)
+            result = error_set(error, "out of memory");
     }
-    if (file != NULL)
-        fclose(file);
-    return keys;
+    if (result == 0)
+        result = read_keys(keys, bio, path, error);
+    BIO_free(bio);
+    explicit_bzero(text, sizeof text);
+    if (result == 0)
+        return keys;
+    vapid_keys_free(keys);
+    return NULL;
 }
 
 void
@@ -206,7 +231,7 @@ vapid_keys_find(const struct vapid_keys *keys, const char *public_text)
     return NULL;
 }
 
-/* --- tokens ----------------------------------------------------------------------------- */
+/* --- tokens ------------------------------------------------------------------------- */
 
 /* OpenSSL gives ASN.1; a token has R and S, of 32 bytes each. */
 static int
@@ -230,10 +255,10 @@ append_signature(struct buf *buf, const struct vapid_key *key, struct slice text
     unsigned char der[128];
     size_t len = sizeof der;
     EVP_MD_CTX *context = EVP_MD_CTX_new();
-    bool done = context != NULL &&
-                EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key->pkey) == 1 &&
-                EVP_DigestSign(context, der, &len, (const unsigned char *)text.p,
-                               text.len) == 1;
+    bool done =
+        context != NULL &&
+        EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key->pkey) == 1 &&
+        EVP_DigestSign(context, der, &len, (const unsigned char *)text.p, text.len) == 1;
     EVP_MD_CTX_free(context);
     ERR_clear_error();
     return done ? append_halves(buf, der, len) : -1;

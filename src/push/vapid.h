@@ -12,10 +12,11 @@
 #include "base/error.h"
 #include "base/log.h"
 
-#define VAPID_PUBLIC_TEXT 88   /* bytes of a public key as base64url, with a NUL */
-#define VAPID_KEYS_MAX 4       /* in one file: after a change the old ones go on to be used */
-#define VAPID_FILE_MAX 16384   /* bytes */
-#define VAPID_LIFE_MS INT64_C(43200000) /* of a token: 12 h; at most 24 (RFC 8292 section 2) */
+#define VAPID_PUBLIC_TEXT 88 /* bytes of a public key as base64url, with a NUL */
+#define VAPID_KEYS_MAX 4     /* in one file: after a change the old ones go on to be used */
+#define VAPID_FILE_MAX 16384 /* bytes */
+#define VAPID_LIFE_MS                                                                      \
+    INT64_C(43200000) /* of a token: 12 h; at most 24 (RFC 8292 section 2) */
 
 struct evp_pkey_st; /* OpenSSL's EVP_PKEY */
 

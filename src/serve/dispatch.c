@@ -15,6 +15,7 @@
 #include "hub/hub.h"
 #include "limits/limits.h"
 #include "publish/endpoint.h"
+#include "push/endpoint.h"
 #include "serve/report.h"
 #include "serve/status_stream.h"
 
@@ -61,6 +62,7 @@ answer_report(struct serve *serve, const struct request *request)
         break;
     case RESOURCE_HEALTH:
     case RESOURCE_STREAM:
+    case RESOURCE_PUSH: /* never comes here */
         response.status = report_health(serve->feed, serve->writer, &text);
         if (!request->admin)
             report_hide_folders(&text);
@@ -127,10 +129,20 @@ serve_now_ms(void)
 static int
 check_post(const struct serve *serve, const struct request *request, struct error *error)
 {
-    if (request->method != METHOD_POST || serve->endpoint != NULL)
+    if (request->method != METHOD_POST || request->resource != RESOURCE_STREAM ||
+        serve->endpoint != NULL)
         return 0;
     error_set(error, "method POST is not allowed here: GET, HEAD and OPTIONS are");
     return 405;
+}
+
+static int
+check_push(const struct serve *serve, const struct request *request, struct error *error)
+{
+    if (request->resource != RESOURCE_PUSH || serve->push != NULL)
+        return 0;
+    error_set(error, "there is no Web Push here: rowcast serve needs --vapid-key-file");
+    return 404;
 }
 
 /* The hub refuses a stream, with status 200: an EventSource gives up for good on any other. All
@@ -172,6 +184,8 @@ dispatch_judge(const struct serve *serve, struct request *request, const char *c
     status = check_rate(serve, request, status, error);
     if (status == 0)
         status = check_post(serve, request, error);
+    if (status == 0)
+        status = check_push(serve, request, error);
     if (status == 0 && request->method != METHOD_OPTIONS && request->too_often_ms == 0)
         status = access_check(request, &rules, serve_now_ms(), error);
     if (status == 0 && request->method != METHOD_OPTIONS && request->too_often_ms == 0)
@@ -221,6 +235,10 @@ dispatch_hand_over(struct serve *serve, struct output *output, struct request *r
                    const struct request_body *body)
 {
     bool live_status = request->resource == RESOURCE_STATUS && request->wants_events;
+    if (request->resource == RESOURCE_PUSH) {
+        push_endpoint_request(serve->push, output, request, body);
+        return true;
+    }
     if (request->method == METHOD_POST) {
         publish_endpoint_request(serve->endpoint, output, request, body);
         return true;

@@ -28,6 +28,7 @@ struct serve {
     struct ticket_keys *keys;          /* NULL: no --ticket-key-file */
     struct writer *writer;             /* NULL: this process writes nothing */
     struct publish_endpoint *endpoint; /* NULL: no --allow-publish, or a CGI's GET */
+    struct push_endpoint *push;        /* NULL: no --vapid-key-file, or a CGI's GET */
     struct status_stream *status;
     struct retention *retention;     /* NULL: rows are not deleted here */
     struct track_watch *track_watch; /* NULL: another worker has it, or a CGI */

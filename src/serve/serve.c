@@ -18,6 +18,7 @@
 #include "hub/hub.h"
 #include "serve/sd_notify.h"
 #include "publish/endpoint.h"
+#include "push/endpoint.h"
 #include "serve/retention.h"
 #include "serve/status_stream.h"
 #include "serve/track_watch.h"
@@ -45,7 +46,8 @@ static void
 on_cgi_turn(uv_prepare_t *prepare)
 {
     struct serve *serve = prepare->data;
-    if (cgi_is_done(serve->cgi) && publish_endpoint_pending(serve->endpoint) == 0)
+    if (cgi_is_done(serve->cgi) && publish_endpoint_pending(serve->endpoint) == 0 &&
+        push_endpoint_pending(serve->push) == 0)
         uv_stop(&serve->loop);
 }
 
@@ -62,6 +64,7 @@ serve_fini(struct serve *serve)
 {
     writer_free(serve->writer); /* the thread's end; what it works for comes after it */
     publish_endpoint_free(serve->endpoint);
+    push_endpoint_free(serve->push);
     retention_free(serve->retention);
     status_stream_free(serve->status);
     track_watch_free(serve->track_watch);
@@ -160,6 +163,22 @@ serve_init_publishing(struct serve *serve, struct error *error)
     return serve->endpoint != NULL ? 0 : -1;
 }
 
+static int
+serve_init_push(struct serve *serve, struct error *error)
+{
+    const struct serve_settings *settings = serve->settings;
+    struct push_endpoint_config config = {.writer = serve->writer,
+                                          .key_file = settings->vapid_key_file,
+                                          .hosts = &settings->push_hosts,
+                                          .origins = &settings->cors_origins,
+                                          .max_per_user = settings->max_push_per_user,
+                                          .max_per_address = settings->max_push_per_address,
+                                          .refusal_log = &serve->refusal_log,
+                                          .log = &serve->log};
+    serve->push = push_endpoint_new(&serve->loop, &config, error);
+    return serve->push != NULL ? 0 : -1;
+}
+
 static uint64_t
 serve_lowest_tail(const void *arg)
 {
@@ -202,19 +221,23 @@ serve_init_writer(struct serve *serve, enum serve_kind kind, struct error *error
                                    .gate = feed_gate(serve->feed),
                                    .log = &serve->log};
     struct retention_config retention = serve_retention(serve->settings, serve->worker);
-    if (!publishes && !keeps_rows)
+    bool pushes = serve->settings->vapid_key_file != NULL;
+    if (!publishes && !keeps_rows && !pushes)
         return 0;
     serve->writer = writer_new(&config);
     if (serve->writer == NULL)
         return error_set(error, "out of memory");
     if (publishes && serve_init_publishing(serve, error) != 0)
         return -1;
+    if (pushes && serve_init_push(serve, error) != 0)
+        return -1;
     if (keeps_rows && (serve->retention = retention_new(&retention, serve->writer)) == NULL)
         return error_set(error, "out of memory");
     if (writer_start(serve->writer, error) == 0)
         return 0;
     struct error cause = *error;
-    return error_set(error, "--allow-publish: %s", cause.text);
+    return error_set(error, "%s: %s", publishes ? "--allow-publish" : "--vapid-key-file",
+                     cause.text);
 }
 
 /* Only an application may delete from a table of its own. */
@@ -245,7 +268,8 @@ serve_init_gateway(struct serve *serve, const struct listeners *listeners,
                                     .waiting = waiting_answers,
                                     .max_conns = descriptors,
                                     .is_shared = serve->worker->count > 1,
-                                    .takes_body = serve->settings->allow_publish,
+                                    .takes_body = serve->settings->allow_publish ||
+                                                  serve->settings->vapid_key_file != NULL,
                                     .log = &serve->log};
     serve->gateway = gateway_new(&serve->loop, &config, dispatch_request, serve, error);
     return serve->gateway == NULL ? -1 : gateway_listen(serve->gateway, listeners, error);
@@ -268,10 +292,16 @@ serve_init_cgi(struct serve *serve, struct error *error)
 {
     const char *method = getenv("REQUEST_METHOD");
     struct request_body body = {.came = 0};
-    if (method != NULL && strcmp(method, "POST") == 0) {
+    const char *path = getenv("PATH_INFO");
+    bool has_body =
+        method != NULL && (strcmp(method, "POST") == 0 || strcmp(method, "DELETE") == 0);
+    /* GET of the subscriptions' key opens the writer too: a person's click asks for it. */
+    bool is_push = path != NULL && strstr(path, "/push") != NULL;
+    if (has_body || is_push) {
         if (serve_init_writer(serve, SERVE_CGI, error) != 0)
             return -1;
-        cgi_read_body(&body, (uint64_t)serve->settings->request_timeout_ms);
+        if (has_body)
+            cgi_read_body(&body, (uint64_t)serve->settings->request_timeout_ms);
     }
     serve->cgi = cgi_new(&serve->loop, (uint64_t)serve->settings->stall_ms, error);
     if (serve->cgi != NULL) {

@@ -36,6 +36,10 @@ struct serve_settings {
     const char *ticket_audience; /* NULL: none */
     bool require_ticket;
     bool allow_publish;
+    const char *vapid_key_file; /* NULL: no subscriptions to Web Push */
+    struct text_list push_hosts;
+    int64_t max_push_per_user; /* subscriptions; 0: no limit */
+    int64_t max_push_per_address;
     int log_level;      /* enum log_level */
     const char *log_to; /* as log_parse_to takes it */
     bool no_confine;
