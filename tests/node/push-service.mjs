@@ -1,6 +1,8 @@
 // push-service.mjs - a push service for tests: subscriptions, messages, and every fault that one may have.
 //
-//   node push-service.mjs FOLDER [--key FILE --cert FILE]     writes FOLDER/port; with a key: HTTP/2 over TLS
+//   node push-service.mjs FOLDER [--port N] [--key FILE --cert FILE]
+//                             writes FOLDER/port; with a key: HTTP/2 over TLS. Subscriptions are kept in
+//                             FOLDER/keys.json, so that it can be killed and started again
 //
 //   POST /new/NAME            makes a subscription and answers the PushSubscription
 //   POST /mode/NAME?m=A,B,C   how it answers: first A, then B, then C for ever; * is all names
@@ -12,11 +14,12 @@
 import { createECDH, createPublicKey, randomBytes, verify } from 'node:crypto';
 import { createServer } from 'node:http';
 import { createSecureServer } from 'node:http2';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import ece from 'http_ece';
 
 const [folder, ...options] = process.argv.slice(2);
 const fileOf = (name) => (options.includes(name) ? readFileSync(options[options.indexOf(name) + 1]) : null);
+const store = `${folder}/keys.json`;
 const subscriptions = new Map();
 const modes = new Map([['*', ['201']]]);
 const got = [];
@@ -28,11 +31,21 @@ function subscribe(name) {
   ecdh.generateKeys();
   const auth = randomBytes(16);
   subscriptions.set(name, { ecdh, auth });
+  writeFileSync(store, JSON.stringify([...subscriptions].map(([one, { ecdh: key, auth: secret }]) =>
+    [one, key.getPrivateKey('hex'), secret.toString('hex')])));
   return {
     endpoint: `${origin}/push/${name}`,
     expirationTime: null,
     keys: { p256dh: ecdh.getPublicKey('base64url'), auth: auth.toString('base64url') },
   };
+}
+
+if (existsSync(store)) {
+  for (const [name, key, auth] of JSON.parse(readFileSync(store))) {
+    const ecdh = createECDH('prime256v1');
+    ecdh.setPrivateKey(key, 'hex');
+    subscriptions.set(name, { ecdh, auth: Buffer.from(auth, 'hex') });
+  }
 }
 
 function modeOf(name) {
