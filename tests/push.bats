@@ -39,7 +39,7 @@ mode() { ask -X POST "$SERVICE/mode/$1?m=$2" >"$T/mode"; }
 subscription() { ask -X POST "$SERVICE/new/$1" | jq -c ". + {channels: $2} + ${3:-{\}}"; }
 # Its POST or DELETE through lighttpd: the status. to_push METHOD JSON [curl's options]
 to_push() {
-	ask -o "$T/answer" -w '%{http_code}' -X "$1" -H 'Content-Type: application/json' \
+	ask -o "$T/answer" -w '%{http_code}' -X "$1" -H "Content-Type: ${TYPE:-application/json}" \
 		--data-binary "$2" "${@:3}" "http://127.0.0.1:$PORT/events/push"
 }
 subscribe() { assert_equal "$(to_push POST "$(subscription "$@")")" 201; }
@@ -94,7 +94,7 @@ order() { row "$1" orders; }
 
 @test "push: a subscription that is not right is refused with the reason" {
 	begin
-	local good other
+	local good
 	good=$(subscription a '["orders"]')
 	refused() {
 		assert_equal "$(to_push POST "$2" "${@:4}")" "$1"
@@ -107,16 +107,14 @@ order() { row "$1" orders; }
 	refused 400 "$(jq -c '.endpoint = "https://evil.example/x"' <<<"$good")" 'none of --push-host'
 	refused 400 "$(jq -c '.endpoint = "http://127.0.0.1:1/x"' <<<"$good")" https
 	refused 400 "$(jq -c '.endpoint = "https://10.0.0.1/x"' <<<"$good")" address
-	refused 415 "$good" application/json -H 'Content-Type: text/plain'
+	TYPE=text/plain refused 415 "$good" application/json
 	refused 403 "$good" evil.example -H 'Origin: https://evil.example'
 	refused 403 "$good" cross-site -H 'Sec-Fetch-Site: cross-site'
 	refused 413 "$(head -c 70000 /dev/zero | tr '\0' ' ')" bytes
 	assert_equal "$(sql 'SELECT count(*) FROM rowcast_push')" 0
 	assert_equal "$(to_push PUT "$good")" 405
-	for other in 1 2 3 4 5 6 7 8 9; do
-		to_push POST x >"$T/ignored"
-	done
-	refused 429 "$good" 'too many'
+	is_too_often() { [[ $(to_push POST "$good") == 429 ]]; }
+	wait_for is_too_often
 }
 
 @test "push: bounds are those of a stream, stored with it, and obeyed when they are narrowed" {
@@ -196,12 +194,15 @@ order() { row "$1" orders; }
 	subscribe a '["orders"]'
 	subscribe b '["orders"]'
 	start_push
+	local expires
 	end_group KILL "$SERVICE_PID"
 	order 1
-	sql "INSERT INTO notification(channel, data, expires_at) VALUES ('orders', 'old', $(($(date +%s) + 3))000)"
+	expires=$(($(date +%s) + 3))
+	sql "INSERT INTO notification(channel, data, expires_at) VALUES ('orders', 'old', ${expires}000)"
 	order 2
 	wait_for column_is a 'failures > 1' 1
-	wait_for eval '(( $(date +%s) % 1000000 > '$(($(date +%s) % 1000000 + 3))' ))'
+	has_expired() { (($(date +%s) > expires)); }
+	wait_for has_expired
 	start_push_service_again
 	wait_for has_texts a '"1" "2"'
 	wait_for has_texts b '"1" "2"'

@@ -317,19 +317,25 @@ is_own_event(const struct row *row)
     return row->event.len >= len && memcmp(row->event.p, own, len) == 0;
 }
 
+/* Whether its user has the row by a stream, or search->waits: that is not known yet. */
 static bool
-is_seen_elsewhere(struct search *search)
+is_seen_elsewhere(struct search *search, const struct row *row)
 {
     uint64_t until_ms = 0;
-    const struct subscriber *subscriber = search->subscriber;
+    struct subscriber *subscriber = search->subscriber;
     if (!subscriber->absent)
         return false;
     switch (presence_judge(&search->sender->presence, subscriber->filter.user, &until_ms)) {
     case PRESENCE_THERE:
-        return true;
+        if (subscriber->held_id >= row->id)
+            return true;
+        subscriber->held_id = search->sender->cursor.id; /* all that have come by now */
+        search->waits = true;
+        subscriber->due_ms = uv_now(search->sender->loop) + PRESENCE_HOLD_MS;
+        return false;
     case PRESENCE_GRACE:
         search->waits = true;
-        search->subscriber->due_ms = until_ms;
+        subscriber->due_ms = until_ms;
         return false;
     case PRESENCE_ABSENT:
         break;
@@ -345,7 +351,7 @@ consider(struct search *search, const struct row *row)
         search->has_passed = true;
         return STORE_MORE;
     }
-    if (is_seen_elsewhere(search)) {
+    if (is_seen_elsewhere(search, row)) {
         search->has_passed = true;
         return STORE_MORE;
     }
@@ -428,7 +434,7 @@ search_next(struct search *search, bool *found, struct error *error)
         return result;
     if (subscriber->absent)
         result =
-            presence_look(&sender->presence, sender->table, uv_now(sender->loop), error);
+            presence_freshen(&sender->presence, sender->table, uv_now(sender->loop), error);
     if (result == STORE_OK && subscriber->cursor < sender->recent.after)
         result = search_table(search, error);
     if (result == STORE_OK && !search->waits && search->message == NULL &&

@@ -82,8 +82,6 @@ presence_look(struct presence *presence, struct push_table *table, uint64_t now_
               struct error *error)
 {
     struct look look = {.presence = presence, .now_ms = now_ms};
-    if (presence->has_looked && now_ms - presence->looked_ms < PRESENCE_FRESH_MS)
-        return STORE_OK;
     enum store_result result = push_table_present(table, see, &look, error);
     if (result == STORE_OK && look.failed) {
         error_set(error, "out of memory for who is present");
@@ -94,6 +92,15 @@ presence_look(struct presence *presence, struct push_table *table, uint64_t now_
         presence->has_looked = true;
     }
     return result;
+}
+
+enum store_result
+presence_freshen(struct presence *presence, struct push_table *table, uint64_t now_ms,
+                 struct error *error)
+{
+    if (presence->has_looked && now_ms - presence->looked_ms < PRESENCE_FRESH_MS)
+        return STORE_OK;
+    return presence_look(presence, table, now_ms, error);
 }
 
 enum presence_verdict

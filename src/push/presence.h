@@ -11,7 +11,10 @@
  * there, and what comes meanwhile waits. The 5 s of a row `leave`, and one for the look that
  * last saw the user. */
 #define PRESENCE_GRACE_MS 6000
-/* How old the look may be that a decision goes by. */
+/* That a stream has ended comes to the table a little later. So a row is left to the stream only
+ * when its user is still there so long after it was read. */
+#define PRESENCE_HOLD_MS 1500
+/* How old the look may be that a decision goes by, if it was made since the row was read. */
 #define PRESENCE_FRESH_MS 250
 
 struct presence_user {
@@ -30,9 +33,13 @@ struct presence {
 
 enum presence_verdict { PRESENCE_THERE, PRESENCE_GRACE, PRESENCE_ABSENT };
 
-/* Looks who is there, unless that was done within PRESENCE_FRESH_MS. now_ms: the loop's clock. */
+/* Looks who is there. now_ms: the loop's clock. */
 enum store_result presence_look(struct presence *presence, struct push_table *table,
                                 uint64_t now_ms, struct error *error);
+
+/* The same, unless that was done within PRESENCE_FRESH_MS. */
+enum store_result presence_freshen(struct presence *presence, struct push_table *table,
+                                   uint64_t now_ms, struct error *error);
 
 /* *until_ms: the end of the grace, with PRESENCE_GRACE. NULL is nobody, who is never there. */
 enum presence_verdict presence_judge(const struct presence *presence, const char *user,

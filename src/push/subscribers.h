@@ -33,6 +33,7 @@ struct subscriber {
 
     int64_t cursor;         /* all rows up to it were sent, or are not for it */
     int64_t failures;       /* in a row */
+    int64_t held_id;        /* the user was there when this row came; looked at once more */
     int64_t short_id;       /* of this row the whole text was too long */
     uint64_t due_ms;        /* not before, of the loop's clock */
     uint64_t asked_ms;      /* nor before that, as the push service has asked for it */
