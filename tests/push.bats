@@ -6,14 +6,23 @@
 
 load helper
 
-KEY() { echo "$T/vapid.key"; }
+# Keys lie in a folder of their own, as in /etc: a confined process reaches the database's only.
+setup() {
+	rowcast_setup
+	KEYS=$T.keys
+	mkdir "$KEYS"
+}
+teardown() {
+	rowcast_teardown
+	rm -rf "$KEYS"
+}
 
 # rowcast with a key behind lighttpd, and a push service. begin [OPTION OF SERVE...]
 begin() {
 	init_db
-	"$ROWCAST" push --new-key "$T/vapid.key" >"$T/public"
+	"$ROWCAST" push --new-key "$KEYS/vapid.key" >"$T/public"
 	start_service
-	start_rowcast --vapid-key-file "$T/vapid.key" --push-host "http://127.0.0.1:$PUSH_PORT" "$@"
+	start_rowcast --vapid-key-file "$KEYS/vapid.key" --push-host "http://127.0.0.1:$PUSH_PORT" "$@"
 	start_lighttpd
 }
 
@@ -27,7 +36,7 @@ start_service() {
 }
 
 start_push() {
-	background "$ROWCAST" push --db "$DB" --vapid-key-file "${KEY_FILE:-$T/vapid.key}" \
+	background "$ROWCAST" push --db "$DB" --vapid-key-file "${KEY_FILE:-$KEYS/vapid.key}" \
 		--subject mailto:admin@example.org --push-host "$SERVICE" "$@" >>"$T/push.err" 2>&1
 	PUSH_PID=$PID
 	wait_for_start "$PID" grep -q 'pushes rows' "$T/push.err"
@@ -119,9 +128,9 @@ order() { row "$1" orders; }
 
 @test "push: bounds are those of a stream, stored with it, and obeyed when they are narrowed" {
 	init_db
-	"$ROWCAST" push --new-key "$T/vapid.key" >"$T/public"
+	"$ROWCAST" push --new-key "$KEYS/vapid.key" >"$T/public"
 	start_service
-	start_rowcast --vapid-key-file "$T/vapid.key" --push-host "$SERVICE" --max-push-per-user 2
+	start_rowcast --vapid-key-file "$KEYS/vapid.key" --push-host "$SERVICE" --max-push-per-user 2
 	# By FastCGI, where it can be said who is who.
 	direct() {
 		printf %s "$1" >"$T/body"
@@ -236,20 +245,20 @@ start_push_service_again() {
 @test "push: two senders of one database: the second says so and ends" {
 	begin
 	start_push
-	run -1 "$ROWCAST" push --db "$DB" --vapid-key-file "$T/vapid.key" --subject mailto:a@b.c
+	run -1 "$ROWCAST" push --db "$DB" --vapid-key-file "$KEYS/vapid.key" --subject mailto:a@b.c
 	assert_output --partial 'another rowcast push'
 }
 
 @test "push: after a change of the key the old subscriptions stay, and go on when it is put back" {
 	begin
 	subscribe a '["orders"]'
-	"$ROWCAST" push --new-key "$T/other.key" >"$T/other"
-	KEY_FILE=$T/other.key start_push
+	"$ROWCAST" push --new-key "$KEYS/other.key" >"$T/other"
+	KEY_FILE=$KEYS/other.key start_push
 	order 1
 	wait_for grep -q 'another VAPID key' "$T/push.err"
 	end_group TERM "$PUSH_PID"
-	cat "$T/vapid.key" >>"$T/other.key"
-	KEY_FILE=$T/other.key start_push
+	cat "$KEYS/vapid.key" >>"$KEYS/other.key"
+	KEY_FILE=$KEYS/other.key start_push
 	wait_for has_texts a '"1"'
 }
 
@@ -340,7 +349,7 @@ start_push_service_again() {
 @test "push: --test sends one message and says what came of it" {
 	begin
 	subscribe a '["orders"]'
-	local try=("$ROWCAST" push --db "$DB" --vapid-key-file "$T/vapid.key" --subject mailto:a@b.c
+	local try=("$ROWCAST" push --db "$DB" --vapid-key-file "$KEYS/vapid.key" --subject mailto:a@b.c
 		--push-host "$SERVICE" --test)
 	run -0 "${try[@]}" "$SERVICE/push/a"
 	assert_output --partial 'has taken the message (201)'

@@ -29,7 +29,6 @@
 struct push_endpoint {
     uv_loop_t *loop;
     struct push_endpoint_config config;
-    char public_key[VAPID_PUBLIC_TEXT];
     struct publish_queue *queue;
     struct hash_key hash_key;
     struct token_buckets rate;
@@ -85,7 +84,7 @@ answer_key(struct push_endpoint *endpoint, struct output *output,
            const struct request *request)
 {
     struct buf body = {0};
-    buf_printf(&body, "{\"public_key\":\"%s\"}\n", endpoint->public_key);
+    buf_printf(&body, "{\"public_key\":\"%s\"}\n", endpoint->config.public_key);
     const struct response response = {
         .status = 200, .content_type = "application/json", .body = buf_slice(&body)};
     answer(endpoint, output, request, &response);
@@ -244,7 +243,7 @@ write_put(struct publish_job *job, struct store *store, struct error *error)
         .ticket_bounds = text_or_null(&pending->ticket_bounds),
         .p256dh = wish->p256dh,
         .auth = wish->auth,
-        .vapid_key = pending->endpoint->public_key,
+        .vapid_key = config->public_key,
         .page = wish->page,
         .address = pending->address[0] != '\0' ? pending->address : NULL,
         .absent = wish->absent,
@@ -421,18 +420,6 @@ push_endpoint_pending(const struct push_endpoint *endpoint)
 
 /* --- life --------------------------------------------------------------------------- */
 
-static int
-take_key(struct push_endpoint *endpoint, struct error *error)
-{
-    struct vapid_keys *keys =
-        vapid_keys_load(endpoint->config.key_file, endpoint->config.log, error);
-    if (keys == NULL)
-        return -1;
-    memcpy(endpoint->public_key, keys->items[0].public_text, VAPID_PUBLIC_TEXT);
-    vapid_keys_free(keys);
-    return 0;
-}
-
 struct push_endpoint *
 push_endpoint_new(uv_loop_t *loop, const struct push_endpoint_config *config,
                   struct error *error)
@@ -449,7 +436,7 @@ push_endpoint_new(uv_loop_t *loop, const struct push_endpoint_config *config,
                                .slot_count = RATE_SLOTS,
                                .interval_ms = PUSH_REQUEST_EVERY_MS,
                                .depth_ms = PUSH_REQUEST_EVERY_MS * PUSH_REQUESTS_AT_ONCE};
-    if (hash_key_make(&endpoint->hash_key, error) == 0 && take_key(endpoint, error) == 0)
+    if (hash_key_make(&endpoint->hash_key, error) == 0)
         endpoint->queue =
             publish_queue_new(loop, config->writer, on_written, endpoint, error);
     if (endpoint->queue != NULL)

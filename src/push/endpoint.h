@@ -14,7 +14,6 @@
 #include "http/request.h"
 #include "limits/refusal_log.h"
 #include "publish/writer.h"
-#include "push/vapid.h"
 
 /* Requests of one address that change something: so many at once, then one in that time. */
 #define PUSH_REQUESTS_AT_ONCE 20
@@ -23,9 +22,8 @@
 struct push_endpoint;
 
 struct push_endpoint_config {
-    struct writer *writer; /* not started yet; see publish_queue_new */
-    const char
-        *key_file; /* --vapid-key-file; read here, and of it only the public key kept */
+    struct writer *writer;                 /* not started yet; see publish_queue_new */
+    const char *public_key;                /* that browsers subscribe with, as base64url */
     const struct text_list *hosts;         /* --push-host */
     const struct text_list *origins;       /* --cors-origin */
     int64_t max_per_user, max_per_address; /* subscriptions; 0: no bound */

@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "http/request.h"
 #include "limits/refusal_log.h"
+#include "push/vapid.h"
 
 #define SERVE_SIGNALS 5
 
@@ -25,10 +26,11 @@ struct serve {
     struct hub *hub;
     struct gateway *gateway;
     struct cgi *cgi;
-    struct ticket_keys *keys;          /* NULL: no --ticket-key-file */
-    struct writer *writer;             /* NULL: this process writes nothing */
-    struct publish_endpoint *endpoint; /* NULL: no --allow-publish, or a CGI's GET */
-    struct push_endpoint *push;        /* NULL: no --vapid-key-file, or a CGI's GET */
+    struct ticket_keys *keys;             /* NULL: no --ticket-key-file */
+    struct writer *writer;                /* NULL: this process writes nothing */
+    struct publish_endpoint *endpoint;    /* NULL: no --allow-publish, or a CGI's GET */
+    char vapid_public[VAPID_PUBLIC_TEXT]; /* of --vapid-key-file */
+    struct push_endpoint *push;           /* NULL: no --vapid-key-file, or a CGI's GET */
     struct status_stream *status;
     struct retention *retention;     /* NULL: rows are not deleted here */
     struct track_watch *track_watch; /* NULL: another worker has it, or a CGI */

@@ -168,7 +168,7 @@ serve_init_push(struct serve *serve, struct error *error)
 {
     const struct serve_settings *settings = serve->settings;
     struct push_endpoint_config config = {.writer = serve->writer,
-                                          .key_file = settings->vapid_key_file,
+                                          .public_key = serve->vapid_public,
                                           .hosts = &settings->push_hosts,
                                           .origins = &settings->cors_origins,
                                           .max_per_user = settings->max_push_per_user,
@@ -313,6 +313,21 @@ serve_init_cgi(struct serve *serve, struct error *error)
     return serve->cgi != NULL ? 0 : -1;
 }
 
+/* Before the process is confined: it has no use for the private key later. */
+static int
+serve_load_vapid(struct serve *serve, struct error *error)
+{
+    const char *path = serve->settings->vapid_key_file;
+    if (path == NULL)
+        return 0;
+    struct vapid_keys *keys = vapid_keys_load(path, &serve->log, error);
+    if (keys == NULL)
+        return -1;
+    memcpy(serve->vapid_public, keys->items[0].public_text, VAPID_PUBLIC_TEXT);
+    vapid_keys_free(keys);
+    return 0;
+}
+
 /* The log whose folder must stay writable, so that a rotated one can be made anew: the one of
  * --log-to, or standard error where logs belong. Elsewhere, as in a home directory, it would be
  * a hole. */
@@ -453,6 +468,8 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
     if (kind == SERVE_FASTCGI)
         signal(SIGHUP, SIG_IGN); /* until there is a handler for it */
     int result = serve_load_keys(&serve, error);
+    if (result == 0)
+        result = serve_load_vapid(&serve, error);
     if (result == 0)
         result = serve_init_hub(&serve, kind, descriptors, error);
     if (result == 0)
