@@ -146,7 +146,7 @@ test('push, Firefox: a row reaches a browser whose page is closed, once, and com
     await page.waitForFunction(() => window.ready);
     await page.evaluate(() => window.begin());
     assert.equal(await page.evaluate(() => window.alerts.unsubscribe()), true);
-    assert.equal(site.sql('SELECT count(*) FROM rowcast_push'), '0');
+    assert.equal(site.sql('SELECT count(*) FROM rowcast_push').trim(), '0');
   } finally {
     await browser.close();
   }
