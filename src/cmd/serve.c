@@ -86,6 +86,8 @@ static const struct option options[] = {
            .help = "refuse streams without a ticket"),
     OPTION(ticket_audience, "ticket-audience", OPTION_TEXT, .value_name = "NAME",
            .help = "take only tickets with that aud"),
+    OPTION(revocation, "revocation", OPTION_CHOICE, .value_name = "on|off",
+           .fallback = "on", .help = "rows of rowcast_revocation throw users out"),
     OPTION(allow_publish, "allow-publish", OPTION_FLAG,
            .help = "POST inserts rows, where ROWCAST_PUBLISH or a ticket allows it"),
     OPTION(drain_ms, "drain", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "5",

@@ -70,6 +70,9 @@ struct feed {
     struct store_folders folders; /* that it may enter then */
     uint64_t behind_since_ms;     /* 0: all is handed out */
     uint64_t *errors;             /* counts failed reads, or NULL */
+    feed_changed_fn changed;      /* NULL: nobody asks */
+    void *changed_arg;
+    uint64_t openings;
 };
 
 /* Busy for a moment is no trouble: every commit to a database with a rollback journal is that. */
@@ -202,6 +205,8 @@ feed_look(struct feed *feed)
         feed_tell_fault(feed);
     }
     feed->in_look = false;
+    if (has_read && feed->changed != NULL)
+        feed->changed(feed->changed_arg);
     if (!feed->more)
         feed->behind_since_ms = 0;
     else if (feed->behind_since_ms == 0)
@@ -293,6 +298,7 @@ feed_open(struct feed *feed)
     }
     feed->doubtful = false;
     feed->more = true; /* whatever store_changed says of the new connection */
+    feed->openings++;
     watch_follow(feed->watch, feed->config.path);
     store_gate_open(feed->gate, store_opened_files(feed->store));
     log_line(feed->log, LOG_INFO, "database reopened");
@@ -588,6 +594,19 @@ feed_lag_ms(const struct feed *feed)
     if (feed->trouble.text[0] != '\0' && (since == 0 || feed->trouble_since_ms < since))
         since = feed->trouble_since_ms;
     return since == 0 ? 0 : uv_now(feed->loop) - since;
+}
+
+void
+feed_on_change(struct feed *feed, feed_changed_fn changed, void *arg)
+{
+    feed->changed = changed;
+    feed->changed_arg = arg;
+}
+
+uint64_t
+feed_openings(const struct feed *feed)
+{
+    return feed->openings;
 }
 
 void

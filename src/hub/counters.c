@@ -17,6 +17,7 @@ static const struct {
                        "A row was changed or deleted while half of it was out."},
     [CLOSE_NO_MEMORY] = {"no-memory", "rowcast ran out of memory."},
     [CLOSE_REPLACED] = {"replaced", "The same page opened a new stream (client=)."},
+    [CLOSE_REVOKED] = {"revoked", "The user was thrown out: a row in rowcast_revocation."},
 };
 
 const char *

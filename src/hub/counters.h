@@ -24,6 +24,7 @@ enum close_reason {
     CLOSE_CHANGED,  /* the event that was half out is no longer in the table */
     CLOSE_NO_MEMORY,
     CLOSE_REPLACED, /* its page opened another one: client= */
+    CLOSE_REVOKED,  /* its user was thrown out */
     CLOSE_REASONS
 };
 

@@ -14,6 +14,7 @@
 #include "feed/feed.h"
 #include "hub/hub.h"
 #include "limits/limits.h"
+#include "people/revocation_log.h"
 #include "publish/endpoint.h"
 #include "serve/report.h"
 #include "serve/status_stream.h"
@@ -166,7 +167,8 @@ dispatch_judge(const struct serve *serve, struct request *request, const char *c
                struct error *error)
 {
     const struct access_rules rules = {serve->keys, serve->settings->ticket_audience,
-                                       serve->settings->require_ticket};
+                                       serve->settings->require_ticket,
+                                       revocation_log_known(serve->revocations)};
     int status = request_parse(request, envp, serve->settings->mount, error);
     request->takes_post = serve->settings->allow_publish;
     status = check_rate(serve, request, status, error);
@@ -209,6 +211,9 @@ dispatch_open_stream(struct serve *serve, struct output *output, struct request 
                                 .too_often_ms = request->too_often_ms,
                                 .max_streams = request->max_streams,
                                 .expires_at_ms = request->expires_at_ms,
+                                .by_ticket = request->by_ticket,
+                                .since_ms = request->by_ticket ? request->issued_at_ms
+                                                               : serve_now_ms(),
                                 .headers = buf_slice(&serve->answer)};
     filter_move(&opens.filter, &request->filter);
     hub_open(serve->hub, output, &opens);

@@ -29,6 +29,7 @@ struct serve {
     struct writer *writer;             /* NULL: this process writes nothing */
     struct publish_endpoint *endpoint; /* NULL: no --allow-publish, or a CGI's GET */
     struct status_stream *status;
+    struct revocation_log *revocations; /* NULL: --revocation off */
     struct retention *retention;     /* NULL: rows are not deleted here */
     struct track_watch *track_watch; /* NULL: another worker has it, or a CGI */
     uv_signal_t signals[SERVE_SIGNALS];

@@ -15,6 +15,7 @@
 #include "fastcgi/cgi.h"
 #include "serve/sandbox.h"
 #include "feed/feed.h"
+#include "people/revocation_log.h"
 #include "hub/hub.h"
 #include "serve/sd_notify.h"
 #include "publish/endpoint.h"
@@ -65,6 +66,7 @@ serve_fini(struct serve *serve)
     retention_free(serve->retention);
     status_stream_free(serve->status);
     track_watch_free(serve->track_watch);
+    revocation_log_free(serve->revocations);
     gateway_free(serve->gateway);
     hub_free(serve->hub);
     feed_free(serve->feed);
@@ -144,6 +146,16 @@ serve_init_hub(struct serve *serve, enum serve_kind kind, unsigned descriptors,
     if (serve->status == NULL)
         return error_set(error, "out of memory");
     return feed_start(serve->feed, hub_feed_handlers(), serve->hub, error);
+}
+
+static int
+serve_init_revocation(struct serve *serve, struct error *error)
+{
+    if (serve->settings->revocation == SERVE_OFF)
+        return 0;
+    serve->revocations =
+        revocation_log_new(&serve->loop, serve->feed, serve->hub, error);
+    return serve->revocations != NULL ? 0 : -1;
 }
 
 static int
@@ -425,6 +437,8 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
     int result = serve_load_keys(&serve, error);
     if (result == 0)
         result = serve_init_hub(&serve, kind, descriptors, error);
+    if (result == 0)
+        result = serve_init_revocation(&serve, error);
     if (result == 0)
         result = kind == SERVE_CGI
                      ? serve_start_cgi(&serve, error)

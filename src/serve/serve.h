@@ -35,12 +35,16 @@ struct serve_settings {
     const char *ticket_key_file; /* NULL: no tickets */
     const char *ticket_audience; /* NULL: none */
     bool require_ticket;
+    int revocation; /* enum serve_switch: rowcast_revocation is followed */
     bool allow_publish;
     int log_level;      /* enum log_level */
     const char *log_to; /* as log_parse_to takes it */
     bool no_confine;
     bool check; /* look at everything, and do not serve */
 };
+
+/* As the choices "on|off" of an option. */
+enum serve_switch { SERVE_ON, SERVE_OFF };
 
 enum serve_kind { SERVE_FASTCGI, SERVE_CGI };
 
