@@ -158,7 +158,8 @@ int
 access_check(struct request *request, const struct access_rules *rules, int64_t now_ms,
              struct error *error)
 {
-    if (request->resource == RESOURCE_STREAM || request->resource == RESOURCE_WHOAMI) {
+    if (request->resource == RESOURCE_STREAM || request->resource == RESOURCE_WHOAMI ||
+        request->resource == RESOURCE_READ) {
         int status = rules->keys != NULL ? check_ticket(request, rules, now_ms, error)
                                          : check_no_ticket(request, error);
         return status != 0 ? status : check_channels(request, error);

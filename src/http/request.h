@@ -21,7 +21,8 @@ enum request_resource {
     RESOURCE_HEALTH,
     RESOURCE_METRICS,
     RESOURCE_STATUS,
-    RESOURCE_WHOAMI
+    RESOURCE_WHOAMI,
+    RESOURCE_READ /* read marks */
 };
 
 #define REQUEST_WAIT_MAX_S 60

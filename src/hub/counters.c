@@ -47,7 +47,7 @@ hub_refusal_name(enum hub_refusal why)
 void
 hub_counters_forget_streams(struct hub_counters *counters)
 {
-    counters->streams = counters->behind = counters->answers = 0;
+    counters->streams = counters->behind = counters->answers = counters->users = 0;
     __atomic_store_n(&counters->tail, 0, __ATOMIC_RELAXED);
     for (int i = 0; i < FORMATS; i++)
         counters->formats[i] = 0;

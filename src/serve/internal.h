@@ -28,6 +28,8 @@ struct serve {
     struct ticket_keys *keys;          /* NULL: no --ticket-key-file */
     struct writer *writer;             /* NULL: this process writes nothing */
     struct publish_endpoint *endpoint; /* NULL: no --allow-publish, or a CGI's GET */
+    struct read_marks *read_marks;     /* NULL: --read-marks off, or a CGI's GET */
+    struct presence *presence;         /* NULL: no --presence */
     struct status_stream *status;
     struct revocation_log *revocations; /* NULL: --revocation off */
     struct retention *retention;     /* NULL: rows are not deleted here */
