@@ -257,3 +257,19 @@ through_a_web_server() {
 @test "presence: through lighttpd" { through_a_web_server lighttpd; }
 @test "presence: through nginx" { through_a_web_server nginx; }
 @test "presence: through Apache" { through_a_web_server apache; }
+
+@test "presence: the table is never wrong for longer than 10 s, with kills, through three web servers" {
+	init_db
+	local user server urls=()
+	for user in ann bob cat dan; do
+		make_user "$user" secret
+	done
+	with_login
+	for server in lighttpd nginx apache; do
+		"start_$server"
+		urls+=(--url "$(url)")
+	done
+	run /usr/bin/python3 "$SRC/tests/presence/oracle.py" --rowcast "$ROWCAST" --seconds 25 --workers 2 \
+		--db "$DB" --socket "$SOCKET" --folder "$T" "${urls[@]}"
+	assert_success
+}
