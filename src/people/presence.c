@@ -399,7 +399,9 @@ presence_new(uv_loop_t *loop, const struct presence_config *config, struct error
         return NULL;
     }
     presence->config = *config;
-    presence->interval_ms = INTERVAL_MS * config->workers;
+    /* With rows to tell each transaction waits for the disk, while it has the lock. */
+    presence->interval_ms =
+        INTERVAL_MS * config->workers * (config->channel != NULL ? 2 : 1);
     if (presence->interval_ms > INTERVAL_MAX_MS)
         presence->interval_ms = INTERVAL_MAX_MS;
     presence->here = here_new(error);
