@@ -43,8 +43,9 @@ check_revoked(const struct ticket *ticket, const struct revocations *revocations
                           ticket->issued_at_ms))
         return 0;
     if (ticket->issued_at_ms == 0)
-        error_set(error, "the ticket is revoked: its user was thrown out, and it has no iat "
-                         "to say that it is newer; get a new one");
+        error_set(error,
+                  "the ticket is revoked: its user was thrown out, and it has no iat "
+                  "to say that it is newer; get a new one");
     else
         error_set(error, "the ticket is revoked: its user was thrown out after it was "
                          "issued; get a new one");

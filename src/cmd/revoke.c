@@ -112,8 +112,9 @@ parse_before(const char *text, int64_t *before_ms, struct error *error)
     if (parse_count(text, 1, TIME_MAX_MS, before_ms) == 0) {
         if (*before_ms >= INT64_C(100000000000))
             return 0;
-        return error_set(error, "--before: %s would be in 1973 or before: milliseconds, not "
-                                "seconds, since 1970",
+        return error_set(error,
+                         "--before: %s would be in 1973 or before: milliseconds, not "
+                         "seconds, since 1970",
                          parse_quote(quoted, text));
     }
     if (parse_age(text, &age_ms) == 0 && age_ms <= now_ms) {

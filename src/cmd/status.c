@@ -55,8 +55,9 @@ static const struct option options[] = {
 const struct command cmd_status_command = {
     .name = "status",
     .operands = "",
-    .summary = "Prints who is connected and how it goes: from a running server with --url, or "
-               "from the database.",
+    .summary =
+        "Prints who is connected and how it goes: from a running server with --url, or "
+        "from the database.",
     .options = options,
 };
 
@@ -197,7 +198,8 @@ print_status(const struct settings *settings, const struct buf *text, struct err
     } else {
         result = append_table(&out, text, error);
     }
-    if (result == 0 && (fwrite(out.p, 1, out.len, stdout) != out.len || fflush(stdout) != 0))
+    if (result == 0 &&
+        (fwrite(out.p, 1, out.len, stdout) != out.len || fflush(stdout) != 0))
         result = error_set(error, "cannot write: %s", strerror(errno));
     buf_fini(&out);
     return result;

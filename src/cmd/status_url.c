@@ -23,14 +23,16 @@ static int
 judge(long status, const char *type, const char *url, struct error *error)
 {
     if (status == 403)
-        return error_set(error, "%s answers 403: the web server must set ROWCAST_ADMIN=1 for "
-                                "this address",
+        return error_set(error,
+                         "%s answers 403: the web server must set ROWCAST_ADMIN=1 for "
+                         "this address",
                          url);
     if (status != 200)
         return error_set(error, "%s answers %ld: is it the address of /events/status?", url,
                          status);
     if (type == NULL || strncmp(type, "application/json", 16) != 0)
-        return error_set(error, "%s gives no JSON: is it the address of /events/status?", url);
+        return error_set(error, "%s gives no JSON: is it the address of /events/status?",
+                         url);
     return 0;
 }
 
@@ -77,7 +79,8 @@ status_url_get(const char *url, struct buf *body, struct error *error)
 {
     (void)url;
     (void)body;
-    return error_set(error, "--url: this rowcast was built without libcurl; --db FILE works");
+    return error_set(error,
+                     "--url: this rowcast was built without libcurl; --db FILE works");
 }
 
 #endif

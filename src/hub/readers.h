@@ -1,5 +1,5 @@
-/* readers.h - the hub's side of hub_watch_readers. admit.c tells of a stream that opens, stream.c of
- * its end. */
+/* readers.h - the hub's side of hub_watch_readers. admit.c tells of a stream that opens, stream.c
+ * of its end. */
 #ifndef ROWCAST_HUB_READERS_H
 #define ROWCAST_HUB_READERS_H
 

@@ -17,8 +17,8 @@
 #define KEY_NUMBER_MAX 32
 
 struct here_reader {
-    struct queue_link link;    /* in here->all */
-    struct queue_link changed; /* in here->changed */
+    struct queue_link link;         /* in here->all */
+    struct queue_link changed;      /* in here->changed */
     struct string_map_entry *entry; /* in here->users; NULL: it has no name */
     uint64_t number;                /* of one without a name */
     struct string_map channels;     /* count: streams that asked for it */
@@ -96,16 +96,14 @@ find_reader(struct here *here, const char *user)
 static bool
 count_channel(struct here_reader *reader, const char *name)
 {
-    struct string_map_entry *entry =
-        string_map_get(&reader->channels, slice_of(name));
+    struct string_map_entry *entry = string_map_get(&reader->channels, slice_of(name));
     return entry != NULL && ++entry->count == 1;
 }
 
 static bool
 uncount_channel(struct here_reader *reader, const char *name)
 {
-    struct string_map_entry *entry =
-        string_map_find(&reader->channels, slice_of(name));
+    struct string_map_entry *entry = string_map_find(&reader->channels, slice_of(name));
     if (entry == NULL || --entry->count > 0)
         return false;
     string_map_remove(&reader->channels, entry);

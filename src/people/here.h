@@ -31,10 +31,10 @@ struct here_change {
     const char *key;          /* "user ann", "stream 17" */
     const char *user;         /* NULL: nobody's */
     const char *channels;     /* a JSON array, sorted */
-    const char *address;      /* as the limits count it; of the newest stream; NULL: not known */
-    int64_t since_ms;         /* when the first of the streams began, Unix time */
-    size_t streams;           /* 0: gone */
-    bool is_new;              /* the table does not have it */
+    const char *address; /* as the limits count it; of the newest stream; NULL: not known */
+    int64_t since_ms;    /* when the first of the streams began, Unix time */
+    size_t streams;      /* 0: gone */
+    bool is_new;         /* the table does not have it */
     char text[];
 };
 

@@ -54,7 +54,8 @@ append_log(struct buf *buf, struct store *store, int64_t now_ms, struct error *e
     sqlite3_free(sql);
     if (result == STORE_OK)
         buf_printf(buf,
-                   "\"tail\":\"%" PRId64 "\",\"low_water\":\"%" PRId64 "\",\"rows_kept\":%" PRId64,
+                   "\"tail\":\"%" PRId64 "\",\"low_water\":\"%" PRId64
+                   "\",\"rows_kept\":%" PRId64,
                    marks.tail, marks.low_water, rows);
     return result;
 }
@@ -78,7 +79,8 @@ append_channels(struct buf *buf, struct store *store, struct error *error)
         const char *name = (const char *)sqlite3_column_text(statement, 0);
         buf_printf(buf, "%s{\"channel\":", comma);
         json_append_string(buf, slice_of(name != NULL ? name : ""));
-        buf_printf(buf, ",\"readers\":%" PRId64 "}", (int64_t)sqlite3_column_int64(statement, 1));
+        buf_printf(buf, ",\"readers\":%" PRId64 "}",
+                   (int64_t)sqlite3_column_int64(statement, 1));
         comma = ",";
     }
     buf_append_text(buf, "]");

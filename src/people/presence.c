@@ -30,7 +30,8 @@ struct presence {
     struct writer_kind kind;
     uint64_t interval_ms;
     char name[PRESENCE_NAME_MAX];
-    char dead[PRESENCE_NAME_MAX]; /* the predecessor; the thread's: empty when it is buried */
+    char dead
+        [PRESENCE_NAME_MAX]; /* the predecessor; the thread's: empty when it is buried */
 
     /* The loop's. */
     uv_loop_t *loop;

@@ -57,10 +57,11 @@ presence_table_check(struct store *store, struct error *error)
         people_has_table(store, "rowcast_presence_user", &has, error);
     if (result != STORE_OK || has)
         return result;
-    error_set(error,
-              "%s has no tables of presence: run `rowcast init --db %s` as the user who owns "
-              "the file",
-              store_path(store), store_path(store));
+    error_set(
+        error,
+        "%s has no tables of presence: run `rowcast init --db %s` as the user who owns "
+        "the file",
+        store_path(store), store_path(store));
     return STORE_FAILED;
 }
 
@@ -129,11 +130,12 @@ presence_table_end(struct presence_table *table, struct error *error)
 enum put_statement { PUT_ENTRY, PUT_USER, PUT_BACK, PUT_AWAY, PUT_GONE, PUTS };
 
 static const char *const put_texts[PUTS] = {
-    [PUT_ENTRY] =
-        "INSERT INTO rowcast_presence_entry(worker, reader, user, channels, since, address, "
-        "streams) VALUES (?3, ?1, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(worker, reader) DO UPDATE "
-        "SET channels = excluded.channels, since = excluded.since, "
-        "address = excluded.address, streams = excluded.streams",
+    [PUT_ENTRY] = "INSERT INTO rowcast_presence_entry(worker, reader, user, channels, "
+                  "since, address, "
+                  "streams) VALUES (?3, ?1, ?4, ?5, ?6, ?7, ?8) ON CONFLICT(worker, "
+                  "reader) DO UPDATE "
+                  "SET channels = excluded.channels, since = excluded.since, "
+                  "address = excluded.address, streams = excluded.streams",
     [PUT_USER] = "INSERT OR IGNORE INTO rowcast_presence_user(user) VALUES (?1)",
     [PUT_BACK] = "UPDATE rowcast_presence_user SET gone_at = NULL "
                  "WHERE user = ?1 AND gone_at IS NOT NULL",
@@ -241,11 +243,11 @@ enum store_result
 presence_table_look(struct presence_table *table, bool *has_work, struct error *error)
 {
     enum store_result result;
-    sqlite3_stmt *statement = prepare(
-        table,
-        "SELECT EXISTS(SELECT 1 FROM rowcast_presence_worker WHERE until <= ?2) OR "
-        "EXISTS(SELECT 1 FROM rowcast_presence_user WHERE gone_at <= ?1)",
-        &result, error);
+    sqlite3_stmt *statement =
+        prepare(table,
+                "SELECT EXISTS(SELECT 1 FROM rowcast_presence_worker WHERE until <= ?2) OR "
+                "EXISTS(SELECT 1 FROM rowcast_presence_user WHERE gone_at <= ?1)",
+                &result, error);
     if (result != STORE_OK)
         return result;
     sqlite3_bind_int64(statement, 1, table->now_ms - PRESENCE_GRACE_MS);
@@ -316,9 +318,8 @@ static enum store_result
 forget_gone(struct presence_table *table, const char *user, struct error *error)
 {
     int changes;
-    enum store_result result =
-        run_once(table, "DELETE FROM rowcast_presence_user WHERE user = ?1", user, &changes,
-                 error);
+    enum store_result result = run_once(
+        table, "DELETE FROM rowcast_presence_user WHERE user = ?1", user, &changes, error);
     return result == STORE_OK ? tell(table, "leave", user, error) : result;
 }
 

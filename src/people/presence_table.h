@@ -24,7 +24,8 @@ struct presence_table {
     const char *worker;  /* the caller's name */
     const char *channel; /* of join and leave; NULL: they are not told */
     int64_t now_ms;      /* Unix time */
-    struct error refused; /* why the table would not have a row join or leave; empty: it had */
+    struct error
+        refused; /* why the table would not have a row join or leave; empty: it had */
 };
 
 /* Whether the database has the tables: STORE_FAILED with *error says what to do. */

@@ -10,8 +10,8 @@
 #include "base/slice.h"
 #include "publish/rows.h"
 
-#define READ_BODY_MAX 4096         /* bytes */
-#define READ_CHANNEL_MAX 1024      /* bytes */
+#define READ_BODY_MAX 4096    /* bytes */
+#define READ_CHANNEL_MAX 1024 /* bytes */
 
 struct read_body {
     int64_t id;

@@ -99,14 +99,16 @@ refusal_of(const struct pending *pending)
         [READ_NO_ROW] = {404, "this user can read no row with that id: give its channel "
                               "where the row is deleted by now"},
         [READ_TOO_HIGH] = {400, "bad field id: no row has had so high an id yet"},
-        [READ_NO_TABLE] = {404, "this database has no read marks: run `rowcast init` on it"},
+        [READ_NO_TABLE] = {404,
+                           "this database has no read marks: run `rowcast init` on it"},
     };
     switch (pending->job.result) {
     case PUBLISH_DONE:
         return verdicts[pending->move.verdict];
     case PUBLISH_BUSY:
-        return (struct refusal){503, "the database is locked or being opened anew, the mark "
-                                     "was not stored: try again"};
+        return (struct refusal){503,
+                                "the database is locked or being opened anew, the mark "
+                                "was not stored: try again"};
     case PUBLISH_REFUSED:
         return (struct refusal){400, pending->job.error.text};
     case PUBLISH_FAILED:
@@ -212,8 +214,7 @@ check_user(struct read_marks *marks, struct request *request, struct error *erro
         return 403;
     }
     uint64_t key = hash_bytes(&marks->hash_key, user, strlen(user));
-    request->too_often_ms =
-        token_bucket_take(&marks->rate, key, uv_now(marks->loop));
+    request->too_often_ms = token_bucket_take(&marks->rate, key, uv_now(marks->loop));
     if (request->too_often_ms == 0)
         return 0;
     error_set(error, "too many read marks of this user: wait, and send the newest one");
@@ -317,8 +318,8 @@ read_marks_new(uv_loop_t *loop, const struct read_marks_config *config, struct e
                                          .interval_ms = MINUTE_MS / READ_MARKS_A_MINUTE,
                                          .depth_ms = MINUTE_MS};
     if (hash_key_make(&marks->hash_key, error) == 0)
-        marks->queue = publish_queue_new_optional(loop, config->writer, on_written, marks,
-                                                  &words);
+        marks->queue =
+            publish_queue_new_optional(loop, config->writer, on_written, marks, &words);
     if (marks->queue != NULL)
         return marks;
     error_set(error, "out of memory or descriptors");

@@ -1,5 +1,7 @@
-/* read_table.c - the SQL of rowcast_read; see people/read_table.h. That a mark which moves is told to
- * the user's pages is the schema's: its triggers put a row rowcast:read into the log. */
+/* read_table.c - the SQL of rowcast_read; see people/read_table.h.
+ *
+ * That a mark which moves is told to the user's pages is the schema's: its triggers put a row
+ * rowcast:read into the log. */
 #include "config.h"
 
 #include "people/read_table.h"

@@ -24,10 +24,10 @@ struct revocation_log {
     struct feed *feed;
     struct hub *hub;
     struct revocations *known;
-    int64_t cursor;    /* rows up to this id were read */
-    uint64_t opening;  /* of the database that the cursor belongs to */
-    uint64_t read_ms;  /* when it was read last */
-    bool has_new;      /* rows of this read */
+    int64_t cursor;   /* rows up to this id were read */
+    uint64_t opening; /* of the database that the cursor belongs to */
+    uint64_t read_ms; /* when it was read last */
+    bool has_new;     /* rows of this read */
     bool out_of_memory;
 };
 
@@ -121,8 +121,7 @@ read_all(struct revocation_log *log, struct error *error)
     unsigned waited = 0;
     while (more) {
         enum store_result result = read_page(log, &more, error);
-        if (result == STORE_FAILED ||
-            (result != STORE_OK && waited >= START_PATIENCE_MS))
+        if (result == STORE_FAILED || (result != STORE_OK && waited >= START_PATIENCE_MS))
             return -1;
         if (result == STORE_OK)
             continue;

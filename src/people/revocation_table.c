@@ -23,8 +23,7 @@ read_rows(struct store *store, const struct revocation_range *range, int *count,
     enum store_result result;
     int code;
     sqlite3_stmt *statement = store_prepare_once(
-        store,
-        "SELECT id, user, before FROM " TABLE " WHERE id > ?1 ORDER BY id LIMIT ?2",
+        store, "SELECT id, user, before FROM " TABLE " WHERE id > ?1 ORDER BY id LIMIT ?2",
         &result, error);
 
     if (result != STORE_OK)

@@ -49,8 +49,8 @@ struct publish_queue *publish_queue_new(uv_loop_t *loop, struct writer *writer,
                                         publish_done_fn done, void *arg,
                                         struct error *error);
 
-/* The same for what the process can do without: that the database cannot be written is no reason not
- * to start, and is looked at when there is a job. For the log, as in struct writer_kind: */
+/* The same for what the process can do without: that the database cannot be written is no reason
+ * not to start, and is looked at when there is a job. For the log, as in struct writer_kind: */
 struct publish_queue_words {
     const char *failing;
     const char *working;

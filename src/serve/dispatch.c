@@ -143,7 +143,8 @@ check_read(const struct serve *serve, const struct request *request, struct erro
     if (request->resource != RESOURCE_READ || serve->read_marks != NULL ||
         request->method == METHOD_OPTIONS)
         return 0;
-    error_set(error, "there are no read marks here: rowcast serve runs with --read-marks off");
+    error_set(error,
+              "there are no read marks here: rowcast serve runs with --read-marks off");
     return 404;
 }
 

@@ -158,8 +158,7 @@ serve_init_revocation(struct serve *serve, struct error *error)
 {
     if (serve->settings->revocation == SERVE_OFF)
         return 0;
-    serve->revocations =
-        revocation_log_new(&serve->loop, serve->feed, serve->hub, error);
+    serve->revocations = revocation_log_new(&serve->loop, serve->feed, serve->hub, error);
     return serve->revocations != NULL ? 0 : -1;
 }
 

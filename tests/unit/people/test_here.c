@@ -129,7 +129,8 @@ static void
 test_all_are_told_again_when_the_table_has_lost_them(void **state)
 {
     struct scene *scene = *state;
-    struct here_stream stream = stream_of(scene, "ann", 0), other = stream_of(scene, "bob", 0);
+    struct here_stream stream = stream_of(scene, "ann", 0),
+                       other = stream_of(scene, "bob", 0);
     here_open(scene->here, &stream, 1000);
     struct here_reader *bob = here_open(scene->here, &other, 2000);
     expect_change(scene, "user ann ann [\"*\"] 192.0.2.7 1000 1 1");
@@ -147,8 +148,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_streams_of_a_user_are_one_reader, set_up,
                                         tear_down),
-        cmocka_unit_test_setup_teardown(test_streams_without_a_name_are_readers_each, set_up,
-                                        tear_down),
+        cmocka_unit_test_setup_teardown(test_streams_without_a_name_are_readers_each,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_visit_that_nobody_has_heard_of_is_no_change,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(

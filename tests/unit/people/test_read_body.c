@@ -77,9 +77,9 @@ test_a_body_that_is_too_long_is_refused(void **state)
     text[sizeof text - 1] = '\0';
     assert_int_equal(read_body_parse(&read, PUBLISH_FORM, slice_of(text), &error), 413);
     read_body_fini(&read);
-    assert_int_equal(read_body_parse(&read, PUBLISH_FORM,
-                                     (struct slice){text, READ_BODY_MAX}, &error),
-                     400);
+    assert_int_equal(
+        read_body_parse(&read, PUBLISH_FORM, (struct slice){text, READ_BODY_MAX}, &error),
+        400);
     read_body_fini(&read);
 }
 
