@@ -2,7 +2,7 @@
  *
  * Everything is one text of SQL, which is run in one transaction or printed, so that what
  * --print shows is what is done. When it is already so, nothing is written: the schema does not
- * change, and no program has to prepare its statements anew. */
+ * change, and no program has to prepare its statements again. */
 #include "config.h"
 
 #include "track/internal.h"

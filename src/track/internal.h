@@ -1,4 +1,4 @@
-/* internal.h - what the files of track share; nobody else includes it.
+/* internal.h - what the files of track share; no other file includes it.
  *
  * track/definition.c reads and writes rowcast_track, track/table.c learns the table,
  * track/bind.c joins the two and refuses what cannot be tracked, track/scan.c cuts the SQL of
@@ -26,7 +26,7 @@ struct track_definition {
     char *name;         /* as the schema spells it */
     char *notification; /* the table that the events go to */
     struct track_names key, columns;
-    bool default_key;     /* nobody named them: they follow the table */
+    bool default_key;     /* not given: they follow the table */
     bool default_columns; /* ... at each `rowcast track` */
     char *channel;        /* NULL: channel_column */
     char *channel_column, *recipient_column, *where;
