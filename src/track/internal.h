@@ -3,8 +3,9 @@
  * track/definition.c reads and writes rowcast_track, track/table.c learns the table,
  * track/bind.c joins the two and refuses what cannot be tracked, track/scan.c cuts the SQL of
  * indexes and looks at --where, track/expression.c writes the expressions of a row,
- * track/triggers.c the triggers, track/state.c the query of the state, track/apply.c and
- * track/compare.c are what commands call. */
+ * track/triggers.c the triggers, track/state.c the query of the state, track/reset.c the event
+* that makes readers load the state again, track/apply.c and track/compare.c are what commands
+ * call. */
 #ifndef ROWCAST_TRACK_INTERNAL_H
 #define ROWCAST_TRACK_INTERNAL_H
 
@@ -200,6 +201,15 @@ char *track_trigger_name(const char *table, size_t at);
 /* CREATE TRIGGER without a semicolon, for sqlite3_free; NULL: out of memory. *needed: false
  * when this table does without that trigger (the text is empty then). */
 char *track_trigger_text(const struct track *track, size_t at, bool *needed);
+
+/* --- reset.c ------------------------------------------------------------------------------------
+ */
+
+/* Appends the statement that makes an event `reset` on each channel on which readers may have
+ * rows of that definition. track: the definition joined with the table; NULL: it does not fit
+ * any more. */
+void track_put_reset(sqlite3_str *sql, const struct track_definition *definition,
+                     const struct track *track);
 
 /* --- compare.c ----------------------------------------------------------------------------------
  */
