@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS "rowcast_meta"(
     low_water      INTEGER NOT NULL  -- the highest id ever deleted; at first the base
 );
 
--- The base is the Unix time in ms, so a database that was deleted and made anew never gives an
+-- The base is the Unix time in ms, so a database that was deleted and created again never gives an
 -- old id a new meaning. A table that was dropped has left its row here: go on above it.
 INSERT INTO "rowcast_meta"(table_name, schema_version, base, low_water)
 SELECT 'notification', 3, now, now
@@ -79,7 +79,7 @@ CREATE INDEX "notification_by_expires_at" ON "notification"(expires_at)
 -- What a row may hold. RAISE(ABORT) fails whatever conflict clause the statement has; the words
 -- for NULL are SQLite's own. A trigger sees the values after their conversion to the column's type.
 -- So an integer has become its digits, which is what the writer meant; but a floating-point number,
--- which is what JavaScript's programs bind for 7, has become '7.0' and would reach nobody. Such a
+-- which is what JavaScript's programs bind for 7, has become '7.0' and would reach no reader. Such a
 -- text, one that SQLite itself would write for a floating-point number without a fraction, is
 -- refused. An id that is too high would stay in the sequence, which then could not grow any more.
 --

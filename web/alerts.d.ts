@@ -25,7 +25,7 @@ export interface AlertsOptions {
   worker?: string | URL | ServiceWorkerRegistration;
   /** Where toasts go; none without. */
   toasts?: Element | null;
-  /** Tells rows of another database on this origin apart. */
+  /** A different name for each database of this origin. */
   name?: string;
   /** At most so many in so many milliseconds; the others are counted in one. */
   flood?: { most: number; ms: number };

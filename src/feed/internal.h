@@ -54,7 +54,7 @@ struct feed {
 void feed_set_trouble(struct feed *feed, enum store_result result,
                       const struct error *error);
 
-/* Tells in the log what the table has lost or got back, by store_fault. */
+/* Writes to the log what the table has lost or got back, by store_fault. */
 void feed_tell_fault(struct feed *feed);
 
 /* --- feed/reopen.c ------------------------------------------------------------------- */

@@ -1,5 +1,5 @@
 /* internal.h - the program's state, for serve/serve.c (its life), serve/signals.c (its signals)
- * and serve/dispatch.c (its requests). Nobody else includes it. */
+ * and serve/dispatch.c (its requests). No other file includes it. */
 #ifndef ROWCAST_SERVE_INTERNAL_H
 #define ROWCAST_SERVE_INTERNAL_H
 

@@ -73,7 +73,7 @@ export class Alerts extends EventTarget {
       this.#worker().catch(() => {});
   }
 
-  // 'granted', 'denied', 'default' (nobody has been asked) or 'unsupported'.
+  // 'granted', 'denied', 'default' (the user has not been asked) or 'unsupported'.
   get state() {
     if (!globalThis.isSecureContext || !('Notification' in globalThis))
       return 'unsupported';
@@ -303,7 +303,7 @@ export class Alerts extends EventTarget {
     }
   }
 
-  // A toast is for whoever looks at this page, so no tab claims it.
+  // A toast is for the user of this page, so no tab claims it.
   #toastAll(notes) {
     const few = notes.filter(() => this.#flood.lets(performance.now()));
     for (const { id, channel, alert } of few)

@@ -121,7 +121,7 @@ export class Rowcast extends EventTarget {
     this.#setStatus({ state: 'closed', error: null, delay: null, transport: null });
   }
 
-  // --- for the listeners: each may close this Rowcast at any time; #isActive tells
+  // --- for the listeners: each may close this Rowcast at any time; #isActive says so
 
   #handle(type, fn) {
     this.removeEventListener(type, this.#handlers[type] ?? null);
@@ -147,7 +147,7 @@ export class Rowcast extends EventTarget {
     this.dispatchEvent(new DetailEvent('rowcast:state', { detail: status }));
   }
 
-  // Hands on what the cursor says is new.
+  // Passes on the rows that are new to the cursor.
   #deliver({ rows, gap }) {
     if (gap !== null) {
       this.#delivered = gap.resumed_at;
@@ -254,7 +254,7 @@ export class Rowcast extends EventTarget {
     if (taken.missed === undefined)
       this.#deliver(taken);
     else if (taken.missed === 'nothing')
-      this.#tabs.ask();           // tells the leader of the newer era
+      this.#tabs.ask();           // so the leader learns of the newer era
     else
       this.#catchUp(feed);
   }
