@@ -173,11 +173,9 @@ parse_path(const struct parser *parser)
     static const struct {
         const char *path;
         enum request_resource resource;
-    } resources[] = {{"/", RESOURCE_STREAM},
-                     {"/health", RESOURCE_HEALTH},
-                     {"/metrics", RESOURCE_METRICS},
-                     {"/status", RESOURCE_STATUS},
-                     {"/whoami", RESOURCE_WHOAMI},
+    } resources[] = {{"/", RESOURCE_STREAM},         {"/health", RESOURCE_HEALTH},
+                     {"/metrics", RESOURCE_METRICS}, {"/read", RESOURCE_READ},
+                     {"/status", RESOURCE_STATUS},   {"/whoami", RESOURCE_WHOAMI},
                      {"/push", RESOURCE_PUSH}};
     const char *path = below_mount(parser->mount, value_of(parser, VAR_PATH));
     char quoted[PARSE_QUOTED_MAX];
@@ -193,16 +191,20 @@ parse_path(const struct parser *parser)
             return 0;
         }
     }
-    error_set(parser->error,
-              "unknown resource %s: only /health, /metrics, /push, /status and /whoami",
-              parse_quote(quoted, path));
+    error_set(
+        parser->error,
+        "unknown resource %s: only /health, /metrics, /push, /read, /status and /whoami",
+        parse_quote(quoted, path));
     return 404;
 }
 
-/* POST publishes, and subscribes to Web Push, which DELETE ends. */
+/* POST publishes, moves read marks, which nothing else does, and subscribes to Web Push, which
+ * DELETE ends. */
 static bool
 method_fits(enum request_method method, enum request_resource resource)
 {
+    if (resource == RESOURCE_READ)
+        return method == METHOD_POST || method == METHOD_OPTIONS;
     if (method == METHOD_DELETE)
         return resource == RESOURCE_PUSH;
     return method != METHOD_POST || resource == RESOURCE_STREAM ||
@@ -228,8 +230,10 @@ parse_method(const struct parser *parser)
         parser->request->method = (enum request_method)i;
         return 0;
     }
-    error_set(parser->error, "method %s is not allowed here: GET, HEAD and OPTIONS are",
-              parse_quote(quoted, method));
+    error_set(parser->error, "method %s is not allowed here: %s are",
+              parse_quote(quoted, method),
+              parser->request->resource == RESOURCE_READ ? "POST and OPTIONS"
+                                                         : "GET, HEAD and OPTIONS");
     return 405;
 }
 

@@ -49,6 +49,16 @@ struct publish_queue *publish_queue_new(uv_loop_t *loop, struct writer *writer,
                                         publish_done_fn done, void *arg,
                                         struct error *error);
 
+/* The same for what the process can do without: that the database cannot be written is no reason
+ * not to start, and is looked at when there is a job. For the log, as in struct writer_kind: */
+struct publish_queue_words {
+    const char *failing;
+    const char *working;
+};
+struct publish_queue *publish_queue_new_optional(uv_loop_t *loop, struct writer *writer,
+                                                 publish_done_fn done, void *arg,
+                                                 const struct publish_queue_words *words);
+
 /* Hands the job (rows set) over until `done` is called with it. Returns 0, or -1 when
  * PUBLISH_JOBS_MAX are waiting already, or memory is out: the job stays the caller's. */
 int publish_queue_submit(struct publish_queue *queue, struct publish_job *job);
