@@ -163,7 +163,7 @@ has_reads() { [[ $(reads_of "$1") == "$2" ]]; }
 	assert_healthy
 }
 
-@test "read: a user who sends very many is told to wait, others are not" {
+@test "read: a user who sends very many gets 429, others do not" {
 	init_db
 	rows 1 200
 	local id first status many=

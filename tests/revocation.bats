@@ -72,7 +72,7 @@ start_with() {
 	assert_healthy
 }
 
-@test "revocation: who logs in anew through the web server may read again" {
+@test "revocation: a user who logs in again through the web server may read again" {
 	init_db
 	start_rowcast
 	listen_direct ann '' REMOTE_USER=ann
@@ -143,7 +143,7 @@ start_with() {
 	assert_healthy
 }
 
-@test "revocation: a restart forgets nothing, nor do SIGHUP and a database that is opened anew" {
+@test "revocation: a restart forgets nothing, nor do SIGHUP and a database that is opened again" {
 	init_db
 	make_ticket_keys
 	local old
