@@ -1,9 +1,9 @@
-/* follow.c - the loop of a command that follows the table; see cmd/follow.h.
+/* tail_loop.c - the loop of a command that follows the table; see cmd/tail_loop.h.
  *
  * Called by cmd/tail.c. The signal handler wakes the loop, as libuv goes on waiting after EINTR. */
 #include "config.h"
 
-#include "cmd/follow.h"
+#include "cmd/tail_loop.h"
 
 #include <poll.h>
 #include <signal.h>
@@ -11,12 +11,12 @@
 #include <unistd.h>
 #include <uv.h>
 
-struct follower {
+struct tail_loop {
     uv_loop_t loop;
     uv_async_t wake;
     struct watch *watch;
     const char *db_path;
-    follow_fn look;
+    tail_loop_fn look;
     void *arg;
 };
 
@@ -34,7 +34,7 @@ on_signal(int number)
 }
 
 void
-follow_catch_signals(void)
+tail_loop_catch_signals(void)
 {
     struct sigaction action = {.sa_handler = on_signal};
 
@@ -46,7 +46,7 @@ follow_catch_signals(void)
 }
 
 bool
-follow_interrupted(void)
+tail_loop_interrupted(void)
 {
     return interrupted != 0;
 }
@@ -71,35 +71,35 @@ on_wake(uv_async_t *wake)
 static bool
 on_look(void *arg, enum watch_reason reason)
 {
-    struct follower *follower = arg;
-    enum follow_step step = FOLLOW_STOP;
+    struct tail_loop *loop = arg;
+    enum tail_loop_step step = TAIL_LOOP_STOP;
 
     if (reason == WATCH_FILES) /* the folder may be another one */
-        watch_follow(follower->watch, follower->db_path);
+        watch_follow(loop->watch, loop->db_path);
     if (output_is_read())
-        step = follower->look(follower->arg, reason);
-    if (step == FOLLOW_STOP || interrupted)
-        uv_stop(&follower->loop);
-    return step == FOLLOW_FOUND;
+        step = loop->look(loop->arg, reason);
+    if (step == TAIL_LOOP_STOP || interrupted)
+        uv_stop(&loop->loop);
+    return step == TAIL_LOOP_FOUND;
 }
 
 int
-follow(const char *db_path, follow_fn look, void *arg, struct error *error)
+tail_loop_run(const char *db_path, tail_loop_fn look, void *arg, struct error *error)
 {
-    struct follower follower = {.db_path = db_path, .look = look, .arg = arg};
-    int code = uv_loop_init(&follower.loop);
+    struct tail_loop loop = {.db_path = db_path, .look = look, .arg = arg};
+    int code = uv_loop_init(&loop.loop);
 
     if (code != 0)
         return error_set(error, "cannot wait for rows: %s", uv_strerror(code));
-    uv_async_init(&follower.loop, &follower.wake, on_wake);
-    follower.watch = watch_new(&follower.loop, db_path, on_look, &follower, error);
-    signal_wake = &follower.wake;
-    if (follower.watch != NULL && !interrupted)
-        uv_run(&follower.loop, UV_RUN_DEFAULT);
+    uv_async_init(&loop.loop, &loop.wake, on_wake);
+    loop.watch = watch_new(&loop.loop, db_path, on_look, &loop, error);
+    signal_wake = &loop.wake;
+    if (loop.watch != NULL && !interrupted)
+        uv_run(&loop.loop, UV_RUN_DEFAULT);
     signal_wake = NULL;
-    watch_free(follower.watch);
-    uv_close((uv_handle_t *)&follower.wake, NULL);
-    uv_run(&follower.loop, UV_RUN_DEFAULT); /* the handles' ends */
-    uv_loop_close(&follower.loop);
-    return follower.watch != NULL ? 0 : -1;
+    watch_free(loop.watch);
+    uv_close((uv_handle_t *)&loop.wake, NULL);
+    uv_run(&loop.loop, UV_RUN_DEFAULT); /* the handles' ends */
+    uv_loop_close(&loop.loop);
+    return loop.watch != NULL ? 0 : -1;
 }
