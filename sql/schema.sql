@@ -1,4 +1,4 @@
--- rowcast's schema, version 2: the one source of it.
+-- rowcast's schema, version 3: the one source of it.
 --
 --     sqlite3 new.db < sql/schema.sql
 --
@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS "rowcast_meta"(
 -- The base is the Unix time in ms, so a database that was deleted and made anew never gives an
 -- old id a new meaning. A table that was dropped has left its row here: go on above it.
 INSERT INTO "rowcast_meta"(table_name, schema_version, base, low_water)
-SELECT 'notification', 2, now, now
+SELECT 'notification', 3, now, now
 FROM (SELECT max(CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER),
                  coalesce((SELECT max(base, low_water) FROM "rowcast_meta"
                            WHERE table_name = 'notification'), 0)) AS now)
@@ -82,7 +82,24 @@ CREATE INDEX "notification_by_expires_at" ON "notification"(expires_at)
 -- which is what JavaScript's programs bind for 7, has become '7.0' and would reach nobody. Such a
 -- text, one that SQLite itself would write for a floating-point number without a fraction, is
 -- refused. An id that is too high would stay in the sequence, which then could not grow any more.
+--
+-- The WHEN clause keeps the cost down: it is false for every row of plain values, and then SQLite does
+-- not run the trigger's program, which costs more than the rest of an INSERT. It is true for every
+-- row that the program refuses, and for some that it lets pass: a name with a dot, a plus sign or a
+-- letter outside ASCII.
 CREATE TRIGGER "notification_insert" BEFORE INSERT ON "notification"
+WHEN NEW.id > 9007199254740991
+    OR NEW.data IS NULL
+    OR typeof(NEW.created_at) <> 'integer' OR typeof(NEW.expires_at) NOT IN ('integer', 'null')
+    OR typeof(NEW.channel) <> 'text' OR NEW.channel = '' OR instr(NEW.channel, char(0)) > 0
+    OR NEW.channel GLOB '*[^ -*,/-~-]*'
+    OR typeof(NEW.recipient) NOT IN ('text', 'null') OR NEW.recipient GLOB '*[^ -*,/-~-]*'
+    OR (NEW.event IS NOT NULL
+        AND (typeof(NEW.event) <> 'text' OR NEW.event = '' OR instr(NEW.event, char(0)) > 0
+             OR NEW.event IN ('open', 'error') OR NEW.event GLOB 'rowcast:*'
+             OR NEW.event GLOB '*[^ -*,/-~-]*'))
+    OR typeof(NEW.collapse_key) NOT IN ('text', 'null')
+    OR NEW.collapse_key GLOB '*[^ -*,/-~-]*'
 BEGIN
     SELECT CASE
         WHEN NEW.id > 9007199254740991
@@ -100,7 +117,8 @@ BEGIN
                  OR instr(NEW.event, char(10)) > 0 OR instr(NEW.event, char(13)) > 0
                  OR instr(NEW.event, char(0)) > 0)
             THEN RAISE(ABORT, 'rowcast: event must be NULL or text, not empty, without CR, LF and NUL')
-        WHEN NEW.event IN ('open', 'error') OR substr(NEW.event, 1, 8) = 'rowcast:'
+        WHEN NEW.event IN ('open', 'error')
+            OR (substr(NEW.event, 1, 8) = 'rowcast:' AND NEW.event <> 'rowcast:read')
             THEN RAISE(ABORT, 'rowcast: event must not be open or error, nor begin with rowcast:')
         WHEN typeof(NEW.collapse_key) NOT IN ('text', 'null')
             THEN RAISE(ABORT, 'rowcast: collapse_key must be text or NULL')
@@ -127,6 +145,18 @@ END;
 -- The same for an UPDATE. Without an OF clause, which an UPDATE of rowid would pass by; an UPDATE
 -- that sets the id to what it is (as object mappers do) does no harm.
 CREATE TRIGGER "notification_update" BEFORE UPDATE ON "notification"
+WHEN NEW.id IS NOT OLD.id
+    OR NEW.data IS NULL
+    OR typeof(NEW.created_at) <> 'integer' OR typeof(NEW.expires_at) NOT IN ('integer', 'null')
+    OR typeof(NEW.channel) <> 'text' OR NEW.channel = '' OR instr(NEW.channel, char(0)) > 0
+    OR NEW.channel GLOB '*[^ -*,/-~-]*'
+    OR typeof(NEW.recipient) NOT IN ('text', 'null') OR NEW.recipient GLOB '*[^ -*,/-~-]*'
+    OR (NEW.event IS NOT NULL
+        AND (typeof(NEW.event) <> 'text' OR NEW.event = '' OR instr(NEW.event, char(0)) > 0
+             OR NEW.event IN ('open', 'error') OR NEW.event GLOB 'rowcast:*'
+             OR NEW.event GLOB '*[^ -*,/-~-]*'))
+    OR typeof(NEW.collapse_key) NOT IN ('text', 'null')
+    OR NEW.collapse_key GLOB '*[^ -*,/-~-]*'
 BEGIN
     SELECT CASE
         WHEN NEW.id IS NOT OLD.id
@@ -144,7 +174,8 @@ BEGIN
                  OR instr(NEW.event, char(10)) > 0 OR instr(NEW.event, char(13)) > 0
                  OR instr(NEW.event, char(0)) > 0)
             THEN RAISE(ABORT, 'rowcast: event must be NULL or text, not empty, without CR, LF and NUL')
-        WHEN NEW.event IN ('open', 'error') OR substr(NEW.event, 1, 8) = 'rowcast:'
+        WHEN NEW.event IN ('open', 'error')
+            OR (substr(NEW.event, 1, 8) = 'rowcast:' AND NEW.event <> 'rowcast:read')
             THEN RAISE(ABORT, 'rowcast: event must not be open or error, nor begin with rowcast:')
         WHEN typeof(NEW.collapse_key) NOT IN ('text', 'null')
             THEN RAISE(ABORT, 'rowcast: collapse_key must be text or NULL')
@@ -187,6 +218,71 @@ BEGIN
     UPDATE "rowcast_meta" SET low_water = OLD.id
     WHERE table_name = 'notification' AND low_water < OLD.id;
 END;
+
+-- What follows belongs to the database, not to one table of notifications.
+
+-- Who is connected, of those that `rowcast serve --presence` serves: one row for each user and
+-- worker process, and one for each stream of a reader without a name. A worker renews its lease
+-- while it runs, so the entries of a killed process leave the view with the lease's end.
+CREATE TABLE IF NOT EXISTS "rowcast_presence_worker"(
+    worker TEXT PRIMARY KEY,        -- a random name for each process
+    until  INTEGER NOT NULL         -- end of the lease, Unix milliseconds
+);
+CREATE TABLE IF NOT EXISTS "rowcast_presence_entry"(
+    worker   TEXT NOT NULL,
+    reader   TEXT NOT NULL,         -- the worker's own key of a user or of a stream without one
+    user     TEXT,                  -- NULL: a reader without a name
+    channels TEXT NOT NULL,         -- a JSON array of the patterns that the streams asked for
+    since    INTEGER NOT NULL,      -- when the first of the streams began, Unix milliseconds
+    address  TEXT,                  -- of the newest stream
+    streams  INTEGER NOT NULL,
+    PRIMARY KEY (worker, reader)
+) WITHOUT ROWID;
+CREATE VIEW IF NOT EXISTS "rowcast_presence" AS
+    SELECT user, channels, since, address, streams
+    FROM "rowcast_presence_entry" JOIN "rowcast_presence_worker" USING (worker)
+    WHERE until > CAST((julianday('now') - 2440587.5) * 86400000 AS INTEGER);
+
+-- A subscription to Web Push: a reader whose cursor is kept here, since its page may be closed.
+-- `rowcast serve` stores it for a browser, `rowcast push` sends to it and moves its cursor.
+CREATE TABLE IF NOT EXISTS "rowcast_push"(
+    endpoint    TEXT PRIMARY KEY,   -- the push service's URL: who knows it can send, so it is a secret
+    user        TEXT,               -- NULL: a reader without a name
+    channels    TEXT NOT NULL,      -- a JSON array of patterns
+    bounds      TEXT,               -- what the user may read, a JSON array of patterns; NULL: everything
+    p256dh      TEXT NOT NULL,      -- the browser's public key, base64url (RFC 8291)
+    auth        TEXT NOT NULL,      -- the browser's secret, base64url
+    vapid_key   TEXT NOT NULL,      -- the public key that the browser subscribed with, base64url
+    absent      INTEGER NOT NULL DEFAULT 0, -- 1: only while the user has no open stream
+    cursor      INTEGER NOT NULL,   -- all rows up to this id are sent or not for this subscription
+    created_at  INTEGER NOT NULL,   -- Unix milliseconds, as all times here
+    expires_at  INTEGER,            -- as the browser said; NULL: it did not say
+    retry_at    INTEGER,            -- not before this time; NULL: at once
+    failures    INTEGER NOT NULL DEFAULT 0, -- in a row
+    last_status INTEGER,            -- of HTTP; NULL: no answer yet
+    last_error  TEXT
+);
+CREATE INDEX IF NOT EXISTS "rowcast_push_by_user" ON "rowcast_push"(user);
+
+-- How far a user has read a channel, on whatever device. `POST /events/read` moves the mark and puts
+-- a row with the event rowcast:read into the table of notifications, in one transaction: so the
+-- user's other pages learn it from the log, as they learn everything.
+CREATE TABLE IF NOT EXISTS "rowcast_read"(
+    user    TEXT NOT NULL,
+    channel TEXT NOT NULL,
+    id      INTEGER NOT NULL,       -- of the newest notification that the user has read there
+    PRIMARY KEY (user, channel)
+) WITHOUT ROWID;
+
+-- Who was thrown out: streams of the user that began before that time end, tickets issued before it
+-- are refused, push subscriptions end. A log: each worker reads on from the id that it knows.
+CREATE TABLE IF NOT EXISTS "rowcast_revocation"(
+    id     INTEGER PRIMARY KEY AUTOINCREMENT,
+    user   TEXT NOT NULL,
+    before INTEGER NOT NULL         -- Unix milliseconds
+        DEFAULT (CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER))
+);
+CREATE INDEX IF NOT EXISTS "rowcast_revocation_by_user" ON "rowcast_revocation"(user, before);
 
 -- rowcast:end
 

@@ -199,11 +199,12 @@ struct slice store_schema_text(void);
 enum store_result store_execute_renamed(struct store *store, struct slice sql,
                                         const char *table, struct error *error);
 
-/* An index or trigger of the schema. */
+/* An index, trigger, view or table of the schema, but for the table of notifications itself. */
 struct store_object {
-    const char *type; /* "index", "trigger" */
+    const char *type; /* "index", "trigger", "view", "table" */
     const char *name;
-    const char *sql; /* as it should be */
+    const char *table; /* that an index or trigger belongs to; else the name */
+    const char *sql;   /* as it should be */
     enum { STORE_OBJECT_SAME, STORE_OBJECT_MISSING, STORE_OBJECT_OTHER } state;
 };
 

@@ -117,7 +117,8 @@ is_same_sql(const char *a, const char *b)
     return *a == *b;
 }
 
-/* Makes object->state from what the database has under the name. */
+/* Makes object->state from what the database has under the name. A table or view need only be
+ * there: whatever its text is, it is not made anew. */
 static enum store_result
 find_object(struct store *store, struct store_object *object, struct error *error)
 {
@@ -132,7 +133,7 @@ find_object(struct store *store, struct store_object *object, struct error *erro
         return result;
     sqlite3_bind_text(statement, 1, object->type, -1, SQLITE_STATIC);
     sqlite3_bind_text(statement, 2, object->name, -1, SQLITE_STATIC);
-    sqlite3_bind_text(statement, 3, store->table, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 3, object->table, -1, SQLITE_STATIC);
     int code = sqlite3_step(statement);
     const char *sql =
         code == SQLITE_ROW ? (const char *)sqlite3_column_text(statement, 0) : NULL;
@@ -140,9 +141,11 @@ find_object(struct store *store, struct store_object *object, struct error *erro
         result = store_fail(store, code, "read the schema", error);
     else if (sql == NULL)
         object->state = STORE_OBJECT_MISSING;
+    else if (strcmp(object->type, "table") == 0 || strcmp(object->type, "view") == 0 ||
+             is_same_sql(sql, object->sql))
+        object->state = STORE_OBJECT_SAME;
     else
-        object->state =
-            is_same_sql(sql, object->sql) ? STORE_OBJECT_SAME : STORE_OBJECT_OTHER;
+        object->state = STORE_OBJECT_OTHER;
     sqlite3_finalize(statement);
     return result;
 }
@@ -158,8 +161,10 @@ compare_with(struct store *store, sqlite3_stmt *model, store_object_fn fn, void 
     while (result == STORE_OK && (code = sqlite3_step(model)) == SQLITE_ROW) {
         struct store_object object = {.type = (const char *)sqlite3_column_text(model, 0),
                                       .name = (const char *)sqlite3_column_text(model, 1),
-                                      .sql = (const char *)sqlite3_column_text(model, 2)};
-        if (object.type == NULL || object.name == NULL || object.sql == NULL)
+                                      .sql = (const char *)sqlite3_column_text(model, 2),
+                                      .table = (const char *)sqlite3_column_text(model, 3)};
+        if (object.type == NULL || object.name == NULL || object.sql == NULL ||
+            object.table == NULL)
             return store_fail(store, SQLITE_NOMEM, "read the schema", error);
         result = find_object(store, &object, error);
         if (result == STORE_OK && object.state != STORE_OBJECT_SAME)
@@ -174,6 +179,13 @@ enum store_result
 store_compare_objects(struct store *store, store_object_fn fn, void *arg,
                       struct error *error)
 {
+    /* Tables come before their indexes and triggers. The table of notifications itself and
+     * rowcast_meta are the caller's, who has found them. */
+    static const char objects_sql[] =
+        "SELECT type, name, sql, tbl_name FROM sqlite_master WHERE sql IS NOT NULL AND "
+        "(type IN ('index', 'trigger') OR (name LIKE 'rowcast_%' AND name <> "
+        "'rowcast_meta')) "
+        "ORDER BY type IN ('index', 'trigger'), name";
     sqlite3 *db = NULL;
     sqlite3_stmt *objects = NULL;
     enum store_result result;
@@ -183,10 +195,7 @@ store_compare_objects(struct store *store, store_object_fn fn, void *arg,
     if (code == SQLITE_OK)
         code = exec_renamed(db, store_schema_text(), store->table);
     if (code == SQLITE_OK)
-        code = sqlite3_prepare_v2(db,
-                                  "SELECT type, name, sql FROM sqlite_master WHERE type IN "
-                                  "('index', 'trigger') AND sql IS NOT NULL ORDER BY name",
-                                  -1, &objects, NULL);
+        code = sqlite3_prepare_v2(db, objects_sql, -1, &objects, NULL);
     if (code == SQLITE_OK)
         result = compare_with(store, objects, fn, arg, error);
     else /* nothing but memory stands in its way */

@@ -6,10 +6,11 @@
  *
  * To change the schema: write the new state into sql/schema.sql, raise the version there and
  * STORE_SCHEMA_VERSION in store/store.h, and add to `migrations` the step from the version
- * before. The step need not write the version, nor make indexes and triggers: after it those
- * that are missing or different are made from the schema, as in a repair. It drops those that
- * are no more. tests/fixtures/ keeps a database of each version: tests/migrate.bats migrates
- * them all and compares the outcome with a new database. */
+ * before. The step need not write the version, nor make indexes, triggers, views and new tables:
+ * after it those that are missing, and indexes and triggers that are different, are made from the
+ * schema, as in a repair. It drops those that are no more. tests/fixtures/ keeps a database of
+ * each version: tests/migrate.bats migrates them all and compares the outcome with a new
+ * database. */
 #include "config.h"
 
 #include "store/internal.h"
@@ -26,14 +27,36 @@
  *
  * From 1: the rules of the CHECK constraints are triggers now. The constraints stay where they are,
  * and data stays in the middle of the row: to copy the table would lock out its writers for as long
- * as that takes, and drop what the application has added to it. */
+ * as that takes, and drop what the application has added to it.
+ *
+ * From 2: new tables and a view, which the repair makes, and triggers with a WHEN clause. */
 static const char *const migrations[STORE_SCHEMA_VERSION] = {
     NULL,
     "DROP TRIGGER IF EXISTS \"notification_id_limit\";"
     "DROP TRIGGER IF EXISTS \"notification_id_fixed\";",
+    "",
 };
 
 /* --- migration ----------------------------------------------------------------------- */
+
+/* The names of the schema's other tables and views, and of those that track and follow make. */
+static bool
+is_reserved(const char *table)
+{
+    static const char *const names[] = {
+        "rowcast_follow",         "rowcast_meta",
+        "rowcast_presence",       "rowcast_presence_worker",
+        "rowcast_presence_entry", "rowcast_push",
+        "rowcast_read",           "rowcast_revocation",
+        "rowcast_track",
+    };
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+        if (sqlite3_stricmp(table, names[i]) == 0)
+            return true;
+    }
+    return sqlite3_strnicmp(table, "sqlite_", 7) == 0;
+}
 
 /* Names that need no quoting in anybody's SQL and fit the schema's scheme of replacing. */
 static int
@@ -48,8 +71,7 @@ check_name(const char *table, struct error *error)
                          "\"%.80s\" cannot be the table's name: use up to %d letters, "
                          "digits and _, and no digit first",
                          table, TABLE_NAME_MAX);
-    if (sqlite3_strnicmp(table, "sqlite_", 7) == 0 ||
-        sqlite3_stricmp(table, "rowcast_meta") == 0)
+    if (is_reserved(table))
         return error_set(error, "the name %s is reserved: choose another one with --table",
                          table);
     return 0;

@@ -15,7 +15,7 @@
 #include "event/row.h"
 #include "store/files.h"
 
-#define STORE_SCHEMA_VERSION 2
+#define STORE_SCHEMA_VERSION 3
 #define STORE_DEFAULT_TABLE "notification"
 
 enum store_result {
