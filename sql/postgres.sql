@@ -90,7 +90,8 @@ CREATE TABLE IF NOT EXISTS "notification"(
         CONSTRAINT "rowcast: event must be NULL or not empty, without CR and LF"
             CHECK (event <> '' AND strpos(event, chr(10)) = 0 AND strpos(event, chr(13)) = 0)
         CONSTRAINT "rowcast: event must not be open or error, nor begin rowcast:"
-            CHECK (event NOT IN ('open', 'error') AND NOT starts_with(event, 'rowcast:')),
+            CHECK (event NOT IN ('open', 'error')
+                   AND (event = 'rowcast:read' OR NOT starts_with(event, 'rowcast:'))),
     -- a newer row with the same channel, recipient and key replaces an undelivered older one
     collapse_key text,
     -- Unix milliseconds

@@ -58,6 +58,8 @@ enum store_statement {
     STATEMENT_ANY_EXPIRED,
     STATEMENT_DELETE_UP_TO,
     STATEMENT_DELETE_EXPIRED,
+    STATEMENT_INSERT_FOLLOWED, /* with the id and the times given */
+    STATEMENT_DELETE_BETWEEN,  /* ids ?1 .. ?2 */
     STORE_STATEMENTS
 };
 
