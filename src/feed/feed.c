@@ -50,6 +50,9 @@ struct feed {
     struct feed_handlers handlers;
     void *arg;
     struct store_marks marks;
+    struct store_follower follower; /* where is_follower */
+    bool is_follower;
+    int64_t own_schema;         /* of it we know that the table is no follower's; -1: of none */
     struct store_cursor cursor; /* rows up to it were handed out */
     bool more;                  /* the last look stopped at its page's end */
     bool in_look;               /* handlers must not start another look */
@@ -159,6 +162,23 @@ feed_reset(struct feed *feed, const struct store_marks *marks)
     feed->cursor = store_cursor_at(marks, marks->tail);
 }
 
+/* One that is no follower's becomes one by a change of its schema. */
+static void
+feed_note_follower(struct feed *feed)
+{
+    struct store_follower follower;
+    bool is_follower = false;
+    struct error ignored;
+
+    if (store_schema(feed->store) == feed->own_schema)
+        return;
+    if (store_follower_read(feed->store, &is_follower, &follower, &ignored) != STORE_OK)
+        return;
+    feed->is_follower = is_follower;
+    feed->follower = follower;
+    feed->own_schema = is_follower ? -1 : store_schema(feed->store);
+}
+
 /* One page of what is new. */
 static enum store_result
 feed_read_page(struct feed *feed, struct error *error)
@@ -172,12 +192,14 @@ feed_read_page(struct feed *feed, struct error *error)
                             .gap = feed_take_gap};
     enum store_result result = store_read_log(feed->store, &cursor, &log, error);
     if (page.is_other) {
+        feed_note_follower(feed);
         feed_reset(feed, &log.marks);
         return STORE_OK;
     }
     feed->more = result != STORE_OK || !log.progress.complete;
     if (result != STORE_OK && log.progress.given.id == 0)
         return result; /* not even the first row: try again from the same place */
+    feed_note_follower(feed);
     feed->marks = log.marks;
     feed->handlers.batch(feed->arg, &log.marks, cursor.id, page.lost_up_to);
     feed->cursor = cursor;
@@ -444,8 +466,10 @@ feed_begin(struct feed *feed, struct error *error)
     enum store_result result = store_read_marks(feed->store, &feed->marks, error);
     if (result == STORE_OK)
         result = store_cursor_at_tail(feed->store, &feed->marks, &feed->cursor, error);
-    if (result == STORE_OK)
+    if (result == STORE_OK) {
+        feed_note_follower(feed);
         return STORE_OK;
+    }
     store_close(feed->store);
     feed->store = NULL;
     return result;
@@ -495,6 +519,7 @@ feed_new(uv_loop_t *loop, const struct store_config *config, const struct log *l
     feed->loop = loop;
     feed->config = *config;
     feed->log = log;
+    feed->own_schema = -1;
     if (feed_set_up(feed, error) == 0)
         return feed;
     feed_free(feed);
@@ -552,6 +577,12 @@ const char *
 feed_path(const struct feed *feed)
 {
     return feed->config.path;
+}
+
+const struct store_follower *
+feed_follower(const struct feed *feed)
+{
+    return feed->is_follower ? &feed->follower : NULL;
 }
 
 const char *
