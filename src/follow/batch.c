@@ -54,11 +54,19 @@ row_of(const struct pg_row *from)
                         .data = pg_text(from, ROW_DATA)};
 }
 
+/* 0 where nothing was deleted since the base. */
+static int64_t
+low_water_of(const struct follow_log *log)
+{
+    return log->low_water > log->base ? log->low_water : 0;
+}
+
 /* The low-water mark as far as the file has come; a row that was left out is as one deleted. */
 static struct store_follower_marks
 marks_of(const struct batch *batch)
 {
-    int64_t low_water = at_most(batch->log.low_water, batch->follow->state.cursor);
+    int64_t low_water =
+        at_most(low_water_of(&batch->log), batch->follow->state.cursor);
 
     if (batch->refused_up_to > low_water)
         low_water = batch->refused_up_to;
@@ -196,8 +204,8 @@ complete(struct batch *batch, struct store_follower_marks *marks)
         state->base = log->base;
         marks->base = log->base;
     }
-    if (log->low_water > marks->low_water)
-        marks->low_water = log->low_water;
+    if (low_water_of(log) > marks->low_water)
+        marks->low_water = low_water_of(log);
     state->contact_at_ms = clock_unix_ms() - log->delay_ms;
     state->behind = 0;
 }

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "http/accept.h"
+#include "http/start_id.h"
 #include "http/stream_params.h"
 #include "base/parse_number.h"
 
@@ -90,7 +91,7 @@ collect_variable(struct parser *parser, int variable, const char *value)
     if (*var == NULL)
         *var = value;
     else if (variable == VAR_LAST_EVENT_ID) /* nginx passes each of two headers on */
-        *var = stream_params_further_id(*var, value);
+        *var = start_id_further(*var, value);
     else if (variable >= VAR_USER && strcmp(*var, value) != 0)
         parser->conflict = variable_names[variable];
 }

@@ -206,6 +206,13 @@ struct slice store_schema_text(void);
 enum store_result store_execute_renamed(struct store *store, struct slice sql,
                                         const char *table, struct error *error);
 
+/* Learns what the table is, in one snapshot. */
+enum store_result store_open_table(struct store *store, const char *table,
+                                   struct error *error);
+
+/* Finds the WAL's index in memory, after a read, which opens the WAL where there is one. */
+void store_find_wal_index(struct store *store);
+
 /* An index, trigger, view or table of the schema, but for the table of notifications itself. */
 struct store_object {
     const char *type; /* "index", "trigger", "view", "table" */
