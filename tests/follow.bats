@@ -21,6 +21,12 @@ says_serve() { grep -q -- "$1" "$T/rowcast.err"; }
 state() { sqlite3 -batch -cmd '.timeout 10000' "${2:-$DB}" "SELECT $1 FROM rowcast_follow"; }
 refuses_to_follow() { run --separate-stderr timeout 20 "$ROWCAST" follow --from "$URL" --db "$DB"; assert_failure 1; }
 
+# The one that serves the follower.
+kill_backend() {
+	local pid
+	pid=$(pg -c "SELECT pid FROM pg_stat_activity WHERE application_name = 'rowcast follow'") && [[ -n $pid ]] && kill -KILL "$pid"
+}
+
 # --- the log in PostgreSQL ----------------------------------------------------------------
 
 @test "follow: --init makes the tables, again changes nothing, and --print is the same text" {
@@ -294,7 +300,7 @@ refuses_to_follow() { run --separate-stderr timeout 20 "$ROWCAST" follow --from 
 	listen_direct one
 	for round in 1 2 3; do
 		pg -c "INSERT INTO notification(data) SELECT '$round-' || g FROM generate_series(1, 50) g"
-		kill -KILL "$(pg -c "SELECT pid FROM pg_stat_activity WHERE application_name = 'rowcast follow'")"
+		wait_for kill_backend
 		wait_for pg -c 'SELECT 1'
 	done
 	kill -KILL "$(head -n 1 "$PG/killed/postmaster.pid")"
@@ -498,6 +504,13 @@ refuses_to_follow() { run --separate-stderr timeout 20 "$ROWCAST" follow --from 
 	refuses_to_follow
 	[[ $stderr == *'their ids overlap'* ]]
 	sql "INSERT INTO notification(data) VALUES ('still mine')"
+}
+
+# --- everything at once -------------------------------------------------------------------
+
+@test "follow: whatever is killed, cut off and deleted, each client of three nodes has each row once, or a gap" {
+	run /usr/bin/python3 "$SRC/tests/follow/oracle.py" --rowcast "$ROWCAST" --seconds "${ORACLE_SECONDS:-8}"
+	assert_success
 }
 
 # --- serve --read-only --------------------------------------------------------------------

@@ -47,7 +47,7 @@ postgres_configure() {
 	local name=$1 port=$2
 	shift 2
 	printf '%s\n' "port = $port" "unix_socket_directories = '$PG'" "listen_addresses = ''" \
-		'shared_buffers = 16MB' 'max_connections = 60' 'wal_level = replica' "$@" >>"$PG/$name/postgresql.conf"
+		'shared_buffers = 16MB' 'max_connections = 60' 'fsync = off' 'wal_level = replica' "$@" >>"$PG/$name/postgresql.conf"
 }
 postgres_start() { as_postgres pg_ctl -D "$PG/$1" -l "$PG/$1.log" -w -s start 3>&- 4>&-; }
 postgres_stop() { as_postgres pg_ctl -D "$PG/$1" -m "${2:-immediate}" -w -s stop; }
