@@ -562,3 +562,22 @@ kill_backend() {
 	assert_failure 1
 	assert_output --partial "is Turso's"
 }
+
+@test "doctor: it says what a file follows, how old it is, and what is wrong with the log" {
+	new_log
+	start_follow
+	run -0 "$ROWCAST" doctor --db "$DB" --from "$URL"
+	assert_output --regexp 'ok +follower: .* lacks nothing'
+	assert_output --regexp 'ok +log: .*version 1'
+	"$ROWCAST" send --db "$DB" x 2>"$T/send.err" || true
+	pg -c 'ALTER TABLE notification DISABLE TRIGGER notification_number'
+	run "$ROWCAST" doctor --db "$DB" --from "$URL"
+	assert_output --regexp 'warning +inserts: 1 local inserts'
+	assert_output --regexp 'problem +log: .*nobody numbers'
+	end_group TERM "$FOLLOW_PID"
+	sql 'UPDATE rowcast_follow SET contact_at = contact_at - 60000'
+	run "$ROWCAST" doctor --db "$DB" --from "postgresql:///none?host=$T"
+	assert_output --regexp 'problem +follower: the file may lack'
+	assert_output --regexp 'problem +log: cannot connect'
+	"$ROWCAST" serve --check --db "$DB"
+}

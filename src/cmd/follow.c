@@ -1,5 +1,5 @@
-/* follow.c - `rowcast follow`: the log of a site of many machines is in PostgreSQL. --init makes its
- * tables there, --from carries it into this machine's file until a signal comes. */
+/* follow.c - `rowcast follow`: the log of a site of many machines is in PostgreSQL. --init
+ * makes its tables there, --from carries it into this machine's file until a signal comes. */
 #include "config.h"
 
 #include "cmd/cmd.h"

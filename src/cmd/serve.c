@@ -324,8 +324,8 @@ cmd_serve(char **argv)
     if (parsed == OPTIONS_OK &&
         (check_origins(&settings.cors_origins, &error) != 0 ||
          check_mount(settings.mount, &error) != 0 ||
-         check_tickets(&settings, &error) != 0 ||
-         check_read_only(&settings, &error) != 0 || check_log(&settings, &error) != 0))
+         check_tickets(&settings, &error) != 0 || check_read_only(&settings, &error) != 0 ||
+         check_log(&settings, &error) != 0))
         parsed = OPTIONS_USAGE;
     if (parsed == OPTIONS_USAGE) {
         int code = cmd_usage(cmd_serve_command.name, &error);

@@ -275,7 +275,8 @@ set_away(struct tail *tail, bool is_away)
         return;
     tail->is_away = is_away;
     if (is_away)
-        fprintf(stderr, "rowcast tail: %s; waits until it can be opened\n", tail->error.text);
+        fprintf(stderr, "rowcast tail: %s; waits until it can be opened\n",
+                tail->error.text);
     else
         fprintf(stderr, "rowcast tail: %s is open again\n", tail->config.path);
 }

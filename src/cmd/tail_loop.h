@@ -15,8 +15,8 @@ enum tail_loop_step {
 
 typedef enum tail_loop_step (*tail_loop_fn)(void *arg, enum watch_reason reason);
 
-/* From now on SIGINT and SIGTERM do not end the process: tail_loop_interrupted is true instead, and a
- * write that blocks fails with EINTR. SIGPIPE is ignored. */
+/* From now on SIGINT and SIGTERM do not end the process: tail_loop_interrupted is true instead,
+ * and a write that blocks fails with EINTR. SIGPIPE is ignored. */
 void tail_loop_catch_signals(void);
 bool tail_loop_interrupted(void);
 

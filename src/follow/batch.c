@@ -1,8 +1,8 @@
 /* batch.c - a look: what is new in the log goes into the file, in one snapshot of the log.
  *
  * Called by follow/follow.c. Rows are written as they come; a batch of many bytes is committed in
- * parts, each with the cursor that it has come to. So whenever the process is killed, it goes on from
- * what is in the file, and no row comes twice or not at all.
+ * parts, each with the cursor that it has come to. So whenever the process is killed, it goes
+ * on from what is in the file, and no row comes twice or not at all.
  *
  * A mark of the log holds for the file once the file has all rows up to it: a low-water mark above
  * rows that are still to come would make the table refuse them. */
@@ -26,9 +26,9 @@ struct batch {
     struct follow_log log;
     struct follow_range deletions[QUERY_DELETIONS];
     size_t deletion_count;
-    int rows;             /* seen, of this look */
-    size_t bytes;         /* since the last commit */
-    bool is_open;         /* a transaction is */
+    int rows;     /* seen, of this look */
+    size_t bytes; /* since the last commit */
+    bool is_open; /* a transaction is */
     int64_t refused_up_to;
     enum follow_result result;
 };
@@ -65,8 +65,7 @@ low_water_of(const struct follow_log *log)
 static struct store_follower_marks
 marks_of(const struct batch *batch)
 {
-    int64_t low_water =
-        at_most(low_water_of(&batch->log), batch->follow->state.cursor);
+    int64_t low_water = at_most(low_water_of(&batch->log), batch->follow->state.cursor);
 
     if (batch->refused_up_to > low_water)
         low_water = batch->refused_up_to;
@@ -95,7 +94,8 @@ leave_out(struct batch *batch, const struct row *row, const char *why)
     batch->follow->counts.refused_rows++;
     batch->refused_up_to = row->id;
     log_line(batch->follow->settings->log, LOG_ERROR,
-             "row %" PRId64 " is left out, and readers are told of a gap: %s", row->id, why);
+             "row %" PRId64 " is left out, and readers are told of a gap: %s", row->id,
+             why);
 }
 
 static enum store_result
@@ -302,9 +302,8 @@ note_answer(struct follow *follow, const struct batch *batch)
     follow->is_complete =
         batch->rows < QUERY_ROWS && batch->deletion_count < QUERY_DELETIONS;
     follow->state.answer_at_ms = clock_unix_ms();
-    follow->state.behind = batch->log.last > follow->state.cursor
-                               ? batch->log.last - follow->state.cursor
-                               : 0;
+    follow->state.behind =
+        batch->log.last > follow->state.cursor ? batch->log.last - follow->state.cursor : 0;
     follow->state.trouble[0] = '\0';
 }
 

@@ -1,9 +1,9 @@
-/* begin.c - a new connection: is it a log that can be followed, is it the file's, and has the server
- * lost what the file has? Called by follow/follow.c.
+/* begin.c - a new connection: is it a log that can be followed, is it the file's, and has the
+ * server lost what the file has? Called by follow/follow.c.
  *
  * A server that was promoted, or a backup that was put back, may lack the last commits. Ids are in
- * the order of commits, so what is lost are the highest rows, and the file's highest tells. Then the
- * log's base is moved past every id: all readers are told of a reset, on every node. */
+ * the order of commits, so what is lost are the highest rows, and the file's highest tells.
+ * Then the log's base is moved past every id: all readers are told of a reset, on every node. */
 #include "config.h"
 
 #include <errno.h>
@@ -31,19 +31,19 @@ follow_take_log(struct follow_log *log, const struct pg_row *row)
 {
     struct slice origin = pg_text(row, LOG_ORIGIN);
 
-    *log = (struct follow_log){.found = true,
-                               .version = pg_number(row, LOG_VERSION),
-                               .base = pg_number(row, LOG_BASE),
-                               .low_water = pg_number(row, LOG_LOW_WATER),
-                               .deletions = pg_number(row, LOG_DELETIONS),
-                               .last = pg_number(row, LOG_LAST),
-                               .lowest = pg_number(row, LOG_LOWEST),
-                               .delay_ms = pg_number(row, LOG_DELAY_MS),
-                               .clock_ms = pg_number(row, LOG_CLOCK_MS),
-                               .is_standby = is_true(row, LOG_IS_STANDBY),
-                               .is_numbered = is_true(row, LOG_IS_NUMBERED),
-                               .is_utf8 =
-                                   slice_equal(pg_text(row, LOG_ENCODING), slice_of("UTF8"))};
+    *log = (struct follow_log){
+        .found = true,
+        .version = pg_number(row, LOG_VERSION),
+        .base = pg_number(row, LOG_BASE),
+        .low_water = pg_number(row, LOG_LOW_WATER),
+        .deletions = pg_number(row, LOG_DELETIONS),
+        .last = pg_number(row, LOG_LAST),
+        .lowest = pg_number(row, LOG_LOWEST),
+        .delay_ms = pg_number(row, LOG_DELAY_MS),
+        .clock_ms = pg_number(row, LOG_CLOCK_MS),
+        .is_standby = is_true(row, LOG_IS_STANDBY),
+        .is_numbered = is_true(row, LOG_IS_NUMBERED),
+        .is_utf8 = slice_equal(pg_text(row, LOG_ENCODING), slice_of("UTF8"))};
     snprintf(log->origin, sizeof log->origin, "%.*s", (int)origin.len,
              origin.p != NULL ? origin.p : "");
 }
@@ -74,10 +74,11 @@ follow_check_log(const struct follow *follow, const struct follow_log *log,
         error_set(error, "%s: rowcast_meta holds what cannot be ids for %s", where, table);
     else if (follow->state.origin[0] != '\0' &&
              strcmp(follow->state.origin, log->origin) != 0)
-        error_set(error,
-                  "%s: it is another log than the one that %s follows: give the URL of that "
-                  "one, or move the file away to begin anew",
-                  where, follow->settings->db);
+        error_set(
+            error,
+            "%s: it is another log than the one that %s follows: give the URL of that "
+            "one, or move the file away to begin anew",
+            where, follow->settings->db);
     else
         return FOLLOW_OK;
     return FOLLOW_HOPELESS;
@@ -99,8 +100,7 @@ read_log(struct follow *follow, struct error *error)
     follow->log = (struct follow_log){.found = false};
     query_log(&sql, follow->settings->table);
     enum pg_outcome asked =
-        sql.failed ? PG_LOST
-                   : pg_run(follow->pg, sql.p, take_log_row, &follow->log, error);
+        sql.failed ? PG_LOST : pg_run(follow->pg, sql.p, take_log_row, &follow->log, error);
     buf_fini(&sql);
     return asked != PG_OK ? follow_pg_result(follow, asked)
                           : follow_check_log(follow, &follow->log, error);
@@ -172,7 +172,8 @@ static enum follow_result
 mark_new(struct follow *follow, struct error *error)
 {
     const struct follow_log *log = &follow->log;
-    int64_t floor = log->lowest > 0 && log->lowest <= log->base ? log->lowest - 1 : log->base;
+    int64_t floor =
+        log->lowest > 0 && log->lowest <= log->base ? log->lowest - 1 : log->base;
 
     if (floor < 1)
         floor = 1;
@@ -305,9 +306,10 @@ is_deleted(struct follow *follow, int64_t id, bool *deleted, struct error *error
     buf_append(&text, "", 1);
     query_append(&sql, text.failed ? "" : text.p, follow->settings->table);
     buf_append(&sql, "", 1);
-    enum pg_outcome asked = sql.failed || text.failed
-                               ? PG_LOST
-                               : pg_run(follow->pg, sql.p, take_covering, &covering, error);
+    enum pg_outcome asked =
+        sql.failed || text.failed
+            ? PG_LOST
+            : pg_run(follow->pg, sql.p, take_covering, &covering, error);
     buf_fini(&text);
     buf_fini(&sql);
     *deleted = covering.has_hole ? follow->log.low_water >= id : covering.covers;
@@ -398,9 +400,8 @@ enum follow_result
 follow_begin(struct follow *follow, struct error *error)
 {
     struct number ignored;
-    enum follow_result result =
-        ask(follow, "SET lock_timeout = '5s'; SET statement_timeout = '60s'", &ignored,
-            error);
+    enum follow_result result = ask(
+        follow, "SET lock_timeout = '5s'; SET statement_timeout = '60s'", &ignored, error);
 
     if (result == FOLLOW_OK)
         result = read_log(follow, error);

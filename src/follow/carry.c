@@ -132,8 +132,8 @@ prune_log(struct follow *follow, int64_t *deleted, struct error *error)
     buf_fini(&sql);
     if (asked != PG_REFUSED)
         return follow_pg_result(follow, asked);
-    log_line(follow->settings->log, LOG_WARN,
-             "old rows are deleted in the file alone: %s", error->text);
+    log_line(follow->settings->log, LOG_WARN, "old rows are deleted in the file alone: %s",
+             error->text);
     follow->may_not_prune = true;
     return FOLLOW_OK;
 }
@@ -149,8 +149,7 @@ prune_file(struct follow *follow, int *deleted, struct error *error)
         .keep_rows = settings->keep_rows,
         .max_rows = PRUNE_ROWS};
 
-    return follow_store_result(follow,
-                               store_prune(follow->store, &prune, deleted, error));
+    return follow_store_result(follow, store_prune(follow->store, &prune, deleted, error));
 }
 
 enum follow_result

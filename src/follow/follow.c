@@ -165,7 +165,8 @@ rest(struct follow *follow, int ms)
          now_ms = clock_unix_ms()) {
         follow->settings->alive();
         write_metrics(follow, now_ms);
-        stop_poll(NULL, 0, until_ms - now_ms < TICK_MS ? (int)(until_ms - now_ms) : TICK_MS);
+        stop_poll(NULL, 0,
+                  until_ms - now_ms < TICK_MS ? (int)(until_ms - now_ms) : TICK_MS);
     }
 }
 

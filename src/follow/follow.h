@@ -9,8 +9,8 @@
 #include "base/log.h"
 
 struct follow_settings {
-    const char *from;    /* URL or keywords, as libpq takes them */
-    const char *db;      /* the file; made if there is none */
+    const char *from; /* URL or keywords, as libpq takes them */
+    const char *db;   /* the file; made if there is none */
     const char *table;
     int64_t keep_age_ms; /* 0: not by age; at both ends */
     int64_t keep_rows;   /* 0: not by count; likewise */

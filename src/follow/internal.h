@@ -27,25 +27,25 @@ struct follow_counts {
 
 struct follow {
     const struct follow_settings *settings;
-    struct pg *pg;       /* NULL: not connected */
-    struct store *store; /* NULL: not open */
+    struct pg *pg;               /* NULL: not connected */
+    struct store *store;         /* NULL: not open */
     struct store_follower state; /* as it is in the file */
     struct follow_log log;       /* as last seen */
     struct follow_counts counts;
-    bool is_complete;      /* the last look brought all that there was */
-    bool was_well;         /* it has followed once: from then on every fault is waited out */
-    bool must_compare;     /* the whole file with the log, before the base moves */
-    bool may_not_prune;    /* said in the log */
-    int64_t noted_at_ms;   /* when contact was last written to the file */
-    int64_t pruned_at_ms;  /* when old rows were last looked for */
+    bool is_complete;     /* the last look brought all that there was */
+    bool was_well;        /* it has followed once: from then on every fault is waited out */
+    bool must_compare;    /* the whole file with the log, before the base moves */
+    bool may_not_prune;   /* said in the log */
+    int64_t noted_at_ms;  /* when contact was last written to the file */
+    int64_t pruned_at_ms; /* when old rows were last looked for */
     int64_t metrics_at_ms;
-    struct error said;     /* trouble as it stands in the log */
+    struct error said; /* trouble as it stands in the log */
 };
 
 /* How a step ended. */
 enum follow_result {
     FOLLOW_OK,
-    FOLLOW_AGAIN,  /* the connection or the file is to be opened anew; *error */
+    FOLLOW_AGAIN,    /* the connection or the file is to be opened anew; *error */
     FOLLOW_HOPELESS, /* a person must do something first; *error */
     FOLLOW_STOPPED
 };

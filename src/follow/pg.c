@@ -46,17 +46,12 @@ first_line(char out[ERROR_TEXT_MAX], const char *text)
 static PGconn *
 connect_to(const char *url)
 {
-    static const char *const names[] = {"connect_timeout",
-                                        "keepalives_idle",
-                                        "keepalives_interval",
-                                        "keepalives_count",
-                                        "tcp_user_timeout",
-                                        "fallback_application_name",
-                                        "dbname",
-                                        "client_encoding",
-                                        NULL};
-    const char *const values[] = {"5",     "10",      "5", "3", "20000",
-                                  "rowcast follow", url, "UTF8", NULL};
+    static const char *const names[] = {
+        "connect_timeout",  "keepalives_idle",  "keepalives_interval",
+        "keepalives_count", "tcp_user_timeout", "fallback_application_name",
+        "dbname",           "client_encoding",  NULL};
+    const char *const values[] = {"5", "10",   "5", "3", "20000", "rowcast follow",
+                                  url, "UTF8", NULL};
 
     return PQconnectdbParams(names, values, 1);
 }
@@ -221,7 +216,8 @@ pg_run(struct pg *pg, const char *sql, pg_row_fn row, void *arg, struct error *e
             return waited;
         if (result == NULL)
             return outcome;
-        if (outcome == PG_OK) /* after a refusal the rest is read, so that the next may be sent */
+        if (outcome ==
+            PG_OK) /* after a refusal the rest is read, so that the next may be sent */
             outcome = take_result(pg, &run, result, error);
         PQclear(result);
         if (outcome == PG_STOPPED || outcome == PG_LOST)
@@ -291,7 +287,8 @@ struct pg *
 pg_open(const char *url, struct error *error)
 {
     (void)url;
-    error_set(error, "this rowcast was built without libpq: install libpq-dev and build anew");
+    error_set(error,
+              "this rowcast was built without libpq: install libpq-dev and build anew");
     return NULL;
 }
 

@@ -41,7 +41,7 @@ typedef enum pg_step (*pg_row_fn)(void *arg, int result, const struct pg_row *ro
 
 /* Runs statements, parted by semicolons. row may be NULL. */
 enum pg_outcome pg_run(struct pg *pg, const char *sql, pg_row_fn row, void *arg,
-                      struct error *error);
+                       struct error *error);
 
 /* p NULL: the value is NULL. Valid until the row function returns. */
 struct slice pg_text(const struct pg_row *row, int column);

@@ -74,14 +74,15 @@ query_look(struct buf *sql, const char *table, int64_t deletions, int64_t cursor
 {
     struct buf text = {0};
 
-    buf_printf(&text,
-               "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; %s "
-               "SELECT number, lowest, highest FROM \"notification_deletion\" "
-               "WHERE number > %" PRId64 " ORDER BY number LIMIT %d; "
-               "SELECT id, channel, recipient, event, collapse_key, created_at, expires_at, "
-               "CASE WHEN octet_length(data) <= %" PRId64 " THEN data END "
-               "FROM \"notification\" WHERE id > %" PRId64 " ORDER BY id LIMIT %d; COMMIT",
-               log_text, deletions, QUERY_DELETIONS, QUERY_DATA_MAX, cursor, QUERY_ROWS);
+    buf_printf(
+        &text,
+        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; %s "
+        "SELECT number, lowest, highest FROM \"notification_deletion\" "
+        "WHERE number > %" PRId64 " ORDER BY number LIMIT %d; "
+        "SELECT id, channel, recipient, event, collapse_key, created_at, expires_at, "
+        "CASE WHEN octet_length(data) <= %" PRId64 " THEN data END "
+        "FROM \"notification\" WHERE id > %" PRId64 " ORDER BY id LIMIT %d; COMMIT",
+        log_text, deletions, QUERY_DELETIONS, QUERY_DATA_MAX, cursor, QUERY_ROWS);
     append_format(sql, table, &text);
 }
 

@@ -1,5 +1,5 @@
-/* stop.c - see follow/stop.h. The signals are blocked but within ppoll, so that none is lost between
- * the look at the flag and the wait. */
+/* stop.c - see follow/stop.h. The signals are blocked but within ppoll, so that none is lost
+ * between the look at the flag and the wait. */
 #include "config.h"
 
 #include "follow/stop.h"

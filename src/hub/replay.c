@@ -29,8 +29,8 @@
 #define BURST_WAIT_MS 5
 
 /* A reader who comes from a node that is ahead of this one: how often it is looked whether this one
- * is there, how long after a contact with the log an id that is still not there is none, and for how
- * long a poll is kept. */
+ * is there, how long after a contact with the log an id that is still not there is none, and
+ * for how long a poll is kept. */
 #define AHEAD_WAIT_MS 20
 #define AHEAD_JUDGE_MS 3000
 #define AHEAD_POLL_MS 10000

@@ -192,8 +192,9 @@ const struct measure measures_table[] = {
     {.metric = "follower_lag_seconds",
      .key = "follower_lag_ms",
      .title = "since the follower had all rows of PostgreSQL",
-     .help = "For how long the database may have lacked rows that PostgreSQL has; 0: it lacks "
-             "none.",
+     .help =
+         "For how long the database may have lacked rows that PostgreSQL has; 0: it lacks "
+         "none.",
      GAUGE,
      .unit = MEASURE_MS,
      AT(follower_lag_ms)},
@@ -234,8 +235,7 @@ measures_take(struct measures *measures, const struct hub *hub, const struct fee
     const struct store_follower *follower = feed_follower(feed);
     measures->follower = follower != NULL;
     measures->follower_lag_ms =
-        follower == NULL ? 0
-                         : (uint64_t)store_follower_lag_ms(follower, clock_unix_ms());
+        follower == NULL ? 0 : (uint64_t)store_follower_lag_ms(follower, clock_unix_ms());
 }
 
 uint64_t

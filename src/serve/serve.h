@@ -36,7 +36,7 @@ struct serve_settings {
     const char *ticket_audience; /* NULL: none */
     bool require_ticket;
     bool allow_publish;
-    bool read_only; /* something else replicates the file */
+    bool read_only;     /* something else replicates the file */
     int log_level;      /* enum log_level */
     const char *log_to; /* as log_parse_to takes it */
     bool no_confine;

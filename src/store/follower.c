@@ -1,7 +1,7 @@
 /* follower.c - see store/follower.h.
  *
- * SQLite's triggers on the table hold for a follower's rows as for all others: ids grow, and what is
- * deleted raises the low-water mark. */
+ * SQLite's triggers on the table hold for a follower's rows as for all others: ids grow, and
+ * what is deleted raises the low-water mark. */
 #include "config.h"
 
 #include "store/follower.h"
@@ -13,7 +13,8 @@
 /* RAISE(FAIL) keeps what the statement has done before it: the count. */
 static const char mark_sql[] =
     "CREATE TABLE IF NOT EXISTS \"rowcast_follow\"("
-    "table_name TEXT PRIMARY KEY COLLATE NOCASE, origin TEXT NOT NULL, source TEXT NOT NULL, "
+    "table_name TEXT PRIMARY KEY COLLATE NOCASE, origin TEXT NOT NULL, source TEXT NOT "
+    "NULL, "
     "writing INTEGER NOT NULL DEFAULT 0, "
     "\"cursor\" INTEGER NOT NULL DEFAULT 0, base INTEGER NOT NULL DEFAULT 0, "
     "deletions INTEGER NOT NULL DEFAULT 0, contact_at INTEGER NOT NULL DEFAULT 0, "
@@ -22,12 +23,14 @@ static const char mark_sql[] =
     "trouble TEXT NOT NULL DEFAULT '');"
     "DROP TRIGGER IF EXISTS \"notification_follow\";"
     "CREATE TRIGGER \"notification_follow\" BEFORE INSERT ON \"notification\" "
-    "WHEN (SELECT writing FROM \"rowcast_follow\" WHERE table_name = 'notification') IS NOT 1 "
+    "WHEN (SELECT writing FROM \"rowcast_follow\" WHERE table_name = 'notification') IS "
+    "NOT 1 "
     "BEGIN "
     "UPDATE \"rowcast_follow\" SET refused = refused + 1, refused_at = "
     "CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER) "
     "WHERE table_name = 'notification'; "
-    "SELECT RAISE(FAIL, 'rowcast: this database follows PostgreSQL: insert the row there, into "
+    "SELECT RAISE(FAIL, 'rowcast: this database follows PostgreSQL: insert the row there, "
+    "into "
     "its table notification, and every node gets it'); "
     "END";
 
@@ -80,7 +83,8 @@ store_follower_read(struct store *store, bool *is_follower, struct store_followe
         return result;
     sqlite3_stmt *statement = store_prepare_once(
         store,
-        "SELECT origin, source, \"cursor\", base, deletions, contact_at, answer_at, behind, "
+        "SELECT origin, source, \"cursor\", base, deletions, contact_at, answer_at, "
+        "behind, "
         "refused, refused_at, trouble FROM rowcast_follow WHERE table_name = ?1",
         &result, error);
     if (result != STORE_OK)
@@ -167,21 +171,21 @@ write_state(struct store *store, const struct store_follower *follower, int writ
 {
     return run_taken(
         store,
-        sqlite3_mprintf(
-            "INSERT INTO rowcast_follow(table_name, origin, source, writing, \"cursor\", base, "
-            "deletions, contact_at, answer_at, behind, trouble) "
-            "VALUES (%Q, %Q, %Q, %d, %lld, %lld, %lld, %lld, %lld, %lld, %Q) "
-            "ON CONFLICT(table_name) DO UPDATE SET origin = excluded.origin, "
-            "source = excluded.source, writing = excluded.writing, "
-            "\"cursor\" = excluded.\"cursor\", base = excluded.base, "
-            "deletions = excluded.deletions, contact_at = excluded.contact_at, "
-            "answer_at = excluded.answer_at, behind = excluded.behind, "
-            "trouble = excluded.trouble",
-            store->table, follower->origin, follower->source, writing,
-            (long long)follower->cursor, (long long)follower->base,
-            (long long)follower->deletions, (long long)follower->contact_at_ms,
-            (long long)follower->answer_at_ms, (long long)follower->behind,
-            follower->trouble),
+        sqlite3_mprintf("INSERT INTO rowcast_follow(table_name, origin, source, writing, "
+                        "\"cursor\", base, "
+                        "deletions, contact_at, answer_at, behind, trouble) "
+                        "VALUES (%Q, %Q, %Q, %d, %lld, %lld, %lld, %lld, %lld, %lld, %Q) "
+                        "ON CONFLICT(table_name) DO UPDATE SET origin = excluded.origin, "
+                        "source = excluded.source, writing = excluded.writing, "
+                        "\"cursor\" = excluded.\"cursor\", base = excluded.base, "
+                        "deletions = excluded.deletions, contact_at = excluded.contact_at, "
+                        "answer_at = excluded.answer_at, behind = excluded.behind, "
+                        "trouble = excluded.trouble",
+                        store->table, follower->origin, follower->source, writing,
+                        (long long)follower->cursor, (long long)follower->base,
+                        (long long)follower->deletions, (long long)follower->contact_at_ms,
+                        (long long)follower->answer_at_ms, (long long)follower->behind,
+                        follower->trouble),
         "write what it follows", error);
 }
 

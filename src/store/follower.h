@@ -2,8 +2,8 @@
  * ids, and a local INSERT is refused.
  *
  * The mark is a row in the table rowcast_follow and a trigger on the table of notifications, which
- * lets a row pass only while the cell `writing` is 1. The follower sets and clears it within its own
- * transaction, so no other connection ever sees it set.
+ * lets a row pass only while the cell `writing` is 1. The follower sets and clears it within
+ * its own transaction, so no other connection ever sees it set.
  *
  * Who writes: follow/. Who reads: serve (health, metrics, ids that are ahead), doctor. */
 #ifndef ROWCAST_STORE_FOLLOWER_H
@@ -18,19 +18,19 @@
 struct store_follower {
     char origin[STORE_ORIGIN_MAX]; /* which log it is; see origin in sql/postgres.sql */
     char source[STORE_SOURCE_MAX]; /* where it is, for a person: no password */
-    int64_t cursor;         /* every row up to it that the log has is in the file */
-    int64_t base;           /* of the log, as it was last carried over */
-    int64_t deletions;      /* of the log, likewise */
-    int64_t contact_at_ms;  /* then the file had all that the log had; 0: never yet */
-    int64_t answer_at_ms;   /* when the log last answered; 0: never yet */
-    int64_t behind;         /* so many ids the log was ahead then */
-    int64_t refused;        /* local inserts that were refused */
-    int64_t refused_at_ms;  /* the last of them; 0: none */
+    int64_t cursor;                /* every row up to it that the log has is in the file */
+    int64_t base;                  /* of the log, as it was last carried over */
+    int64_t deletions;             /* of the log, likewise */
+    int64_t contact_at_ms;        /* then the file had all that the log had; 0: never yet */
+    int64_t answer_at_ms;         /* when the log last answered; 0: never yet */
+    int64_t behind;               /* so many ids the log was ahead then */
+    int64_t refused;              /* local inserts that were refused */
+    int64_t refused_at_ms;        /* the last of them; 0: none */
     char trouble[ERROR_TEXT_MAX]; /* what the follower has to complain of; empty: nothing */
 };
 
-/* *is_follower: the file follows, and *follower says what. Reads one row; in the transaction at hand
- * or in one of its own. */
+/* *is_follower: the file follows, and *follower says what. Reads one row; in the transaction at
+ * hand or in one of its own. */
 enum store_result store_follower_read(struct store *store, bool *is_follower,
                                       struct store_follower *follower, struct error *error);
 

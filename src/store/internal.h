@@ -95,9 +95,9 @@ struct store {
     bool foreign;      /* not made by rowcast: no marks, no index of ours */
     bool has_sequence; /* sqlite_sequence has, or may get, a row for it */
     bool has[STORE_COLUMNS];
-    bool can_collapse;        /* an index finds a row's newer replacement */
-    bool is_replica;          /* as in store_config */
-    bool is_alone;            /* a WAL database without -wal and -shm, read as it lies there */
+    bool can_collapse; /* an index finds a row's newer replacement */
+    bool is_replica;   /* as in store_config */
+    bool is_alone;     /* a WAL database without -wal and -shm, read as it lies there */
     struct timespec changed_at; /* where is_alone: the file's times when it was opened */
     int64_t bytes;
     struct store_files files; /* what it has open */
@@ -261,8 +261,8 @@ enum store_result store_make_table(struct store *store, const struct store_schem
 
 /* --- store/inspect.c --- */
 
-/* As sqlite3_open_v2 to store->db, for STORE_INSPECT and a replica; sets store->is_alone and returns
- * SQLite's code. */
+/* As sqlite3_open_v2 to store->db, for STORE_INSPECT and a replica; sets store->is_alone and
+ * returns SQLite's code. */
 int store_open_to_look(struct store *store);
 
 /* --- store/sql.c --- */

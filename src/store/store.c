@@ -52,8 +52,8 @@ check_folder(const struct store *store, struct error *error)
     return missing ? STORE_FAILED : STORE_OK;
 }
 
-/* Turso's database coordinates its writers in a file that SQLite does not know: each would write over
- * what the other has committed. */
+/* Turso's database coordinates its writers in a file that SQLite does not know: each would
+ * write over what the other has committed. */
 static enum store_result
 check_turso(const struct store *store, struct error *error)
 {
@@ -63,10 +63,11 @@ check_turso(const struct store *store, struct error *error)
     if (snprintf(beside, sizeof beside, "%s-tshm", store->path) >= (int)sizeof beside ||
         stat(beside, &st) != 0)
         return STORE_OK;
-    error_set(error,
-              "%s is Turso's while %s-tshm lies beside it, and SQLite does not see what Turso "
-              "commits: stop that program, or give rowcast a file of its own",
-              store->path, store->path);
+    error_set(
+        error,
+        "%s is Turso's while %s-tshm lies beside it, and SQLite does not see what Turso "
+        "commits: stop that program, or give rowcast a file of its own",
+        store->path, store->path);
     return STORE_FAILED;
 }
 
