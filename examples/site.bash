@@ -115,16 +115,20 @@ site_start_lighttpd() {
 	site_spawn lighttpd -D -f "$dir/lighttpd.conf"
 }
 
-# Whether page and rowcast answer, and it is this site: another program may have the port.
+# Whether the pages and rowcast answer, and it is this site: another program may have the port.
 site_answers() {
-	[[ $(curl -sf -m 5 "$1site.txt") == "$dir" ]] && curl -sf -m 5 -o /dev/null "$1" &&
-		curl -sf -m 5 -o /dev/null "${1}events/health"
+	local url=$1 page
+	[[ $(curl -sf -m 5 "${url}site.txt") == "$dir" ]] || return 1
+	for page in "${@:2}" '' events/health; do
+		curl -sf -m 5 -o /dev/null "$url$page" || return 1
+	done
 }
 
-# Waits until the site answers, says where and what to do, and stays.
+# Waits until the site answers, says where and what to do, and stays. site_wait TEXT [PAGE...]: other pages
+# that must answer, too.
 site_wait() {
 	local url=http://127.0.0.1:$port/ pid
-	until site_answers "$url"; do
+	until site_answers "$url" "${@:2}"; do
 		for pid in "${pids[@]}"; do
 			kill -0 "$pid" 2>/dev/null || {
 				cat "$dir/log" >&2

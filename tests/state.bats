@@ -110,6 +110,18 @@ refute() { ! "$@"; }
 	assert_healthy
 }
 
+@test "state: a table that is untracked is told to its readers, and refused from then on" {
+	items 3
+	start_rowcast
+	listen_direct a '/?state=items'
+	wait_for grep -q '"more":false' "$T/a.out"
+	"$ROWCAST" untrack --db "$DB" items
+	wait_for grep -q '"op":"reset"' "$T/a.out"
+	run fcgi --get '/?state=items'
+	assert_output --partial 'no table of that name is tracked'
+	assert_healthy
+}
+
 @test "state: a channel of its own is added to those that are asked for" {
 	items 3
 	start_rowcast

@@ -203,6 +203,61 @@ insert|from PHP'
 	assert_output ''
 }
 
+@test "untrack: readers are told to take the state anew, on each channel on which they may have rows" {
+	resets() { sql "SELECT group_concat(channel, ' ') FROM (SELECT channel FROM notification WHERE data LIKE '%\"op\":\"reset\"%' ORDER BY channel)"; }
+	orders
+	track orders --channel all
+	forget
+	"$ROWCAST" untrack --db "$DB" orders
+	run sql 'SELECT channel, recipient IS NULL, event, collapse_key, data FROM notification'
+	assert_output 'all|1|change|orders:|{"table":"orders","op":"reset","key":null,"row":null,"old":null}'
+	sql "INSERT INTO orders(state) VALUES ('new'), ('paid'), (NULL), ('paid')"
+	track orders --channel-column state
+	forget
+	"$ROWCAST" untrack --db "$DB" orders
+	run resets
+	assert_output 'new paid'
+	# The rows cannot be asked any more: the channels of their changes.
+	track orders --channel-column state
+	sql "DELETE FROM orders WHERE state = 'new'; INSERT INTO orders(state) VALUES ('sent'); DROP TABLE orders"
+	sql "DELETE FROM notification WHERE data LIKE '%reset%'; INSERT INTO notification(channel, event, collapse_key, data) VALUES ('other', 'change', 'orders2:', 'x')"
+	"$ROWCAST" untrack --db "$DB" orders
+	run resets
+	assert_output 'new sent'
+}
+
+@test "track: readers of the channels that rows no longer have are told, too" {
+	orders
+	sql "INSERT INTO orders(state) VALUES ('new'), ('paid')"
+	track orders --channel-column state
+	forget
+	track orders --channel all
+	run sql "SELECT channel FROM notification WHERE data LIKE '%reset%' ORDER BY channel"
+	assert_output 'all
+new
+paid'
+	forget
+	track orders --channel-column state
+	run sql "SELECT channel FROM notification WHERE data LIKE '%reset%' ORDER BY channel"
+	assert_output 'all
+new
+paid'
+}
+
+@test "untrack: without the table of notifications it changes nothing, and says what makes it again" {
+	orders
+	track orders
+	sql 'DROP TABLE notification'
+	run "$ROWCAST" untrack --db "$DB" orders
+	assert_failure 1
+	assert_output --partial "has no table notification: create it with \`rowcast init --db"
+	[[ $(sql 'SELECT count(*) FROM rowcast_track') == 1 ]]
+	"$ROWCAST" init --db "$DB"
+	run "$ROWCAST" untrack --db "$DB" orders
+	assert_success
+	sql "INSERT INTO orders(state) VALUES ('new')"
+}
+
 # --- migrations ------------------------------------------------------------------------------
 
 # As Django, Rails and Laravel do where ALTER TABLE is not enough.

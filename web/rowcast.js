@@ -1091,6 +1091,7 @@ class RowEvent extends MessageEvent {
 const FEEDS_MAX = 1000;         // feeds kept while the server is asked
 const BEHIND_MS = 50;           // first delay where the server that answers is behind the stream,
 const BEHIND_TIMES = 8;         // and so often; it doubles: more than 10 seconds
+const NOT_TRACKED = 400;        // HTTP's status for a name that is none of a tracked table
 
 class Table extends EventTarget {
   #name;
@@ -1105,6 +1106,7 @@ class Table extends EventTarget {
   #pause = new AbortController();
   #isActive = false;
   #isAllowed = false;           // the server has answered since the start
+  #isAnew = false;              // the table was tracked anew since the server was asked
   #wanted = null;               // the channel that the tabs were told of
   #state = 'loading';
   #error = null;
@@ -1204,8 +1206,23 @@ class Table extends EventTarget {
       return;
     if (this.#queue === null)
       this.#take(feed);
-    else if (this.#queue.push(feed) > FEEDS_MAX)
+    else
+      this.#keep(feed);
+  }
+
+  // A migration untracks a table and tracks it again: one who was refused between need not wait.
+  #keep(feed) {
+    if (feed.rows.some((row) => this.#isReset(row))) {
+      this.#isAnew = true;
+      this.#pause.abort();
+    }
+    if (this.#queue.push(feed) > FEEDS_MAX)
       this.#queue.length = 0;     // then the next feed shows what is missing
+  }
+
+  #isReset(row) {
+    const change = row.event === 'change' ? changeOf(row) : null;
+    return change?.op === 'reset' && String(change.table).toLowerCase() === this.#name.toLowerCase();
   }
 
   // --- taking changes
@@ -1315,6 +1332,7 @@ class Table extends EventTarget {
   // Whether the attempt did; if not, after the time until the next.
   async #hasTaken(feed, attempt) {
     const { signal } = this.#asking;
+    this.#isAnew = false;
     try {
       await this.#takePages(feed, signal);
       return true;
@@ -1325,10 +1343,11 @@ class Table extends EventTarget {
     }
   }
 
+  // A table that is not tracked any more (400) may be again: its channel is still read.
   async #waitAfter({ refused, detail }, attempt) {
     const { retry, retryMax, refused: long } = this.#host.settings.timeouts;
-    const delay = refused ? long : backoff(attempt, retry, retryMax);
-    this.#isAllowed &&= !refused;
+    const delay = refused && !this.#isAnew ? long : backoff(attempt, retry, retryMax);
+    this.#isAllowed &&= !refused || detail.status === NOT_TRACKED;
     this.#pause = new AbortController();
     const { signal } = this.#pause;
     this.#setState('failed', detail, Math.round(delay));

@@ -57,7 +57,7 @@ void log_sink_out_fini(struct log_sink_out *out);
 
 /* --- the system's logs ------------------------------------------------------------------- */
 
-/* A socket for both, or -1. It is not connected: a log daemon may be started anew. */
+/* A socket for both, or -1. It is not connected: a log daemon may restart. */
 int log_sink_socket(void);
 
 /* Reads what the C library wants of the time zone: no file is opened later. */

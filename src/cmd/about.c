@@ -62,7 +62,7 @@ about_print_usage(FILE *out)
                  "Commands:\n");
     for (size_t i = 0; i < ENTRIES; i++)
         fprintf(out, "  %-8s %s\n", entries[i].command->name, entries[i].help);
-    fprintf(out, "\nrowcast help COMMAND (or rowcast COMMAND --help) tells the command's "
+    fprintf(out, "\nrowcast help COMMAND (or rowcast COMMAND --help) lists the command's "
                  "options; rowcast --version the version.\n");
 }
 

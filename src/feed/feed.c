@@ -3,7 +3,7 @@
  * serve/serve.c makes it, hub/hub.c takes the rows. A failed look is an ordinary outcome: streams
  * stay open, the watch's retries and its fallback tick come back here, and what was missed
  * meanwhile is read then, as the tail has not moved. feed/reopen.c sees that what is open is what
- * lies at the path, feed/trouble.c tells what is wrong. */
+ * lies at the path, feed/trouble.c reports what is wrong. */
 #include "config.h"
 
 #include "feed/internal.h"
@@ -45,8 +45,8 @@ feed_reset(struct feed *feed, const struct store_marks *marks)
 {
     log_line(
         feed->log, LOG_WARN,
-        "the database was replaced or restored (base %lld, highest id %lld): streams are "
-        "told and go on from there",
+        "the database was replaced or restored (base %lld, highest id %lld): streams get "
+        "a gap event and continue from there",
         (long long)marks->base, (long long)marks->tail);
     feed->handlers.reset(feed->arg, marks);
     feed->marks = *marks;

@@ -46,7 +46,7 @@ struct feed *feed_new(uv_loop_t *loop, const struct store_config *config,
 int feed_start(struct feed *feed, const struct feed_handlers *handlers, void *arg,
                struct error *error);
 
-/* Opens the database anew (SIGHUP): what is at the path now is read from then on, and streams stay
+/* Reopens the database (SIGHUP): what is at the path now is read from then on, and streams stay
  * open. Every connection of the process is closed first, so it may come after this call; while it
  * cannot be opened it is tried again, and the log and the health check say why. */
 void feed_reload(struct feed *feed);

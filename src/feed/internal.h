@@ -40,7 +40,7 @@ struct feed {
     unsigned strangers; /* looks that saw one; see feed_look_for_strangers */
     struct store_device device;
     uint64_t tried_ms;  /* when it was last tried to open it */
-    uint64_t closed_ms; /* when it was closed to be opened anew */
+    uint64_t closed_ms; /* when it was closed to be reopened */
     feed_lost_fn lost;  /* NULL: not confined */
     void *lost_arg;
     struct store_folders folders; /* that it may enter then */

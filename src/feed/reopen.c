@@ -1,7 +1,7 @@
 /* reopen.c - are the files that are open those at the path, and may their rows be believed?
  *
  * feed/feed.c asks here once a second, and when a file in the folder came or went. If what is open
- * is not what lies at the path, the gate (store/gate.h) is shut, and the database is opened anew
+ * is not what lies at the path, the gate (store/gate.h) is shut, and the database is reopened
  * when the last connection of the process is closed. */
 #include "config.h"
 
@@ -22,7 +22,7 @@
 /* Until then the other processes that had the old files open may be about to close them, too. */
 #define STRANGERS_LEAVE_MS 1500
 
-/* --- opened anew --------------------------------------------------------------------- */
+/* --- reopening ------------------------------------------------------------------------ */
 
 static void
 feed_close(struct feed *feed)
@@ -57,12 +57,12 @@ feed_fail_open(struct feed *feed, enum store_result result, struct error *error)
     feed_set_trouble(feed, result, error);
 }
 
-/* STORE_OK when nobody has the old files open any more, who would make the new ones wrong. */
+/* STORE_OK when no process has the old files open any more, which would damage the new ones. */
 static enum store_result
 feed_check_others(const struct feed *feed, struct error *error)
 {
     if (!store_gate_is_clear(feed->gate)) {
-        error_set(error, "%s is opened anew when the thread that writes has closed it",
+        error_set(error, "%s is reopened when the thread that writes has closed it",
                   feed->config.path);
         return STORE_BUSY;
     }
@@ -139,7 +139,7 @@ feed_check_doubt(struct feed *feed)
         log_line(feed->log, LOG_INFO, "%s is in order again", feed->config.path);
     feed->doubt = error;
     /* A stranger has left: what it has committed is in the WAL, but not in the -shm. It is found
-     * when all is opened anew, and must not be written over before. */
+     * when all is open again, and must not be written over before. */
     if (had_strangers && feed->strangers < STRANGERS_LOOKS && feed->store != NULL)
         feed_close(feed);
     store_gate_forbid(feed->gate, is_doubtful ? &error : NULL);

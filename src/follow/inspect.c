@@ -1,5 +1,5 @@
-/* inspect.c - see follow/inspect.h. Called by doctor/follower.c. Reads as a follower does, so that it
- * meets the rights that a follower lacks. */
+/* inspect.c - see follow/inspect.h. Called by doctor/follower.c. Reads as a follower does, so that
+ * it meets the rights that a follower lacks. */
 #include "config.h"
 
 #include "follow/inspect.h"

@@ -20,8 +20,8 @@ struct follow_facts {
     char name[200]; /* "app at db1:5432" */
 };
 
-/* Connects and asks; takes some seconds at the most for each host. Returns 0, or -1 with *error: out
- * of reach, no right, no table. */
+/* Connects and asks; takes some seconds at the most for each host. Returns 0, or -1 with *error:
+ * out of reach, no right, no table. */
 int follow_inspect(const char *url, const char *table, struct follow_facts *facts,
                    struct error *error);
 

@@ -116,7 +116,7 @@ struct request {
  * ROWCAST_MAX_STREAMS) decides who may what. Given twice with different values it is anybody's
  * guess which one was meant, so that is refused (500), and so is a ROWCAST_CHANNELS or
  * ROWCAST_PUBLISH that cannot be understood: never more rights than were meant. An empty
- * ROWCAST_CHANNELS bounds to nothing, an empty REMOTE_USER is nobody. Of HTTP_LAST_EVENT_ID
+ * ROWCAST_CHANNELS bounds to nothing, an empty REMOTE_USER is no user. Of HTTP_LAST_EVENT_ID
  * given twice the higher one counts, of other variables the first.
  *
  * Rules in short: a parameter that is not ours is refused (400), with the nearest of ours, except

@@ -70,7 +70,7 @@ allowed_methods(const struct request *request)
 }
 
 /* "null" is every sandboxed frame and local file, and any site can make itself one: it may read
- * what everybody may, without the reader's cookies. */
+ * what every site may, without the reader's cookies. */
 bool
 response_append_cors(struct buf *buf, const struct text_list *origins, const char *origin)
 {
@@ -122,7 +122,7 @@ response_append_stream_headers(struct buf *buf, const struct request *request,
     buf_append_text(buf, "Vary: Accept\r\n\r\n"); /* which format it is */
 }
 
-/* What tells a client how to ask instead, or when. */
+/* The headers that say how or when to ask instead. */
 static void
 append_remedy(struct buf *buf, int status, const struct request *request)
 {

@@ -158,7 +158,7 @@ struct table_part {
     struct audience *audience; /* NULL: none is kept */
     struct track *track;       /* of hub->tables; NULL: the table is tracked no more */
     uint32_t epoch;            /* the hub's */
-    uint64_t serial;           /* tells parts apart; the first is 1 */
+    uint64_t serial;           /* different for each part; the first is 1 */
     uint64_t after;            /* the part before it; 0: it is a table's first */
     struct track_cursor behind;
     struct buf rows; /* joined by commas */

@@ -37,7 +37,7 @@ uint64_t limits_visit(const struct limits *limits, const char *address, uint64_t
 
 struct limits_reader {
     size_t worker;       /* the caller's number */
-    const char *user;    /* NULL: nobody */
+    const char *user;    /* NULL: anonymous */
     const char *address; /* NULL: none */
 };
 

@@ -29,8 +29,9 @@ check_right(const struct request *request, struct error *error)
 {
     if (request->has_publish || request->has_ticket_publish)
         return 0;
-    error_set(error, "nobody may publish here: the web server must set ROWCAST_PUBLISH for "
-                     "this location, or a ticket must have the claim publish");
+    error_set(error,
+              "publishing is not allowed here: the web server must set ROWCAST_PUBLISH for "
+              "this location, or a ticket must have the claim publish");
     return 403;
 }
 

@@ -146,14 +146,14 @@ publish_queue_work(void *arg, struct store *store, struct error *error)
         queue->one_by_one = true;
         return STORE_OK;
     }
-    enum publish_result told = result == STORE_OK ? PUBLISH_DONE
-                               : refused          ? PUBLISH_REFUSED
-                                                  : PUBLISH_FAILED;
+    enum publish_result outcome = result == STORE_OK ? PUBLISH_DONE
+                                  : refused          ? PUBLISH_REFUSED
+                                                     : PUBLISH_FAILED;
     if (queue->one_by_one)
-        finish_job(queue, first, told, error);
+        finish_job(queue, first, outcome, error);
     else
-        finish_all(queue, told, error);
-    return told == PUBLISH_FAILED ? STORE_FAILED : STORE_OK;
+        finish_all(queue, outcome, error);
+    return outcome == PUBLISH_FAILED ? STORE_FAILED : STORE_OK;
 }
 
 static void

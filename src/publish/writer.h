@@ -6,7 +6,7 @@
  * that has waited longest first, and a turn is one short transaction, so that none holds
  * another up. For all of them alike the writer opens the connection (when the reader has, see
  * store/gate.h), sees before each turn that the files are still those at the path, asks again
- * for a lock, and backs off after a failure, which it tells the log and the health check.
+ * for a lock, and backs off after a failure, which it reports to the log and the health check.
  *
  * A further kind: a `struct writer_kind` and a call of writer_add. */
 #ifndef ROWCAST_PUBLISH_WRITER_H
@@ -32,7 +32,7 @@ struct writer_kind {
     uint64_t retry_max_ms; /* after failures it waits twice as long each time, up to this */
 
     /* When it wants its next turn, by uv_hrtime: now or before: at once; WRITER_NEVER: there is
-     * nothing to do (writer_wake tells of something). Cheap; calls nothing of the writer's. */
+     * nothing to do (writer_wake announces work). Cheap; calls nothing of the writer's. */
     uint64_t (*due_ns)(void *arg);
 
     /* One short piece of work, at most one transaction, which it begins and ends itself.

@@ -30,7 +30,7 @@
 
 /* --- the end ----------------------------------------------------------------------------- */
 
-/* A loop that hangs does not come here: the service manager, or the parent, starts anew. */
+/* A loop that hangs does not come here: the service manager, or the parent, starts it again. */
 static void
 on_beat(uv_timer_t *timer)
 {
@@ -284,7 +284,7 @@ serve_init_cgi(struct serve *serve, struct error *error)
     return serve->cgi != NULL ? 0 : -1;
 }
 
-/* The log whose folder must stay writable, so that a rotated one can be made anew: the one of
+/* The log whose folder must stay writable, so that a rotated one can be created again: the one of
  * --log-to, or standard error where logs belong. Elsewhere, as in a home directory, it would be
  * a hole. */
 static const char *

@@ -2,7 +2,7 @@
  *
  * Everything is one text of SQL, which is run in one transaction or printed, so that what
  * --print shows is what is done. When it is already so, nothing is written: the schema does not
- * change, and no program has to prepare its statements anew. */
+ * change, and no program has to prepare its statements again. */
 #include "config.h"
 
 #include "track/internal.h"
@@ -10,9 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/json.h"
-
 #define TRACKING "track the table"
+#define UNTRACKING "untrack the table"
 
 /* --- from a request to a definition --------------------------------------------------------- */
 
@@ -97,7 +96,7 @@ struct plan {
     struct track *track;
     bool was_tracked;
     char *old_definition; /* the statement that would write it; NULL: none */
-    char *old_channel;
+    char *old_reset;      /* what tells the readers of that one; NULL: none */
 };
 
 static void
@@ -105,7 +104,7 @@ plan_fini(struct plan *plan)
 {
     track_free(plan->track);
     sqlite3_free(plan->old_definition);
-    free(plan->old_channel);
+    sqlite3_free(plan->old_reset);
 }
 
 static char *
@@ -115,6 +114,28 @@ definition_text(const struct track_definition *definition)
 
     track_definition_put(definition, sql);
     return sqlite3_str_finish(sql);
+}
+
+/* *text: what tells the readers of that definition, for sqlite3_free. */
+static enum store_result
+reset_text(struct store *store, const struct track_definition *definition, char **text,
+           struct error *error)
+{
+    struct track *track;
+    struct error misfit;
+    enum store_result result =
+        track_load(store, slice_of(definition->name), &track, &misfit);
+
+    if (result != STORE_OK && result != STORE_REFUSED) {
+        *error = misfit;
+        return result;
+    }
+    sqlite3_str *sql = sqlite3_str_new(NULL);
+    track_put_reset(sql, definition, result == STORE_OK ? track : NULL);
+    if (result == STORE_OK)
+        track_free(track);
+    *text = sqlite3_str_finish(sql);
+    return *text != NULL ? STORE_OK : store_fail(store, SQLITE_NOMEM, TRACKING, error);
 }
 
 static enum store_result
@@ -127,8 +148,7 @@ read_old(struct store *store, const struct track_table *table,
         return result;
     if (plan->was_tracked) {
         plan->old_definition = definition_text(definition);
-        plan->old_channel =
-            definition->channel != NULL ? strdup(definition->channel) : NULL;
+        result = reset_text(store, definition, &plan->old_reset, error);
     } else {
         definition->default_key = true;
         definition->default_columns = true;
@@ -208,32 +228,19 @@ put_triggers(sqlite3_str *sql, const struct track *track)
     return true;
 }
 
-/* What readers have may be of another form, or lack what happened without triggers. */
+/* For those who have what is tracked from now on, and for those who had what was until now, where
+ * these are on other channels. */
 static void
-put_reset(sqlite3_str *sql, const struct track *track, const char *channel)
+put_resets(sqlite3_str *sql, const struct plan *plan)
 {
-    const struct track_definition *definition = &track->definition;
-    struct buf json = {0};
+    sqlite3_str *now = sqlite3_str_new(NULL);
 
-    buf_append_text(&json, "{\"table\":");
-    json_append_string(&json, slice_of(definition->name));
-    buf_append_text(&json, ",\"op\":\"reset\",\"key\":null,\"row\":null,\"old\":null}");
-    buf_append(&json, "", 1);
-    sqlite3_str_appendf(
-        sql, "INSERT INTO \"%w\"(channel, event, collapse_key, data)\nSELECT DISTINCT ",
-        definition->notification);
-    if (channel != NULL)
-        sqlite3_str_appendf(sql, "%Q", channel);
-    else
-        track_put_channel(sql, track, track->quoted);
-    sqlite3_str_appendf(sql, ", 'change', '%q:',\n    %Q", definition->name,
-                        json.failed ? NULL : json.p);
-    if (channel == NULL) {
-        sqlite3_str_appendf(sql, "\nFROM %s WHERE ", track->quoted);
-        track_put_visible(sql, track, track->quoted);
-    }
-    sqlite3_str_appendall(sql, ";\n");
-    buf_fini(&json);
+    track_put_reset(now, &plan->track->definition, plan->track);
+    char *text = sqlite3_str_finish(now);
+    if (plan->old_reset != NULL && (text == NULL || strcmp(text, plan->old_reset) != 0))
+        sqlite3_str_appendall(sql, plan->old_reset);
+    sqlite3_str_appendall(sql, text != NULL ? text : "");
+    sqlite3_free(text);
 }
 
 /* All of it, for sqlite3_free; NULL: out of memory. */
@@ -241,7 +248,6 @@ static char *
 plan_text(const struct plan *plan)
 {
     const struct track *track = plan->track;
-    const char *channel = track->definition.channel;
     sqlite3_str *sql = sqlite3_str_new(NULL);
 
     sqlite3_str_appendall(sql, track_schema);
@@ -250,10 +256,7 @@ plan_text(const struct plan *plan)
                         track->definition.name);
     track_definition_put(&track->definition, sql);
     bool done = put_triggers(sql, track);
-    put_reset(sql, track, channel);
-    if (plan->old_channel != NULL &&
-        (channel == NULL || strcmp(channel, plan->old_channel) != 0))
-        put_reset(sql, track, plan->old_channel);
+    put_resets(sql, plan);
     if (!done || sqlite3_str_errcode(sql) != SQLITE_OK) {
         sqlite3_free(sqlite3_str_finish(sql));
         return NULL;
@@ -365,21 +368,26 @@ track_print(struct store *store, const struct track_request *request, struct buf
 
 /* --- untrack -------------------------------------------------------------------------------- */
 
+/* Readers learn it by the reset: what they ask for then is refused. */
 static enum store_result
 remove_name(struct store *store, const struct track_definition *definition,
             struct error *error)
 {
+    char *reset;
+    enum store_result result = reset_text(store, definition, &reset, error);
+    if (result != STORE_OK)
+        return result;
     sqlite3_str *sql = sqlite3_str_new(NULL);
 
     put_drop_triggers(sql, definition->name);
     sqlite3_str_appendf(sql,
                         "DELETE FROM rowcast_track_replaced WHERE source = %Q;\n"
-                        "DELETE FROM rowcast_track WHERE name = %Q;\n",
-                        definition->name, definition->name);
+                        "DELETE FROM rowcast_track WHERE name = %Q;\n%s",
+                        definition->name, definition->name, reset);
+    sqlite3_free(reset);
     char *text = sqlite3_str_finish(sql);
-    enum store_result result =
-        text != NULL ? store_execute(store, text, "untrack the table", error)
-                     : store_fail(store, SQLITE_NOMEM, "untrack the table", error);
+    result = text != NULL ? store_execute(store, text, UNTRACKING, error)
+                          : store_fail(store, SQLITE_NOMEM, UNTRACKING, error);
     sqlite3_free(text);
     return result;
 }

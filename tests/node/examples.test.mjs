@@ -93,7 +93,7 @@ test('a port that somebody else has, or that there is not, is refused with a wor
   await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   const { port } = server.address();
   try {
-    for (const name of ['php-orders', 'flask-jobs', 'log-stream', 'dashboard', 'live-orders']) {
+    for (const name of ['php-orders', 'flask-jobs', 'log-stream', 'dashboard', 'live-orders', 'django-orders', 'eloquent-orders']) {
       const taken = runOn(name, port);
       assert.equal(taken.status, 1, taken.stderr);
       assert.match(taken.stderr, new RegExp(`port ${port} is taken; --port takes another one`));
@@ -189,20 +189,23 @@ test('dashboard: three measures, with numbers that come in', async () => {
   });
 });
 
+// Waits until each page shows these orders, as a line of text each.
+async function showOrders(pages, lines) {
+  for (const page of pages) {
+    let have;
+    await until(() => `${page.url()} shows ${lines}, has ${have}`, async () => {
+      have = await page.$$eval('#orders tr', (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent.trim()).join(' ')));
+      return have.join() === lines.join();
+    });
+  }
+}
+
 test('live-orders: a table that a form and the sqlite3 shell edit is the same on each page, with each framework', async () => {
   await withExample('live-orders', {}, async ({ words, open }) => {
     const pages = [];
     for (const name of ['', 'react.html', 'svelte.html', 'vue.html', 'htmx.html'])
       pages.push(await open(name));
-    const show = async (...lines) => {
-      for (const page of pages) {
-        let have;
-        await until(() => `${page.url()} shows ${lines}, has ${have}`, async () => {
-          have = await page.$$eval('#orders tr', (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent.trim()).join(' ')));
-          return have.join() === lines.join();
-        });
-      }
-    };
+    const show = (...lines) => showOrders(pages, lines);
     await show('3 Coffee new 3.20', '2 Cake new 6.00', '1 Tea new 4.50');
     const form = await open('form.html');
     await form.fill('[name=article]', '<b>Pie</b>');
@@ -222,3 +225,22 @@ test('live-orders: a table that a form and the sqlite3 shell edit is the same on
     assert.equal(await pages[0].textContent('#sum'), '15.50');
   });
 });
+
+for (const name of ['django-orders', 'eloquent-orders'])
+  test(`${name}: what the framework's form changes is on each page`, async () => {
+    await withExample(name, {}, async ({ open }) => {
+      const pages = [await open(), await open()];
+      await showOrders(pages, ['3 Coffee new 3.20', '2 Cake new 6.00', '1 Tea new 4.50']);
+      const form = await open('edit');
+      await form.fill('[name=article]', '<b>Pie</b>');
+      await form.fill('[name=total]', '5');
+      await form.click('button:has-text("Order")');
+      await showOrders(pages, ['4 <b>Pie</b> new 5.00', '3 Coffee new 3.20', '2 Cake new 6.00', '1 Tea new 4.50']);
+      for (const [id, state] of [[2, 'paid'], [3, 'cancelled']]) {
+        await form.fill('[name=id]', String(id));
+        await form.selectOption('[name=state]', state);
+        await form.click('button:has-text("Change")');
+      }
+      await showOrders(pages, ['4 <b>Pie</b> new 5.00', '2 Cake paid 6.00', '1 Tea new 4.50']);
+    });
+  });

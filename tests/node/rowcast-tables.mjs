@@ -289,6 +289,24 @@ export function formCases(name, it) {
     await it.streams(1);
   });
 
+  test(`${name}: a table that is untracked is failed at once, its rows stay; tracked again it is the table again`, async () => {
+    const table = it.table(4);
+    for (let n = 0; n < 2; n++)
+      await it.openTables([table], { channels: [it.channel, table] });
+    await it.same(it.pages, table);
+    execFileSync(ROWCAST, ['untrack', '--db', it.site.db, table]);
+    for (const page of it.pages) {
+      await it.tableState(page, table, 'failed');
+      assert.deepEqual(await page.evaluate(([one]) => [window.tables[one].error.status, window.tables[one].size], [table]), [400, 4]);
+    }
+    it.insert(1, 3);
+    await it.complete(it.pages);
+    it.site.sql(`UPDATE ${table} SET v = 7; DELETE FROM ${table} WHERE id = 2`);
+    it.track(table);
+    await it.same(it.pages, table);
+    await it.streams(1);
+  });
+
   test(`${name}: several tables in an object, and several objects in a page, of other channels; one connection`, async () => {
     const [one, two] = [it.table(4), it.table(5, '--channel', `${it.channel}.two`)];
     const page = await it.openTables([one], { channels: [it.channel] });
@@ -383,7 +401,7 @@ export function whoCases(name, it) {
     assert.equal(await page.evaluate(() => window.tables.unheard.error), null);
   });
 
-  test(`${name}: a table out of bounds is refused to it alone; one that is dropped and no more tracked is told when it is asked for`, async () => {
+  test(`${name}: a table out of bounds is refused to it alone; one that is untracked and dropped, too`, async () => {
     const [good, bad] = [it.table(3), it.table(3, '--channel', 'secret')];
     await it.site.rowcast.stop();
     it.site.env = { ROWCAST_CHANNELS: `${it.channel} ${good}` };
@@ -402,6 +420,7 @@ export function whoCases(name, it) {
       await it.streams(1);
       execFileSync(ROWCAST, ['untrack', '--db', it.site.db, good]);
       it.site.sql(`DROP TABLE ${good}`);
+      await it.tableState(other, good, 'failed');
       await page.reload();
       await it.tableState(page, good, 'failed');
       await it.state(page, 'open');

@@ -1,0 +1,5 @@
+from django.urls import path
+
+from shop.views import edit
+
+urlpatterns = [path("edit", edit)]
