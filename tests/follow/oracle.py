@@ -407,19 +407,28 @@ async def judge(pg, nodes, clients, readers, stop, count):
     return 1 if faults else 0
 
 
-parser = argparse.ArgumentParser()
-parser.add_argument('--rowcast', required=True)
-parser.add_argument('--seconds', type=float, default=20)
-parser.add_argument('--clients', type=int, default=60)
-parser.add_argument('--seed', type=int, default=int(time.time()))
-parser.add_argument('--keep', action='store_true')
-args = parser.parse_args()
-args.rowcast = os.path.abspath(args.rowcast)
-random.seed(args.seed)
-print(f'seed {args.seed}')
-where = tempfile.mkdtemp(prefix='rowcast-oracle.', dir='/tmp')
-try:
-    sys.exit(asyncio.run(play(where)))
-finally:
-    if not args.keep:
-        shutil.rmtree(where, ignore_errors=True)
+args = None
+
+
+def main():
+    global args
+    parser = argparse.ArgumentParser()
+    parser.add_argument('--rowcast', required=True)
+    parser.add_argument('--seconds', type=float, default=20)
+    parser.add_argument('--clients', type=int, default=60)
+    parser.add_argument('--seed', type=int, default=int(time.time()))
+    parser.add_argument('--keep', action='store_true')
+    args = parser.parse_args()
+    args.rowcast = os.path.abspath(args.rowcast)
+    random.seed(args.seed)
+    print(f'seed {args.seed}')
+    where = tempfile.mkdtemp(prefix='rowcast-oracle.', dir='/tmp')
+    try:
+        sys.exit(asyncio.run(play(where)))
+    finally:
+        if not args.keep:
+            shutil.rmtree(where, ignore_errors=True)
+
+
+if __name__ == '__main__':
+    main()
