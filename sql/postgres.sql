@@ -139,11 +139,12 @@ END $$;
 
 -- Numbers the rows of a transaction that have drafts from `first` to `last`, in the order in which
 -- they were inserted. The plan may only be one by the index: one that was made while the table was
--- small would read it all at every commit.
+-- small would read it all at every commit. Without sequential scans a look at a sequence seems to
+-- cost so much that it would be compiled (jit), for a second, in each session and under the lock.
 CREATE OR REPLACE FUNCTION "notification_number_drafts"(first bigint, last bigint) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT
 SET enable_seqscan = off SET enable_bitmapscan = off
-SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 BEGIN
     PERFORM "notification_lock"();
     -- Once in a session: a server's timeline changes only while nobody can write.
@@ -231,7 +232,7 @@ END $$;
 CREATE OR REPLACE FUNCTION "notification_prune"(keep_age interval DEFAULT NULL,
     keep_rows bigint DEFAULT NULL, max_rows integer DEFAULT 1000) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
-SET search_path FROM CURRENT SET enable_seqscan = off AS $$
+SET search_path FROM CURRENT SET enable_seqscan = off SET jit = off AS $$
 DECLARE
     now_ms bigint := extract(epoch FROM clock_timestamp()) * 1000;
     oldest_ms bigint := now_ms - (extract(epoch FROM keep_age) * 1000)::bigint;

@@ -90,6 +90,15 @@ kill_backend() {
 	assert_equal "$(pg -c 'SELECT data FROM notification ORDER BY id DESC LIMIT 1')" slow
 }
 
+@test "follow: a session's first commit compiles nothing while it holds the lock" {
+	new_log
+	run pg -c "SELECT proname FROM pg_proc WHERE 'enable_seqscan=off' = ANY(proconfig) AND NOT 'jit=off' = ANY(proconfig)"
+	assert_output ''
+	pg -c "SET jit_above_cost = 100" -c "INSERT INTO notification(data) VALUES ('x')"
+	run pg -c "SELECT count(*) FROM pg_proc WHERE 'enable_seqscan=off' = ANY(proconfig)"
+	assert_output 2
+}
+
 @test "follow: a table that breaks the rules, or gives an id, is refused in words" {
 	new_log
 	for row in "channel) VALUES ('')" "channel) VALUES (E'a\nb')" "event) VALUES ('open')" \
