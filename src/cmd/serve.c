@@ -96,6 +96,8 @@ static const struct option options[] = {
            .fallback = "on", .help = "rows of rowcast_revocation throw users out"),
     OPTION(allow_publish, "allow-publish", OPTION_FLAG,
            .help = "POST inserts rows, where ROWCAST_PUBLISH or a ticket allows it"),
+    OPTION(read_only, "read-only", OPTION_FLAG,
+           .help = "for a file that something else replicates: write nothing"),
     OPTION(drain_ms, "drain", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "5",
            .max = 3600000, .help = "how long the end may take"),
     OPTION(request_timeout_ms, "request-timeout", OPTION_SECONDS, .value_name = "SECONDS",
@@ -223,6 +225,19 @@ check_tickets(const struct serve_settings *settings, struct error *error)
 }
 
 static int
+check_read_only(const struct serve_settings *settings, struct error *error)
+{
+    if (!settings->read_only)
+        return 0;
+    if (settings->allow_publish)
+        return error_set(error, "--read-only and --allow-publish exclude each other");
+    if (settings->keep_age_ms != 0 || settings->keep_rows != 0)
+        return error_set(error, "--read-only deletes no rows: leave --keep-age and "
+                                "--keep-rows out");
+    return 0;
+}
+
+static int
 check_log(const struct serve_settings *settings, struct error *error)
 {
     char quoted[128];
@@ -317,7 +332,8 @@ cmd_serve(char **argv)
     if (parsed == OPTIONS_OK &&
         (check_origins(&settings.cors_origins, &error) != 0 ||
          check_mount(settings.mount, &error) != 0 ||
-         check_tickets(&settings, &error) != 0 || check_log(&settings, &error) != 0))
+         check_tickets(&settings, &error) != 0 || check_read_only(&settings, &error) != 0 ||
+         check_log(&settings, &error) != 0))
         parsed = OPTIONS_USAGE;
     if (parsed == OPTIONS_USAGE) {
         int code = cmd_usage(cmd_serve_command.name, &error);

@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "base/log.h"
+#include "store/follower.h"
 #include "store/store.h"
 #include "store/gate.h"
 
@@ -80,6 +81,9 @@ const struct store_marks *feed_marks(const struct feed *feed);
 int64_t feed_tail(const struct feed *feed);
 
 const char *feed_path(const struct feed *feed); /* of the database, as it was given */
+
+/* What the database follows, as of the last look; NULL: nothing, its rows are its own. */
+const struct store_follower *feed_follower(const struct feed *feed);
 
 /* NULL while all is well, else what is wrong with the database, or why it cannot be known whether
  * rows arrive. */

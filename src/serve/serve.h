@@ -40,6 +40,7 @@ struct serve_settings {
     int read_marks; /* enum serve_switch: POST /events/read */
     int revocation; /* enum serve_switch: rowcast_revocation is followed */
     bool allow_publish;
+    bool read_only;     /* something else replicates the file */
     int log_level;      /* enum log_level */
     const char *log_to; /* as log_parse_to takes it */
     bool no_confine;

@@ -243,7 +243,8 @@ workers_check(const struct workers *workers, struct error *error)
                                   .table = settings->table,
                                   .mode =
                                       settings->allow_publish ? STORE_WRITE : STORE_READ,
-                                  .keep_wal = true};
+                                  .keep_wal = true,
+                                  .is_replica = settings->read_only};
     bool busy = false;
     struct store *store = store_open(&config, &busy, error);
     int result = store != NULL || busy ? 0 : -1;
