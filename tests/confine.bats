@@ -214,7 +214,7 @@ mode_of() { stat -c '%G %a' "$1"; }
 	as games users "$ROWCAST" send --db "$DB" again
 }
 
-@test "init --group: of an application's database nobody loses a right, and twice is once" {
+@test "init --group: on an application's database no user loses a right, and a second run changes nothing" {
 	needs_root
 	install -d -o games -g games -m 755 "$T/shared"
 	DB=$T/shared/app.db
@@ -275,7 +275,7 @@ mode_of() { stat -c '%G %a' "$1"; }
 	assert_equal "$(mode_of "$T/shared")" 'mail 750'
 	install -d -m 1777 "$T/tmp"
 	run -1 "$ROWCAST" init --db "$T/tmp/new.db" --group users
-	assert_output --partial 'a folder for everybody'
+	assert_output --partial 'a folder for all users'
 	[[ ! -e $T/tmp/new.db ]]
 	install -d -o games -g games -m 755 "$T/mine"
 	install -o games -g mail -m 640 /dev/null "$T/mine/app.db"

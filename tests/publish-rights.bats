@@ -70,7 +70,7 @@ finish() {
 	assert_equal "$(post 'data=secret' ROWCAST_PUBLISH='*' HTTP_ORIGIN=https://elsewhere.example REMOTE_ADDR=192.0.2.9)" 403
 	assert_equal "$(post 'dada=secret' ROWCAST_PUBLISH='*' REMOTE_ADDR=192.0.2.10)" 400
 	log_has 'info: refused status=403 user=ann address=192.0.2.7 why="channel .* may not be published on'
-	log_has 'info: refused status=403 user=- address=192.0.2.8 why="nobody may publish here'
+	log_has 'info: refused status=403 user=- address=192.0.2.8 why="publishing is not allowed here'
 	log_has 'info: refused status=403 user=- address=192.0.2.9 why="pages of .*elsewhere.example'
 	log_has 'info: refused status=400 user=- address=192.0.2.10 why="unknown field'
 	refute log_has secret
@@ -146,7 +146,7 @@ assert_cors() {
 
 # --- tickets in odd places ------------------------------------------------------------------
 
-@test "a ticket is in no log, wherever somebody puts it" {
+@test "a ticket is in no log, wherever a client puts it" {
 	local small large ticket long
 	begin --allow-publish
 	small=$(mint)

@@ -1,8 +1,8 @@
 """A long job with a progress bar: Flask starts it, its steps are rows, the page moves the bar.
 
-Each step has the same collapse_key, so that a page that comes back late sees the newest step
-and not every one before it. A job is its visitor's alone: its rows have a recipient, and the page gets
-a ticket that makes it this recipient. rowcast lets nobody in without one (--require-ticket)."""
+Each step has the same collapse_key, so that a page that comes back late gets only the newest step.
+Only the visitor who started a job may see it: its rows have a recipient, and the page gets
+a ticket that makes it this recipient. rowcast refuses a stream without a ticket (--require-ticket)."""
 
 import base64
 import hashlib
@@ -30,7 +30,7 @@ def base64url(data):
 
 
 def ticket(user):
-    """A JSON Web Token, HS256: who reads, what, and for how long."""
+    """A JSON Web Token, HS256: the user, the channels and the end."""
     claims = {"sub": user, "channels": ["jobs"], "exp": int(time.time()) + TICKET_S}
     signed = b".".join(base64url(json.dumps(part).encode()) for part in ({"alg": "HS256"}, claims))
     return (signed + b"." + base64url(hmac.digest(KEY, signed, hashlib.sha256))).decode()

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""orders.py - the application: it writes its own table, and knows nothing of rowcast.
+"""orders.py - the application: it writes its own table, and knows nothing about rowcast.
 
-GET: the orders as lines of a table, for htmx. POST: a new order (article, total), or another state for one
-(id, state); "cancelled" takes it away. A CGI program, with nothing but Python's library."""
+GET: the orders as lines of a table, for htmx. POST: a new order (article, total), or a new state for an order
+(id, state); "cancelled" deletes it. A CGI program that needs only Python's standard library."""
 
 import html
 import os
@@ -36,7 +36,7 @@ with sqlite3.connect(DB, timeout=10) as database:
     if os.environ["REQUEST_METHOD"] != "POST":
         rows = database.execute("SELECT id, article, state, total FROM orders ORDER BY id DESC")
         answer(200, "".join(map(line, rows)))
-    # A browser sends forms of any other site as well.
+    # A browser would also send a form from another site.
     if os.environ.get("HTTP_SEC_FETCH_SITE") not in ("same-origin", "none", None):
         answer(403, "not from this page")
     body = sys.stdin.read(min(int(os.environ.get("CONTENT_LENGTH") or 0), 4096))

@@ -1,4 +1,4 @@
-// react.jsx - the table of orders with React: a snapshot is React's "external store" as it is.
+// react.jsx - the table of orders with React: a table can be used directly as React's "external store".
 import { useSyncExternalStore } from 'react';
 import { createRoot } from 'react-dom/client';
 import { Rowcast } from './rowcast.js';

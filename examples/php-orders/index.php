@@ -1,7 +1,7 @@
 <?php
-// A shop's order list. The page shows what is in the table, and from exactly there on the stream
-// adds to it: the newest event id is read in the same transaction as the orders, so nothing that
-// is committed meanwhile is missed or shown twice.
+// A shop's order list. The page shows the orders of the table, and the stream adds the later ones.
+// The page reads the newest event id in the same transaction as the orders, so it neither misses
+// an order that is committed meanwhile nor shows it twice.
 declare(strict_types=1);
 
 $db = new PDO('sqlite:' . getenv('SHOP_DB'));
@@ -74,5 +74,5 @@ $h = fn($text) => htmlspecialchars((string) $text);
     const state = document.getElementById('state');
     state.textContent = state.dataset.state = detail.state;
   };
-  rows.ongap = () => location.reload();     // rows are lost to us: show the table as it is now
+  rows.ongap = () => location.reload();     // the page missed rows: show the table as it is now
 </script>

@@ -1,4 +1,4 @@
--- new-comment.sql: show new comments under an article to everybody who is reading it.
+-- new-comment.sql: show new comments under an article to all its readers.
 --
 --     rowcast init --db blog.db
 --     sqlite3 blog.db < sql/examples/new-comment.sql
@@ -8,7 +8,7 @@
 --     new EventSource('/events?channel=article.7').addEventListener('comment', append)
 -- and a moderator to all of them: /events?channel=article.*
 --
--- No collapse_key: each comment counts, and a page that was away gets every one it missed.
+-- No collapse_key: each comment counts, and a page that was away gets every comment that it missed.
 
 CREATE TABLE IF NOT EXISTS comments(
     id      INTEGER PRIMARY KEY,
@@ -27,7 +27,7 @@ BEGIN
             json_object('id', NEW.id, 'author', NEW.author, 'body', NEW.body));
 END;
 
--- What a moderator hides disappears from open pages too.
+-- When a moderator hides a comment, open pages remove it too.
 CREATE TRIGGER IF NOT EXISTS comments_hide_notify AFTER UPDATE OF hidden ON comments
 WHEN NEW.hidden AND NOT OLD.hidden
 BEGIN

@@ -1,4 +1,4 @@
--- order-state.sql: tell a page, and the customer, when the state of an order changes.
+-- order-state.sql: notify the back office and the customer when the state of an order changes.
 --
 --     rowcast init --db shop.db
 --     sqlite3 shop.db < sql/examples/order-state.sql
@@ -6,11 +6,11 @@
 --
 -- The back office listens to everything in the channel `orders`:
 --     new EventSource('/events?channel=orders').addEventListener('order-state', show)
--- (bound the public location with ROWCAST_CHANNELS=my-orders, or customers could read it too).
--- The customer is logged in (REMOTE_USER) and gets the orders of their own on `my-orders`.
+-- (limit the public location with ROWCAST_CHANNELS=my-orders, or customers could read it too).
+-- The customer is logged in (REMOTE_USER) and gets only his own orders on `my-orders`.
 --
--- The trigger runs inside the transaction that changes the order: both happen or neither does,
--- whatever program or language made the change. Replace the table by yours.
+-- The trigger runs inside the transaction that changes the order, so either both are committed or
+-- neither is, in every program and language. Replace the table by yours.
 
 CREATE TABLE IF NOT EXISTS orders(
     id       INTEGER PRIMARY KEY,
@@ -18,8 +18,8 @@ CREATE TABLE IF NOT EXISTS orders(
     state    TEXT NOT NULL DEFAULT 'new'
 );
 
--- WHEN: an UPDATE that leaves the state as it is tells nobody.
--- collapse_key: a page that was away for paid and packed need only hear of shipped.
+-- WHEN: an UPDATE that does not change the state makes no notification.
+-- collapse_key: a page that was away for paid and packed gets only shipped.
 CREATE TRIGGER IF NOT EXISTS orders_state_notify AFTER UPDATE OF state ON orders
 WHEN NEW.state IS NOT OLD.state
 BEGIN

@@ -1,4 +1,4 @@
--- sensor-limit.sql: measurements come in all the time; tell a page when a limit is crossed.
+-- sensor-limit.sql: measurements arrive all the time; notify a page when one crosses a limit.
 --
 --     rowcast init --db plant.db
 --     sqlite3 plant.db < sql/examples/sensor-limit.sql
@@ -10,7 +10,7 @@
 --     source.addEventListener('value', draw)
 --
 -- The newest value has a collapse_key, so a slow or throttled page skips values that are out of
--- date, and expires_at, so none is delivered after a minute. An alarm has neither.
+-- date, and expires_at, so rowcast delivers none after a minute. An alarm has neither.
 
 CREATE TABLE IF NOT EXISTS sensors(
     name      TEXT PRIMARY KEY,
@@ -32,7 +32,7 @@ BEGIN
     UPDATE sensors SET is_above = NEW.value > max_value WHERE name = NEW.sensor;
 END;
 
--- A row is made for the crossing alone, in either direction, not for every reading beyond the limit.
+-- Only a crossing makes a row, in either direction, not every reading beyond the limit.
 CREATE TRIGGER IF NOT EXISTS sensors_limit_notify AFTER UPDATE OF is_above ON sensors
 WHEN NEW.is_above IS NOT OLD.is_above
 BEGIN

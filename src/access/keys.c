@@ -292,7 +292,7 @@ read_all(int fd, const char *path, struct buf *text, struct error *error)
     return error_set(error, "%s: larger than a key file may be (64 KiB)", path);
 }
 
-/* Public keys may be read by everybody; secrets and private keys may not. */
+/* Public keys may be readable for all users; secrets and private keys may not. */
 static void
 warn_of_readers(int fd, const char *path, const struct ticket_keys *keys,
                 const struct log *log)

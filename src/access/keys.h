@@ -51,7 +51,7 @@ struct ticket_keys {
 };
 
 /* Reads the file. Returns NULL with *error, which names the file and the line and never quotes
- * what stands there. Keys that are weak, and a file with secrets that everybody may read, are
+ * what stands there. Keys that are weak, and a file with secrets that every user may read, are
  * warned of in the log (NULL: silently taken). */
 struct ticket_keys *ticket_keys_load(const char *path, enum ticket_use use,
                                      const struct log *log, struct error *error);

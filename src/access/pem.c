@@ -48,7 +48,7 @@ check_label(struct slice pem, enum ticket_use use, struct error *error)
     return 0;
 }
 
-/* For a key that is encrypted: nobody is here to be asked. */
+/* For a key that is encrypted: there is no person to ask. */
 static int
 no_passphrase(char *buf, int size, int writing, void *arg)
 {

@@ -1,7 +1,7 @@
 /* signature.c - HS256, RS256 and ES256 with OpenSSL, on keys that keys.c has read and pem.c parsed.
  *
  * ticket.c calls it for each key that a token may be signed with. libjwt 1.x could do it, too,
- * but it parses the PEM anew for each token (half a millisecond), takes the algorithm from the
+ * but it parses the PEM again for each token (half a millisecond), takes the algorithm from the
  * token, and compared MACs with strcmp before Debian's 1.10.2-1+deb12u1. */
 #include "config.h"
 
@@ -36,7 +36,7 @@ check_public(const struct ticket_key *key, struct slice text, struct slice der)
 {
     int result = -1;
     errno =
-        0; /* malloc(3) tells; OpenSSL's own reasons often do not say that memory ran out */
+        0; /* malloc(3) sets it; OpenSSL's own reasons often do not say that memory ran out */
     EVP_MD_CTX *context = EVP_MD_CTX_new();
     if (context != NULL &&
         EVP_DigestVerifyInit(context, NULL, EVP_sha256(), NULL, key->pkey) == 1)

@@ -74,7 +74,7 @@ static int
 parse_object(struct json_t **object, const struct buf *text, const char *name,
              struct error *error)
 {
-    errno = 0; /* malloc(3) tells; jansson calls it bad syntax when memory runs out */
+    errno = 0; /* malloc(3) sets it; jansson calls it bad syntax when memory runs out */
     *object = json_loadb(text->p, text->len, JSON_REJECT_DUPLICATES, NULL);
     if (*object != NULL && json_is_object(*object))
         return 0;

@@ -45,7 +45,7 @@ utf8_is_valid(struct slice bytes)
     return valid_prefix(bytes) == bytes.len;
 }
 
-/* The second byte's range is what tells overlong forms, surrogates and numbers above U+10FFFF
+/* The second byte's range is what reveals overlong forms, surrogates and numbers above U+10FFFF
  * from good sequences (Unicode standard, table 3-7). */
 static void
 second_byte_range(unsigned char lead, unsigned char *low, unsigned char *high)

@@ -37,8 +37,8 @@ struct log {
         out;        /* LOG_SINK_STDERR, LOG_SINK_FILE, and when there is no journal */
     int sock;       /* LOG_SINK_SYSLOG, LOG_SINK_JOURNAL; -1 */
     bool journal;   /* stderr is the journal: lines begin with <N> (sd-daemon(3)) */
-    bool has_times; /* lines begin with the time: nobody else puts it there */
-    struct log_loss *loss; /* NULL: losses are not told */
+    bool has_times; /* lines begin with the time: no other program adds it */
+    struct log_loss *loss; /* NULL: losses are not reported */
 };
 
 struct log_config {
@@ -61,7 +61,7 @@ void log_init(struct log *log, enum log_level level);
 int log_open(struct log *log, const struct log_config *config, struct error *error);
 void log_close(struct log *log);
 
-/* Opens the log file anew if it was renamed or removed: its own, or the one that stderr is.
+/* Opens the log file again if it was renamed or removed: its own, or the one that stderr is.
  * Each line looks, too; this one says what fails. Returns 0, or -1 with *error. */
 int log_reopen(const struct log *log, struct error *error);
 

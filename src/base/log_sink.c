@@ -2,7 +2,7 @@
  * is a file that may be rotated, and which the journal.
  *
  * Called by base/log.c for each line, from the loop and from threads, so nothing here may wait.
- * Setting O_NONBLOCK on stderr is no way: the flag belongs to everybody who shares it, and a
+ * Setting O_NONBLOCK on stderr is no way: all processes that share it share the flag, and a
  * shell or a web server does not expect EAGAIN. */
 #include "config.h"
 

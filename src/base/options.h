@@ -35,7 +35,7 @@ struct option {
     const char *value_name; /* for the usage: FILE, SECONDS, ...; CHOICE: "a|b|c" */
     const char *help;       /* one line, no period at its end */
     char letter;            /* short form, as in -f; 0: none */
-    bool has_no_variable;   /* only typed: a service whose environment had it would be none */
+    bool has_no_variable; /* only typed: a service whose environment had it would be none */
 };
 
 struct command {

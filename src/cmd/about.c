@@ -27,6 +27,8 @@ static const struct cmd_entry entries[] = {
     {&cmd_prune_command, cmd_prune, "delete old notifications"},
     {&cmd_track_command, cmd_track, "make every change of a table a notification"},
     {&cmd_untrack_command, cmd_untrack, "undo that"},
+    {&cmd_status_command, cmd_status, "print who is connected and how it goes"},
+    {&cmd_revoke_command, cmd_revoke, "throw a user out: streams, tickets, push"},
     {&cmd_rebase_command, cmd_rebase, "after restoring a backup: never reuse an id"},
     {&cmd_ticket_command, cmd_ticket, "mint a signed ticket for a reader"},
     {&cmd_doctor_command, cmd_doctor,
@@ -60,7 +62,7 @@ about_print_usage(FILE *out)
                  "Commands:\n");
     for (size_t i = 0; i < ENTRIES; i++)
         fprintf(out, "  %-8s %s\n", entries[i].command->name, entries[i].help);
-    fprintf(out, "\nrowcast help COMMAND (or rowcast COMMAND --help) tells the command's "
+    fprintf(out, "\nrowcast help COMMAND (or rowcast COMMAND --help) lists the command's "
                  "options; rowcast --version the version.\n");
 }
 

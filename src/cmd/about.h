@@ -1,4 +1,4 @@
-/* about.h - what `rowcast` tells of itself: commands, version, and names that were probably
+/* about.h - what `rowcast` says about itself: commands, version, and names that were probably
  * meant. */
 #ifndef ROWCAST_CMD_ABOUT_H
 #define ROWCAST_CMD_ABOUT_H

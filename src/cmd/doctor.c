@@ -100,7 +100,7 @@ const struct command cmd_doctor_command = {
     .max_operands = 1,
 };
 
-/* http_probe_fn. The row is for nobody: it has a type of its own and expires. */
+/* http_probe_fn. No page needs the row: it has a type of its own and expires. */
 static int
 insert_probe(void *arg, char id[EVENTS_WORD_MAX], struct error *error)
 {
@@ -256,7 +256,7 @@ cmd_doctor(char **argv)
     case OPTIONS_OK:
         break;
     }
-    report.tells = !settings.json;
+    report.prints = !settings.json;
     if (check_settings(&settings, operands[0], &error) != 0 ||
         check_all(&settings, operands[0], &report, &error) != 0)
         return cmd_usage(cmd_doctor_command.name, &error);

@@ -21,7 +21,7 @@ void follow_catch_signals(void);
 bool follow_interrupted(void);
 
 /* Calls look when the database may have changed (feed/watch.h), and at least once a second, until
- * it says stop, a signal comes, or nobody reads standard output any more. -1 with *error: it could
+ * it says stop, a signal comes, or standard output has no reader any more. -1 with *error: it could
  * not begin. */
 int follow(const char *db_path, follow_fn look, void *arg, struct error *error);
 

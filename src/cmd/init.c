@@ -55,10 +55,10 @@ report(const struct settings *settings, const struct store_init_result *result)
     else if (result->moved_to == 0)
         printf("%s: table %s is up to date\n", database->db, database->table);
     if (result->moved_to != 0)
-        printf(
-            "%s: table %s: its ids had gone back, and go on above %lld; readers are told "
-            "of a reset\n",
-            database->db, database->table, (long long)result->moved_to);
+        printf("%s: table %s: its ids had gone back, and continue above %lld; readers get "
+               "a gap "
+               "event (reset)\n",
+               database->db, database->table, (long long)result->moved_to);
     if (result->switched_to_wal)
         printf(
             "%s: switched the journal to WAL, so that readers and writers do not wait for "

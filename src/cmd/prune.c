@@ -42,8 +42,9 @@ static const struct option options[] = {
 const struct command cmd_prune_command = {
     .name = "prune",
     .operands = "",
-    .summary = "Deletes rows by age, by count, or when they have expired; several of them "
-               "together delete what any of them would.",
+    .summary = "Deletes rows by age, by count, or when they have expired; with several "
+               "options a row "
+               "that matches any is deleted.",
     .options = options,
 };
 

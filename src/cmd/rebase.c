@@ -1,6 +1,6 @@
 /* rebase.c - `rowcast rebase`: after a backup was restored, moves the ids past all that may
  * have been handed out since, and prints the new base. Readers that have such an id are then
- * told of a reset, instead of taking another row for the one that they have seen. */
+ * get a reset, instead of taking another row for the one that they have seen. */
 #include "config.h"
 
 #include "cmd/cmd.h"

@@ -215,7 +215,7 @@ check_one(const struct item *item, gid_t gid, struct error *error)
 {
     if (S_ISDIR(item->st.st_mode) && (item->st.st_mode & S_ISVTX) != 0)
         return error_set(error,
-                         "--group: %s is a folder for everybody: put the database into one "
+                         "--group: %s is a folder for all users: put the database into one "
                          "of its own",
                          item->path);
     if (takes_away(&item->st, gid))

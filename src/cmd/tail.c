@@ -3,7 +3,7 @@
  * One cursor, as everywhere: where it starts is the question of --since and --last, and each
  * turn reads from it to the tail of the table, page by page, each page written out before the
  * next one is read. Unlike a page it shows private rows too: who can read the file can see them
- * anyway. With -f it goes on until it is interrupted or nobody reads its output. */
+ * anyway. With -f it goes on until it is interrupted or its output has no reader. */
 #include "config.h"
 
 #include "cmd/cmd.h"
@@ -79,7 +79,7 @@ const struct command cmd_tail_command = {
 enum turn {
     TURN_DONE,
     TURN_AGAIN /* locked: later */,
-    TURN_QUIT /* nobody reads */,
+    TURN_QUIT /* the output has no reader */,
     TURN_FAILED
 };
 
@@ -275,7 +275,8 @@ set_away(struct tail *tail, bool is_away)
         return;
     tail->is_away = is_away;
     if (is_away)
-        fprintf(stderr, "rowcast tail: %s; waits until it can be opened\n", tail->error.text);
+        fprintf(stderr, "rowcast tail: %s; waits until it can be opened\n",
+                tail->error.text);
     else
         fprintf(stderr, "rowcast tail: %s is open again\n", tail->config.path);
 }

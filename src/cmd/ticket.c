@@ -39,7 +39,7 @@ static const struct option options[] = {
     OPTION(kid, "kid", OPTION_TEXT, .value_name = "NAME",
            .help = "which of the keys, where the file has several"),
     OPTION(sub, "sub", OPTION_TEXT, .value_name = "USER",
-           .help = "the user; without: whom the web server names, or nobody"),
+           .help = "the user; without: the web server's user, if any"),
     OPTION(channels, "channel", OPTION_LIST, .value_name = "GLOB",
            .help = "what may be read; repeatable; without: the ticket sets no bound"),
     OPTION(publish, "publish", OPTION_LIST, .value_name = "GLOB",
@@ -107,6 +107,7 @@ fill(struct ticket *ticket, const struct settings *settings, struct error *error
     ticket->has_channels = settings->channels.count > 0;
     ticket->has_publish = settings->publish.count > 0;
     ticket->expires_at_ms = now_ms + settings->expires_ms;
+    ticket->issued_at_ms = cmd_now_ms(); /* to the millisecond, as revocations are */
     if (settings->not_before_ms > 0)
         ticket->not_before_ms = now_ms + settings->not_before_ms;
     ticket->sub = settings->sub != NULL ? strdup(settings->sub) : NULL;

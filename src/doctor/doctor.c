@@ -92,7 +92,7 @@ doctor_take(struct doctor_report *report, const struct doctor_finding *finding)
 {
     if (report->count < DOCTOR_FINDINGS_MAX)
         report->findings[report->count++] = *finding;
-    if (report->tells && print_finding(finding) != 0)
+    if (report->prints && print_finding(finding) != 0)
         report->failed = true;
 }
 

@@ -27,7 +27,7 @@ struct doctor_finding {
 struct doctor_report {
     struct doctor_finding findings[DOCTOR_FINDINGS_MAX];
     size_t count;
-    bool tells;  /* each finding is printed as text when it is taken */
+    bool prints; /* each finding is printed as text when it is taken */
     bool failed; /* one could not be printed */
 };
 
@@ -44,7 +44,7 @@ struct doctor_head {
 void doctor_find(struct doctor_report *report, struct doctor_head head, const char *format,
                  ...) __attribute__((format(printf, 3, 4)));
 
-/* Adds a finding that was made elsewhere, as it is. Where the report tells, it is on standard
+/* Adds a finding that was made elsewhere, unchanged. Where the report prints, it is on standard
  * output then: what takes long does not hold back what was found before. */
 void doctor_take(struct doctor_report *report, const struct doctor_finding *finding);
 

@@ -18,7 +18,7 @@
 /* Why there was no answer. */
 enum http_failure {
     HTTP_NO_FAILURE, /* it answered, or is silent: see status and end */
-    HTTP_REFUSED,    /* nobody listens there */
+    HTTP_REFUSED,    /* no program listens there */
     HTTP_UNKNOWN_HOST,
     HTTP_UNTRUSTED, /* TLS: no connection, or a certificate that is not good */
     HTTP_BROKEN     /* anything else: closed without an answer, not HTTP */
@@ -73,7 +73,7 @@ struct fetch {
 int64_t doctor_clock_ms(void);
 
 /* Follows no redirect and closes the connection. Returns 0, or -1 with *error when memory is
- * out; that nobody answers is an answer too. */
+ * out; a server that does not answer is a result too. */
 int doctor_fetch(const struct fetch *fetch, struct http_answer *answer,
                  struct error *error);
 

@@ -62,7 +62,7 @@ bool doctor_http_is_built(void);
 
 /* Asks; waits target->wait_ms for the stream and less for the others. Each connection is closed
  * when it has shown what it is for. Nothing is sent but GET. Returns 0, or -1 with *error when
- * the URL is none or memory is out; that nobody answers is evidence, not an error. */
+ * the URL is none or memory is out; a server that does not answer is evidence, not an error. */
 int doctor_http_gather(const struct http_target *target, struct http_evidence *evidence,
                        struct error *error);
 

@@ -88,7 +88,7 @@ judge_open(const struct judge *judge)
                         "If that is not meant: a login, ROWCAST_CHANNELS or tickets, as in "
                         "the shipped configurations."},
                     "everybody may read every channel%s; rows with a recipient reach "
-                    "nobody without a login",
+                    "no user without a login",
                     publish);
     else
         doctor_find(judge->report, (struct doctor_head){"access", DOCTOR_OK, NULL},

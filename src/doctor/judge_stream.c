@@ -1,7 +1,7 @@
 /* judge_stream.c - do events arrive at once, and does the stream stay?
  *
- * Two kinds of evidence. The opening is written at once with the header, so it tells of buffers
- * that wait for more. What rowcast writes later (a heartbeat, or the probe row) tells whether small
+ * Two kinds of evidence. The opening is written at once with the header, so it shows buffers
+ * that wait for more. What rowcast writes later (a heartbeat, or the probe row) shows whether small
  * pieces get through while the stream is silent; only that proves that events arrive. */
 #include "config.h"
 
@@ -54,7 +54,7 @@ judge_not_opened(const struct judge *judge)
 {
     const struct http_answer *answer = &judge->evidence->stream;
 
-    if (answer->encoding[0] != '\0') /* unreadable: judge_compression tells */
+    if (answer->encoding[0] != '\0') /* unreadable: judge_compression reports it */
         return;
     if (answer->events.said[0] != '\0')
         doctor_find(judge->report,

@@ -17,7 +17,7 @@ enum doctor_fault {
     FAULT_AUTHORIZATION, /* the Authorization header does not arrive */
     FAULT_CACHE_CONTROL, /* our header was changed */
     FAULT_STREAMS,       /* HTTP/2: few streams at once */
-    FAULT_CLAIM,         /* a login that nobody has checked sets the user */
+    FAULT_CLAIM,         /* a login that the server has not checked sets the user */
     FAULT_DELAY,         /* each piece waits 40 or 200 ms */
     FAULTS
 };

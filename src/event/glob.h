@@ -27,7 +27,7 @@ bool globs_match(const struct globs *globs, struct slice text);
 bool glob_is_exact(const char *pattern);
 
 /* True when a pattern that is the name itself means this channel alone, also in a list whose
- * items are parted by blanks (ROWCAST_CHANNELS): no `*`, `?`, `[`, blank or tab. */
+ * items are separated by blanks (ROWCAST_CHANNELS): no `*`, `?`, `[`, blank or tab. */
 bool glob_can_name(struct slice channel);
 
 #endif

@@ -65,7 +65,7 @@ append_data_line(struct buf *buf, struct slice line)
 
 /* Cuts the first line off *rest. *ended says whether a line end (CRLF, CR or LF) was there, so
  * that text that ends in one has an empty line after it, as the parser joins lines with LF.
- * *cr is the next CR as memchr found it, kept from line to line: looking for one anew in each
+ * *cr is the next CR as memchr found it, kept from line to line: looking for one again in each
  * line would make data of many LF lines quadratic. */
 static struct slice
 cut_line(struct slice *rest, const char **cr, bool *ended)
@@ -114,7 +114,7 @@ append_too_large(struct buf *buf, const struct row *row, size_t limit)
     APPEND(buf, "}");
 }
 
-/* The event's type and data as every format tells them. scratch holds the data of a row that was
+/* The event's type and data as every format writes them. scratch holds the data of a row that was
  * too large, and is the caller's to free. */
 struct message {
     struct slice event; /* NULL: the unnamed message */

@@ -105,7 +105,7 @@ next_overdue(const struct gateway *gateway, const struct queue *queue, uint64_t 
     return *in == 0 ? conn : NULL;
 }
 
-/* NULL: nobody's time is over. */
+/* NULL: no connection's time is over. */
 static struct conn *
 next_to_close(struct gateway *gateway)
 {
@@ -187,7 +187,7 @@ on_pause_over(uv_timer_t *timer)
     gateway_resume_accept(timer->data);
 }
 
-/* No descriptor is left. Spinning on a readable listening socket helps nobody; refusing the
+/* No descriptor is left. Spinning on a readable listening socket does not help; refusing the
  * connection makes the web server answer 502, after which an EventSource gives up. So the
  * reserve lets one in, which gets the advice to come back, and accepting rests until a
  * connection has closed. */

@@ -51,7 +51,7 @@ int gateway_listen(struct gateway *gateway, const struct listeners *listeners,
 
 /* Stops to accept, and closes connections that are kept for a next request. Those being answered
  * go on until their outputs are released; those that are new still get an answer, as a web
- * server that is cut off tells its browser 502, after which an EventSource gives up. */
+ * server that is cut off answers its browser with 502, after which an EventSource gives up. */
 void gateway_stop(struct gateway *gateway);
 
 /* Open connections, whatever they do. */

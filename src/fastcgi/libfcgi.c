@@ -82,7 +82,7 @@ libfcgi_free(struct libfcgi *fcgi)
     free(fcgi);
 }
 
-/* The request as libfcgi gets it: begin, params, no stdin (nobody reads it). */
+/* The request as libfcgi gets it: begin, params, no stdin (it is not read). */
 static int
 libfcgi_frame(struct libfcgi *fcgi, struct slice params)
 {

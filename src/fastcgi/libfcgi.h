@@ -5,7 +5,7 @@
  * malformed start (measured on 2.4.2). So it never sees a web server's socket: a complete,
  * checked request is written, in framing of our own, into a private socket pair, whose other
  * end libfcgi reads. It finds everything there at once (5 µs a request), cannot read beyond
- * the request, and what it does to its end hurts nobody. */
+ * the request, and what it does to its end harms no other request. */
 #ifndef ROWCAST_FASTCGI_LIBFCGI_H
 #define ROWCAST_FASTCGI_LIBFCGI_H
 

@@ -43,8 +43,8 @@ listeners_add(struct listeners *listeners, int fd)
     return 0;
 }
 
-/* A socket file is stale when nobody accepts on it. Only removed after a failed connect, so that
- * a second rowcast started by mistake does not take the first one's readers away. */
+/* A socket file is stale when no process accepts on it. Only removed after a failed connect, so
+ * that a second rowcast started by mistake does not take the first one's readers away. */
 static int
 unix_clear_stale(const struct sockaddr_un *address, struct error *error)
 {

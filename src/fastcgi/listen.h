@@ -21,7 +21,7 @@ struct listeners {
 
 /* Opens `address`: unix:PATH, HOST:PORT or [V6]:PORT (port 0: any; numeric addresses and names
  * that the resolver knows without the network). The Unix socket gets `mode`. A stale socket
- * file (nobody accepts on it) is replaced, a live one refused. Returns 0, or with *error -1, or
+ * file (no process accepts on it) is replaced, a live one refused. Returns 0, or with *error -1, or
  * LISTEN_USAGE when the address is not of one of these forms. */
 #define LISTEN_USAGE (-2)
 int listeners_open(struct listeners *listeners, const char *address, mode_t mode,

@@ -46,7 +46,7 @@ struct output_pending; /* what a short write left over */
 /* Who asked, in the words of who handles requests: kept until the answer is out to the last
  * byte. See gateway_config.may_wait. */
 struct output_tag {
-    uint64_t user, address; /* 0: nobody; once the answer waits, what it holds */
+    uint64_t user, address; /* 0: anonymous; once the answer waits, what it holds */
 };
 
 struct output {

@@ -1,10 +1,10 @@
 /* parser.c - the state machine that reads FastCGI records from a web server.
  *
- * fastcgi/gateway.c feeds it what read(2) gives and acts on what comes back. One parser lives
- * as long as its connection: while a request is being answered it goes on, to see an abort, a
- * second request on the same connection (refused: no web server multiplexes) or a management
- * record. Bodies that nobody needs are skipped without a copy; a request's own body (stdin)
- * too, unless the owner takes bodies and it is that of a POST. */
+ * fastcgi/gateway.c feeds it what read(2) gives and acts on what comes back. One parser lives as
+ * long as its connection: while a request is being answered it goes on, to see an abort, a second
+ * request on the same connection (refused: no web server multiplexes) or a management record.
+ * Bodies that rowcast does not need are skipped without a copy; a request's own body (stdin) too,
+ * unless the owner takes bodies and it is that of a POST. */
 #include "config.h"
 
 #include "fastcgi/parser.h"
@@ -201,12 +201,12 @@ fcgi_parser_values(struct fcgi_parser *parser, struct fcgi_parser_work *work,
     struct slice pairs = buf_slice(&work->body);
     struct slice name;
     struct slice value;
-    bool told[3] = {false, false, false};
+    bool answered[3] = {false, false, false};
     while (pairs.len > 0 && pair_next(&pairs, &name, &value)) {
         for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
-            if (told[i] || !slice_equal(name, slice_of(known[i][0])))
+            if (answered[i] || !slice_equal(name, slice_of(known[i][0])))
                 continue;
-            told[i] = true;
+            answered[i] = true;
             unsigned char lens[2] = {(unsigned char)strlen(known[i][0]),
                                      (unsigned char)strlen(known[i][1])};
             buf_append(&answer, lens, sizeof lens);

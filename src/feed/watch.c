@@ -51,7 +51,7 @@ struct watch {
     uint64_t wait_us;   /* the wait before the next look */
     uint64_t waited_us; /* since the event */
     uint64_t found_ns;  /* when a look last found something */
-    uint64_t ticked_ns; /* when a look was last told that it is the tick */
+    uint64_t ticked_ns; /* when a look was last the tick */
     unsigned streak;    /* looks in close order that found something */
     unsigned empty;     /* when hot: looks in a row that found nothing */
     bool has_found;     /* the last look found something, or one since the event did */
@@ -134,7 +134,7 @@ split_path(const char *path, char folder[PATH_MAX], const char **name)
     return snprintf(folder, PATH_MAX, "%.*s", len, path) < PATH_MAX ? 0 : -1;
 }
 
-/* Failure is no error: the fallback remains, tries again, and watch_has_events tells. */
+/* Failure is no error: the fallback remains, tries again, and watch_has_events shows it. */
 static void
 watch_start_events(struct watch *watch)
 {
@@ -244,7 +244,7 @@ on_timer_poll(uv_poll_t *poll, int status, int events)
     on_timer(watch);
 }
 
-/* The waits begin anew. */
+/* The waits begin again. */
 static void
 watch_restart_waits(struct watch *watch)
 {

@@ -4,7 +4,7 @@
  * come a moment *before* the commit is visible (the WAL index changes through shared memory,
  * which fires nothing, and with synchronous=FULL an fsync lies between). So after an event the
  * look is repeated, at first every 50 µs, then in steps of a quarter of the time since the
- * event, then doubling up to the fallback interval; the next event starts that anew. Measured
+ * event, then doubling up to the fallback interval; the next event starts that again. Measured
  * without the repeats: none of 300 commits with synchronous=FULL, Debian's default, is seen.
  * The fallback goes on for ever, for file systems without events.
  *
@@ -42,7 +42,7 @@ typedef bool (*watch_fn)(void *arg, enum watch_reason reason);
 struct watch *watch_new(uv_loop_t *loop, const char *db_path, watch_fn look, void *arg,
                         struct error *error);
 
-/* The database was opened anew: from now on the folder is watched in which it is now. */
+/* The database was reopened: from now on the folder is watched in which it is now. */
 void watch_follow(struct watch *watch, const char *db_path);
 
 /* Something that we know of has changed, or there is more to read: look again soon. */

@@ -21,7 +21,8 @@ enum request_resource {
     RESOURCE_HEALTH,
     RESOURCE_METRICS,
     RESOURCE_STATUS,
-    RESOURCE_WHOAMI
+    RESOURCE_WHOAMI,
+    RESOURCE_READ /* read marks */
 };
 
 #define REQUEST_WAIT_MAX_S 60
@@ -90,6 +91,8 @@ struct request {
     /* Set by access_check, from a ticket. */
     bool has_ticket;       /* one was sent, good or bad */
     int64_t expires_at_ms; /* Unix time when the stream must end; 0: never */
+    bool by_ticket;        /* the ticket says who the user is */
+    int64_t issued_at_ms;  /* Unix time of its iat; 0: it has none */
 
     /* Publishing. What may be published: by the web server's ROWCAST_PUBLISH, and by a ticket's
      * claim; looked at only where has_... says so. Set for a POST and for RESOURCE_WHOAMI. */
@@ -116,7 +119,7 @@ struct request {
  * ROWCAST_MAX_STREAMS) decides who may what. Given twice with different values it is anybody's
  * guess which one was meant, so that is refused (500), and so is a ROWCAST_CHANNELS or
  * ROWCAST_PUBLISH that cannot be understood: never more rights than were meant. An empty
- * ROWCAST_CHANNELS bounds to nothing, an empty REMOTE_USER is nobody. Of HTTP_LAST_EVENT_ID
+ * ROWCAST_CHANNELS bounds to nothing, an empty REMOTE_USER is no user. Of HTTP_LAST_EVENT_ID
  * given twice the higher one counts, of other variables the first.
  *
  * Rules in short: a parameter that is not ours is refused (400), with the nearest of ours, except

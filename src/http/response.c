@@ -65,12 +65,14 @@ append_vary(struct buf *buf, const struct text_list *origins)
 static const char *
 allowed_methods(const struct request *request)
 {
+    if (request->resource == RESOURCE_READ)
+        return "OPTIONS, POST";
     bool post = request->takes_post && request->resource == RESOURCE_STREAM;
     return post ? "GET, HEAD, OPTIONS, POST" : "GET, HEAD, OPTIONS";
 }
 
 /* "null" is every sandboxed frame and local file, and any site can make itself one: it may read
- * what everybody may, without the reader's cookies. */
+ * what every site may, without the reader's cookies. */
 bool
 response_append_cors(struct buf *buf, const struct text_list *origins, const char *origin)
 {
@@ -122,7 +124,7 @@ response_append_stream_headers(struct buf *buf, const struct request *request,
     buf_append_text(buf, "Vary: Accept\r\n\r\n"); /* which format it is */
 }
 
-/* What tells a client how to ask instead, or when. */
+/* The headers that say how or when to ask instead. */
 static void
 append_remedy(struct buf *buf, int status, const struct request *request)
 {

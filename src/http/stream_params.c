@@ -14,6 +14,7 @@
 #include "http/accept.h"
 #include "base/json.h"
 #include "base/nearest.h"
+#include "http/start_id.h"
 #include "http/urlencoded.h"
 #include "base/parse_number.h"
 
@@ -68,20 +69,12 @@ enum parameter {
     PARAMS
 };
 
-/* Where a parameter or header would have the stream begin: start, start_value and start_text of
- * struct request. */
-struct start {
-    enum start_kind kind; /* START_TAIL: it says nothing */
-    int64_t value;
-    char text[GAP_ID_TEXT_MAX + 1];
-};
-
 /* What the query string said, before it is known what comes of it. */
 struct wishes {
     bool given[PARAMS];
     int64_t numbers[PARAMS]; /* LAST, PING, THROTTLE, WAIT, ENVELOPE; 0: not given */
-    struct start last_event_id;
-    struct start since;
+    struct start_id last_event_id;
+    struct start_id since;
 };
 
 /* min, max and `wanted`, the end of the refusal, are for numbers only. */
@@ -179,71 +172,17 @@ compile_channels(const struct parser *parser)
                             patterns_list_strerror(PATTERNS_ASKED, result));
 }
 
-/* One member of a list of ids. */
-static struct start
-start_from_member(const char *text)
-{
-    struct start start = {.kind = START_BAD_ID};
-
-    if (*text == '\0')
-        return (struct start){.kind = START_TAIL};
-    if (parse_id(text, &start.value) == 0)
-        start.kind = START_AFTER;
-    memcpy(start.text, text, strnlen(text, GAP_ID_TEXT_MAX));
-    return start;
-}
-
-/* Of two that a list has: the one further on, and any id before what is none. */
-static bool
-is_further(const struct start *a, const struct start *b)
-{
-    if (a->kind != START_AFTER || b->kind != START_AFTER)
-        return a->kind == START_AFTER || b->kind == START_TAIL;
-    return a->value > b->value;
-}
-
-/* A bad id is no refusal but a gap in the stream: a client that stored rubbish must learn
- * of its loss in the same way as others do, not be turned away for ever.
- *
- * A list ("5, 9") is what comes of two headers that a client or a proxy has joined (RFC 9110
- * section 5.3). The client has had the highest of them. */
-static struct start
-start_from_id(const char *text)
-{
-    struct start start = {.kind = START_TAIL};
-
-    while (*text != '\0') {
-        char member[GAP_ID_TEXT_MAX + 1];
-        size_t len = strcspn(text, ",");
-        struct slice id = slice_trim((struct slice){text, len});
-        snprintf(member, sizeof member, "%.*s", (int)id.len, id.p);
-        struct start found = start_from_member(member);
-        if (is_further(&found, &start))
-            start = found;
-        text += text[len] == ',' ? len + 1 : len;
-    }
-    return start;
-}
-
-const char *
-stream_params_further_id(const char *a, const char *b)
-{
-    struct start of_a = start_from_id(a);
-    struct start of_b = start_from_id(b);
-    return is_further(&of_b, &of_a) ? b : a;
-}
-
 static int
-take_since(const struct parser *parser, struct start *since, const char *value)
+take_since(const struct parser *parser, struct start_id *since, const char *value)
 {
     int64_t number = 0;
 
     if (strcmp(value, "all") == 0)
-        *since = (struct start){.kind = START_ALL};
+        *since = (struct start_id){.kind = START_ALL};
     else if (parse_id(value, &number) == 0)
-        *since = start_from_id(value);
+        *since = start_id_parse(value);
     else if (parse_age(value, &number) == 0 && number <= REQUEST_AGE_MAX_MS)
-        *since = (struct start){.kind = START_AGE, .value = number};
+        *since = (struct start_id){.kind = START_AGE, .value = number};
     else
         return refuse_value(parser, "since", value,
                             "is not all, an id, or an age such as 90s, 10m, 2h, 7d");
@@ -318,7 +257,7 @@ take_parameter(const struct parser *parser, struct wishes *wishes,
     case PARAM_CHANNEL:
         return take_channel(parser, value);
     case PARAM_LAST_EVENT_ID:
-        wishes->last_event_id = start_from_id(value);
+        wishes->last_event_id = start_id_parse(value);
         return 0;
     case PARAM_SINCE:
         return take_since(parser, &wishes->since, value);
@@ -463,17 +402,17 @@ choose_format(const struct parser *parser, const struct wishes *wishes)
 }
 
 /* The header wins over last_event_id=, that over since= and last=. */
-static struct start
+static struct start_id
 choose_start(const struct parser *parser, const struct wishes *wishes)
 {
-    struct start header = start_from_id(parser->text->last_event_id);
+    struct start_id header = start_id_parse(parser->text->last_event_id);
 
     if (header.kind != START_TAIL)
         return header;
     if (wishes->last_event_id.kind != START_TAIL)
         return wishes->last_event_id;
     if (wishes->given[PARAM_LAST])
-        return (struct start){.kind = START_LAST, .value = wishes->numbers[PARAM_LAST]};
+        return (struct start_id){.kind = START_LAST, .value = wishes->numbers[PARAM_LAST]};
     return wishes->since;
 }
 
@@ -487,7 +426,7 @@ stream_params_parse(struct request *request, const struct stream_params_text *te
     int status = parse_query(&parser, &wishes);
     if (status != 0)
         return status;
-    struct start start = choose_start(&parser, &wishes);
+    struct start_id start = choose_start(&parser, &wishes);
     request->start = start.kind;
     request->start_value = start.value;
     memcpy(request->start_text, start.text, sizeof start.text);

@@ -19,9 +19,6 @@ struct stream_params_text {
 int stream_params_parse(struct request *request, const struct stream_params_text *text,
                         struct error *error);
 
-/* Which of two values of Last-Event-ID is further on. */
-const char *stream_params_further_id(const char *a, const char *b);
-
 /* The same for a POST, which publishes: only ticket= means something in its query. What belongs
  * into the body is refused (400), as it would be lost. */
 int stream_params_parse_post(struct request *request, const char *query,

@@ -1,7 +1,7 @@
 /* urlencoded.h - the pairs of a query string, percent-decoded. Pure.
  *
  * As browsers write it (application/x-www-form-urlencoded, URL standard section 5.1): pairs
- * parted by `&`, `+` is a space, `%XX` a byte. Unlike there a broken escape is an error. */
+ * separated by `&`, `+` is a space, `%XX` a byte. Unlike there a broken escape is an error. */
 #ifndef ROWCAST_HTTP_URLENCODED_H
 #define ROWCAST_HTTP_URLENCODED_H
 

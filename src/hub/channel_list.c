@@ -1,7 +1,7 @@
 /* channel_list.c - how many streams have asked for which channel, for the status page.
  *
- * Counted anew for each report, from the audiences: so streams that come and go pay nothing for it.
- * Names come from strangers, so the work is bounded: NAMES_LOOKED, some milliseconds. */
+ * It is counted for each report, from the audiences, so that opening and closing a stream costs
+ * nothing. Names come from strangers, so the work is bounded: NAMES_LOOKED, some milliseconds. */
 #include "config.h"
 
 #include <stdlib.h>

@@ -51,7 +51,7 @@ claim_page(const struct hub *hub, const struct buf *name)
     __atomic_store_n(place_of(hub, hash), claim_of(hub, hash), __ATOMIC_RELAXED);
 }
 
-/* hash: of the table's entry, which has the same key. A place that another page has taken tells
+/* hash: of the table's entry, which has the same key. A place that another page has taken shows
  * nothing. */
 static bool
 is_elsewhere(const struct hub *hub, uint64_t hash)

@@ -21,7 +21,7 @@ opening_id(char id[GAP_ID_TEXT_MAX + 1], const struct resume_point *start)
         snprintf(id, GAP_ID_TEXT_MAX + 1, "%" PRId64, start->cursor);
 }
 
-/* Before the state of tables it has no id: a client that is cut off then begins anew. */
+/* Before the state of tables it has no id: a client that is cut off then begins again. */
 static void
 append_gap(const struct stream *stream, const struct gap *gap)
 {

@@ -30,7 +30,7 @@ next_due(const struct hub *hub, const struct queue *queue, uint64_t interval_ms,
     return *in == 0 ? stream : NULL;
 }
 
-/* False: nobody is due. */
+/* False: no stream is due. */
 static bool
 serve_next_due(struct hub *hub)
 {

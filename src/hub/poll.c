@@ -136,7 +136,7 @@ poll_take_gap(struct stream *stream, const struct gap *gap)
         poll_answer(stream);
         return false;
     }
-    buf_clear(&stream->extra->parts); /* the tables are read anew */
+    buf_clear(&stream->extra->parts); /* the tables are read again */
     stream_hold(stream, 0);
     if (!start->has_gap) /* the first one says it all: rows after it are missing */
         start->gap = *gap;

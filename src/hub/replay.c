@@ -133,7 +133,7 @@ replay_check_gap(struct stream *stream)
     return stream->kind->take_gap(stream, &gap);
 }
 
-/* The feed looks, and the stream is judged anew by what it finds. */
+/* The feed looks, and the stream's place is decided again by what it finds. */
 static enum store_result
 replay_refresh(struct stream *stream)
 {

@@ -104,7 +104,7 @@ part_read(struct table_part *part, const struct stream *stream, struct error *er
     return STORE_OK;
 }
 
-/* Makes the part; on another result than STORE_OK it serves nobody. */
+/* Makes the part; on another result than STORE_OK it serves no stream. */
 static enum store_result
 part_make(struct table_part *part, const struct stream *stream)
 {

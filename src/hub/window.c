@@ -15,7 +15,7 @@
 #define WINDOW_FIRST_CAP 256 /* a power of two, as every later one */
 #define MALLOC_OVERHEAD 16   /* what an allocation costs beside its bytes, about */
 
-/* What is left of a window that was reset: entries that nobody looks at any more. */
+/* What is left of a window that was reset: entries that no stream reads any more. */
 struct remains {
     struct entry **ring;
     size_t cap, start, count, bytes;

@@ -31,7 +31,7 @@ struct window *window_new(size_t max_bytes, size_t max_event_bytes,
 void window_free(struct window *window);
 
 /* Adds a copy of a row with an id above all in the window. Returns 0, or -1 when out of memory:
- * the window then begins anew behind that row, so that nobody is served with a hole in it. */
+ * the window then begins again after that row, so that no stream is served with a hole in it. */
 int window_add(struct window *window, const struct row *row);
 
 /* Evicts the oldest rows until the bytes are within bounds, but none with an id above

@@ -3,7 +3,7 @@
  *
  * Addresses are counted as what one subscriber has: an IPv4 address, the first 64 bits of an IPv6
  * address (a host has all the addresses behind them to choose from), or any other text as it
- * is. Nobody's user and no address at all are not counted. */
+ * is. An anonymous user and a missing address are not counted. */
 #ifndef ROWCAST_LIMITS_LIMITS_H
 #define ROWCAST_LIMITS_LIMITS_H
 
@@ -37,7 +37,7 @@ uint64_t limits_visit(const struct limits *limits, const char *address, uint64_t
 
 struct limits_reader {
     size_t worker;       /* the caller's number */
-    const char *user;    /* NULL: nobody */
+    const char *user;    /* NULL: anonymous */
     const char *address; /* NULL: none */
 };
 

@@ -36,7 +36,7 @@ struct refusal_log {
 
 struct refusal_note {
     int status;          /* 200: over a limit or drained */
-    const char *user;    /* NULL: nobody */
+    const char *user;    /* NULL: anonymous */
     const char *address; /* NULL: none */
     const char *why;
 };

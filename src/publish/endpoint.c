@@ -89,7 +89,7 @@ answer_result(struct publish_endpoint *endpoint, struct output *output,
               const struct pending *pending)
 {
     static const struct refusal busy = {
-        503, "the database is locked or being opened anew, nothing was stored: try again"};
+        503, "the database is locked or being reopened, nothing was stored: try again"};
     static const struct refusal failed = {
         500, "the rows could not be stored: see rowcast's log"};
     const struct refusal refused = {400, pending->job.error.text};

@@ -195,7 +195,7 @@ int
 publish_parse_json(struct publish_rows *rows, struct slice body, struct error *error)
 {
     json_error_t fault;
-    errno = 0; /* malloc(3) tells; jansson calls it bad syntax when memory runs out */
+    errno = 0; /* malloc(3) sets it; jansson calls it bad syntax when memory runs out */
     json_t *root = json_loadb(body.p, body.len, JSON_REJECT_DUPLICATES, &fault);
     if (root == NULL)
         return refuse_text(&fault, error);

@@ -66,7 +66,7 @@ has_line_end(struct slice text)
 }
 
 /* NULL, or what is wrong. An empty text is refused where it is no data: a form that leaves `to`
- * empty means everybody or nobody, who knows. */
+ * it is not known whether empty means every user or none. */
 static const char *
 field_problem(enum publish_field field, struct slice value)
 {

@@ -20,7 +20,7 @@
 #define BUSY_FIRST_NS (100 * US)
 #define BUSY_FINE_LOOKS 500 /* then rarer */
 #define BUSY_LATER_NS (2 * MS)
-#define SHUT_NS (20 * MS) /* while the reader opens the database anew */
+#define SHUT_NS (20 * MS) /* while the reader reopens the database */
 #define RETRY_FIRST_MS 250
 
 /* A kind of work in this writer. The thread's own, but for `trouble`. */
@@ -75,7 +75,7 @@ writer_open_store(struct writer *writer, const struct store_config *config,
     }
     store_close(store);
     store_gate_shut(writer->config.gate);
-    error_set(error, "%s was replaced: repeat when it is opened anew", config->path);
+    error_set(error, "%s was replaced: repeat when it is open again", config->path);
     return STORE_BUSY;
 }
 
@@ -91,7 +91,7 @@ writer_open(struct writer *writer, struct error *error)
     if (store_diagnose_rights(config.path, STORE_WRITE, error))
         return STORE_FAILED;
     if (!store_gate_enter(writer->config.gate)) {
-        error_set(error, "%s is being opened anew: repeat", config.path);
+        error_set(error, "%s is being reopened: repeat", config.path);
         return STORE_BUSY;
     }
     enum store_result result = writer_open_store(writer, &config, error);
@@ -328,12 +328,23 @@ writer_add(struct writer *writer, const struct writer_kind *kind, void *arg)
     writer->slots[writer->count++] = (struct slot){.kind = kind, .arg = arg};
 }
 
+static bool
+is_all_lazy(const struct writer *writer)
+{
+    for (size_t i = 0; i < writer->count; i++)
+        if (!writer->slots[i].kind->is_lazy)
+            return false;
+    return true;
+}
+
 /* What is wrong is said at the start: an error where a vital kind of work needs it, else a line in
  * the log. */
 static int
 writer_try(struct writer *writer, struct error *error)
 {
     struct error ignored;
+    if (is_all_lazy(writer))
+        return 0;
     if (!store_gate_may_write(writer->config.gate, &ignored))
         return 0; /* the reader has said so */
     if (writer_check(writer, error) != STORE_FAILED)
@@ -341,7 +352,8 @@ writer_try(struct writer *writer, struct error *error)
     for (size_t i = 0; i < writer->count; i++) {
         if (writer->slots[i].kind->is_vital)
             return -1;
-        slot_fail(writer, &writer->slots[i], error);
+        if (!writer->slots[i].kind->is_lazy)
+            slot_fail(writer, &writer->slots[i], error);
     }
     return 0;
 }

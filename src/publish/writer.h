@@ -6,7 +6,7 @@
  * that has waited longest first, and a turn is one short transaction, so that none holds
  * another up. For all of them alike the writer opens the connection (when the reader has, see
  * store/gate.h), sees before each turn that the files are still those at the path, asks again
- * for a lock, and backs off after a failure, which it tells the log and the health check.
+ * for a lock, and backs off after a failure, which it reports to the log and the health check.
  *
  * A further kind: a `struct writer_kind` and a call of writer_add. */
 #ifndef ROWCAST_PUBLISH_WRITER_H
@@ -20,7 +20,7 @@
 #include "store/store.h"
 #include "store/gate.h"
 
-#define WRITER_KINDS_MAX 4
+#define WRITER_KINDS_MAX 8
 #define WRITER_NEVER UINT64_MAX
 
 /* All functions are called on the writer's thread, with the arg of writer_add. */
@@ -28,11 +28,12 @@ struct writer_kind {
     const char *failing; /* for the log: "cannot ..., and it is tried again" */
     const char *working; /* for the log, afterwards */
     bool is_vital;       /* while it fails, the program is not well */
+    bool is_lazy;        /* nothing is tried for it before it is due */
     enum store_durability durability;
     uint64_t retry_max_ms; /* after failures it waits twice as long each time, up to this */
 
     /* When it wants its next turn, by uv_hrtime: now or before: at once; WRITER_NEVER: there is
-     * nothing to do (writer_wake tells of something). Cheap; calls nothing of the writer's. */
+     * nothing to do (writer_wake announces work). Cheap; calls nothing of the writer's. */
     uint64_t (*due_ns)(void *arg);
 
     /* One short piece of work, at most one transaction, which it begins and ends itself.

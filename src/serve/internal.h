@@ -1,5 +1,5 @@
 /* internal.h - the program's state, for serve/serve.c (its life), serve/signals.c (its signals)
- * and serve/dispatch.c (its requests). Nobody else includes it. */
+ * and serve/dispatch.c (its requests). No other file includes it. */
 #ifndef ROWCAST_SERVE_INTERNAL_H
 #define ROWCAST_SERVE_INTERNAL_H
 
@@ -28,7 +28,10 @@ struct serve {
     struct ticket_keys *keys;          /* NULL: no --ticket-key-file */
     struct writer *writer;             /* NULL: this process writes nothing */
     struct publish_endpoint *endpoint; /* NULL: no --allow-publish, or a CGI's GET */
+    struct read_marks *read_marks;     /* NULL: --read-marks off, or a CGI's GET */
+    struct presence *presence;         /* NULL: no --presence */
     struct status_stream *status;
+    struct revocation_log *revocations; /* NULL: --revocation off */
     struct retention *retention;     /* NULL: rows are not deleted here */
     struct track_watch *track_watch; /* NULL: another worker has it, or a CGI */
     uv_signal_t signals[SERVE_SIGNALS];
@@ -65,7 +68,7 @@ void signals_start(struct serve *serve, enum serve_kind kind);
 /* Ends the program as SIGTERM does: streams learn it, then the program ends. */
 void serve_drain(struct serve *serve, const char *why);
 
-/* Reads the keys of tickets, at the start or anew. Returns 0, or -1: *error says what is wrong
+/* Reads the keys of tickets, at the start or again. Returns 0, or -1: *error says what is wrong
  * with the file, and the keys at hand go on to be used. Streams that are open stay open till
  * their tickets end. */
 int serve_load_keys(struct serve *serve, struct error *error);

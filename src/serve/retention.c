@@ -6,9 +6,9 @@
  * two batches the application's writer has the lock to itself for some times as long.
  *
  * What it does not do: delete anything while the table lacks what rowcast made (store_fault),
- * as nobody notes then what goes; delete a row that a worker has not read yet, so that a stream
- * that is at the tail is never told of a gap; or delete expired rows from the middle of the
- * table, which would raise the low-water mark above rows that a reader may still come back for. */
+ * because then no trigger notes what is deleted; delete a row that a worker has not read yet, so
+ * that a stream at the tail never gets a gap; or delete expired rows from the middle of the table,
+ * which would raise the low-water mark above rows that a reader may still come back for. */
 #include "config.h"
 
 #include "serve/retention.h"
@@ -27,7 +27,7 @@
 #define LOCK_WAIT_NS UINT64_C(2000000000) /* then not before the next round */
 
 #define WAL_LARGE_BYTES                                                                    \
-    (16 * 1024 * 1024) /* SQLite starts anew at 4 MB when nobody is in the way */
+    (16 * 1024 * 1024) /* SQLite starts again at 4 MB when no reader prevents it */
 #define WAL_LOOK_NS UINT64_C(1000000000)
 #define VACUUM_PAGES 64
 
@@ -35,8 +35,9 @@
 #define EXPIRED_GRACE_MS 60000
 #define SLACK_PER_ROWS 1000
 
-/* Another worker that has not moved for so long hangs: it holds nobody up any more, as its streams
- * get a gap event when it goes on, and a table that grows without bound would be worse. */
+/* Another worker that has not moved for so long hangs: it delays no other worker any more, as its
+ * streams get a gap event when it goes on, and a table that grows without bound would be worse.
+ * */
 #define LAG_MAX_NS UINT64_C(10000000000)
 
 /* How hard it works. A round that does not come to its end has a writer that is faster than that,
@@ -150,7 +151,7 @@ retention_pause(struct retention *retention, uint64_t took_us, const struct effo
 }
 
 /* The WAL's readers are all short ones, so a large WAL is one great transaction's, or that of
- * writers who left each other no moment to start it anew. */
+ * writers that left each other no moment to start it again. */
 static void
 retention_trim_wal(struct retention *retention, struct store *store)
 {

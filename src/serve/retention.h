@@ -1,7 +1,7 @@
 /* retention.h - `serve --keep-age`, `--keep-rows`: old rows deleted in the background.
  *
  * A kind of work for the writer's thread (publish/writer.h). It works in small transactions
- * with pauses between them, takes the lock only when nobody has it, and does nothing at all
+ * with pauses between them, takes the lock only when it is free, and does nothing at all
  * while there is nothing to delete. */
 #ifndef ROWCAST_SERVE_RETENTION_H
 #define ROWCAST_SERVE_RETENTION_H
@@ -19,7 +19,7 @@ struct retention_config {
     /* Rows up to this id were handed out by our loop, which writes it. */
     const uint64_t *tail;
     /* And up to this one by all processes that serve the table, called by the thread: rows above
-     * it stay, so that nobody who listens now misses one. A process that lags is waited for, but
+     * it stay, so that no connected reader misses one. A process that lags is waited for, but
      * not for ever. NULL: there is only ours. */
     uint64_t (*lowest_tail)(const void *arg);
     const void *arg;

@@ -58,7 +58,7 @@ void
 serve_drain(struct serve *serve, const char *why)
 {
     if (serve->gateway == NULL || serve->drain_began_ms != 0) {
-        uv_stop(&serve->loop); /* CGI, or told twice */
+        uv_stop(&serve->loop); /* CGI, or a second signal */
         return;
     }
     log_line(&serve->log, LOG_INFO, "%s: draining %zu streams", why,
@@ -76,7 +76,7 @@ static void
 on_signal(uv_signal_t *handle, int signum)
 {
     struct serve *serve = handle->data;
-    /* Ctrl-C and systemd tell all processes, and then our parent tells us too: that is no
+    /* Ctrl-C and systemd signal all processes, and then our parent signals us too: that is no
      * impatience. The parent ends what takes too long. */
     if (serve->drain_began_ms != 0 && serve->worker->count > 1)
         return;
@@ -99,8 +99,8 @@ serve_load_keys(struct serve *serve, struct error *error)
     return 0;
 }
 
-/* What SIGHUP asks for: everything that was opened or read at the start and may have been put
- * in another place since. Streams stay open and lose nothing. Keys that cannot be read anew stay as
+/* What SIGHUP asks for: everything that was opened or read at the start and may have been put in
+ * another place since. Streams stay open and lose nothing. Keys that cannot be read again stay as
  * they were; a database that cannot be opened is tried again until it can. */
 static void
 serve_reload(struct serve *serve)

@@ -421,7 +421,7 @@ bool
 store_path_has_strangers(const char *path, const struct store_device *device,
                          struct error *error)
 {
-    /* To open it although there is one is worse than to wait for nobody. */
+    /* To open it although there is one is worse than to wait without need. */
     return look_for_strangers(path, device, error) ||
            look_for_strangers(path, device, error);
 }

@@ -58,7 +58,7 @@ bool store_files_are_same(const struct store_files *a, const struct store_files 
 void store_files_note_wal(struct store_files *files);
 
 /* True when the WAL is shorter than was noted: a checkpoint of others has emptied it, or
- * another program has cut it off, with commits in it. Reading tells which. Notes how long it is
+ * another program has cut it off, with commits in it. Reading shows which. Notes how long it is
  * now. */
 bool store_files_wal_shrank(struct store_files *files);
 
@@ -93,7 +93,7 @@ struct store_device {
 bool store_files_can_see_strangers(void);
 
 /* True when another process has the database open with another -shm than ours, as far as the
- * kernel tells (/proc/locks, which shows processes of the own container only). A process that
+* kernel lists (/proc/locks, which shows processes of the own container only). A process that
  * is just about to open it looks the same: ask again some milliseconds later. `error` as above.
  * Learns *device. */
 bool store_files_have_strangers(const struct store_files *files,

@@ -7,7 +7,7 @@
 #include <uv.h>
 
 struct waker {
-    store_gate_wake_fn wake; /* NULL: nobody to wake */
+    store_gate_wake_fn wake; /* NULL: none to wake */
     void *arg;
 };
 

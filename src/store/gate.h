@@ -65,7 +65,7 @@ bool store_gate_may_write(struct store_gate *gate, struct error *why);
 
 bool store_gate_is_shut(struct store_gate *gate);
 
-/* The files have moved, or are to be opened anew (SIGHUP). */
+/* The files have moved, or are to be reopened (SIGHUP). */
 void store_gate_shut(struct store_gate *gate);
 
 #endif

@@ -139,9 +139,10 @@ store_inspect_wal(const char *path, struct store_wal *wal, struct error *error)
     return 0;
 }
 
-/* Reading the database of others without leaving a trace. A WAL database that nobody has open has
- * no -wal and -shm, and a mere reader would make them, as files of its own user's. With "immutable"
- * SQLite does without; what a crashed writer left in a -wal alone is then not seen. */
+/* Reading the database of others without leaving a trace. A WAL database that no process has open
+ * has no -wal and -shm, and a mere reader would make them, as files of its own user's. With
+ * "immutable" SQLite does without; what a crashed writer left in a -wal alone is then not seen.
+ * */
 int
 store_open_to_look(struct store *store)
 {

@@ -1,6 +1,6 @@
-/* internal.h - what the store's own files share; nobody else includes it.
+/* internal.h - what the store's own files share; no other file includes it.
  *
- * store/store.c opens and closes, store/table.c says what the table is, store/files.c tells
+ * store/store.c opens and closes, store/table.c says what the table is, store/files.c says
  * whether the files are still the same, store/wal_index.c whether something was committed,
  * store/sql.c has the text of every statement that is prepared, store/transaction.c begins and
  * ends transactions, store/rows.c reads rows, store/marks.c the marks, store/time.c finds a
@@ -128,7 +128,7 @@ enum store_result store_open_file(struct store *store, const struct store_config
 enum store_result store_schema_is_known(struct store *store, bool *is_known,
                                         struct error *error);
 
-/* Within a read transaction: looks at the table anew where the schema has changed since, or where
+/* Within a read transaction: looks at the table again where the schema has changed since, or where
  * store_changed has found that something was committed to a table with a fault. The transaction
  * may be another one then. */
 enum store_result store_follow_schema(struct store *store, struct error *error);
@@ -199,6 +199,13 @@ struct slice store_schema_text(void);
 enum store_result store_execute_renamed(struct store *store, struct slice sql,
                                         const char *table, struct error *error);
 
+/* Learns what the table is, in one snapshot. */
+enum store_result store_open_table(struct store *store, const char *table,
+                                   struct error *error);
+
+/* Finds the WAL's index in memory, after a read, which opens the WAL where there is one. */
+void store_find_wal_index(struct store *store);
+
 /* An index, trigger, view or table of the schema, but for the table of notifications itself. */
 struct store_object {
     const char *type; /* "index", "trigger", "view", "table" */
@@ -225,8 +232,8 @@ enum store_result store_table_is_whole(struct store *store, bool *whole,
 
 /* --- store/rebuild.c --- */
 
-/* Makes the table anew by the schema, with its rows, the columns that are not ours, and all indexes
- * and triggers that it has. Within a transaction. */
+/* Makes the table again by the schema, with its rows, the columns that are not ours, and all
+ * indexes and triggers that it has. Within a transaction. */
 enum store_result store_rebuild_table(struct store *store, struct error *error);
 
 /* --- store/schema.c --- */

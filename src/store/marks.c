@@ -53,8 +53,8 @@ store_ids_are_new(const struct store_marks *marks)
            (marks->sequence >= marks->base && marks->sequence >= marks->low_water);
 }
 
-/* Rows of a foreign table whose ids are no integers reach nobody: texts such as UUIDs have no order
- * in time, and NULL is no place to resume from. */
+/* Rows of a foreign table whose ids are no integers reach no reader: texts such as UUIDs have no
+ * order in time, and NULL is no place to resume from. */
 static bool
 has_other_ids(sqlite3_stmt *statement, const char **type)
 {
@@ -81,7 +81,7 @@ store_read_marks(struct store *store, struct store_marks *marks, struct error *e
         error_set(
             error,
             "%s: table %s has an id that is no integer (%s), and such a row could reach "
-            "nobody: give a table or view whose ids are integers that grow",
+            "no reader: give a table or view whose ids are integers that grow",
             store->path, store->table, type);
         result = STORE_FAILED;
     } else if (code == SQLITE_ROW) {

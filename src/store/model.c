@@ -8,7 +8,7 @@
  *
  * The model is a database in memory, made by the same sql/schema.sql, so that no list of objects
  * is kept anywhere. Texts are compared without white space, comments, quotes of names and case:
- * tools that make an index anew spell it in their own way. */
+ * tools that make an index again spell it in their own way. */
 #include "config.h"
 
 #include "store/internal.h"
@@ -118,7 +118,7 @@ is_same_sql(const char *a, const char *b)
 }
 
 /* Makes object->state from what the database has under the name. A table or view need only be
- * there: whatever its text is, it is not made anew. */
+ * there: whatever its text is, it is not made again. */
 static enum store_result
 find_object(struct store *store, struct store_object *object, struct error *error)
 {

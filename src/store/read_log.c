@@ -6,7 +6,7 @@
 
 #include "store/gap.h"
 
-/* A foreign table that is empty has no low-water mark: its lowest id, once there is one, tells
+/* A foreign table that is empty has no low-water mark: its lowest id, once there is one, shows
  * nothing of deletions. */
 static int64_t
 known_low_water(const struct store_marks *marks)
@@ -60,7 +60,7 @@ store_cursor_at_tail(struct store *store, const struct store_marks *marks,
 /* Whether what is there cannot follow on what the reader has: another database, or an older
  * state, whose ids say nothing about those from before. An older state to which more rows were
  * added by now than it lacks is recognized by the row that was given last. (Of a table that is not
- * ours nobody notes what is deleted.) */
+ * ours no trigger notes what is deleted.) */
 static enum store_result
 is_other_history(struct store *store, const struct store_cursor *cursor,
                  const struct store_marks *marks, bool *is_other, struct error *error)

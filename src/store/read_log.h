@@ -1,14 +1,14 @@
 /* read_log.h - reading the log after a cursor: marks, gap and rows of one snapshot.
  *
  * The one way for every reader of the log. Marks of one snapshot and rows of another would hide a
- * gap: rows that are deleted between the two are then neither given nor told of. */
+ * gap: rows that are deleted between the two are then neither given nor reported as a gap. */
 #ifndef ROWCAST_STORE_READ_LOG_H
 #define ROWCAST_STORE_READ_LOG_H
 
 #include "event/sse.h"
 #include "store/store.h"
 
-/* What a reader has, and what it has been told of. */
+/* What a reader has, and the gaps that it knows. */
 struct store_cursor {
     int64_t id;     /* every row up to it was given, or is not for the reader */
     bool is_judged; /* false: the id came from a client, and nothing is known of it yet */
@@ -42,7 +42,7 @@ struct store_log {
 };
 
 /* Reads what comes after the cursor and moves it. When the schema has changed it looks at the table
- * anew first (a few ms). On STORE_BUSY or STORE_FAILED the rows that were given count, as does the
+* again first (a few ms). On STORE_BUSY or STORE_FAILED the rows that were given count, as does the
  * gap; call it again later. Nothing is held when it returns: what the caller writes to a reader may
  * take as long as it likes. */
 enum store_result store_read_log(struct store *store, struct store_cursor *cursor,

@@ -1,4 +1,4 @@
-/* rebuild.c - makes the table anew in its proper form, for `rowcast init`.
+/* rebuild.c - makes the table again in its proper form, for `rowcast init`.
  *
  * Where another program has copied the table and left out AUTOINCREMENT, a column or a default,
  * no index or trigger can make up for it. SQLite cannot add these to a table, so the rows are

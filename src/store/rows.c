@@ -15,7 +15,7 @@
 /* --- rows ---------------------------------------------------------------------------- */
 
 /* The calls below are by sqlite3_value, fetched once for each column: each sqlite3_column_ call
- * would look the column up and take the connection's lock anew, which is a fifth of a replay.
+ * would look the column up and take the connection's lock again, which is a fifth of a replay.
  * The connection is used by one thread (SQLITE_OPEN_NOMUTEX), so that is safe
  * (sqlite.org/c3ref/value.html). */
 

@@ -2,7 +2,7 @@
  *
  * All SQL but the schema stands here, so that what the program asks of the database can be read
  * in one place. Each statement is prepared when it is first needed and kept; SQLite prepares it
- * anew by itself when the schema changes. The texts are built once, as the table's name and
+ * again by itself when the schema changes. The texts are built once, as the table's name and
  * the columns that it has vary. Names go in with "%w", which doubles double quotes. */
 #include "config.h"
 
@@ -367,7 +367,7 @@ store_finalize_all(struct store *store)
     }
 }
 
-/* As append_newer says it, where the row's values are parameters: SQLite tells how it would
+/* As append_newer says it, where the row's values are parameters: SQLite says how it would
  * look. */
 static char *
 newer_plan_text(const struct store *store)

@@ -1,9 +1,10 @@
-/* store.c - opens the database, and sees when it or its schema has changed.
+/* store.c - opens the database and closes it.
  *
  * Called by every subcommand; serve calls it from its loop with busy_ms 0, so nothing here may
  * wait. A reader opens the file for writing too where it may, because a reader of a WAL database
  * has to make -wal and -shm when it comes first, but can then change nothing (PRAGMA
- * query_only). What the table is and has is store/table.c's. */
+ * query_only). store/table.c says what the table is, store/changes.c when it or the schema has
+ * changed. */
 #include "config.h"
 
 #include "store/internal.h"
@@ -19,9 +20,6 @@
 
 #define STRANGERS_WAIT_MS 300
 #define STRANGERS_LOOK_MS 30
-
-/* None that PRAGMA schema_version gives, which has 32 bits. */
-#define SCHEMA_UNKNOWN INT64_MIN
 
 static enum store_result
 fail_missing(const char *path, enum store_mode mode, struct error *error)
@@ -153,9 +151,8 @@ store_open_file(struct store *store, const struct store_config *config,
 
 /* --- open ---------------------------------------------------------------------------- */
 
-/* After a read, which opens the WAL where there is one. */
-static void
-find_wal_index(struct store *store)
+void
+store_find_wal_index(struct store *store)
 {
     enum store_result ignored;
     sqlite3_stmt *statement =
@@ -172,9 +169,8 @@ find_wal_index(struct store *store)
     sqlite3_reset(statement);
 }
 
-/* All of it in one snapshot. */
-static enum store_result
-open_table(struct store *store, const char *table, struct error *error)
+enum store_result
+store_open_table(struct store *store, const char *table, struct error *error)
 {
     store->fault.text[0] = '\0';
     store->prune_keep = 0; /* its cut is of the table before */
@@ -186,7 +182,7 @@ open_table(struct store *store, const char *table, struct error *error)
     if (result == STORE_OK)
         result = store_learn_table(store, table, error);
     if (result == STORE_OK)
-        find_wal_index(store);
+        store_find_wal_index(store);
     store_end_read(store);
     return result;
 }
@@ -257,7 +253,7 @@ try_open(struct store *store, const struct store_config *config, bool *has_moved
     if (result == STORE_OK)
         result = store_prepare_reading(store, error);
     if (result == STORE_OK)
-        result = open_table(store, table, error);
+        result = store_open_table(store, table, error);
     if (result == STORE_OK)
         result = note_files(store, has_moved, error);
     if (result == STORE_OK && store->mode == STORE_WRITE)
@@ -316,119 +312,7 @@ store_close(struct store *store)
     free(store);
 }
 
-/* --- changes ------------------------------------------------------------------------- */
-
-/* What the table is now. A table that is gone, or of another kind, is a fault: the rows that can be
- * read still are. */
-static enum store_result
-learn_again(struct store *store, struct error *error)
-{
-    struct error found = {""};
-    char *table = strdup(store->table);
-
-    if (table == NULL)
-        return store_fail(store, SQLITE_NOMEM, "read the schema", error);
-    store_finalize_all(store);
-    enum store_result result = open_table(store, table, &found);
-    free(table);
-    if (result == STORE_FAILED)
-        store->fault = found;
-    if (result != STORE_BUSY)
-        return STORE_OK;
-    store->schema_cookie =
-        SCHEMA_UNKNOWN; /* what was known is cleared: again, in any case */
-    error_set(error, "%s", found.text);
-    return STORE_BUSY;
-}
-
-/* *number: what a statement without parameters gives. */
-static enum store_result
-ask_statement(struct store *store, enum store_statement which, int64_t *number,
-              struct error *error)
-{
-    enum store_result result;
-    sqlite3_stmt *statement = store_statement(store, which, &result, error);
-
-    if (result != STORE_OK)
-        return result;
-    int code = sqlite3_step(statement);
-    if (code == SQLITE_ROW)
-        *number = sqlite3_column_int64(statement, 0);
-    else
-        result = store_fail(store, code, "see whether it has changed", error);
-    sqlite3_reset(statement);
-    return result;
-}
-
-enum store_result
-store_schema_is_known(struct store *store, bool *is_known, struct error *error)
-{
-    int64_t cookie = store->schema_cookie;
-    enum store_result result =
-        ask_statement(store, STATEMENT_SCHEMA_COOKIE, &cookie, error);
-
-    *is_known = cookie == store->schema_cookie;
-    return result;
-}
-
-enum store_result
-store_follow_schema(struct store *store, struct error *error)
-{
-    int64_t cookie = store->schema_cookie;
-    enum store_result result =
-        ask_statement(store, STATEMENT_SCHEMA_COOKIE, &cookie, error);
-
-    if (result != STORE_OK || (cookie == store->schema_cookie && !store->must_look))
-        return result;
-    store_end_read(store); /* its statements belong to the old schema */
-    result = learn_again(store, error);
-    if (result != STORE_OK)
-        return result;
-    store->must_look = false;
-    return store_begin_read(store, error);
-}
-
-enum store_result
-store_begin_snapshot(struct store *store, struct error *error)
-{
-    enum store_result result = store_begin_read(store, error);
-    return result == STORE_OK ? store_follow_schema(store, error) : result;
-}
-
-int64_t
-store_schema(const struct store *store)
-{
-    return store->schema_cookie;
-}
-
-static enum store_result
-data_version_changed(struct store *store, bool *changed, struct error *error)
-{
-    int64_t version = -1;
-    enum store_result result =
-        ask_statement(store, STATEMENT_DATA_VERSION, &version, error);
-
-    *changed = result == STORE_OK && version != store->data_version;
-    if (*changed) {
-        store->data_version = version;
-        find_wal_index(store); /* it may have become a WAL database */
-    }
-    return result;
-}
-
-enum store_result
-store_changed(struct store *store, bool *changed, struct error *error)
-{
-    enum store_result result = STORE_OK;
-
-    if (store->wal_index != NULL)
-        *changed = store_wal_index_changed(store);
-    else
-        result = data_version_changed(store, changed, error);
-    if (*changed && store_fault(store) != NULL)
-        store->must_look = true;
-    return result;
-}
+/* --- what is open ------------------------------------------------------------------- */
 
 bool
 store_ignores_keys(const struct store *store)

@@ -96,12 +96,12 @@ const char *store_library_version(void);
  * each would cost a look at all rows after it. */
 bool store_ignores_keys(const struct store *store);
 
-/* One read transaction over several of the calls below, so that they speak of the same
+/* One read transaction over several of the calls below, so that they see the same
  * snapshot. Keep it short: a reader holds checkpoints back. end is always safe to call. */
 enum store_result store_begin_read(struct store *store, struct error *error);
 void store_end_read(struct store *store);
 
-/* The same, and when the schema has changed it looks at the table anew first (a few ms). */
+/* The same, and when the schema has changed it looks at the table again first (a few ms). */
 enum store_result store_begin_snapshot(struct store *store, struct error *error);
 
 /* Another number when the schema has changed, as seen by store_open and store_begin_snapshot. */
@@ -137,7 +137,7 @@ struct store_range {
     int64_t newest; /* the newer row may have an id up to this; at least up_to */
 };
 
-/* A row that was given, by what tells it from another row with its id. */
+/* A row that was given, by what distinguishes it from another row with its id. */
 struct store_seen {
     int64_t id; /* 0: none */
     int64_t created_at;
@@ -189,12 +189,12 @@ bool store_has_strangers(const struct store *store, struct store_device *device,
                          struct error *error);
 
 /* Whether a WAL that has become shorter since it was last read or written can still be read: else
- * somebody has cut it off, and what is in the cache is no longer in the database. Not within a
+ * a program has cut it off, and what is in the cache is no longer in the database. Not within a
  * transaction. */
 enum store_result store_check_wal(struct store *store, struct error *error);
 
 /* STORE_OK when the files that are open are those at the path and have no other name.
- * STORE_BUSY when they have moved: after they are opened anew it is worth another try. For
+ * STORE_BUSY when they have moved: after they are reopened it is worth another try. For
  * writers: store_begin_write, store_commit and an insert outside of a transaction ask it. */
 enum store_result store_check_files(struct store *store, struct error *error);
 
@@ -265,8 +265,8 @@ enum store_result store_vacuum_step(struct store *store, int max_pages, int *fre
 /* Size of the WAL file; 0: none. */
 int64_t store_wal_bytes(struct store *store);
 
-/* Copies the WAL into the database while writers write, then, if nobody is in the way at that
- * moment, empties it. STORE_BUSY: somebody was; try again later. */
+/* Copies the WAL into the database while writers write, then, if no reader prevents it at that
+ * moment, empties it. STORE_BUSY: a reader did; try again later. */
 enum store_result store_checkpoint(struct store *store, struct error *error);
 
 /* --- the schema -------------------------------------------------------------------------- */
@@ -276,16 +276,16 @@ enum store_journal { STORE_JOURNAL_WAL, STORE_JOURNAL_KEEP };
 struct store_init_result {
     bool created;      /* the table is new */
     int migrated_from; /* the older version it had, 0: none */
-    bool restored;     /* what store_fault speaks of was missing and is made again */
+    bool restored;     /* what store_fault names was missing and is made again */
     int64_t moved_to; /* ids had gone back below the marks: the new base, 0: they had not */
     bool switched_to_wal; /* the journal mode was changed */
 };
 
 /* Creates, migrates or repairs the table (config->table) in a new file or an existing database,
  * all in one transaction; touches nothing else. A foreign table or view of that name is
- * refused. A repair makes the objects that store_fault speaks of. Where deletions may not have
+ * refused. A repair makes the objects that store_fault names. Where deletions may not have
  * been noted the low-water mark rises to the highest id that is missing; where ids had gone
- * back the base moves as by store_rebase: readers are told of a gap. Returns 0, or -1 with
+ * back the base moves as by store_rebase: readers get a gap. Returns 0, or -1 with
  * *error. */
 int store_init(const struct store_config *config, enum store_journal journal,
                struct store_init_result *result, struct error *error);

@@ -215,7 +215,7 @@ find_fault(struct store *store, struct error *error)
     else if (!store_ids_are_new(&marks))
         error_set(&store->fault,
                   "%s: table %s would give ids from %lld on, which readers have passed: "
-                  "nobody gets such rows; `rowcast init` on it makes it whole",
+                  "no reader gets such rows; `rowcast init` on it repairs it",
                   store->path, store->table, (long long)marks.sequence + 1);
     return STORE_OK;
 }

@@ -35,10 +35,11 @@ check_next_id(struct store *store, struct error *error)
 
     if (result != STORE_OK || store_ids_are_new(&marks))
         return result;
-    error_set(error,
-              "%s: table %s would give the row an id that readers have passed, so nobody "
-              "would get it: repair the table with `rowcast init`",
-              store->path, store->table);
+    error_set(
+        error,
+        "%s: table %s would give the row an id that readers have passed, so no reader "
+        "would get it: repair the table with `rowcast init`",
+        store->path, store->table);
     return STORE_FAILED;
 }
 
@@ -245,8 +246,8 @@ plan_batch(struct store *store, const struct store_prune *prune, struct batch *b
     return result;
 }
 
-/* In a table that has lost what rowcast made nobody notes what is deleted, and its ids may lie
- * below those that readers have passed: rows would go that nobody has got. */
+/* In a table that has lost what rowcast made no trigger notes what is deleted, and its ids may lie
+ * below those that readers have passed: rows would be deleted that no reader has got. */
 static enum store_result
 check_table(struct store *store, struct error *error)
 {

@@ -72,7 +72,8 @@ add_key_to_columns(struct track_definition *definition)
     return done;
 }
 
-/* As the table spells them. A name that it does not have stays as it is, and track_bind tells. */
+/* As the table spells them. A name that it does not have stays as it is, and track_bind reports
+ * it. */
 static bool
 spell_names(struct track_names *names, const struct track_table *table)
 {
@@ -96,10 +97,11 @@ track_fill(struct store *store, struct track_definition *definition,
     if (definition->key.count == 0 && !add_primary_key(definition, table))
         return store_fail(store, SQLITE_NOMEM, "read the schema", error);
     if (definition->key.count == 0)
-        return refuse(definition, error,
-                      "the table has no primary key, and without one a row cannot be told "
-                      "from another: name the columns of a UNIQUE index with --key",
-                      NULL);
+        return refuse(
+            definition, error,
+            "the table has no primary key, and without one a row cannot be distinguished "
+            "from another: name the columns of a UNIQUE index with --key",
+            NULL);
     bool done = definition->columns.count > 0 || fill_columns(definition, table);
     if (done && spell_names(&definition->key, table) &&
         spell_names(&definition->columns, table) && add_key_to_columns(definition))

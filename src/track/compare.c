@@ -136,7 +136,7 @@ judge(struct store *store, const struct track *track, struct buf *said, bool *fi
         return result;
     if (wrong > 0 && wrong == missing)
         buf_append_text(said, "its triggers are gone, as after a migration that copies a "
-                              "table, and its changes reach nobody");
+                              "table, and its changes reach no reader");
     else if (added != NULL)
         buf_printf(said, "column %s was added since", added);
     else if (wrong > 0)

@@ -156,7 +156,8 @@ put_no_number(sqlite3_str *sql, const char *text)
                         text, text, text, text);
 }
 
-/* What the table of notifications would refuse as a channel is on none, and nobody sees the row. */
+/* What the table of notifications would refuse as a channel is on none, and no reader sees the
+ * row. */
 static void
 put_channel_is_good(sqlite3_str *sql, const struct track_column *column, const char *from)
 {

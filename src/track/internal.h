@@ -1,10 +1,10 @@
-/* internal.h - what the files of track share; nobody else includes it.
+/* internal.h - what the files of track share; no other file includes it.
  *
  * track/definition.c reads and writes rowcast_track, track/table.c learns the table,
  * track/bind.c joins the two and refuses what cannot be tracked, track/scan.c cuts the SQL of
  * indexes and looks at --where, track/expression.c writes the expressions of a row,
  * track/triggers.c the triggers, track/state.c the query of the state, track/reset.c the event
- * that makes readers take the state anew, track/apply.c and track/compare.c are what commands
+* that makes readers load the state again, track/apply.c and track/compare.c are what commands
  * call. */
 #ifndef ROWCAST_TRACK_INTERNAL_H
 #define ROWCAST_TRACK_INTERNAL_H
@@ -26,7 +26,7 @@ struct track_definition {
     char *name;         /* as the schema spells it */
     char *notification; /* the table that the events go to */
     struct track_names key, columns;
-    bool default_key;     /* nobody named them: they follow the table */
+    bool default_key;     /* not given: they follow the table */
     bool default_columns; /* ... at each `rowcast track` */
     char *channel;        /* NULL: channel_column */
     char *channel_column, *recipient_column, *where;

@@ -73,7 +73,7 @@ track_state_text(const struct track *track, size_t equal)
     track_put_recipient(sql, track, track->quoted);
     sqlite3_str_appendall(sql, ",\n    ");
     track_put_key(sql, track, track->quoted);
-    /* Not in the WHERE: a million rows that nobody may see would be passed over in one step. */
+    /* Not in the WHERE: a million rows that no reader may see would be passed over in one step. */
     sqlite3_str_appendall(sql, ",\n    CASE WHEN ");
     track_put_visible(sql, track, track->quoted);
     sqlite3_str_appendall(sql, " THEN\n    ");
@@ -189,7 +189,7 @@ prepare_behind(struct store *store, const struct track *track,
     return statement;
 }
 
-/* A step that finds no row for this long is one that holds up everybody: some 10 ms. */
+/* A step that finds no row for this long delays all readers: about 10 ms. */
 #define STEP_OPS 1000
 #define STEP_CALLS_MAX 300
 

@@ -66,7 +66,8 @@ refuse(const struct track_table *table, const char *reason, struct error *error)
     return STORE_REFUSED;
 }
 
-/* A table that belongs to a virtual one, as full-text search has them. SQLite tells since 3.37. */
+/* A table that belongs to a virtual one, as full-text search has them. SQLite reports this since
+ * 3.37. */
 static enum store_result
 refuse_shadow(struct store *store, const struct track_table *table, bool *is_strict,
               struct error *error)

@@ -113,8 +113,8 @@ struct track_request {
 enum track_outcome { TRACK_MADE, TRACK_RENEWED, TRACK_WAS_THERE };
 
 /* Tracks the table, or brings what is there up to date, in one transaction that begins and ends
- * here; the store is open with STORE_WRITE. Readers that have a copy are told by an event to
- * take the state anew. `said` gets one line about what is tracked now. */
+ * here; the store is open with STORE_WRITE. An event makes readers that have a copy
+* load the state again. `said` gets one line about what is tracked now. */
 enum store_result track_apply(struct store *store, const struct track_request *request,
                               enum track_outcome *outcome, struct buf *said,
                               struct error *error);

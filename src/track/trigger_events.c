@@ -1,7 +1,7 @@
 /* trigger_events.c - the statements of triggers that make a row of the table of notifications.
  *
  * Called by track/triggers.c. The JSON is that of track/expression.c, so that an event and the
- * state have the same bytes for a row. What is told is the row as it is in the table. */
+ * state have the same bytes for a row. An event has the row as it is in the table. */
 #include "config.h"
 
 #include "track/triggers.h"

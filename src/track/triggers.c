@@ -3,16 +3,17 @@
  * Called by track/apply.c to make them and by track/compare.c to see whether those that are there
  * are these. Four rules are behind their form:
  *
- * - What is told is the row as it now is in the table, not NEW: other triggers may have
- *   changed it since, and will not be told of again. So whatever order triggers run in, the
+* - An event has the row as it now is in the table, not NEW: other triggers may have
+ *   changed it since, and will make no event again. So whatever order triggers run in, the
  *   last event is right.
  * - REPLACE removes other rows without a delete trigger (unless recursive_triggers is on), at
  *   a moment between BEFORE and AFTER. So BEFORE notes the rows that may go
- *   (rowcast_track_replaced), AFTER tells of those that are gone. A note that was for nothing
+ *   (rowcast_track_replaced), AFTER reports those that are gone. A note that was for nothing
  *   (OR IGNORE, UPSERT) may stay: whatever changes its row brings it up to date. It must not
  *   be removed then, as between BEFORE and AFTER the row may be changed, by a cascade or
  *   another BEFORE trigger, and be replaced only after that.
- * - First those are told who no longer see a row, then those who see it: a reader may be both.
+ * - First come events for readers who no longer see a row, then for those who see it: a reader
+ *   may be both.
  * - No statement here can fail, whatever conflict clause the application's statement hands
  *   down to it (sqlite.org/lang_createtrigger.html). The usual ones insert by VALUES: for
  *   INSERT ... SELECT into a table with triggers SQLite makes a temporary table each time,
@@ -126,7 +127,7 @@ put_still_there(sqlite3_str *sql, const struct track *track)
 }
 
 /* Of a row that has gone from where it was (OLD) and may be at the key of `now`. Where it is
- * there for others, those who no longer see it are not told what it was. */
+ * there for others, those who no longer see it do not get what it was. */
 static void
 put_leave_and_enter(sqlite3_str *sql, const struct track *track, const char *now)
 {
@@ -203,7 +204,7 @@ put_returned_trigger(sqlite3_str *sql, const struct track *track)
     put_leave_and_enter(sql, track, "OLD");
 }
 
-/* Tells of a row that is gone, by its note. Of two notes the later one counts. */
+/* Makes the event for a deleted row, from its note. Of two notes the later one counts. */
 static void
 put_replaced(sqlite3_str *sql, const struct track *track)
 {

@@ -53,12 +53,12 @@ void trigger_put_source(sqlite3_str *sql, const struct track *track);
 void trigger_put_note_but_row(sqlite3_str *sql, const struct track *track,
                               const char *from);
 
-/* Removes the notes of rows that are gone; the trigger on that tells. (An UPDATE of a table
- * with triggers would make a temporary table each time, as INSERT ... SELECT does; neither does
- * a DELETE.) */
+/* Removes the notes of rows that are gone; the trigger on that table reports them. (An UPDATE of
+ * a table with triggers would make a temporary table each time, as INSERT ... SELECT does;
+ * neither does a DELETE.) */
 void trigger_put_settle(sqlite3_str *sql, const struct track *track);
 
-/* Removes what is marked as quiet; nothing is told. */
+/* Removes what is marked as quiet; no event is made. */
 void trigger_put_remove_quiet(sqlite3_str *sql);
 
 /* Marks notes; what follows says which. */
@@ -79,12 +79,13 @@ void trigger_put_collapse_key(sqlite3_str *sql, const struct track *track);
 /* '{"table":"orders","op":"OP","key":' || what follows */
 void trigger_put_data_head(sqlite3_str *sql, const struct track *track, const char *op);
 
-/* Tells of the row in the table that has the key of NEW; the trigger's WHEN says that it is there.
+/* Makes the event for the row in the table that has the key of NEW; the trigger's WHEN says that
+ * it is there.
  */
 void trigger_put_tell_row(sqlite3_str *sql, const struct track *track, const char *op,
                           const char *old);
 
-/* The same where the row may not be there, or nobody may see it. */
+/* The same where the row may not be there, or no user may see it. */
 void trigger_put_tell_row_if(sqlite3_str *sql, const struct track *track, const char *from);
 
 #endif

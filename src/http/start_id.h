@@ -1,0 +1,27 @@
+/* http/start_id.h - where a parameter or a header would have the stream begin. Pure: no I/O. */
+#ifndef HTTP_START_ID_H
+#define HTTP_START_ID_H
+
+#include <stdint.h>
+
+#include "event/sse.h"
+#include "event/start.h"
+
+/* start, start_value and start_text of struct request. */
+struct start_id {
+    enum start_kind kind; /* START_TAIL: it says nothing */
+    int64_t value;
+    char text[GAP_ID_TEXT_MAX + 1];
+};
+
+/* A bad id is no refusal but a gap in the stream: a client that stored rubbish must learn
+ * of its loss in the same way as others do, not be turned away for ever.
+ *
+ * A list ("5, 9") is what comes of two headers that a client or a proxy has joined (RFC 9110
+ * section 5.3). The client has had the highest of them. */
+struct start_id start_id_parse(const char *text);
+
+/* Which of two values of Last-Event-ID is further on. */
+const char *start_id_further(const char *a, const char *b);
+
+#endif
