@@ -1,11 +1,11 @@
-"""The state of tracked tables: what it costs to give it to many pages at once, what a change to all of
-their copies costs, and whether a table of a million rows holds up those who listen.
+"""The state of tracked tables: what it costs to give it to many pages at once, what a change to all
+of their copies costs, and whether a table of a million rows holds up those who listen.
 
     bench/run state
     BENCH_STATE_ROWS=100000 bench/run state       a smaller large table
 
-Only the responder's own processor time is counted, so the readers may be in Python. Pages that come at once:
-the responder stands still while they connect."""
+Only the responder's own processor time is counted, so the readers may be in Python. Pages that come
+at once: the responder stands still while they connect."""
 
 import os
 import resource
@@ -83,9 +83,11 @@ class Pages:
 def make_table(db, name, rows):
     connection = sqlite3.connect(db, isolation_level=None, timeout=30)
     connection.execute("PRAGMA synchronous = OFF")
-    connection.execute(f"CREATE TABLE {name}(id INTEGER PRIMARY KEY, state TEXT, total REAL, customer TEXT)")
-    connection.execute("WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
-                       f" INSERT INTO {name} SELECT i, 'new', i / 4.0, 'user' || i % 100 FROM n", (rows,))
+    connection.execute(f"CREATE TABLE {name}(id INTEGER PRIMARY KEY, state TEXT, total REAL,"
+                       " customer TEXT)")
+    connection.execute(
+        "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
+        f" INSERT INTO {name} SELECT i, 'new', i / 4.0, 'user' || i % 100 FROM n", (rows,))
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     subprocess.run([os.path.join(BUILD, "rowcast"), "track", "--db", db, name], check=True,
                    stdout=subprocess.DEVNULL)
@@ -142,8 +144,9 @@ def state_to_many(place, daemon, db):
         sent, once = cost_of_sending(trivial, size - small), cost_of_select(db, "orders")
         runs.append((ours, plain + sent + once, plain, sent, once))
     columns = [median(values) / 1000 for values in zip(*runs)]
-    figure = Figure(f"state of {ROWS:,} rows to {PAGES:,} pages at once", "us CPU/page", columns[0] / PAGES,
-                    target="<= 1.5 x the streams opened, SELECT once, bare send", sense="<=", limit=1.5,
+    figure = Figure(f"state of {ROWS:,} rows to {PAGES:,} pages at once", "us CPU/page",
+                    columns[0] / PAGES, sense="<=", limit=1.5,
+                    target="<= 1.5 x the streams opened, SELECT once, bare send",
                     judged=median([run[0] / run[1] for run in runs]), baseline=columns[1] / PAGES,
                     against="the streams opened, SELECT once, bare send",
                     note=f"{size // KIB} KiB a page; opened {columns[2] / PAGES:.1f} us, sent "
@@ -175,11 +178,13 @@ def change_to_copies(daemon, connection):
         number = 1000 + 2 * CHANGES * turn
         ours = cost_of_changes(daemon, copies, update, number)
         data = connection.execute(NEWEST).fetchone()[0].replace(f"v{number + CHANGES - 1}", "v%d")
-        runs.append((ours, cost_of_changes(daemon, plain, lambda i: connection.execute(INSERT, (data % i,)), number)))
+        runs.append((ours, cost_of_changes(
+            daemon, plain, lambda i: connection.execute(INSERT, (data % i,)), number)))
     copies.close()
     plain.close()
-    return Figure(f"a change to {PAGES:,} copies", "us CPU/delivery", median([run[0] for run in runs]),
-                  target="", note="a row of the same size to as many streams "
+    return Figure(f"a change to {PAGES:,} copies", "us CPU/delivery",
+                  median([run[0] for run in runs]), target="",
+                  note="a row of the same size to as many streams "
                   f"{median([run[1] for run in runs]):.1f} us")
 
 
@@ -230,13 +235,15 @@ def large_state(place, rows):
             beside += delays_ms(load)
         size, took = reader.finish()
     longest = turns.read()[0]
-    yield Figure(f"beside a state of {rows:,} rows: a row on another channel, p99", "ms", quantile(beside, 0.99),
-                 target=f"no turn above {BOUND_MS} ms", sense="<=", limit=BOUND_MS, judged=longest,
+    yield Figure(f"beside a state of {rows:,} rows: a row on another channel, p99", "ms",
+                 quantile(beside, 0.99), sense="<=", limit=BOUND_MS, judged=longest,
+                 target=f"no turn above {BOUND_MS} ms",
                  baseline=quantile(rest, 0.99), against="at rest",
-                 note=f"median {median(rest):.2f} then {median(beside):.2f} ms; longest turn {longest:.1f} ms; "
-                      f"{size / KIB / KIB:.0f} MiB in {took:.1f} s")
-    yield Figure(f"a state of {rows:,} rows: growth of VmHWM", "KiB", high_water_kib(daemon) - before,
-                 target=f"flat (<= 1024), after {PAGES:,} pages with a small one", sense="<=", limit=1024,
+                 note=f"median {median(rest):.2f} then {median(beside):.2f} ms; "
+                      f"longest turn {longest:.1f} ms; {size / KIB / KIB:.0f} MiB in {took:.1f} s")
+    yield Figure(f"a state of {rows:,} rows: growth of VmHWM", "KiB",
+                 high_water_kib(daemon) - before, sense="<=", limit=1024,
+                 target=f"flat (<= 1024), after {PAGES:,} pages with a small one",
                  note=f"VmHWM {before} KiB before")
 
 
