@@ -28,7 +28,7 @@ static const struct cmd_entry entries[] = {
     {&cmd_track_command, cmd_track, "make every change of a table a notification"},
     {&cmd_untrack_command, cmd_untrack, "undo that"},
     {&cmd_rebase_command, cmd_rebase, "after restoring a backup: never reuse an id"},
-    {&cmd_ticket_command, cmd_ticket, "mint a signed ticket for a reader"},
+    {&cmd_ticket_command, cmd_ticket, "sign a ticket for a reader"},
     {&cmd_doctor_command, cmd_doctor,
      "check the database and the way through the web server"},
 };

@@ -1,6 +1,7 @@
 /* follow.c - the loop of a command that follows the table; see cmd/follow.h.
  *
- * Called by cmd/tail.c. The signal handler wakes the loop, as libuv goes on waiting after EINTR. */
+ * Called by cmd/tail.c. The signal handler wakes the loop, as libuv continues waiting after
+ * EINTR. */
 #include "config.h"
 
 #include "cmd/follow.h"

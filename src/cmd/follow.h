@@ -1,4 +1,4 @@
-/* follow.h - a command that goes on until it is interrupted, woken by commits. */
+/* follow.h - a command that continues until it is interrupted, woken by commits. */
 #ifndef ROWCAST_CMD_FOLLOW_H
 #define ROWCAST_CMD_FOLLOW_H
 

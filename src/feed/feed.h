@@ -58,7 +58,7 @@ typedef void (*feed_lost_fn)(void *arg, const struct error *error);
 
 /* From now on the process may only open files in the folder in which the database is now
  * (sandbox). When another folder has taken its place, `lost` is called, once a second: only a new
- * process can go on. */
+ * process can continue. */
 void feed_confine(struct feed *feed, feed_lost_fn lost, void *arg);
 
 /* Looks now: what was committed before this call is handed out when it returns, unless the
