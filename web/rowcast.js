@@ -248,6 +248,14 @@ function address(settings, channels, params) {
   return url.href;
 }
 
+async function refuseUnlessOk(response) {
+  if (response.ok)
+    return;
+  const text = (await response.text().catch(() => '')).trim();
+  const reason = /^[^<\n]{1,300}$/.test(text) ? text : response.statusText;
+  throw new Failure(`${response.status} ${reason}`.trim(), response.status);
+}
+
 // The answer for { url, ticket }, if status and type are right: a login page or a hotel's portal
 // answers 200 as well.
 async function request(settings, { url, ticket }, type, signal) {
@@ -257,11 +265,7 @@ async function request(settings, { url, ticket }, type, signal) {
     cache: 'no-store',
     signal,
   });
-  if (!response.ok) {
-    const text = (await response.text().catch(() => '')).trim();
-    const reason = /^[^<\n]{1,300}$/.test(text) ? text : response.statusText;
-    throw new Failure(`${response.status} ${reason}`.trim(), response.status);
-  }
+  await refuseUnlessOk(response);
   if (!(response.headers.get('Content-Type') ?? '').startsWith(type))
     throw new Failure(`the answer is not ${type}: is ${new URL(url).pathname} rowcast's address?`);
   return response;
@@ -367,6 +371,26 @@ function pagesOf(lines) {
       pages.push({ events: [item] });
   }
   return pages.map(checkPage);
+}
+
+// Reports to the server what was read: mark is { id, channel }, without a channel that of the row. keepalive,
+// as a page often says so with the click that leaves it.
+async function sendRead(settings, ticket, mark) {
+  const url = new URL(settings.url);
+  url.pathname = `${url.pathname.replace(/\/$/, '')}/read`;
+  url.search = '';
+  const response = await fetch(url.href, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...(ticket === null ? {} : { Authorization: `Bearer ${ticket}` }) },
+    credentials: settings.withCredentials ? 'include' : 'same-origin',
+    body: JSON.stringify(mark),
+    keepalive: true,
+  });
+  await refuseUnlessOk(response);
+  const { id, channel } = await response.json();
+  if (!isId(id) || typeof channel !== 'string')
+    throw new Failure('the answer is not what rowcast sends');
+  return { channel, id };
 }
 
 // --- link.js - one attempt to read: from the ticket to the end of one stream, or of a row of polls.
@@ -1556,6 +1580,8 @@ class Position {
 
 const QUEUE_MAX = 1000;         // feeds kept while this tab asks for what it missed
 
+const OUR_ROWS = ['rowcast:too-large', 'rowcast:read'];   // events that are rows of the log
+
 class Rowcast extends EventTarget {
   #settings;
   #matchers;                    // of the channels
@@ -1642,6 +1668,15 @@ class Rowcast extends EventTarget {
     return this.#tables.get(name);
   }
 
+  // The user has read the channel (null: that of the row) up to this id. Resolves to { channel, id }:
+  // where the mark stands now. Only where the server knows the user by a name.
+  async read(id, channel = null) {
+    if (!isId(String(id)))
+      throw new TypeError('id: not that of a row');
+    const ticket = await ticketOf(this.#settings, this.#closed.signal);
+    return sendRead(this.#settings, ticket, { id: String(id), ...(channel === null ? {} : { channel }) });
+  }
+
   close() {
     if (this.#isActive)           // not while the page is left: a reload may follow
       this.#position.forget();
@@ -1690,6 +1725,8 @@ class Rowcast extends EventTarget {
       this.#delivered = row.id;
       const event = new RowEvent(row, this.#isHistory(row));
       this.dispatchEvent(event);
+      if (row.event === 'rowcast:read')   // no row of the application's
+        continue;
       this.#every.dispatchEvent(Object.assign(new Event('row'), { row: event }));
     }
     if (this.#isActive) {
@@ -1711,7 +1748,7 @@ class Rowcast extends EventTarget {
   }
 
   #isMine({ channel, event }) {
-    if (event.startsWith('rowcast:') && event !== 'rowcast:too-large')
+    if (event.startsWith('rowcast:') && !OUR_ROWS.includes(event))
       return false;
     return this.#matchers.length === 0 || (channel !== null && this.#matchers.some((one) => one.test(channel)));
   }

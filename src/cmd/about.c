@@ -27,6 +27,8 @@ static const struct cmd_entry entries[] = {
     {&cmd_prune_command, cmd_prune, "delete old notifications"},
     {&cmd_track_command, cmd_track, "make every change of a table a notification"},
     {&cmd_untrack_command, cmd_untrack, "undo that"},
+    {&cmd_status_command, cmd_status, "print who is connected and how it goes"},
+    {&cmd_revoke_command, cmd_revoke, "throw a user out: streams, tickets, push"},
     {&cmd_rebase_command, cmd_rebase, "after restoring a backup: never reuse an id"},
     {&cmd_ticket_command, cmd_ticket, "sign a ticket for a reader"},
     {&cmd_doctor_command, cmd_doctor,

@@ -28,9 +28,12 @@ struct serve {
     struct ticket_keys *keys;          /* NULL: no --ticket-key-file */
     struct writer *writer;             /* NULL: this process writes nothing */
     struct publish_endpoint *endpoint; /* NULL: no --allow-publish, or a CGI's GET */
+    struct read_marks *read_marks;     /* NULL: --read-marks off, or a CGI's GET */
+    struct presence *presence;         /* NULL: no --presence */
     struct status_stream *status;
-    struct retention *retention;     /* NULL: rows are not deleted here */
-    struct track_watch *track_watch; /* NULL: another worker has it, or a CGI */
+    struct revocation_log *revocations; /* NULL: --revocation off */
+    struct retention *retention;        /* NULL: rows are not deleted here */
+    struct track_watch *track_watch;    /* NULL: another worker has it, or a CGI */
     uv_signal_t signals[SERVE_SIGNALS];
     uv_timer_t drain;
     uv_timer_t beat;   /* the watchdog */
