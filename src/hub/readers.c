@@ -1,4 +1,5 @@
-/* readers.c - informs the watcher (presence) of streams that open and end; see hub_watch_readers. */
+/* readers.c - informs the watcher (presence) of streams that open and end; see hub_watch_readers.
+ * */
 #include "config.h"
 
 #include "hub/readers.h"
