@@ -1,5 +1,4 @@
-/* readers.c - informs the watcher (presence) of streams that open and end; see hub_watch_readers.
- * */
+/* readers.c - reports streams that open and end to the watcher (presence); hub_watch_readers. */
 #include "config.h"
 
 #include "hub/readers.h"
