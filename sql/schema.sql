@@ -240,7 +240,7 @@ CREATE TABLE IF NOT EXISTS "rowcast_presence_entry"(
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS "rowcast_presence_entry_by_user" ON "rowcast_presence_entry"(user)
     WHERE user IS NOT NULL;
--- Users who came and whose leaving was not reported yet, over all workers and restarts.
+-- Users with a row join and without their row leave yet, over all workers and restarts.
 CREATE TABLE IF NOT EXISTS "rowcast_presence_user"(
     user    TEXT PRIMARY KEY,
     gone_at INTEGER                 -- when the last stream ended, Unix milliseconds; NULL: one is open

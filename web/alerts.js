@@ -466,8 +466,7 @@ class Alerts extends EventTarget {
     return this.#unread.size;
   }
 
-  // Reports to all pages and devices of the user that the row and those before it in its channel are
-  // read; without an id: all that this page has got.
+  // The row and those before it in its channel are read, on all pages and devices of the person; without an id: all that this page has got.
   async read(id) {
     const marks = id === undefined ? this.#unread.newest() : [[String(id), this.#unread.channelOf(String(id))]];
     for (const [row, channel] of marks) {

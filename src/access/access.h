@@ -12,7 +12,7 @@ struct access_rules {
     const struct ticket_keys *keys; /* of tickets; NULL: there are no tickets here */
     const char *ticket_audience;    /* NULL: none */
     bool require_ticket;
-    const struct revocations *revocations; /* revoked users; NULL: no revocation */
+    const struct revocations *revocations; /* who was thrown out; NULL: no user can be */
 };
 
 /* Returns 0, or the HTTP status of the refusal (400, 401, 403; 503 when out of memory) with its

@@ -95,7 +95,7 @@ void hub_open(struct hub *hub, struct output *output, struct hub_request *reques
  * hub_streams is 0, and new ones are refused. */
 void hub_drain(struct hub *hub);
 
-/* The watcher of each stream that opens and ends; polls, which are none, are left out. */
+/* Hears of each stream that opens and ends, but not of polls. */
 struct hub_reader {
     const char *user;                /* NULL: anonymous */
     const char *address;             /* NULL: not known */
@@ -107,7 +107,7 @@ struct hub_watcher {
     void (*closed)(void *arg, void *mark, const struct hub_reader *reader);
     void *arg;
 };
-/* Before the first stream. Copied; NULL: there is no watcher. */
+/* Before the first stream. Copied; NULL: none. */
 void hub_watch_readers(struct hub *hub, const struct hub_watcher *watcher);
 
 /* Where the name of a stream's user comes from, and since when it holds; see hub_request. */

@@ -13,16 +13,16 @@
 #define PRESENCE_LEASE_MS 9000
 #define PRESENCE_RENEW_MS 3000
 
-/* From a user's last stream to the row about it: a page that reloads makes no row. */
+/* From a user's last stream to the row leave, so that a page can be reloaded without one. */
 #define PRESENCE_GRACE_MS 5000
 
-/* Entries of dead workers in one transaction, and users whose leaving is reported. */
+/* Entries of dead workers in one transaction, and rows leave. */
 #define PRESENCE_SWEEP_MAX 500
 
 struct presence_table {
     struct store *store;
     const char *worker;  /* the caller's name */
-    const char *channel; /* of join and leave; NULL: no such rows */
+    const char *channel; /* of join and leave; NULL: there are none */
     int64_t now_ms;      /* Unix time */
     struct error
         refused; /* why the table would not have a row join or leave; empty: it had */
@@ -51,7 +51,7 @@ enum store_result presence_table_look(struct presence_table *table, bool *has_wo
                                       struct error *error);
 
 /* Deletes what workers have left whose lease has ended, or who have this name (NULL: none), and
-* reports users whose grace is over; PRESENCE_SWEEP_MAX of each. */
+ * inserts leave for users whose grace is over; PRESENCE_SWEEP_MAX of each. */
 enum store_result presence_table_sweep(struct presence_table *table, const char *dead,
                                        struct error *error);
 

@@ -106,8 +106,9 @@ refusal_of(const struct pending *pending)
     case PUBLISH_DONE:
         return verdicts[pending->move.verdict];
     case PUBLISH_BUSY:
-        return (struct refusal){503, "the database is locked or being reopened, the mark "
-                                     "was not stored: try again"};
+        return (struct refusal){503,
+                                "the database is locked or being opened again, the mark "
+                                "was not stored: try again"};
     case PUBLISH_REFUSED:
         return (struct refusal){400, pending->job.error.text};
     case PUBLISH_FAILED:

@@ -86,10 +86,10 @@ append_channel(void *arg, const char *channel, size_t streams)
 static void
 append_channels(struct buf *buf, const struct hub *hub)
 {
-    append_head(
-        buf, "channel_streams", "gauge",
-        "Open streams of the worker that answers, by channel or pattern as they asked "
-        "for it; those with the most streams.");
+    static const char help[] =
+        "Open streams of the worker that answers, by channel or pattern as they asked for "
+        "it; those with the most streams.";
+    append_head(buf, "channel_streams", "gauge", help);
     hub_each_channel(hub, REPORT_CHANNELS_METRICS, append_channel, buf);
 }
 
