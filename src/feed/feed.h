@@ -51,8 +51,8 @@ int feed_start(struct feed *feed, const struct feed_handlers *handlers, void *ar
 void feed_reload(struct feed *feed);
 
 /* Called on the loop after each look that found something committed (by whatever program, in
- * whatever table) and after the database was opened again, when the rows have been handed out. NULL:
- * not any more. One at a time. */
+ * whatever table) and after the database was opened again, when the rows have been handed out.
+ * NULL: not any more. One at a time. */
 typedef void (*feed_changed_fn)(void *arg);
 void feed_on_change(struct feed *feed, feed_changed_fn changed, void *arg);
 

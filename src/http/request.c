@@ -173,9 +173,12 @@ parse_path(const struct parser *parser)
     static const struct {
         const char *path;
         enum request_resource resource;
-    } resources[] = {{"/", RESOURCE_STREAM},         {"/health", RESOURCE_HEALTH},
-                     {"/metrics", RESOURCE_METRICS}, {"/read", RESOURCE_READ},
-                     {"/status", RESOURCE_STATUS},   {"/whoami", RESOURCE_WHOAMI}};
+    } resources[] = {{"/", RESOURCE_STREAM},
+                     {"/health", RESOURCE_HEALTH},
+                     {"/metrics", RESOURCE_METRICS},
+                     {"/read", RESOURCE_READ},
+                     {"/status", RESOURCE_STATUS},
+                     {"/whoami", RESOURCE_WHOAMI}};
     const char *path = below_mount(parser->mount, value_of(parser, VAR_PATH));
     char quoted[PARSE_QUOTED_MAX];
 

@@ -14,7 +14,7 @@
 
 struct publish_rules {
     const struct text_list *origins; /* --cors-origin */
-    int64_t now_ms;                  /* Unix time, for ttl */
+    int64_t now_ms;                    /* Unix time, for ttl */
 };
 
 /* Returns 0 and the rows, or the HTTP status of the refusal (400, 403, 411, 413, 415; 503 when

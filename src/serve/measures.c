@@ -66,8 +66,7 @@ const struct measure measures_table[] = {
     {.metric = "users",
      .key = "users",
      .title = "users",
-     .help =
-         "Users with open streams, each worker counted by itself; only with --presence.",
+     .help = "Users with open streams, each worker counted by itself; only with --presence.",
      GAUGE,
      AT(totals.users)},
     {.metric = "streams_behind",

@@ -37,8 +37,8 @@ struct serve_settings {
     bool require_ticket;
     bool presence;
     const char *presence_channel; /* of the rows join and leave; NULL: none */
-    int read_marks;               /* enum serve_switch: POST /events/read */
-    int revocation;               /* enum serve_switch: rowcast_revocation is followed */
+    int read_marks; /* enum serve_switch: POST /events/read */
+    int revocation; /* enum serve_switch: rowcast_revocation is followed */
     bool allow_publish;
     int log_level;      /* enum log_level */
     const char *log_to; /* as log_parse_to takes it */
