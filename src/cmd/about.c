@@ -32,7 +32,7 @@ static const struct cmd_entry entries[] = {
     {&cmd_revoke_command, cmd_revoke, "throw a user out: streams, tickets, push"},
     {&cmd_follow_command, cmd_follow, "carry a log in PostgreSQL into a file, on many machines"},
     {&cmd_rebase_command, cmd_rebase, "after restoring a backup: never reuse an id"},
-    {&cmd_ticket_command, cmd_ticket, "mint a signed ticket for a reader"},
+    {&cmd_ticket_command, cmd_ticket, "sign a ticket for a reader"},
     {&cmd_doctor_command, cmd_doctor,
      "check the database and the way through the web server"},
 };

@@ -32,8 +32,8 @@ struct serve {
     struct presence *presence;         /* NULL: no --presence */
     struct status_stream *status;
     struct revocation_log *revocations; /* NULL: --revocation off */
-    struct retention *retention;     /* NULL: rows are not deleted here */
-    struct track_watch *track_watch; /* NULL: another worker has it, or a CGI */
+    struct retention *retention;        /* NULL: rows are not deleted here */
+    struct track_watch *track_watch;    /* NULL: another worker has it, or a CGI */
     uv_signal_t signals[SERVE_SIGNALS];
     uv_timer_t drain;
     uv_timer_t beat;   /* the watchdog */
@@ -69,7 +69,7 @@ void signals_start(struct serve *serve, enum serve_kind kind);
 void serve_drain(struct serve *serve, const char *why);
 
 /* Reads the keys of tickets, at the start or again. Returns 0, or -1: *error says what is wrong
- * with the file, and the keys at hand go on to be used. Streams that are open stay open till
+ * with the file, and the present keys stay in use. Streams that are open stay open till
  * their tickets end. */
 int serve_load_keys(struct serve *serve, struct error *error);
 
