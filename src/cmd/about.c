@@ -25,6 +25,7 @@ static const struct cmd_entry entries[] = {
     {&cmd_send_command, cmd_send, "insert a notification"},
     {&cmd_tail_command, cmd_tail, "print notifications in the terminal"},
     {&cmd_channels_command, cmd_channels, "list the channels and how many rows they have"},
+    {&cmd_push_command, cmd_push, "send rows to browsers whose pages are closed"},
     {&cmd_prune_command, cmd_prune, "delete old notifications"},
     {&cmd_track_command, cmd_track, "make every change of a table a notification"},
     {&cmd_untrack_command, cmd_untrack, "undo that"},

@@ -18,6 +18,8 @@
 #include "limits/limits.h"
 #include "fastcgi/listen.h"
 #include "base/log.h"
+#include "push/hosts.h"
+#include "push/vapid.h"
 #include "serve/serve.h"
 #include "serve/workers.h"
 
@@ -99,6 +101,16 @@ static const struct option options[] = {
            .help = "POST inserts rows, if ROWCAST_PUBLISH or a ticket allows it"),
     OPTION(read_only, "read-only", OPTION_FLAG,
            .help = "for a file that something else replicates: write nothing"),
+    OPTION(vapid_key_file, "vapid-key-file", OPTION_TEXT, .value_name = "FILE",
+           .help = "key of Web Push; without: browsers cannot subscribe"),
+    OPTION(push_hosts, "push-host", OPTION_LIST, .value_name = "HOST",
+           .help =
+               "host of a push service, *.DOMAIN or a whole origin; repeatable; without: "
+               "those of Google, Mozilla, Microsoft and Apple"),
+    OPTION(max_push_per_user, "max-push-per-user", OPTION_COUNT, .value_name = "N",
+           .fallback = "20", .max = 1000000, .help = "subscriptions; 0: no limit"),
+    OPTION(max_push_per_address, "max-push-per-address", OPTION_COUNT, .value_name = "N",
+           .fallback = "100", .max = 1000000, .help = "subscriptions; 0: no limit"),
     OPTION(drain_ms, "drain", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "5",
            .max = 3600000, .help = "how long rowcast may take to end"),
     OPTION(request_timeout_ms, "request-timeout", OPTION_SECONDS, .value_name = "SECONDS",
@@ -232,6 +244,10 @@ check_read_only(const struct serve_settings *settings, struct error *error)
         return 0;
     if (settings->allow_publish)
         return error_set(error, "--read-only and --allow-publish exclude each other");
+    if (settings->presence || settings->presence_channel != NULL ||
+        settings->vapid_key_file != NULL)
+        return error_set(error, "--read-only writes nothing: leave --presence, "
+                                "--presence-channel and --vapid-key-file out");
     if (settings->keep_age_ms != 0 || settings->keep_rows != 0)
         return error_set(error, "--read-only deletes no rows: leave --keep-age and "
                                 "--keep-rows out");
@@ -295,6 +311,12 @@ check_serving(const struct serve_settings *settings, struct error *error)
             return -1;
         ticket_keys_free(keys);
     }
+    if (settings->vapid_key_file != NULL) {
+        struct vapid_keys *keys = vapid_keys_load(settings->vapid_key_file, NULL, error);
+        if (keys == NULL)
+            return -1;
+        vapid_keys_free(keys);
+    }
     struct store *store = store_open(&config, NULL, error);
     if (store == NULL)
         return -1;
@@ -334,7 +356,8 @@ cmd_serve(char **argv)
         (check_origins(&settings.cors_origins, &error) != 0 ||
          check_mount(settings.mount, &error) != 0 ||
          check_tickets(&settings, &error) != 0 || check_read_only(&settings, &error) != 0 ||
-         check_log(&settings, &error) != 0))
+         check_log(&settings, &error) != 0 ||
+         push_hosts_check(&settings.push_hosts, &error) != 0))
         parsed = OPTIONS_USAGE;
     if (parsed == OPTIONS_USAGE) {
         int code = cmd_usage(cmd_serve_command.name, &error);

@@ -130,7 +130,7 @@ fcgi_parser_judge_body(struct fcgi_parser *parser)
     int64_t len;
     parser->work->gathers = parser->takes_body &&
                             pairs_find(pairs, "REQUEST_METHOD", text, sizeof text) &&
-                            strcmp(text, "POST") == 0 &&
+                            (strcmp(text, "POST") == 0 || strcmp(text, "DELETE") == 0) &&
                             pairs_find(pairs, "CONTENT_LENGTH", text, sizeof text) &&
                             parse_count(text, 1, REQUEST_BODY_MAX, &len) == 0;
 }

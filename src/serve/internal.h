@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "http/request.h"
 #include "limits/refusal_log.h"
+#include "push/vapid.h"
 
 #define SERVE_SIGNALS 5
 
@@ -25,11 +26,13 @@ struct serve {
     struct hub *hub;
     struct gateway *gateway;
     struct cgi *cgi;
-    struct ticket_keys *keys;          /* NULL: no --ticket-key-file */
-    struct writer *writer;             /* NULL: this process writes nothing */
-    struct publish_endpoint *endpoint; /* NULL: no --allow-publish, or a CGI's GET */
-    struct read_marks *read_marks;     /* NULL: --read-marks off, or a CGI's GET */
-    struct presence *presence;         /* NULL: no --presence */
+    struct ticket_keys *keys;             /* NULL: no --ticket-key-file */
+    struct writer *writer;                /* NULL: this process writes nothing */
+    struct publish_endpoint *endpoint;    /* NULL: no --allow-publish, or a CGI's GET */
+    struct read_marks *read_marks;        /* NULL: --read-marks off, or a CGI's GET */
+    struct presence *presence;            /* NULL: no --presence */
+    char vapid_public[VAPID_PUBLIC_TEXT]; /* of --vapid-key-file */
+    struct push_endpoint *push;           /* NULL: no --vapid-key-file, or a CGI's GET */
     struct status_stream *status;
     struct revocation_log *revocations; /* NULL: --revocation off */
     struct retention *retention;        /* NULL: rows are not deleted here */
