@@ -93,13 +93,13 @@ WHEN NEW.id > 9007199254740991
     OR typeof(NEW.created_at) <> 'integer' OR typeof(NEW.expires_at) NOT IN ('integer', 'null')
     OR typeof(NEW.channel) <> 'text' OR NEW.channel = '' OR instr(NEW.channel, char(0)) > 0
     OR NEW.channel GLOB '*[^ -*,/-~-]*'
-    OR typeof(NEW.recipient) NOT IN ('text', 'null') OR NEW.recipient GLOB '*[^ -*,/-~-]*'
+    OR typeof(NEW.recipient) NOT IN ('text', 'null') OR NEW.recipient GLOB '*.0' OR NEW.recipient GLOB '*e+*'
     OR (NEW.event IS NOT NULL
         AND (typeof(NEW.event) <> 'text' OR NEW.event = '' OR instr(NEW.event, char(0)) > 0
              OR NEW.event IN ('open', 'error') OR NEW.event GLOB 'rowcast:*'
              OR NEW.event GLOB '*[^ -*,/-~-]*'))
     OR typeof(NEW.collapse_key) NOT IN ('text', 'null')
-    OR NEW.collapse_key GLOB '*[^ -*,/-~-]*'
+    OR NEW.collapse_key GLOB '*.0' OR NEW.collapse_key GLOB '*e+*'
 BEGIN
     SELECT CASE
         WHEN NEW.id > 9007199254740991
@@ -150,13 +150,13 @@ WHEN NEW.id IS NOT OLD.id
     OR typeof(NEW.created_at) <> 'integer' OR typeof(NEW.expires_at) NOT IN ('integer', 'null')
     OR typeof(NEW.channel) <> 'text' OR NEW.channel = '' OR instr(NEW.channel, char(0)) > 0
     OR NEW.channel GLOB '*[^ -*,/-~-]*'
-    OR typeof(NEW.recipient) NOT IN ('text', 'null') OR NEW.recipient GLOB '*[^ -*,/-~-]*'
+    OR typeof(NEW.recipient) NOT IN ('text', 'null') OR NEW.recipient GLOB '*.0' OR NEW.recipient GLOB '*e+*'
     OR (NEW.event IS NOT NULL
         AND (typeof(NEW.event) <> 'text' OR NEW.event = '' OR instr(NEW.event, char(0)) > 0
              OR NEW.event IN ('open', 'error') OR NEW.event GLOB 'rowcast:*'
              OR NEW.event GLOB '*[^ -*,/-~-]*'))
     OR typeof(NEW.collapse_key) NOT IN ('text', 'null')
-    OR NEW.collapse_key GLOB '*[^ -*,/-~-]*'
+    OR NEW.collapse_key GLOB '*.0' OR NEW.collapse_key GLOB '*e+*'
 BEGIN
     SELECT CASE
         WHEN NEW.id IS NOT OLD.id

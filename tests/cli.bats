@@ -723,7 +723,7 @@ as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 @test "program: --version lists its libraries and what it was built with" {
 	run "$ROWCAST" --version
 	assert_line --index 0 --regexp '^rowcast [0-9]+\.[0-9]+'
-	assert_line --index 1 --regexp '^SQLite 3\.[0-9.]+, libuv 1\.[0-9.]+, OpenSSL 3\.[0-9.]+, libjwt 1\.[0-9.]+, HTTP client for doctor: (libcurl|no), systemd: (yes|no)$'
+	assert_line --index 1 --regexp '^SQLite 3\.[0-9.]+, libuv 1\.[0-9.]+, OpenSSL 3\.[0-9.]+, libjwt 1\.[0-9.]+, HTTP client for doctor: (libcurl|no), PostgreSQL: (libpq|no), systemd: (yes|no)$'
 }
 
 @test "program: a command and an option that are nearly right are named" {

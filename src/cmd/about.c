@@ -13,6 +13,7 @@
 #include "base/nearest.h"
 #include "cmd/cmd.h"
 #include "doctor/http.h"
+#include "follow/pg.h"
 
 #define NAMES_MAX 160 /* variables of all commands */
 #define PREFIX "ROWCAST_"
@@ -30,8 +31,9 @@ static const struct cmd_entry entries[] = {
     {&cmd_untrack_command, cmd_untrack, "undo that"},
     {&cmd_status_command, cmd_status, "print who is connected and how it goes"},
     {&cmd_revoke_command, cmd_revoke, "throw a user out: streams, tickets, push"},
+    {&cmd_follow_command, cmd_follow, "carry a log in PostgreSQL into a file, on many machines"},
     {&cmd_rebase_command, cmd_rebase, "after restoring a backup: never reuse an id"},
-    {&cmd_ticket_command, cmd_ticket, "mint a signed ticket for a reader"},
+    {&cmd_ticket_command, cmd_ticket, "sign a ticket for a reader"},
     {&cmd_doctor_command, cmd_doctor,
      "check the database and the way through the web server"},
 };
@@ -72,9 +74,10 @@ about_print_version(void)
 {
     printf("rowcast " PACKAGE_VERSION
            "\nSQLite %s, libuv %s, OpenSSL %s, libjwt " LIBJWT_VERSION
-           ", HTTP client for doctor: %s, systemd: %s\n",
+           ", HTTP client for doctor: %s, PostgreSQL: %s, systemd: %s\n",
            store_library_version(), uv_version_string(), ticket_openssl_version(),
            doctor_http_is_built() ? "libcurl" : "no",
+           pg_is_built() ? "libpq" : "no",
 #ifdef HAVE_SYSTEMD
            "yes"
 #else

@@ -13,6 +13,7 @@
 #include "doctor/apache.h"
 #include "doctor/db.h"
 #include "doctor/doctor.h"
+#include "doctor/follower.h"
 #include "doctor/http.h"
 #include "doctor/judge.h"
 #include "doctor/lighttpd.h"
@@ -29,6 +30,7 @@ struct settings {
     const char *ca_file;
     const char *lighttpd_config;
     const char *apache_config;
+    const char *from;
     int64_t wait_ms;
     int64_t streams;
     bool json;
@@ -41,6 +43,11 @@ static const struct option options[] = {
      .offset = offsetof(struct settings, user),
      .value_name = "NAME",
      .help = "judge rights for this user; as root else for who serves it"},
+    {.name = "from",
+     .kind = OPTION_TEXT,
+     .offset = offsetof(struct settings, from),
+     .value_name = "URL",
+     .help = "ask the PostgreSQL database that the file follows, too"},
     {.name = "wait",
      .kind = OPTION_SECONDS,
      .offset = offsetof(struct settings, wait_ms),
@@ -151,7 +158,7 @@ static int
 check_settings(const struct settings *settings, const char *url, struct error *error)
 {
     if (settings->database.db == NULL && url == NULL && settings->lighttpd_config == NULL &&
-        settings->apache_config == NULL)
+        settings->apache_config == NULL && settings->from == NULL)
         return error_set(error, "what is to be checked? Give --db FILE, the URL of the "
                                 "events, or both");
     if (settings->channel != NULL && (settings->database.db == NULL || url == NULL))
@@ -233,6 +240,8 @@ check_all(struct settings *settings, const char *url, struct doctor_report *repo
 
     if (database.path != NULL && doctor_check_database(&database, report, error) != 0)
         return -1;
+    if (settings->from != NULL)
+        doctor_judge_log(settings->from, database.table, database.path, report);
     if (settings->lighttpd_config != NULL)
         doctor_judge_lighttpd(settings->lighttpd_config, settings->streams, report);
     if (settings->apache_config != NULL)

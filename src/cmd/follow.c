@@ -1,105 +1,173 @@
-/* follow.c - the loop of a command that follows the table; see cmd/follow.h.
- *
- * Called by cmd/tail.c. The signal handler wakes the loop, as libuv goes on waiting after EINTR. */
+/* follow.c - `rowcast follow`: the log of a site of many machines is in PostgreSQL. --init
+ * makes its tables there, --from carries it into this machine's file until a signal comes. */
 #include "config.h"
 
-#include "cmd/follow.h"
+#include "cmd/cmd.h"
 
-#include <poll.h>
-#include <signal.h>
+#include <errno.h>
+#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
-#include <uv.h>
 
-struct follower {
-    uv_loop_t loop;
-    uv_async_t wake;
-    struct watch *watch;
-    const char *db_path;
-    follow_fn look;
-    void *arg;
+#include "follow/follow.h"
+#include "follow/schema.h"
+#include "serve/sd_notify.h"
+
+struct settings {
+    struct cmd_database database;
+    const char *init;
+    bool print;
+    const char *from;
+    int64_t keep_age_ms;
+    int64_t keep_rows;
+    const char *metrics;
+    int log_level;
+    const char *log_to;
 };
 
-/* A signal handler has no other way to them. */
-static volatile sig_atomic_t interrupted;
-static uv_async_t *volatile signal_wake;
+#define OPTION(field, option_name, option_kind, ...)                                       \
+    {                                                                                      \
+        .name = option_name, .kind = option_kind,                                          \
+        .offset = offsetof(struct settings, field), __VA_ARGS__                            \
+    }
+
+static const struct option options[] = {
+    CMD_DATABASE_OPTIONS(struct settings),
+    OPTION(from, "from", OPTION_TEXT, .value_name = "URL",
+           .help = "the PostgreSQL database that carries the log"),
+    OPTION(init, "init", OPTION_TEXT, .value_name = "URL", .has_no_variable = true,
+           .help = "make or update the tables in that PostgreSQL database"),
+    OPTION(print, "print", OPTION_FLAG, .has_no_variable = true,
+           .help = "with --init: print the SQL instead"),
+    OPTION(keep_age_ms, "keep-age", OPTION_AGE, .value_name = "AGE", .fallback = "0",
+           .help = "delete older rows in PostgreSQL and in the file; 0: never"),
+    OPTION(keep_rows, "keep-rows", OPTION_COUNT, .value_name = "N", .fallback = "0",
+           .max = ROW_ID_MAX,
+           .help = "delete all but the newest N rows there and here; 0: never"),
+    OPTION(metrics, "metrics", OPTION_TEXT, .value_name = "FILE",
+           .help = "write figures in the Prometheus text format to that file"),
+    OPTION(log_level, "log-level", OPTION_CHOICE, .value_name = "error|warn|info|debug",
+           .fallback = "info", .help = "what is logged"),
+    OPTION(log_to, "log-to", OPTION_TEXT, .value_name = "WHERE", .fallback = "stderr",
+           .help = "stderr, syslog, journal or a file from the root"),
+    {.name = NULL},
+};
+
+const struct command cmd_follow_command = {
+    .name = "follow",
+    .operands = "",
+    .summary = "For sites of many machines: writes the rows of a table in PostgreSQL into "
+               "this machine's file, from which rowcast serve streams.",
+    .options = options,
+};
+
+/* --- init ------------------------------------------------------------------------------ */
+
+static int
+print_schema(const char *table, struct error *error)
+{
+    struct buf sql = {0};
+    int outcome = follow_schema_append(&sql, table, error);
+
+    if (outcome == 0 &&
+        (fwrite(sql.p, 1, sql.len, stdout) != sql.len || fflush(stdout) != 0))
+        outcome = error_set(error, "cannot print: %s", strerror(errno));
+    buf_fini(&sql);
+    return outcome;
+}
+
+static int
+init(const struct settings *settings)
+{
+    struct error error = {""};
+    const char *table = settings->database.table;
+    int outcome = settings->print ? print_schema(table, &error)
+                                  : follow_schema_apply(settings->init, table, &error);
+
+    if (outcome != 0)
+        return cmd_fail(cmd_follow_command.name, &error);
+    if (!settings->print)
+        printf("table %s is ready, version %d\n", table, FOLLOW_SCHEMA_VERSION);
+    return CMD_OK;
+}
+
+/* --- from ------------------------------------------------------------------------------ */
 
 static void
-on_signal(int number)
+on_ready(void *arg)
 {
-    (void)number;
-    interrupted = 1;
-    if (signal_wake != NULL)
-        uv_async_send(signal_wake); /* async-signal-safe */
+    const struct cmd_database *database = arg;
+    notify_following(database->table, database->db);
 }
 
-void
-follow_catch_signals(void)
+static int
+follow(struct settings *settings, struct log *log, struct error *error)
 {
-    struct sigaction action = {.sa_handler = on_signal};
-
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    action.sa_handler = SIG_IGN;
-    sigaction(SIGPIPE, &action, NULL);
+    const struct follow_settings config = {.from = settings->from,
+                                           .db = settings->database.db,
+                                           .table = settings->database.table,
+                                           .keep_age_ms = settings->keep_age_ms,
+                                           .keep_rows = settings->keep_rows,
+                                           .metrics = settings->metrics,
+                                           .log = log,
+                                           .ready = on_ready,
+                                           .arg = &settings->database,
+                                           .alive = notify_alive};
+    return follow_run(&config, error);
 }
 
-bool
-follow_interrupted(void)
+static int
+follow_logged(struct settings *settings)
 {
-    return interrupted != 0;
+    struct log log;
+    struct error error = {""};
+    struct log_config config = {.level = (enum log_level)settings->log_level,
+                                .file = settings->log_to};
+
+    if (log_parse_to(settings->log_to, &config.to) != 0) {
+        error_set(&error, "--log-to: give stderr, syslog, journal, or a file's path from "
+                          "the root");
+        return cmd_usage(cmd_follow_command.name, &error);
+    }
+    int outcome = log_open(&log, &config, &error);
+    if (outcome == 0)
+        outcome = follow(settings, &log, &error);
+    log_close(&log);
+    return outcome == 0 ? CMD_OK : cmd_fail(cmd_follow_command.name, &error);
 }
 
-/* A pipe whose reader has gone reports POLLERR, also while there is nothing to print. */
-static bool
-output_is_read(void)
+/* --- the command ----------------------------------------------------------------------- */
+
+static int
+usage(const char *text)
 {
-    struct pollfd output = {.fd = STDOUT_FILENO, .events = 0};
+    struct error error;
 
-    poll(&output, 1, 0);
-    return (output.revents & (POLLERR | POLLHUP | POLLNVAL)) == 0;
-}
-
-static void
-on_wake(uv_async_t *wake)
-{
-    if (interrupted)
-        uv_stop(wake->loop);
-}
-
-static bool
-on_look(void *arg, enum watch_reason reason)
-{
-    struct follower *follower = arg;
-    enum follow_step step = FOLLOW_STOP;
-
-    if (reason == WATCH_FILES) /* the folder may be another one */
-        watch_follow(follower->watch, follower->db_path);
-    if (output_is_read())
-        step = follower->look(follower->arg, reason);
-    if (step == FOLLOW_STOP || interrupted)
-        uv_stop(&follower->loop);
-    return step == FOLLOW_FOUND;
+    error_set(&error, "%s", text);
+    return cmd_usage(cmd_follow_command.name, &error);
 }
 
 int
-follow(const char *db_path, follow_fn look, void *arg, struct error *error)
+cmd_follow(char **argv)
 {
-    struct follower follower = {.db_path = db_path, .look = look, .arg = arg};
-    int code = uv_loop_init(&follower.loop);
+    struct settings settings = {0};
+    const char *operands[1];
+    struct error error;
 
-    if (code != 0)
-        return error_set(error, "cannot wait for rows: %s", uv_strerror(code));
-    uv_async_init(&follower.loop, &follower.wake, on_wake);
-    follower.watch = watch_new(&follower.loop, db_path, on_look, &follower, error);
-    signal_wake = &follower.wake;
-    if (follower.watch != NULL && !interrupted)
-        uv_run(&follower.loop, UV_RUN_DEFAULT);
-    signal_wake = NULL;
-    watch_free(follower.watch);
-    uv_close((uv_handle_t *)&follower.wake, NULL);
-    uv_run(&follower.loop, UV_RUN_DEFAULT); /* the handles' ends */
-    uv_loop_close(&follower.loop);
-    return follower.watch != NULL ? 0 : -1;
+    switch (options_parse(&cmd_follow_command, argv, &settings, operands, &error)) {
+    case OPTIONS_EXIT:
+        return CMD_OK;
+    case OPTIONS_USAGE:
+        return cmd_usage(cmd_follow_command.name, &error);
+    case OPTIONS_OK:
+        break;
+    }
+    if (settings.init != NULL)
+        return init(&settings);
+    if (settings.print)
+        return usage("--print goes with --init URL");
+    if (settings.from == NULL)
+        return usage("which log? Give --from URL or set ROWCAST_FROM, or --init URL first");
+    if (settings.database.db == NULL)
+        return usage("which file? Give --db FILE or set ROWCAST_DB");
+    return follow_logged(&settings);
 }

@@ -3,11 +3,11 @@
  * One cursor, as everywhere: where it starts is the question of --since and --last, and each
  * turn reads from it to the tail of the table, page by page, each page written out before the
  * next one is read. Unlike a page it shows private rows too: who can read the file can see them
- * anyway. With -f it goes on until it is interrupted or its output has no reader. */
+ * anyway. With -f it continues until it is interrupted or its output has no reader. */
 #include "config.h"
 
 #include "cmd/cmd.h"
-#include "cmd/follow.h"
+#include "cmd/tail_loop.h"
 #include "cmd/terminal.h"
 
 #include <errno.h>
@@ -42,7 +42,7 @@ static const struct option options[] = {
      .letter = 'f',
      .kind = OPTION_FLAG,
      .offset = offsetof(struct settings, follow),
-     .help = "go on with new rows as they come"},
+     .help = "continue with new rows as they come"},
     {.name = "channel",
      .kind = OPTION_LIST,
      .offset = offsetof(struct settings, channels),
@@ -52,7 +52,7 @@ static const struct option options[] = {
      .kind = OPTION_TEXT,
      .offset = offsetof(struct settings, since),
      .value_name = "all|ID|AGE",
-     .help = "start at the first row, behind an id, or that long ago (90s, 2h)"},
+     .help = "start at the first row, after an id, or at an age (90s, 2h)"},
     {.name = "last",
      .kind = OPTION_COUNT,
      .offset = offsetof(struct settings, last),
@@ -117,7 +117,7 @@ flush(struct tail *tail)
         error_set(&tail->error, "out of memory");
         return TURN_FAILED;
     }
-    while (done < out->len && !follow_interrupted()) {
+    while (done < out->len && !tail_loop_interrupted()) {
         ssize_t len = write(STDOUT_FILENO, out->p + done, out->len - done);
         if (len >= 0) {
             done += (size_t)len;
@@ -184,7 +184,7 @@ print_new(struct tail *tail)
                                       .arg = tail},
                             .gap = print_gap};
 
-    while (!log.progress.complete && !follow_interrupted()) {
+    while (!log.progress.complete && !tail_loop_interrupted()) {
         tail->now_ms = cmd_now_ms();
         enum store_result result =
             store_read_log(tail->store, &tail->cursor, &log, &tail->error);
@@ -292,7 +292,7 @@ reopen(struct tail *tail)
     return tail->store != NULL;
 }
 
-static enum follow_step
+static enum tail_loop_step
 look(void *arg, enum watch_reason reason)
 {
     struct tail *tail = arg;
@@ -301,17 +301,17 @@ look(void *arg, enum watch_reason reason)
     bool has_moved =
         tail->store == NULL || (reason == WATCH_FILES && store_has_moved(tail->store));
     if (has_moved && !reopen(tail))
-        return FOLLOW_NOTHING; /* the file is away */
+        return TAIL_LOOP_NOTHING; /* the file is away */
     enum turn asked = turn_of(store_changed(tail->store, &changed, &tail->error));
     if (asked == TURN_FAILED)
         tail->turn = TURN_FAILED;
     else if (asked == TURN_AGAIN || (!changed && tail->turn == TURN_DONE))
-        return FOLLOW_NOTHING;
+        return TAIL_LOOP_NOTHING;
     else
         tail->turn = print_new(tail);
     if (tail->turn == TURN_QUIT || tail->turn == TURN_FAILED)
-        return FOLLOW_STOP;
-    return tail->turn == TURN_DONE ? FOLLOW_FOUND : FOLLOW_NOTHING;
+        return TAIL_LOOP_STOP;
+    return tail->turn == TURN_DONE ? TAIL_LOOP_FOUND : TAIL_LOOP_NOTHING;
 }
 
 static enum turn
@@ -321,7 +321,7 @@ run(struct tail *tail)
     if (tail->turn == TURN_DONE)
         tail->turn = print_new(tail);
     if (tail->settings->follow && tail->turn == TURN_DONE &&
-        follow(tail->config.path, look, tail, &tail->error) != 0)
+        tail_loop_run(tail->config.path, look, tail, &tail->error) != 0)
         return TURN_FAILED;
     return tail->turn;
 }
@@ -373,7 +373,7 @@ cmd_tail(char **argv)
         patterns_fini(&tail.channels);
         return cmd_fail(cmd_tail_command.name, &tail.error);
     }
-    follow_catch_signals(); /* the database is closed in order */
+    tail_loop_catch_signals(); /* the database is closed in order */
     enum turn turn = run(&tail);
     store_close(tail.store);
     buf_fini(&tail.out);

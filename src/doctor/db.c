@@ -113,6 +113,14 @@ judge_serving(const struct doctor_database *database, const struct serving *serv
         return;
     }
     judge_descriptors(serving, database->streams, report);
+    if (doctor_is_served_read_only(serving))
+        doctor_find(
+            report,
+            (struct doctor_head){
+                "read-only", DOCTOR_NOTE,
+                "With a -wal and -shm of a writer on this machine they come at once."},
+            "served with --read-only: a file that is changed past SQLite is looked at "
+            "once a second");
     if (database->user == NULL)
         return;
     take_person(&person, serving->processes[0].uid);

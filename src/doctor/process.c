@@ -176,6 +176,33 @@ max_streams_of(pid_t pid)
     return 0;
 }
 
+/* The option stands alone, with =1, or in the environment. */
+static bool
+is_read_only(pid_t pid)
+{
+    static const char *const places[][2] = {{"cmdline", "--read-only"},
+                                            {"environ", "ROWCAST_READ_ONLY=1"}};
+    char block[BLOCK_MAX];
+
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++) {
+        ssize_t len = read_proc(pid, places[i][0], block, sizeof block);
+        for (const char *text = block; len > 0 && text < block + len;
+             text += strlen(text) + 1)
+            if (strcmp(text, places[i][1]) == 0 || strcmp(text, "--read-only=1") == 0)
+                return true;
+    }
+    return false;
+}
+
+bool
+doctor_is_served_read_only(const struct serving *serving)
+{
+    for (size_t i = 0; i < serving->count; i++)
+        if (is_read_only(serving->processes[i].pid))
+            return true;
+    return false;
+}
+
 int64_t
 doctor_max_streams(const struct serving *serving)
 {

@@ -27,6 +27,9 @@ void doctor_find_serving(const char *path, struct serving *serving);
  * seen. */
 int64_t doctor_max_streams(const struct serving *serving);
 
+/* Whether one of them was started with --read-only. */
+bool doctor_is_served_read_only(const struct serving *serving);
+
 /* The name of a process for a person, "sqlite3", to out; "?" when it cannot be seen. Returns
  * out. */
 #define PROCESS_NAME_MAX 32

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "doctor/follower.h"
 #include "doctor/process.h"
 #include "store/inspect.h"
 #include "track/track.h"
@@ -306,7 +307,7 @@ judge_keys(const struct store *store, struct doctor_report *report)
             report,
             (struct doctor_head){"keys", DOCTOR_WARNING,
                                  "Make an index that begins with the columns channel, "
-                                 "collapse_key, recipient (those that there are)."},
+                                 "collapse_key, recipient (those that exist)."},
             "no index covers collapse_key: no row is left out for a newer one");
 }
 
@@ -382,6 +383,7 @@ judge_rows(const struct store_config *config, struct doctor_report *report)
         judge_marks(&marks, report);
         judge_keys(store, report);
         judge_times(store, &marks, report);
+        doctor_judge_follower(store, report);
         if (store_fault(store) != NULL && !ids_go_back(&marks))
             doctor_find(report,
                         (struct doctor_head){"schema", DOCTOR_PROBLEM,

@@ -53,6 +53,23 @@ feed_reset(struct feed *feed, const struct store_marks *marks)
     feed->cursor = store_cursor_at(marks, marks->tail);
 }
 
+/* One that is no follower's becomes one by a change of its schema. */
+static void
+feed_note_follower(struct feed *feed)
+{
+    struct store_follower follower;
+    bool is_follower = false;
+    struct error ignored;
+
+    if (store_schema(feed->store) == feed->own_schema)
+        return;
+    if (store_follower_read(feed->store, &is_follower, &follower, &ignored) != STORE_OK)
+        return;
+    feed->is_follower = is_follower;
+    feed->follower = follower;
+    feed->own_schema = is_follower ? -1 : store_schema(feed->store);
+}
+
 /* One page of what is new. */
 static enum store_result
 feed_read_page(struct feed *feed, struct error *error)
@@ -66,12 +83,14 @@ feed_read_page(struct feed *feed, struct error *error)
                             .gap = feed_take_gap};
     enum store_result result = store_read_log(feed->store, &cursor, &log, error);
     if (page.is_other) {
+        feed_note_follower(feed);
         feed_reset(feed, &log.marks);
         return STORE_OK;
     }
     feed->more = result != STORE_OK || !log.progress.complete;
     if (result != STORE_OK && log.progress.given.id == 0)
         return result; /* not even the first row: try again from the same place */
+    feed_note_follower(feed);
     feed->marks = log.marks;
     feed->handlers.batch(feed->arg, &log.marks, cursor.id, page.lost_up_to);
     feed->cursor = cursor;
@@ -149,7 +168,7 @@ on_gate(void *arg)
 
 /* --- life ---------------------------------------------------------------------------- */
 
-/* Opens the database and reads where rows go on from. */
+/* Opens the database and reads where rows continue. */
 static enum store_result
 feed_begin(struct feed *feed, struct error *error)
 {
@@ -160,8 +179,10 @@ feed_begin(struct feed *feed, struct error *error)
     enum store_result result = store_read_marks(feed->store, &feed->marks, error);
     if (result == STORE_OK)
         result = store_cursor_at_tail(feed->store, &feed->marks, &feed->cursor, error);
-    if (result == STORE_OK)
+    if (result == STORE_OK) {
+        feed_note_follower(feed);
         return STORE_OK;
+    }
     store_close(feed->store);
     feed->store = NULL;
     return result;
@@ -211,6 +232,7 @@ feed_new(uv_loop_t *loop, const struct store_config *config, const struct log *l
     feed->loop = loop;
     feed->config = *config;
     feed->log = log;
+    feed->own_schema = -1;
     if (feed_set_up(feed, error) == 0)
         return feed;
     feed_free(feed);
@@ -269,6 +291,12 @@ const struct store_marks *
 feed_marks(const struct feed *feed)
 {
     return &feed->marks;
+}
+
+const struct store_follower *
+feed_follower(const struct feed *feed)
+{
+    return feed->is_follower ? &feed->follower : NULL;
 }
 
 int64_t

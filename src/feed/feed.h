@@ -9,6 +9,7 @@
 #include <uv.h>
 
 #include "base/log.h"
+#include "store/follower.h"
 #include "store/store.h"
 #include "store/gate.h"
 
@@ -51,8 +52,8 @@ int feed_start(struct feed *feed, const struct feed_handlers *handlers, void *ar
 void feed_reload(struct feed *feed);
 
 /* Called on the loop after each look that found something committed (by whatever program, in
- * whatever table) and after the database was opened again, when the rows have been handed out. NULL:
- * not any more. One at a time. */
+ * whatever table) and after the database was opened again, when the rows have been handed out.
+ * NULL: not any more. One at a time. */
 typedef void (*feed_changed_fn)(void *arg);
 void feed_on_change(struct feed *feed, feed_changed_fn changed, void *arg);
 
@@ -67,7 +68,7 @@ typedef void (*feed_lost_fn)(void *arg, const struct error *error);
 
 /* From now on the process may only open files in the folder in which the database is now
  * (sandbox). When another folder has taken its place, `lost` is called, once a second: only a new
- * process can go on. */
+ * process can continue. */
 void feed_confine(struct feed *feed, feed_lost_fn lost, void *arg);
 
 /* Looks now: what was committed before this call is handed out when it returns, unless the
@@ -80,6 +81,9 @@ const struct store_marks *feed_marks(const struct feed *feed);
 int64_t feed_tail(const struct feed *feed);
 
 const char *feed_path(const struct feed *feed); /* of the database, as it was given */
+
+/* What the database follows, as of the last look; NULL: nothing, its rows are its own. */
+const struct store_follower *feed_follower(const struct feed *feed);
 
 /* NULL while all is well, else what is wrong with the database, or why it cannot be known whether
  * rows arrive. */

@@ -23,6 +23,9 @@ struct feed {
     struct feed_handlers handlers;
     void *arg;
     struct store_marks marks;
+    struct store_follower follower; /* where is_follower */
+    bool is_follower;
+    int64_t own_schema; /* of it we know that the table is no follower's; -1: of none */
     struct store_cursor cursor; /* rows up to it were handed out */
     bool more;                  /* the last look stopped at its page's end */
     bool in_look;               /* handlers must not start another look */

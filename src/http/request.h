@@ -86,7 +86,7 @@ struct request {
     char *cors_headers;
 
     /* For the caller to set: its address has come too often, and should stay away for so long; 0:
-     * it may go on. */
+     * it may continue. */
     uint64_t too_often_ms;
 
     /* Set by access_check, from a ticket. */

@@ -16,6 +16,7 @@
 
 #include "hub/replay.h"
 
+#include "base/clock.h"
 #include "hub/replay_page.h"
 #include "hub/search.h"
 #include "hub/stream.h"
@@ -26,6 +27,13 @@
 
 #define TURN_NS 2000000 /* 2 ms */
 #define BURST_WAIT_MS 5
+
+/* A reader who comes from a node that is ahead of this one: how often it is looked whether this one
+ * is there, how long after a contact with the log an id that is still not there is none, and
+ * for how long a poll is kept. */
+#define AHEAD_WAIT_MS 20
+#define AHEAD_JUDGE_MS 3000
+#define AHEAD_POLL_MS 10000
 
 /* --- an event of which a part is out ------------------------------------------------- */
 
@@ -105,6 +113,36 @@ replay_finish_event(struct stream *stream)
 
 /* --- one stream's step --------------------------------------------------------------- */
 
+/* The file has had a contact since, in which nothing was missing, and still no such id: nobody has
+ * given it out. */
+static bool
+replay_is_unknown_id(const struct stream *stream)
+{
+    const struct hub *hub = stream->hub;
+    const struct store_follower *follower = feed_follower(hub->feed);
+    int64_t open_ms = (int64_t)(uv_now(hub->loop) - stream->opened_ms);
+
+    return follower != NULL && stream->cursor > feed_marks(hub->feed)->tail &&
+           open_ms > AHEAD_JUDGE_MS &&
+           follower->contact_at_ms > clock_unix_ms() - open_ms + AHEAD_JUDGE_MS;
+}
+
+/* A cursor that was given out, but not yet by this hub: it is in the middle of a long burst, or its
+ * file follows a log and another node was faster. Until it is there, its rows are old for this
+ * stream. */
+static void
+replay_wait_for_tail(struct stream *stream)
+{
+    const struct hub *hub = stream->hub;
+    bool is_follower = feed_follower(hub->feed) != NULL;
+
+    if (is_follower && stream->kind == &poll_kind &&
+        uv_now(hub->loop) - stream->opened_ms > AHEAD_POLL_MS)
+        stream->kind->end(stream, CLOSE_ANSWERED, NULL);
+    else
+        throttle_pause(stream, is_follower ? AHEAD_WAIT_MS : BURST_WAIT_MS);
+}
+
 /* What happened to the rows behind the cursor since it was taken? True when the stream may go
  * on in this turn. */
 static bool
@@ -115,7 +153,8 @@ replay_check_gap(struct stream *stream)
     struct gap gap;
     bool replaced = stream->epoch != hub->epoch;
     bool pruned = marks->low_water > stream->cursor && marks->low_water > stream->low_water;
-    if (!replaced && !pruned)
+    bool unknown = replay_is_unknown_id(stream);
+    if (!replaced && !pruned && !unknown)
         return true;
     if (stream_is_cut(stream)) {
         stream_drop(stream, CLOSE_CHANGED); /* its client resumes, and gets the gap then */
@@ -178,10 +217,8 @@ replay_step(struct stream *stream)
         return table_state_step(stream);
     if (stream_is_cut(stream))
         return replay_finish_event(stream);
-    /* The cursor is one that was given out, but not yet by this hub, which is in the middle of a
-     * long burst: until it is there, its rows are old for this stream. */
     if (stream->cursor > hub_tail(stream->hub)) {
-        throttle_pause(stream, BURST_WAIT_MS);
+        replay_wait_for_tail(stream);
         return STORE_OK;
     }
     if (throttle_holds(stream))

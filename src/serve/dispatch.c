@@ -1,5 +1,5 @@
 /* dispatch.c - one request's way from the gateway to an answer, or into the hands of those who
- * go on with it: the hub, publishing, the live status.
+ * continue with it: the hub, publishing, the live status.
  *
  * The gateway calls it, through the handlers that serve/serve.c passes. */
 #include "config.h"

@@ -72,7 +72,7 @@ void signals_start(struct serve *serve, enum serve_kind kind);
 void serve_drain(struct serve *serve, const char *why);
 
 /* Reads the keys of tickets, at the start or again. Returns 0, or -1: *error says what is wrong
- * with the file, and the keys at hand go on to be used. Streams that are open stay open till
+ * with the file, and the present keys stay in use. Streams that are open stay open till
  * their tickets end. */
 int serve_load_keys(struct serve *serve, struct error *error);
 

@@ -196,6 +196,20 @@ const struct measure measures_table[] = {
      .help = "Reads of the database that failed; a lock is none.",
      COUNTER,
      AT(totals.database_errors)},
+    {.metric = "follower",
+     .key = "follower",
+     .help = "1 where the database follows PostgreSQL (rowcast follow), else 0.",
+     GAUGE,
+     AT(follower)},
+    {.metric = "follower_lag_seconds",
+     .key = "follower_lag_ms",
+     .title = "since the follower had all rows of PostgreSQL",
+     .help =
+         "For how long the database may have lacked rows that PostgreSQL has; 0: it lacks "
+         "none.",
+     GAUGE,
+     .unit = MEASURE_MS,
+     AT(follower_lag_ms)},
     {.metric = "feed_lag_seconds",
      .key = "feed_lag_ms",
      .help = "For how long there have been rows that are not read yet, or the database "
@@ -230,6 +244,10 @@ measures_take(struct measures *measures, const struct hub *hub, const struct fee
     measures->window_limit = config->window_bytes * config->workers;
     measures->database_up = feed_trouble(feed) == NULL;
     measures->feed_lag_ms = feed_lag_ms(feed);
+    const struct store_follower *follower = feed_follower(feed);
+    measures->follower = follower != NULL;
+    measures->follower_lag_ms =
+        follower == NULL ? 0 : (uint64_t)store_follower_lag_ms(follower, clock_unix_ms());
 }
 
 uint64_t

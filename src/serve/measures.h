@@ -21,6 +21,8 @@ struct measures {
     uint64_t window_limit; /* of all workers */
     uint64_t database_up;  /* 0 or 1 */
     uint64_t feed_lag_ms;
+    uint64_t follower;        /* 0 or 1: the database follows a log elsewhere */
+    uint64_t follower_lag_ms; /* 0 where it does not */
 };
 
 enum measure_kind { MEASURE_GAUGE, MEASURE_COUNTER };

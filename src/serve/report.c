@@ -3,7 +3,40 @@
 
 #include "serve/report.h"
 
+#include <inttypes.h>
 #include <string.h>
+
+#include "base/clock.h"
+
+/* So far behind although PostgreSQL answers: it is filling, or cannot keep up. */
+#define BEHIND_MAX_MS 10000
+
+/* What a follower's file lacks. A server that is away is the same for all nodes, so this one is as
+ * well as any: readers stay. One that answers while this node lags is a reason to go to another. */
+static int
+report_follower(const struct feed *feed, struct error *text)
+{
+    const struct store_follower *follower = feed_follower(feed);
+    int64_t now_ms = clock_unix_ms();
+
+    if (follower == NULL)
+        return 200;
+    int64_t lag_ms = store_follower_lag_ms(follower, now_ms);
+    int64_t silence_ms = now_ms - follower->answer_at_ms;
+    if (lag_ms == 0)
+        return 200;
+    if (follower->contact_at_ms == 0)
+        error_set(text, "the follower is filling the file: %" PRId64 " ids are left",
+                  follower->behind);
+    else
+        error_set(text,
+                  "%sthe follower lags %" PRId64 ".%" PRId64 " s behind PostgreSQL%s%s",
+                  silence_ms > BEHIND_MAX_MS || lag_ms < BEHIND_MAX_MS ? "ok, but: " : "",
+                  lag_ms / 1000, lag_ms % 1000 / 100,
+                  follower->trouble[0] != '\0' ? ": " : "", follower->trouble);
+    bool is_behind = follower->contact_at_ms == 0 || lag_ms >= BEHIND_MAX_MS;
+    return is_behind && silence_ms <= BEHIND_MAX_MS ? 503 : 200;
+}
 
 int
 report_health(struct feed *feed, struct writer *writer, struct error *text)
@@ -14,9 +47,10 @@ report_health(struct feed *feed, struct writer *writer, struct error *text)
     enum writer_health health = writer_health(writer, &cause);
     if (trouble != NULL)
         error_set(text, "%s", trouble);
-    else if (health == WRITER_WELL)
+    else if (health == WRITER_WELL) {
         error_set(text, "ok");
-    else
+        return report_follower(feed, text);
+    } else
         error_set(text, "%s%s", health == WRITER_LIMPS ? "ok, but: " : "", cause.text);
     return trouble == NULL && health != WRITER_FAILS ? 200 : 503;
 }

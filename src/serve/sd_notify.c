@@ -20,6 +20,12 @@ notify_ready(const char *table, const char *db)
 }
 
 void
+notify_following(const char *table, const char *db)
+{
+    sd_notifyf(0, "READY=1\nSTATUS=Follows into table %s of %s", table, db);
+}
+
+void
 notify_stopping(size_t streams)
 {
     sd_notifyf(0, "STOPPING=1\nSTATUS=Ending %zu streams, which come back", streams);
@@ -44,6 +50,13 @@ notify_alive(void)
 
 void
 notify_ready(const char *table, const char *db)
+{
+    (void)table;
+    (void)db;
+}
+
+void
+notify_following(const char *table, const char *db)
 {
     (void)table;
     (void)db;

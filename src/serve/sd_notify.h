@@ -11,6 +11,9 @@
 /* Requests are answered from now on (READY=1), of this table of this database. */
 void notify_ready(const char *table, const char *db);
 
+/* The same of `rowcast follow`: it writes into that table. */
+void notify_following(const char *table, const char *db);
+
 /* Asked to end; so many streams are to come back (STOPPING=1). */
 void notify_stopping(size_t streams);
 

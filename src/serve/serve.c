@@ -123,6 +123,7 @@ serve_init_hub(struct serve *serve, enum serve_kind kind, unsigned descriptors,
     struct store_config store = {.path = settings->db,
                                  .table = settings->table,
                                  .mode = STORE_READ,
+                                 .is_replica = settings->read_only,
                                  .max_event_bytes = (size_t)settings->max_event_bytes};
     struct hub_config hub = {.heartbeat_ms = (uint64_t)settings->heartbeat_ms,
                              .stall_ms = (uint64_t)settings->stall_ms,

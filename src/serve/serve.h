@@ -37,9 +37,10 @@ struct serve_settings {
     bool require_ticket;
     bool presence;
     const char *presence_channel; /* of the rows join and leave; NULL: none */
-    int read_marks; /* enum serve_switch: POST /events/read */
-    int revocation; /* enum serve_switch: rowcast_revocation is followed */
+    int read_marks;               /* enum serve_switch: POST /events/read */
+    int revocation;               /* enum serve_switch: rowcast_revocation is followed */
     bool allow_publish;
+    bool read_only;             /* something else replicates the file */
     const char *vapid_key_file; /* NULL: no subscriptions to Web Push */
     struct text_list push_hosts;
     int64_t max_push_per_user; /* subscriptions; 0: no limit */

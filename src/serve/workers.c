@@ -151,7 +151,7 @@ workers_reap(struct workers *workers)
     }
 }
 
-/* Starts those that are missing, but for the ones that died young: a second later. */
+/* Starts missing workers; a worker that died soon after its start comes back a second later. */
 static void
 workers_refill(struct workers *workers)
 {
@@ -243,7 +243,8 @@ workers_check(const struct workers *workers, struct error *error)
                                   .table = settings->table,
                                   .mode =
                                       settings->allow_publish ? STORE_WRITE : STORE_READ,
-                                  .keep_wal = true};
+                                  .keep_wal = true,
+                                  .is_replica = settings->read_only};
     bool busy = false;
     struct store *store = store_open(&config, &busy, error);
     int result = store != NULL || busy ? 0 : -1;

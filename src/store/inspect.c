@@ -159,8 +159,8 @@ store_open_to_look(struct store *store)
         else
             buf_append(&uri, (char[]){'%', hex[*p >> 4], hex[*p & 15]}, 3);
     }
-    bool is_alone = wal.wal_mode && (wal.bytes < 0 || wal.shm_bytes < 0);
-    buf_append_text(&uri, is_alone ? "?immutable=1" : "?mode=ro");
+    store->is_alone = wal.wal_mode && (wal.bytes < 0 || wal.shm_bytes < 0);
+    buf_append_text(&uri, store->is_alone ? "?immutable=1" : "?mode=ro");
     buf_append(&uri, "", 1);
     int code = SQLITE_NOMEM;
     if (!uri.failed)

@@ -13,6 +13,7 @@
 #include <sqlite3.h>
 #include <stdbool.h>
 #include <sys/types.h>
+#include <time.h>
 
 #include "store/connection.h"
 #include "store/store.h"
@@ -58,6 +59,8 @@ enum store_statement {
     STATEMENT_ANY_EXPIRED,
     STATEMENT_DELETE_UP_TO,
     STATEMENT_DELETE_EXPIRED,
+    STATEMENT_INSERT_FOLLOWED, /* with the id and the times given */
+    STATEMENT_DELETE_BETWEEN,  /* ids ?1 .. ?2 */
     STORE_STATEMENTS
 };
 
@@ -92,7 +95,11 @@ struct store {
     bool foreign;      /* not made by rowcast: no marks, no index of ours */
     bool has_sequence; /* sqlite_sequence has, or may get, a row for it */
     bool has[STORE_COLUMNS];
-    bool can_collapse;        /* an index finds a row's newer replacement */
+    bool can_collapse; /* an index finds a row's newer replacement */
+    bool is_replica;   /* as in store_config */
+    bool is_alone;     /* a WAL database without -wal and -shm, read as it lies there */
+    struct timespec changed_at; /* where is_alone: the file's times when it was opened */
+    int64_t bytes;
     struct store_files files; /* what it has open */
     int synchronous;          /* SQLite's own setting of it; -1: not asked yet */
     enum store_durability durability;
@@ -206,7 +213,7 @@ enum store_result store_open_table(struct store *store, const char *table,
 /* Finds the WAL's index in memory, after a read, which opens the WAL where there is one. */
 void store_find_wal_index(struct store *store);
 
-/* An index, trigger, view or table of the schema, but for the table of notifications itself. */
+/* An index, trigger, view or table of the schema, except the table of notifications itself. */
 struct store_object {
     const char *type; /* "index", "trigger", "view", "table" */
     const char *name;
@@ -254,7 +261,8 @@ enum store_result store_make_table(struct store *store, const struct store_schem
 
 /* --- store/inspect.c --- */
 
-/* As sqlite3_open_v2 to store->db, for STORE_INSPECT; returns its code. */
+/* As sqlite3_open_v2 to store->db, for STORE_INSPECT and a replica; sets store->is_alone and
+ * returns SQLite's code. */
 int store_open_to_look(struct store *store);
 
 /* --- store/sql.c --- */

@@ -271,6 +271,13 @@ statement_text(const struct store *store, enum store_statement which)
             "expires_at > 0 AND expires_at < ?1 ORDER BY expires_at "
             "LIMIT ?2)",
             table, table);
+    case STATEMENT_INSERT_FOLLOWED:
+        return sqlite3_mprintf("INSERT INTO \"%w\"(id, channel, recipient, event, "
+                               "collapse_key, created_at, expires_at, data) "
+                               "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+                               table);
+    case STATEMENT_DELETE_BETWEEN:
+        return sqlite3_mprintf("DELETE FROM \"%w\" WHERE id BETWEEN ?1 AND ?2", table);
     case STORE_STATEMENTS:
         break;
     }

@@ -52,6 +52,25 @@ check_folder(const struct store *store, struct error *error)
     return missing ? STORE_FAILED : STORE_OK;
 }
 
+/* Turso's database coordinates its writers in a file that SQLite does not know: each would
+ * write over what the other has committed. */
+static enum store_result
+check_turso(const struct store *store, struct error *error)
+{
+    char beside[PATH_MAX];
+    struct stat st;
+
+    if (snprintf(beside, sizeof beside, "%s-tshm", store->path) >= (int)sizeof beside ||
+        stat(beside, &st) != 0)
+        return STORE_OK;
+    error_set(
+        error,
+        "%s is Turso's while %s-tshm lies beside it, and SQLite does not see what Turso "
+        "commits: stop that program, or give rowcast a file of its own",
+        store->path, store->path);
+    return STORE_FAILED;
+}
+
 /* Looks at the path before SQLite does, for what SQLite would call "unable to open". */
 static enum store_result
 check_path(struct store *store, enum store_create create, struct error *error)
@@ -70,7 +89,7 @@ check_path(struct store *store, enum store_create create, struct error *error)
     }
     if (store->mode == STORE_WRITE && store_files_have_two_names(store->path, error))
         return STORE_FAILED;
-    return STORE_OK;
+    return check_turso(store, error);
 }
 
 static int
@@ -87,6 +106,29 @@ open_to_use(struct store *store, enum store_create create)
                                SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL);
     }
     return code;
+}
+
+/* Before it is opened, so that a change after it is seen. */
+static void
+note_file(struct store *store)
+{
+    struct stat st;
+
+    if (!store->is_replica || stat(store->path, &st) != 0)
+        return;
+    store->changed_at = st.st_mtim;
+    store->bytes = st.st_size;
+}
+
+/* A connection that goes by no -shm does not see that its file was changed. */
+static bool
+was_changed_past_us(const struct store *store)
+{
+    struct stat st;
+
+    return store->is_replica && store->is_alone && stat(store->path, &st) == 0 &&
+           (st.st_mtim.tv_sec != store->changed_at.tv_sec ||
+            st.st_mtim.tv_nsec != store->changed_at.tv_nsec || st.st_size != store->bytes);
 }
 
 /* SQLite 3.38 to 3.40 mark their own JSON functions as unsafe: where no schema is trusted, a
@@ -111,6 +153,7 @@ store_open_file(struct store *store, const struct store_config *config,
 {
     *store = (struct store){.mode = config->mode,
                             .max_event_bytes = config->max_event_bytes,
+                            .is_replica = config->is_replica,
                             .data_version = -1,
                             .synchronous = -1};
     store->path = strdup(config->path);
@@ -122,8 +165,10 @@ store_open_file(struct store *store, const struct store_config *config,
     if (result != STORE_OK)
         return result;
 
-    int code = store->mode == STORE_INSPECT ? store_open_to_look(store)
-                                            : open_to_use(store, create);
+    note_file(store);
+    int code = store->mode == STORE_INSPECT || store->is_replica
+                   ? store_open_to_look(store)
+                   : open_to_use(store, create);
     if (code != SQLITE_OK)
         return store_fail(store, code, "open it", error);
     sqlite3_extended_result_codes(store->db, 1);
@@ -164,7 +209,8 @@ store_find_wal_index(struct store *store)
     const char *mode = sqlite3_step(statement) == SQLITE_ROW
                            ? (const char *)sqlite3_column_text(statement, 0)
                            : NULL;
-    if (mode != NULL && strcmp(mode, "wal") == 0 && store->mode == STORE_READ)
+    if (mode != NULL && strcmp(mode, "wal") == 0 && store->mode == STORE_READ &&
+        !store->is_alone)
         store_wal_index_find(store);
     sqlite3_reset(statement);
 }
@@ -194,8 +240,9 @@ ask_journal(struct store *store, enum store_files_of *of, struct error *error)
     enum store_result result = store_ask_is_wal(store, &is_wal, error);
 
     /* doctor's connection may do without the two others: see store/inspect.c. */
-    *of = is_wal && store->mode != STORE_INSPECT ? STORE_FILES_OF_WAL
-                                                 : STORE_FILES_OF_ROLLBACK;
+    *of = is_wal && store->mode != STORE_INSPECT && !store->is_alone
+              ? STORE_FILES_OF_WAL
+              : STORE_FILES_OF_ROLLBACK;
     return result;
 }
 
@@ -353,7 +400,7 @@ store_schema_cookie(const struct store *store)
 bool
 store_has_moved(struct store *store)
 {
-    return store_files_have_moved(&store->files, store->path);
+    return store_files_have_moved(&store->files, store->path) || was_changed_past_us(store);
 }
 
 const struct store_files *

@@ -42,6 +42,9 @@ struct store_config {
     /* For a writer that stays open: it leaves the WAL alone when it closes, as readers do. By
      * then another file may stand at the path, whose WAL it would remove. */
     bool keep_wal;
+    /* STORE_READ of a file that something else replicates: nothing is written, not even beside it
+     * where that can be avoided, and when the file was changed past SQLite it is opened anew. */
+    bool is_replica;
 };
 
 /* What the table remembers of its whole history, all in ids. */
@@ -167,14 +170,15 @@ struct store_time {
 };
 
 /* *cursor: the id before the first row that is not older than created_at_ms, the tail if all
- * are. By bisection over ids, O(log n), as created_at grows with id but for clock steps and
+ * are. By bisection over ids, O(log n), as created_at grows with id except for clock steps and
  * rows that were given another time; so the 1,000 rows before the place are looked at too. A
  * row whose time is not known (0, or no time at all) or lies in the future is as old as the row
  * after it. A table without created_at: tail. */
 enum store_result store_find_time(struct store *store, const struct store_time *time,
                                   int64_t *cursor, struct error *error);
 
-/* True when the file at the path, or the -wal or -shm beside it, is no longer the one that is open.
+/* True when the file at the path, or the -wal or -shm beside it, is no longer the one that is open,
+ * or is one that was changed past SQLite (is_replica).
  * Cheap; goes by stat alone. Then every connection of the process must be closed before one is
  * opened: SQLite keeps one index for all that a process has open at an inode, and hands it to a new
  * connection too (store/gate.h does so for serve). */
