@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS "rowcast_meta"(
     base           bigint NOT NULL,  -- ids up to it belong to no row, or to another life of the table
     low_water      bigint NOT NULL,  -- the highest id ever deleted; at first the base
     deletions      bigint NOT NULL DEFAULT 0, -- statements that have deleted something
-    origin         uuid NOT NULL DEFAULT gen_random_uuid() -- tells this log from every other
+    origin         uuid NOT NULL DEFAULT gen_random_uuid() -- identifies this log
 );
 
 DO $$ BEGIN
@@ -49,7 +49,7 @@ DO $$ BEGIN
     END IF;
 END $$;
 
--- The ids. They start at the Unix time in ms, so that a database that was deleted and made anew never
+-- The ids. They start at the Unix time in ms, so that a database that was deleted and made again never
 -- gives an old id a new meaning. CACHE 1, or the numbers would not come in order.
 CREATE SEQUENCE IF NOT EXISTS "notification_id" AS bigint MINVALUE 1 MAXVALUE 9007199254740991 CACHE 1;
 -- The negative ids of rows that are not committed yet.
@@ -147,7 +147,7 @@ SET enable_seqscan = off SET enable_bitmapscan = off
 SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 BEGIN
     PERFORM "notification_lock"();
-    -- Once in a session: a server's timeline changes only while nobody can write.
+    -- Once in a session: a server's timeline changes only while no program can write.
     IF coalesce(current_setting('rowcast.timeline_is_known', true), '') = '' THEN
         PERFORM "notification_check_timeline"();
         PERFORM set_config('rowcast.timeline_is_known', 'yes', false);
@@ -321,7 +321,7 @@ CREATE TRIGGER "notification_truncate" BEFORE TRUNCATE ON "notification"
 
 -- Two roles with the least rights: GRANT rowcast_insert TO an application's user, and rowcast_follow
 -- to the one with which `rowcast follow` connects. They belong to the whole server, not to the
--- database; where this user may not make them, the rights go to nobody and are to be granted by hand.
+-- database; where this user may not make them, grant the rights by hand.
 DO $$
 DECLARE
     role name;

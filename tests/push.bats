@@ -198,7 +198,7 @@ order() { row "$1" orders; }
 	! grep -q "/push/" "$T/push.err" || fail 'an endpoint is in the log'
 }
 
-@test "push: a push service that is gone loses nobody; what has expired is not sent afterwards" {
+@test "push: a push service that is gone ends no subscription; what has expired is not sent afterwards" {
 	begin
 	subscribe a '["orders"]'
 	subscribe b '["orders"]'

@@ -159,7 +159,7 @@ async function takeRow(name, id) {
   }
 }
 
-// --- push.js - the subscription to Web Push: made with the browser, told to the server, ended.
+// --- push.js - the subscription to Web Push: made with the browser, stored by the server, ended.
 
 const PUSH_DEFAULTS = { url: '/events', channels: [], ticket: null, absent: false, declarative: false };
 

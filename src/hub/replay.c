@@ -113,7 +113,7 @@ replay_finish_event(struct stream *stream)
 
 /* --- one stream's step --------------------------------------------------------------- */
 
-/* The file has had a contact since, in which nothing was missing, and still no such id: nobody has
+/* The file has had a contact since, in which nothing was missing, and still no such id: no node has
  * given it out. */
 static bool
 replay_is_unknown_id(const struct stream *stream)

@@ -113,7 +113,7 @@ answer_result(struct push_endpoint *endpoint, struct output *output,
               const struct pending *pending)
 {
     static const struct refusal busy = {
-        503, "the database is locked or being opened anew: try again"};
+        503, "the database is locked or being reopened: try again"};
     static const struct refusal failed = {
         500, "the subscription could not be stored: see rowcast's log"};
     static const struct refusal full[] = {

@@ -1,4 +1,4 @@
-/* endpoint.h - /events/push: a browser's subscription is stored, ended, or told the key to
+/* endpoint.h - /events/push: stores and ends a browser's subscription, and gives the key to
  * subscribe with.
  *
  * serve/dispatch.c hands the request over, after access_check. Nothing here waits: the writer's

@@ -19,7 +19,7 @@ place_of(const struct presence *presence, struct slice name, uint64_t hash)
     return &presence->users[at];
 }
 
-/* Makes the table anew, with room for `room` places and without those who are long gone. */
+/* Makes the table again, with room for `room` places and without those who are long gone. */
 static int
 rebuild(struct presence *presence, size_t room, uint64_t now_ms)
 {

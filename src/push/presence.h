@@ -41,7 +41,7 @@ enum store_result presence_look(struct presence *presence, struct push_table *ta
 enum store_result presence_freshen(struct presence *presence, struct push_table *table,
                                    uint64_t now_ms, struct error *error);
 
-/* *until_ms: the end of the grace, with PRESENCE_GRACE. NULL is nobody, who is never there. */
+/* *until_ms: the end of the grace, with PRESENCE_GRACE. NULL is never there. */
 enum presence_verdict presence_judge(const struct presence *presence, const char *user,
                                      uint64_t *until_ms);
 

@@ -1,5 +1,5 @@
-/* sender.c - the sender's turns: the database, the log, the subscriptions, and what the table is
- * told; see push/sender.h. Messages are push/deliver.c's.
+/* sender.c - the sender's turns: the database, the log, the subscriptions, and what is written
+ * into the table; see push/sender.h. Messages are push/deliver.c's.
  *
  * One connection reads and writes. No call waits long for a lock: what is locked now is tried again
  * at the next turn. */
@@ -306,7 +306,7 @@ turn(struct sender *sender)
         sender->is_trouble_told = false;
     if (result == STORE_FAILED) {
         tell_trouble(sender, &error);
-        close_store(sender); /* opened anew at the next turn */
+        close_store(sender); /* reopened at the next turn */
     }
     return changed || more;
 }

@@ -1,5 +1,5 @@
 /* sender_state.h - the sender's state, for push/sender.c (the database and the turns),
- * push/deliver.c (one message's way) and push/presence.c. Nobody else includes it. */
+ * push/deliver.c (one message's way) and push/presence.c. No other file includes it. */
 #ifndef ROWCAST_PUSH_SENDER_STATE_H
 #define ROWCAST_PUSH_SENDER_STATE_H
 

@@ -36,12 +36,12 @@ struct services {
 /* The service of an origin; made if it is not there. NULL: out of memory. */
 struct service *services_find(struct services *services, const struct push_origin *origin);
 
-/* The header Authorization with that key, or NULL when out of memory. Signed anew after half its
+/* The header Authorization with that key, or NULL when out of memory. Signed again after half its
  * life, and when the clock (Unix time) was set back. Valid until the next call. */
 const char *service_authorization(const struct services *services, struct service *service,
                                   const struct vapid_key *key, int64_t now_ms);
 
-/* The service did not accept the token: the next one is signed anew. */
+/* The service did not accept the token: the next one is signed again. */
 void service_forget_tokens(struct service *service);
 
 bool service_is_down(const struct service *service);

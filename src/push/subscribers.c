@@ -103,7 +103,7 @@ subscribers_refresh(struct subscribers *subscribers, struct subscriber *subscrib
 {
     if (subscriber->hash == hash_row(&subscribers->key, row))
         return 0;
-    if (row->cursor > subscriber->cursor) /* another user's: it begins anew */
+    if (row->cursor > subscriber->cursor) /* another user's: it begins again */
         subscriber->cursor = row->cursor;
     return take(subscribers, subscriber, row);
 }

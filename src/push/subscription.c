@@ -195,7 +195,7 @@ push_wish_parse(struct push_wish *wish, struct slice body, enum push_wish_kind k
                 struct error *error)
 {
     *wish = (struct push_wish){0};
-    errno = 0; /* malloc(3) tells; jansson calls it bad syntax when memory runs out */
+    errno = 0; /* set by malloc(3); jansson reports bad syntax when memory runs out */
     json_t *root = json_loadb(body.p, body.len, JSON_REJECT_DUPLICATES, NULL);
     if (root == NULL && errno == ENOMEM)
         return out_of_memory(error);

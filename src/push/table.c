@@ -1,8 +1,8 @@
 /* table.c - the statements on rowcast_push; see push/table.h.
  *
  * They run on the store's connection, so that what is read is of the same snapshot as the log. A
- * cursor above the newest row is of another life of the table (a backup was put back): whoever
- * reads it takes it for the newest row's. */
+ * cursor above the newest row is of another life of the table (a backup was put back): the
+ * reader takes it for the newest row's. */
 #include "config.h"
 
 #include "push/table.h"

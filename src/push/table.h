@@ -16,7 +16,7 @@
 
 struct push_entry {
     const char *endpoint;
-    const char *user;     /* NULL: nobody */
+    const char *user;     /* NULL: a reader without a name */
     const char *channels; /* JSON arrays of patterns; the bounds NULL: none */
     const char *bounds, *ticket_bounds;
     const char *p256dh, *auth;

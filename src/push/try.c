@@ -67,7 +67,7 @@ find(struct target *target, struct error *error)
     if (target->key == NULL)
         return error_set(error,
                          "the subscription was made with another VAPID key: the page "
-                         "has to subscribe anew");
+                         "has to subscribe again");
     return 0;
 }
 

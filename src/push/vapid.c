@@ -1,6 +1,6 @@
 /* vapid.c - making, reading and using VAPID keys; see push/vapid.h.
  *
- * The token is signed here and not by libjwt: 1.x parses the PEM anew for each token, and takes
+ * The token is signed here and not by libjwt: 1.x parses the PEM again for each token, and takes
  * claims of its own kinds only. A token lasts for hours, so few are made. */
 #include "config.h"
 
@@ -23,7 +23,7 @@
 #define PUBLIC_BYTES 65
 #define HALF_BYTES 32 /* R and S of an ES256 signature, RFC 7518 section 3.4 */
 
-/* Nobody is here to be asked for a passphrase. */
+/* No person is here to enter a passphrase. */
 static int
 no_passphrase(char *buf, int size, int writing, void *arg)
 {

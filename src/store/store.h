@@ -43,7 +43,7 @@ struct store_config {
      * then another file may stand at the path, whose WAL it would remove. */
     bool keep_wal;
     /* STORE_READ of a file that something else replicates: nothing is written, not even beside it
-     * where that can be avoided, and when the file was changed past SQLite it is opened anew. */
+     * where that can be avoided, and when the file was changed past SQLite it is reopened. */
     bool is_replica;
 };
 

@@ -1,4 +1,4 @@
-// push.js - the subscription to Web Push: made with the browser, told to the server, ended.
+// push.js - the subscription to Web Push: made with the browser, stored by the server, ended.
 import { readConfig, takeRow, writeConfig } from './ledger.js';
 
 const PUSH_DEFAULTS = { url: '/events', channels: [], ticket: null, absent: false, declarative: false };
