@@ -25,7 +25,7 @@ CREATE TABLE IF NOT EXISTS "rowcast_meta"(
     low_water      INTEGER NOT NULL  -- the highest id ever deleted; at first the base
 );
 
--- The base is the Unix time in ms, so a database that was deleted and made anew never gives an
+-- The base is the Unix time in ms, so a database that was deleted and created again never gives an
 -- old id a new meaning. A table that was dropped has left its row here: go on above it.
 INSERT INTO "rowcast_meta"(table_name, schema_version, base, low_water)
 SELECT 'notification', 3, now, now
@@ -79,7 +79,7 @@ CREATE INDEX "notification_by_expires_at" ON "notification"(expires_at)
 -- What a row may hold. RAISE(ABORT) fails whatever conflict clause the statement has; the words
 -- for NULL are SQLite's own. A trigger sees the values after their conversion to the column's type.
 -- So an integer has become its digits, which is what the writer meant; but a floating-point number,
--- which is what JavaScript's programs bind for 7, has become '7.0' and would reach nobody. Such a
+-- which is what JavaScript's programs bind for 7, has become '7.0' and would reach no reader. Such a
 -- text, one that SQLite itself would write for a floating-point number without a fraction, is
 -- refused. An id that is too high would stay in the sequence, which then could not grow any more.
 --
@@ -238,6 +238,15 @@ CREATE TABLE IF NOT EXISTS "rowcast_presence_entry"(
     streams  INTEGER NOT NULL,
     PRIMARY KEY (worker, reader)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS "rowcast_presence_entry_by_user" ON "rowcast_presence_entry"(user)
+    WHERE user IS NOT NULL;
+-- Users who came and whose leaving was not told yet, over all workers and restarts.
+CREATE TABLE IF NOT EXISTS "rowcast_presence_user"(
+    user    TEXT PRIMARY KEY,
+    gone_at INTEGER                 -- when the last stream ended, Unix milliseconds; NULL: one is open
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS "rowcast_presence_user_by_gone_at" ON "rowcast_presence_user"(gone_at)
+    WHERE gone_at IS NOT NULL;
 CREATE VIEW IF NOT EXISTS "rowcast_presence" AS
     SELECT user, channels, since, address, streams
     FROM "rowcast_presence_entry" JOIN "rowcast_presence_worker" USING (worker)
@@ -264,15 +273,30 @@ CREATE TABLE IF NOT EXISTS "rowcast_push"(
 );
 CREATE INDEX IF NOT EXISTS "rowcast_push_by_user" ON "rowcast_push"(user);
 
--- How far a user has read a channel, on whatever device. `POST /events/read` moves the mark and puts
--- a row with the event rowcast:read into the table of notifications, in one transaction: so the
--- user's other pages learn it from the log, as they learn everything.
+-- How far a user has read a channel, on whatever device. `POST /events/read` moves the mark, and the
+-- application may do so in its own SQL.
 CREATE TABLE IF NOT EXISTS "rowcast_read"(
     user    TEXT NOT NULL,
     channel TEXT NOT NULL,
     id      INTEGER NOT NULL,       -- of the newest notification that the user has read there
     PRIMARY KEY (user, channel)
 ) WITHOUT ROWID;
+
+-- A mark that moves forward is a row with the event rowcast:read, in the same transaction: so the
+-- user's other pages, other workers and pages that come back learn it from the log, as everything.
+CREATE TRIGGER IF NOT EXISTS "notification_read_insert" AFTER INSERT ON "rowcast_read"
+BEGIN
+    INSERT INTO "notification"(channel, recipient, event, collapse_key, data)
+    VALUES (NEW.channel, NEW.user, 'rowcast:read', 'rowcast:read',
+            json_object('channel', NEW.channel, 'id', CAST(NEW.id AS TEXT)));
+END;
+CREATE TRIGGER IF NOT EXISTS "notification_read_update" AFTER UPDATE ON "rowcast_read"
+WHEN NEW.id > OLD.id
+BEGIN
+    INSERT INTO "notification"(channel, recipient, event, collapse_key, data)
+    VALUES (NEW.channel, NEW.user, 'rowcast:read', 'rowcast:read',
+            json_object('channel', NEW.channel, 'id', CAST(NEW.id AS TEXT)));
+END;
 
 -- Who was thrown out: streams of the user that began before that time end, tickets issued before it
 -- are refused, push subscriptions end. A log: each worker reads on from the id that it knows.
@@ -283,6 +307,13 @@ CREATE TABLE IF NOT EXISTS "rowcast_revocation"(
         DEFAULT (CAST(round((julianday('now') - 2440587.5) * 86400000) AS INTEGER))
 );
 CREATE INDEX IF NOT EXISTS "rowcast_revocation_by_user" ON "rowcast_revocation"(user, before);
+-- A later revocation says all that an earlier one of the same user says, so one row a user is kept.
+CREATE TRIGGER IF NOT EXISTS "rowcast_revocation_insert" AFTER INSERT ON "rowcast_revocation"
+BEGIN
+    DELETE FROM "rowcast_push" WHERE user = NEW.user AND created_at <= NEW.before;
+    DELETE FROM "rowcast_revocation"
+    WHERE user = NEW.user AND before <= NEW.before AND id < NEW.id;
+END;
 
 -- rowcast:end
 

@@ -221,7 +221,7 @@ session() {
 	refute_output --partial "expired"
 }
 
-@test "tail: a gap behind an id is told" {
+@test "tail: a gap after an id is an event" {
 	local first last
 	first=$("$ROWCAST" send --db "$DB" one)
 	last=$(seq 5 | "$ROWCAST" send --db "$DB" --lines)
@@ -250,7 +250,7 @@ session() {
 	assert_equal "$(cat "$T/err")" ""
 }
 
-@test "tail: -f ends quietly when nobody reads it any more" {
+@test "tail: -f ends quietly when its output has no reader" {
 	"$ROWCAST" send --db "$DB" one
 	bash -c "set -o pipefail; '$ROWCAST' tail -f --db '$DB' 2>'$T/err' | head -n 1" >"$T/out" 3>&- &
 	wait $!
@@ -315,7 +315,7 @@ session() {
 	assert_equal "$(wc -l <"$T/err")" 2
 }
 
-@test "tail: rows that are pruned while its output is blocked are told as a gap" {
+@test "tail: rows that are pruned while its output is blocked are a gap event" {
 	"$ROWCAST" init --db "$DB"
 	sqlite3 "$DB" "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
 		INSERT INTO notification(data) SELECT printf('%.*c', 100, 'x') FROM n"
@@ -480,7 +480,7 @@ leave_wal() {
 		     s#-o rowcast -g www-data##" | restored_by
 }
 
-@test "rebase: refuses while a WAL lies there that nobody has open, and says what to remove" {
+@test "rebase: refuses while a WAL lies there that no process has open, and says what to remove" {
 	"$ROWCAST" send --db "$DB" one
 	sql ".backup '$T/backup.db'"
 	leave_wal two
@@ -720,7 +720,7 @@ as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 	assert_output --partial 'did you mean send?'
 }
 
-@test "program: --version tells its libraries and what it was built with" {
+@test "program: --version lists its libraries and what it was built with" {
 	run "$ROWCAST" --version
 	assert_line --index 0 --regexp '^rowcast [0-9]+\.[0-9]+'
 	assert_line --index 1 --regexp '^SQLite 3\.[0-9.]+, libuv 1\.[0-9.]+, OpenSSL 3\.[0-9.]+, libjwt 1\.[0-9.]+, HTTP client for doctor: (libcurl|no), PostgreSQL: (libpq|no), systemd: (yes|no)$'
@@ -735,7 +735,7 @@ as_nobody() { setpriv --reuid=65534 --regid=65534 --clear-groups "$@"; }
 	assert_output --partial 'unknown option "--chanel=x": did you mean --channel?'
 }
 
-@test "program: a misspelt variable is told, and those of tests and other programs are not" {
+@test "program: a misspelt variable is named, and those of tests and other programs are not" {
 	"$ROWCAST" init --db "$DB" >/dev/null 2>&1 || true
 	ROWCAST_HEARTBAET=3 ROWCAST_TEST_X=1 ROWCASTLE=1 ROWCAST_TTL=90s ROWCAST_CHANNELS=x \
 		run --separate-stderr "$ROWCAST" channels --db "$DB"

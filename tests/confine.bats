@@ -214,7 +214,7 @@ mode_of() { stat -c '%G %a' "$1"; }
 	as games users "$ROWCAST" send --db "$DB" again
 }
 
-@test "init --group: of an application's database nobody loses a right, and twice is once" {
+@test "init --group: on an application's database no user loses a right, and a second run changes nothing" {
 	needs_root
 	install -d -o games -g games -m 755 "$T/shared"
 	DB=$T/shared/app.db

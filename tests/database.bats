@@ -61,7 +61,7 @@ leave() {
 
 # --- removed under the program ---------------------------------------------------------------
 
-@test "removed: -shm alone: the next rows arrive, and what is published writes over nobody's" {
+@test "removed: -shm alone: the next rows arrive, and what is published overwrites no row" {
 	init_db
 	start_rowcast --allow-publish --keep-rows 1000
 	listen_direct a
@@ -88,7 +88,7 @@ leave() {
 	assert_no_report
 }
 
-@test "removed: -wal and -shm: the database is opened anew, with publishing and several workers" {
+@test "removed: -wal and -shm: the database is reopened, with publishing and several workers" {
 	local i
 	init_db
 	start_rowcast --allow-publish --workers 2
@@ -112,7 +112,7 @@ leave() {
 	assert_no_report
 }
 
-@test "removed: -wal, and -shm while it is being opened anew: no worker stays with the removed one" {
+@test "removed: -wal, and -shm while it is being reopened: no worker stays with the removed one" {
 	local round
 	init_db
 	start_rowcast --workers 3
@@ -198,7 +198,7 @@ no_deleted_file() { [[ -z $(find "/proc/$ROWCAST_PID/fd" -lname "$T/*(deleted)")
 
 # --- two names ---------------------------------------------------------------------------------
 
-@test "two names: a hard link is told at start, by health and doctor, and nothing is written" {
+@test "two names: a hard link is reported at start, by health and doctor, and nothing is written" {
 	init_db
 	ln "$DB" "$T/other.db"
 	start_rowcast_unwell --allow-publish
@@ -238,7 +238,7 @@ spawn_in_namespace() {
 	wait_for_start "$ROWCAST_PID" socat -u OPEN:/dev/null "UNIX-CONNECT:$SOCKET" || rowcast_did_not_start
 }
 
-@test "two names: only the file is mounted, as into a container: told by health and doctor" {
+@test "two names: only the file is mounted, as into a container: health and doctor say so" {
 	mkdir "$T/host" "$T/container"
 	DB=$T/host/rowcast.db init_db
 	echo 'touch "$1/container/rowcast.db"; mount --bind "$1/host/rowcast.db" "$1/container/rowcast.db"' \
@@ -299,7 +299,7 @@ spawn_in_namespace() {
 	assert_healthy
 }
 
-@test "overlay: a lower layer that others write to is told of, as their rows cannot be seen" {
+@test "overlay: a lower layer that others write to is reported, as their rows cannot be seen" {
 	[[ $EUID -eq 0 ]] || skip 'mounts are root'"'"'s'
 	mkdir "$T/lower" "$T/empty" "$T/merged"
 	DB=$T/lower/rowcast.db init_db
@@ -487,7 +487,7 @@ rests() {
 	assert_healthy
 }
 
-@test "writer: what it cannot do is told by health, and it goes on by itself" {
+@test "writer: health reports what it cannot do, and it continues by itself" {
 	init_db
 	start_rowcast --allow-publish --keep-rows 5
 	assert_equal "$(post one)" 201

@@ -76,7 +76,7 @@ start_demo() {
 	end_group INT "$DEMO"
 }
 
-@test "demo: private rows come to their recipient after the login that is printed, and to nobody else" {
+@test "demo: private rows come to their recipient after the login that is printed, and to no other user" {
 	start_demo --quiet --port "$(free_port)"
 	local password
 	password=$(sed -n 's/^ *Log in *as .*, password \([^,]*\),.*/\1/p' "$T/demo.log")

@@ -272,7 +272,7 @@ many_pages() {
 	assert_healthy
 }
 
-@test "wal: a writer without checkpoints, and nobody in the way" {
+@test "wal: a writer without checkpoints, and no reader in the way" {
 	init_db
 	start_rowcast
 	sqlite3 "$DB" 'PRAGMA wal_autocheckpoint = 0' "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL
@@ -507,7 +507,7 @@ lighttpd_config() {
 	assert_healthy
 }
 
-@test "output: a finding is told as soon as there is one, before the wait for a heartbeat" {
+@test "output: a finding is printed as soon as there is one, before the wait for a heartbeat" {
 	begin nginx --heartbeat 30
 	background "$ROWCAST" doctor --wait 600 --db "$DB" "$(url)" >"$T/doctor.out" 2>&1
 	wait_for grep -q '^ok *table:' "$T/doctor.out"

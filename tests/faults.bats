@@ -16,7 +16,7 @@ refuses_to_serve() {
 	assert_equal "${#lines[@]}" 1
 }
 
-@test "rights: a read-only mount is told with a remedy of its own, not chmod" {
+@test "rights: a read-only mount is reported with a remedy of its own, not chmod" {
 	needs_root
 	init_db
 	cat >"$T/inside" <<-'SH'
@@ -38,7 +38,7 @@ refuses_to_serve() {
 	done
 }
 
-@test "rights: a hot journal is told as that, not as -wal and -shm" {
+@test "rights: a hot journal is reported as one, not as -wal and -shm" {
 	needs_root
 	"$ROWCAST" init --keep-journal --db "$DB" >/dev/null
 	coproc sqlite3 "$DB"
@@ -294,7 +294,7 @@ release_db() {
 	assert_healthy
 }
 
-@test "locked: a long transaction in WAL mode hides its rows and holds nobody up" {
+@test "locked: a long transaction in WAL mode hides its rows and delays no reader" {
 	init_db
 	start_rowcast
 	listen_direct a
@@ -383,7 +383,7 @@ is_open_to_connections() { socat -u OPEN:/dev/null "UNIX-CONNECT:$SOCKET"; }
 	assert_healthy
 }
 
-@test "replaced: a new database in the file's place is told of, and its rows follow" {
+@test "replaced: a new database in the file's place is a gap, and its rows follow" {
 	local base
 	init_db
 	start_rowcast
@@ -425,7 +425,7 @@ is_open_to_connections() { socat -u OPEN:/dev/null "UNIX-CONNECT:$SOCKET"; }
 	assert_healthy
 }
 
-@test "restored: an older copy in the file's place is told of, and rebase makes ids grow" {
+@test "restored: an older copy in the file's place is a gap, and rebase makes ids grow" {
 	local tail
 	init_db
 	row 1
@@ -450,7 +450,7 @@ is_open_to_connections() { socat -u OPEN:/dev/null "UNIX-CONNECT:$SOCKET"; }
 	assert_healthy
 }
 
-@test "restored: the sqlite3 shell's .restore into the same file is told of too" {
+@test "restored: the sqlite3 shell's .restore into the same file is a gap too" {
 	local tail
 	init_db
 	row 1
@@ -490,7 +490,7 @@ is_open_to_connections() { socat -u OPEN:/dev/null "UNIX-CONNECT:$SOCKET"; }
 	assert_healthy
 }
 
-@test "restored: a copy that has more rows by now than it lacks is told of, by the row seen last" {
+@test "restored: a copy that has more rows by now than it lacks is a gap, by the row seen last" {
 	local round
 	init_db
 	row 1

@@ -87,7 +87,7 @@ Order.objects.bulk_create([Order(id=first.id, article='no', total=0)], ignore_co
 	assert_healthy
 }
 
-@test "frameworks: what Django's transaction.atomic rolls back reaches nobody" {
+@test "frameworks: what Django's transaction.atomic rolls back reaches no page" {
 	django_setup
 	django "
 with transaction.atomic():
@@ -162,7 +162,7 @@ Order::where('total', '>', 6)->delete();"
 	assert_healthy
 }
 
-@test "frameworks: what DB::transaction of Laravel rolls back reaches nobody" {
+@test "frameworks: what DB::transaction of Laravel rolls back reaches no page" {
 	eloquent_setup
 	eloquent "
 DB::connection()->transaction(function () {
@@ -185,7 +185,7 @@ try {
 	assert_healthy
 }
 
-@test "frameworks: after Laravel has made a table anew to change it, track brings the triggers back" {
+@test "frameworks: after Laravel has copied a table to change it, track brings the triggers back" {
 	eloquent_setup
 	eloquent "DB::schema()->table('orders', function (\$table) { \$table->string('state', 40)->default('new')->change(); });
 		Order::create(['article' => 'told to nobody', 'total' => 1]);"

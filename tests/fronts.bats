@@ -34,18 +34,18 @@ assert_nobody() {
 	assert_equal "$(user_of -H "Authorization: Bearer x, Basic $basic")" null
 }
 
-@test "claims: nobody is a user behind HAProxy whose password was not checked" {
+@test "claims: behind HAProxy a user without the right password is anonymous" {
 	begin haproxy
 	assert_nobody
 	assert_equal "$(user_of -u ann:right)" ann # without the line that asks everybody
 	assert_healthy
 }
-@test "claims: nobody is a user behind Caddy whose password was not checked" {
+@test "claims: behind Caddy a user without the right password is anonymous" {
 	begin caddy
 	assert_nobody
 	assert_healthy
 }
-@test "claims: nobody is a user behind H2O whose password was not checked" {
+@test "claims: behind H2O a user without the right password is anonymous" {
 	begin h2o
 	assert_nobody
 	assert_healthy
@@ -58,7 +58,7 @@ assert_login_is_asked() {
 	assert_equal "$(status_of -u ann:wrong "$(url /whoami)")" 401
 }
 
-@test "halves: a login without users lets nobody in: HAProxy" {
+@test "halves: a login without users refuses all: HAProxy" {
 	with_login
 	begin haproxy
 	stop_server
@@ -68,7 +68,7 @@ assert_login_is_asked() {
 	assert_healthy
 }
 
-@test "halves: a login without its file: Caddy does not start, H2O lets nobody in" {
+@test "halves: a login without its file: Caddy does not start, H2O refuses all" {
 	with_login
 	init_db
 	SERVER=caddy

@@ -130,7 +130,7 @@ is_well() { fcgi --get /health; }
 	assert_healthy
 }
 
-@test "64 KiB of parameters are read; more are refused and hurt nobody" {
+@test "64 KiB of parameters are read; more are refused and harm no other request" {
 	begin
 	run fcgi big:65536 until-data:ok until-end
 	assert_success
@@ -140,7 +140,7 @@ is_well() { fcgi --get /health; }
 	assert_healthy
 }
 
-@test "a malformed start is closed, and nobody else notices" {
+@test "a malformed start is closed, and no other connection notices" {
 	local bytes
 	begin
 	talk_stream a
@@ -171,7 +171,7 @@ talk_stream() {
 	wait_for said "$1" rowcast:open
 }
 
-@test "a partial request holds nobody up and is closed at its deadline" {
+@test "a partial request delays no other and is closed at its deadline" {
 	local start
 	begin --request-timeout 1
 	start=${EPOCHREALTIME/./}
@@ -260,7 +260,7 @@ said_beats() { [[ $(grep -o ':\\n' "$T/$1.talk" | wc -l) -ge $2 ]]; }
 	assert_healthy
 }
 
-@test "a reader that does not read holds nobody up and misses nothing" {
+@test "a reader that does not read delays no other and misses nothing" {
 	local before after
 	# AddressSanitizer would keep 256 MB of freed memory.
 	export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=1

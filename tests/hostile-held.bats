@@ -29,7 +29,7 @@ large_table() {
 }
 large_row() { sql "INSERT INTO notification(data) VALUES (printf('%.*c', 900000, 'x'))"; }
 
-@test "held: polls that nobody reads are streams, for the limits and for the stall timeout" {
+@test "held: polls that are not read count as streams, for the limits and for the stall timeout" {
 	local before
 	init_db
 	large_row
@@ -99,7 +99,7 @@ large_row() { sql "INSERT INTO notification(data) VALUES (printf('%.*c', 900000,
 	assert_healthy
 }
 
-@test "held: refusals that nobody reads are cut, and what follows them is answered" {
+@test "held: refusals that are not read are cut, and later requests are answered" {
 	init_db
 	start_rowcast --max-streams 4 --stall-timeout 2
 	hold 10 4000 QUERY_STRING=last=x
@@ -125,7 +125,7 @@ unread_cgi() {
 	exec 9<&-
 }
 
-@test "held: an answer under CGI that nobody takes ends with the stall timeout" {
+@test "held: an answer under CGI that is not taken ends with the stall timeout" {
 	init_db
 	unread_cgi PATH_INFO=/health
 	unread_cgi QUERY_STRING=last=x
@@ -134,7 +134,7 @@ unread_cgi() {
 	assert_no_report
 }
 
-@test "held: parts of a table's state that nobody reads are bounded in sum, and who reads gets his" {
+@test "held: parts of a table's state that are not read are bounded in sum, and a reader that reads gets its own" {
 	local before
 	init_db
 	large_table

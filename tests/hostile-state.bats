@@ -135,7 +135,7 @@ peak_kb() { awk '/^VmHWM/ { print $2 }' "/proc/$ROWCAST_PID/status"; }
 	assert_healthy
 }
 
-@test "hostile state: rows whose keys would be one key in JSON are seen by nobody" {
+@test "hostile state: rows whose keys would be one key in JSON are seen by no reader" {
 	sql 'CREATE TABLE r(k REAL PRIMARY KEY, x)'
 	sql 'CREATE TABLE long(k TEXT PRIMARY KEY, x)'
 	track r
@@ -233,7 +233,7 @@ Ann: [5, 11]
 	assert_healthy
 }
 
-@test "hostile state: a long run of rows without a key ends the state, and holds up nobody" {
+@test "hostile state: a long run of rows without a key ends the state, and delays no other reader" {
 	sql 'CREATE TABLE gaps(x NOT NULL, y, v, UNIQUE(x, y))'
 	sql "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000) INSERT INTO gaps(x, v) SELECT i, i FROM n"
 	track gaps --key x,y
@@ -339,7 +339,7 @@ Ann: [5, 11]
 	assert_healthy
 }
 
-@test "hostile state: it is tracked anew in the middle, with other columns" {
+@test "hostile state: it is tracked again in the middle, with other columns" {
 	items 20000
 	start_rowcast
 	paused --user ann -- "$ROWCAST" track --db "$DB" items --columns id,v
@@ -350,7 +350,7 @@ Ann: [5, 11]
 	assert_healthy
 }
 
-@test "hostile state: another database in the middle is a gap, and the state begins anew" {
+@test "hostile state: another database in the middle is a gap, and the state begins again" {
 	items 20000
 	start_rowcast
 	cp "$DB" "$T/other.db"
@@ -361,7 +361,7 @@ Ann: [5, 11]
 	assert_healthy
 }
 
-@test "hostile state: a prune in the middle is a gap, and the state begins anew" {
+@test "hostile state: a prune in the middle is a gap, and the state begins again" {
 	items 20000
 	start_rowcast
 	sql "UPDATE items SET v = -1 WHERE id < 100"

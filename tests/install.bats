@@ -57,7 +57,7 @@ on_machine() {
 	on_machine other_database
 }
 
-@test "install: a responder that hangs is replaced by the watchdog, and nobody is refused" {
+@test "install: a responder that hangs is replaced by the watchdog, and no connection is refused" {
 	on_machine watchdog
 }
 

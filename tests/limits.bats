@@ -76,7 +76,7 @@ is_answered() { is_open "$1" || grep -q '^: too many' "$T/$1.out"; }
 
 # --- --connect-rate -------------------------------------------------------------------------
 
-@test "connect rate: the burst goes through, then an address is told to stay away until it is full" {
+@test "connect rate: the burst goes through, then an address must stay away until it is full" {
 	begin --connect-rate 3 --retry 1000
 	assert_let_in 3 6 REMOTE_ADDR=192.0.2.7
 	# Status 200, the reason, and a time: a full minute at least, or what is left of it.
@@ -331,7 +331,7 @@ try_listen() {
 	assert_healthy
 }
 
-@test "limits: --max-streams: whoever goes makes room for one, and nobody is put out" {
+@test "limits: --max-streams: a stream that ends makes room for one, and no stream is ended for another" {
 	begin --max-streams 20
 	play <<-'PY'
 		for _ in range(20):

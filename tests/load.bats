@@ -182,7 +182,7 @@ events_are_off() { ! events_are_on; }
 	assert_healthy
 }
 
-@test "fault: a web server that stops reading holds up nobody else, and misses nothing" {
+@test "fault: a web server that stops reading delays no other reader, and misses nothing" {
 	# AddressSanitizer would keep 256 MB of freed memory.
 	export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}quarantine_size_mb=1
 	begin

@@ -334,7 +334,7 @@ collected() { grep -aqE -- "$1" "$T/collected"; }
 	assert_healthy
 }
 
-@test "syslog: a daemon that is started anew gets the lines again" {
+@test "syslog: a daemon that is started again gets the lines again" {
 	local inside=(nsenter -m)
 	[[ $EUID -eq 0 ]] || inside=(nsenter -U --preserve-credentials -m)
 	init_db
@@ -380,7 +380,7 @@ collected() { grep -aqE -- "$1" "$T/collected"; }
 	assert_healthy
 }
 
-@test "journal: each pair of a line is a field, and nobody makes himself another" {
+@test "journal: each pair of a line is a field, and no value makes another field" {
 	init_db
 	start_beside /run/systemd/journal/socket --log-to journal
 	fcgi --get '?channel=orders&channel=default' HTTP_ACCEPT=application/json REMOTE_USER=alice \
@@ -427,7 +427,7 @@ asks_and_is_told_of_losses() {
 	log_has 'warn: log lines lost=[0-9]+$'
 }
 
-@test "full: a standard error that nobody reads holds up no stream, and losses are told" {
+@test "full: a standard error that is not read delays no stream, and losses are counted" {
 	local lost
 	init_db
 	mkfifo "$T/fifo"

@@ -199,7 +199,7 @@ write_and_see_it_freed() { row 1 && streams_are 0; }
 	assert_healthy
 }
 
-@test "gap: pruned rows are told of, then what is left follows" {
+@test "gap: pruned rows are a gap event, then the remaining rows follow" {
 	local first third
 	begin
 	first=$(row 1)
@@ -241,7 +241,7 @@ write_and_see_it_freed() { row 1 && streams_are 0; }
 	assert_healthy
 }
 
-@test "whoami: tells who the reader is taken for, and what bounds it" {
+@test "whoami: says which user the reader is, and what bounds it" {
 	make_user bob builder
 	begin
 	run get "$(url /whoami)"

@@ -160,7 +160,7 @@ has_snapshots() { [[ $(snapshots "$1") -ge $2 ]]; }
 	assert_healthy
 }
 
-@test "/status: a few may look at once, the next is told to come back" {
+@test "/status: a few may look at once, the next one comes back later" {
 	local i
 	init_db
 	start_rowcast

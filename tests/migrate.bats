@@ -83,7 +83,7 @@ is_like_new() {
 	assert_equal "$(objects "$DB")" "$(objects "$T/new.db")"
 }
 
-@test "migrate: what comes of each version is what init makes anew" {
+@test "migrate: each version becomes what init makes" {
 	for_each_version is_like_new
 }
 

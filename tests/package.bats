@@ -41,7 +41,7 @@ contents() { dpkg-deb -c "$PACKAGE" | awk '{ print $6 }'; }
 	refute_output --partial /usr/local
 }
 
-@test "package: no configuration in it speaks of /usr/local" {
+@test "package: no configuration in it names /usr/local" {
 	dpkg-deb -x "$PACKAGE" "$T/root"
 	run grep -rl /usr/local "$T/root/etc" "$T/root/lib" "$T/root/usr/lib"
 	assert_output ''
@@ -61,7 +61,7 @@ contents() { dpkg-deb -c "$PACKAGE" | awk '{ print $6 }'; }
 	assert_line /etc/nginx/rowcast/login.conf
 }
 
-@test "package: the program in it runs, and tells the package's version" {
+@test "package: the program in it runs, and prints the package's version" {
 	dpkg-deb -x "$PACKAGE" "$T/root"
 	run "$T/root/usr/bin/rowcast" --version
 	assert_line --index 0 "rowcast $(dpkg-deb -f "$PACKAGE" Version)"

@@ -212,9 +212,9 @@ logged_in_claims() {
 	assert_healthy
 }
 
-@test "claims: who logged in to Apache is nobody else as well" { logged_in_claims apache; }
-@test "claims: who logged in to lighttpd is nobody else as well" { logged_in_claims lighttpd; }
-@test "claims: who logged in to nginx is nobody else as well" { logged_in_claims nginx; }
+@test "claims: a user who logged in to Apache is no other user" { logged_in_claims apache; }
+@test "claims: a user who logged in to lighttpd is no other user" { logged_in_claims lighttpd; }
+@test "claims: a user who logged in to nginx is no other user" { logged_in_claims nginx; }
 
 @test "claims: nginx's \$remote_user without auth_basic is the trap that its file warns of" {
 	init_db
@@ -267,7 +267,7 @@ start_login() {
 	assert_healthy
 }
 
-@test "auth_request: a session without a name makes nobody of the reader" {
+@test "auth_request: with a session without a name the reader is anonymous" {
 	init_db
 	start_login
 	private_rows 1

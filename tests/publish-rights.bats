@@ -146,7 +146,7 @@ assert_cors() {
 
 # --- tickets in odd places ------------------------------------------------------------------
 
-@test "a ticket is in no log, wherever somebody puts it" {
+@test "a ticket is in no log, wherever a client puts it" {
 	local small large ticket long
 	begin --allow-publish
 	small=$(mint)

@@ -72,7 +72,7 @@ is_like_new() {
 	done < <(sql "SELECT type, name FROM sqlite_master WHERE tbl_name = 'notification' AND type <> 'table'")
 }
 
-@test "rebuilt: rows that were deleted meanwhile are told as a gap" {
+@test "rebuilt: rows that were deleted meanwhile are a gap" {
 	init_db
 	rows 1 5
 	local base
@@ -89,7 +89,7 @@ is_like_new() {
 	assert_equal "$(sql "INSERT INTO notification(data) VALUES (6) RETURNING id - $base")" 6
 }
 
-@test "rebuilt while empty: send refuses an id that nobody would see, and init moves the ids on" {
+@test "rebuilt while empty: send refuses an id that no reader would see, and init moves the ids on" {
 	init_db
 	rows 1 3
 	local seen

@@ -37,7 +37,7 @@ begin() {
 	assert_healthy
 }
 
-@test "fairness: streams that search 200,000 rows for the few that they may read hold up nobody" {
+@test "fairness: streams that search 200,000 rows for the few that they may read delay no other stream" {
 	begin --heartbeat 60
 	rows 1 200000
 	play <<-'PY'
@@ -83,7 +83,7 @@ begin() {
 	assert_healthy
 }
 
-@test "fault: rows deleted while they are replayed: the gap is told, and nothing else is missing" {
+@test "fault: rows deleted while they are replayed: there is a gap event, and nothing else is missing" {
 	begin --window-bytes 64K
 	play <<-'PY'
 		for size in 100, 30000:

@@ -22,7 +22,7 @@ open_shell() {
 	exec 7>"$T/in"
 }
 
-@test "retention: --keep-rows keeps the newest, and streams at the tail are told of no gap" {
+@test "retention: --keep-rows keeps the newest, and streams at the tail get no gap" {
 	init_db
 	start_rowcast --keep-rows 10
 	listen_direct a
@@ -45,7 +45,7 @@ open_shell() {
 	assert_healthy
 }
 
-@test "retention: a reader who comes back for rows that are gone is told" {
+@test "retention: a reader that comes back for deleted rows gets a gap" {
 	local before
 	init_db
 	start_rowcast --keep-rows 5

@@ -329,7 +329,7 @@ refused() {
 	assert_output 2
 }
 
-@test "id order: a sequence that was reset is told, and rebase mends it" {
+@test "id order: a sequence that was reset is reported, and rebase mends it" {
 	sql "INSERT INTO notification(data) VALUES (1); DELETE FROM notification; DELETE FROM sqlite_sequence"
 	refused "run rowcast rebase" "INSERT INTO notification(data) VALUES (2)"
 	"$ROWCAST" rebase --db "$DB"
@@ -367,7 +367,7 @@ refused() {
 	assert_output $'1,3\n2'
 }
 
-@test "schema: a file that was deleted and made anew gives no old id" {
+@test "schema: a file that was deleted and created again gives no old id" {
 	local last
 	last=$(sql "INSERT INTO notification(data) VALUES (1), (2) RETURNING id" | tail -n 1)
 	rm "$DB"*
@@ -517,7 +517,7 @@ foreign_dump() {
 
 # --- the examples --------------------------------------------------------------------------
 
-@test "examples: order-state tells the office and the customer, once for each change" {
+@test "examples: order-state notifies the office and the customer, once for each change" {
 	sql <"$SRC/sql/examples/order-state.sql"
 	sql "UPDATE orders SET state = 'paid' WHERE id = 1; UPDATE orders SET state = 'paid'"
 	run sql "SELECT channel, recipient, event, data, collapse_key FROM notification"
@@ -538,7 +538,7 @@ article.8|comment|{"id":2,"author":"eve","body":"x"}
 article.8|comment-hidden|{"id":2}'
 }
 
-@test "examples: sensor-limit tells the crossing, and values that expire" {
+@test "examples: sensor-limit notifies of a crossing, and of values that expire" {
 	sql <"$SRC/sql/examples/sensor-limit.sql"
 	sql "INSERT INTO readings(sensor, value) VALUES ('boiler', 80), ('boiler', 91.5), ('boiler', 95), ('boiler', 70)"
 	run sql "SELECT data FROM notification WHERE channel = 'alarms'"

@@ -171,7 +171,7 @@ start_on_port() {
 	assert_no_report
 }
 
-@test "fd 0: lighttpd starts rowcast anew when it was killed" {
+@test "fd 0: lighttpd starts rowcast again when it was killed" {
 	init_db
 	make_program ROWCAST_HEARTBEAT="$BEAT"
 	start_lighttpd rowcast-spawn

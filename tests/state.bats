@@ -110,7 +110,7 @@ refute() { ! "$@"; }
 	assert_healthy
 }
 
-@test "state: a table that is untracked is told to its readers, and refused from then on" {
+@test "state: readers of a table that is untracked get an event, and the table is refused from then on" {
 	items 3
 	start_rowcast
 	listen_direct a '/?state=items'

@@ -234,7 +234,7 @@ refused_table() {
 	refused_table "no column id"
 }
 
-@test "--table: a text id that comes later is told by the log and /health" {
+@test "--table: a text id that comes later is reported by the log and /health" {
 	init_db
 	sql "CREATE TABLE t(id PRIMARY KEY, data); INSERT INTO t VALUES (1, 'x')"
 	start_rowcast --table t

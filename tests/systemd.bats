@@ -217,7 +217,7 @@ sources() {
 	fi
 }
 
-@test "dist: the tarball has every file that the documents and the tests speak of" {
+@test "dist: the tarball has every file that the documents and the tests name" {
 	make -s -C "$(build_folder)" distdir distdir="$T/rowcast" >"$T/dist.log" 2>&1
 	local file
 	for file in $(sources); do

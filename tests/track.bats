@@ -21,7 +21,7 @@ python() { /usr/bin/python3 -c "import sqlite3, sys; db = sqlite3.connect('$DB',
 
 # --- what comes of a change ------------------------------------------------------------------
 
-@test "track: insert, update and delete are told, each with key, row and old" {
+@test "track: insert, update and delete make events, each with key, row and old" {
 	orders
 	run track orders --columns id,state,total
 	assert_success
@@ -61,7 +61,7 @@ bob|{"table":"orders","op":"delete","key":{"id":1},"row":null,"old":{"id":1,"sta
 bob|{"table":"orders","op":"insert","key":{"id":2},"row":{"id":2,"state":"new"},"old":null}'
 }
 
-@test "track: REPLACE tells of each other row that it removes" {
+@test "track: REPLACE makes an event for each other row that it removes" {
 	sql "CREATE TABLE people(id INTEGER PRIMARY KEY, name TEXT UNIQUE, mail TEXT)"
 	sql "CREATE UNIQUE INDEX mails ON people(lower(mail)) WHERE mail IS NOT NULL"
 	track people
@@ -123,7 +123,7 @@ insert|from PHP'
 	[[ $(sql 'PRAGMA schema_version'; sql 'SELECT count(*) FROM notification') == "$before" ]]
 }
 
-@test "track: options that are not given stay; readers are told when the triggers are made anew" {
+@test "track: options that are not given stay; readers get an event when the triggers are made again" {
 	orders
 	track orders --recipient customer --columns state
 	forget
@@ -203,7 +203,7 @@ insert|from PHP'
 	assert_output ''
 }
 
-@test "untrack: readers are told to take the state anew, on each channel on which they may have rows" {
+@test "untrack: readers get a reset event, on each channel on which they may have rows" {
 	resets() { sql "SELECT group_concat(channel, ' ') FROM (SELECT channel FROM notification WHERE data LIKE '%\"op\":\"reset\"%' ORDER BY channel)"; }
 	orders
 	track orders --channel all
@@ -226,7 +226,7 @@ insert|from PHP'
 	assert_output 'new sent'
 }
 
-@test "track: readers of the channels that rows no longer have are told, too" {
+@test "track: readers of the channels that rows no longer have get events, too" {
 	orders
 	sql "INSERT INTO orders(state) VALUES ('new'), ('paid')"
 	track orders --channel-column state
@@ -293,7 +293,7 @@ rebuild() {
 	assert_output 'ann|insert'
 }
 
-@test "track: columns that are added, renamed and dropped are told, and no ALTER TABLE goes wrong" {
+@test "track: columns that are added, renamed and dropped are reported, and no ALTER TABLE goes wrong" {
 	orders
 	track orders
 	sql 'ALTER TABLE orders ADD COLUMN note TEXT'

@@ -59,8 +59,8 @@ outcome() {
 @test "tricks: -shm removed" { outcome shm-removed; }
 @test "tricks: -wal and -shm removed after a checkpoint" { outcome wal-and-shm-removed; }
 @test "tricks: -wal and -shm removed, with what is in them" { outcome wal-and-shm-removed-full; }
-@test "tricks: all files removed and made anew between two looks" { outcome all-removed-and-made-anew; }
-@test "tricks: all files removed, and later made anew" { outcome all-removed; }
+@test "tricks: all files removed and made again between two looks" { outcome all-removed-and-made-again; }
+@test "tricks: all files removed, and later made again" { outcome all-removed; }
 @test "tricks: renamed away, and back later" { outcome renamed-away-and-back; }
 @test "tricks: renamed away and back between two looks" { outcome renamed-away-and-back-at-once; }
 @test "tricks: only the database renamed away, and back later" { outcome database-alone-renamed-away-and-back; }
@@ -101,19 +101,19 @@ outcome() {
 @test "tricks: a checkpoint of each kind, while a writer holds the database" { outcome checkpointed; }
 @test "tricks: a migration that copies, drops and renames the table" { outcome migrated-as-django; }
 @test "tricks: a migration that copies, drops and renames the empty table" { outcome migrated-as-django-empty; }
-@test "tricks: a migration that makes the table anew without AUTOINCREMENT" { outcome migrated-without-autoincrement; }
-@test "tricks: a migration that makes the empty table anew without AUTOINCREMENT" { outcome migrated-without-autoincrement-empty; }
+@test "tricks: a migration that makes the table again without AUTOINCREMENT" { outcome migrated-without-autoincrement; }
+@test "tricks: a migration that makes the empty table again without AUTOINCREMENT" { outcome migrated-without-autoincrement-empty; }
 @test "tricks: a migration that copies the table away and back" { outcome migrated-as-rails; }
 @test "tricks: a migration that copies the empty table away and back" { outcome migrated-as-rails-empty; }
 @test "tricks: the triggers dropped" { outcome triggers-dropped; }
 @test "tricks: a migration, and \`rowcast init\` after it" { outcome migrated-and-init; }
 @test "tricks: a column added" { outcome column-added; }
-@test "tricks: the table dropped, and made anew later by \`rowcast init\`" { outcome table-dropped; }
-@test "tricks: the table renamed, and made anew by \`rowcast init\` between two looks" { outcome table-renamed; }
+@test "tricks: the table dropped, and made again later by \`rowcast init\`" { outcome table-dropped; }
+@test "tricks: the table renamed, and made again by \`rowcast init\` between two looks" { outcome table-renamed; }
 
 # --- doctor finds what lasts ------------------------------------------------------------------
 
-@test "doctor finds: all files removed, and later made anew" { outcome all-removed.doctor; }
+@test "doctor finds: all files removed, and later made again" { outcome all-removed.doctor; }
 @test "doctor finds: renamed away, and back later" { outcome renamed-away-and-back.doctor; }
 @test "doctor finds: the database truncated, and restored later" { outcome database-truncated.doctor; }
 @test "doctor finds: the database overwritten with what is none, and restored later" { outcome database-overwritten.doctor; }
@@ -124,9 +124,9 @@ outcome() {
 @test "doctor finds: a read-only overlay, the writer in the lower layer" { outcome overlay-over-writer.doctor; }
 @test "doctor finds: a migration that copies, drops and renames the table" { outcome migrated-as-django.doctor; }
 @test "doctor finds: a migration that copies, drops and renames the empty table" { outcome migrated-as-django-empty.doctor; }
-@test "doctor finds: a migration that makes the table anew without AUTOINCREMENT" { outcome migrated-without-autoincrement.doctor; }
-@test "doctor finds: a migration that makes the empty table anew without AUTOINCREMENT" { outcome migrated-without-autoincrement-empty.doctor; }
+@test "doctor finds: a migration that makes the table again without AUTOINCREMENT" { outcome migrated-without-autoincrement.doctor; }
+@test "doctor finds: a migration that makes the empty table again without AUTOINCREMENT" { outcome migrated-without-autoincrement-empty.doctor; }
 @test "doctor finds: a migration that copies the table away and back" { outcome migrated-as-rails.doctor; }
 @test "doctor finds: a migration that copies the empty table away and back" { outcome migrated-as-rails-empty.doctor; }
 @test "doctor finds: the triggers dropped" { outcome triggers-dropped.doctor; }
-@test "doctor finds: the table dropped, and made anew later by \`rowcast init\`" { outcome table-dropped.doctor; }
+@test "doctor finds: the table dropped, and made again later by \`rowcast init\`" { outcome table-dropped.doctor; }

@@ -254,7 +254,7 @@ count_is() { [[ $(sql 'SELECT count(*) FROM notification') -eq $1 ]]; }
 	assert_workers_healthy
 }
 
-@test "workers: all of them are told of a replaced database" {
+@test "workers: all of them notice a replaced database" {
 	begin
 	crowd a 30
 	rm -f "$DB" "$DB-wal" "$DB-shm"
@@ -266,7 +266,7 @@ count_is() { [[ $(sql 'SELECT count(*) FROM notification') -eq $1 ]]; }
 }
 
 # Ctrl-C and systemd signal every process at once, and the parent then passes it on.
-@test "workers: told all at once to end, they still wait --drain seconds for a slow reader" {
+@test "workers: stopped all at once, they still wait --drain seconds for a slow reader" {
 	local round
 	init_db
 	for round in 1 2 3; do

@@ -25,7 +25,7 @@ export interface AlertsOptions {
   worker?: string | URL | ServiceWorkerRegistration;
   /** Where toasts go; none without. */
   toasts?: Element | null;
-  /** Tells rows of another database on this origin apart. */
+  /** A different name for each database of this origin. */
   name?: string;
   /** At most so many in so many milliseconds; the others are counted in one. */
   flood?: { most: number; ms: number };
@@ -36,13 +36,18 @@ export interface AlertsOptions {
 }
 
 export class Alerts extends EventTarget {
-  constructor(rows: Pick<Rowcast, 'on'>, options?: AlertsOptions);
+  constructor(rows: Pick<Rowcast, 'on' | 'read'>, options?: AlertsOptions);
   readonly state: AlertsState;
   /** false: toasts instead of notifications. */
   enabled: boolean;
   /** Asks for permission. Only from a click or a key press. */
   ask(): Promise<AlertsState>;
+  /** How many alerts that came to this page are not read yet, on whatever device. */
+  readonly unread: number;
+  /** The row, and those before it in its channel, are read; without an id: all of this page. */
+  read(id?: string | number): Promise<void>;
   close(): void;
+  addEventListener(type: 'unread', fn: (event: Event) => void, options?: AddEventListenerOptions | boolean): void;
   addEventListener(type: 'change', fn: (event: Event) => void, options?: AddEventListenerOptions | boolean): void;
   addEventListener(type: 'click', fn: (event: CustomEvent<{ id: string; url: string }>) => void,
     options?: AddEventListenerOptions | boolean): void;

@@ -8,7 +8,7 @@
 // The manual is doc/ALERTS.md. No dependencies but the worker beside it, alerts-sw.js.
 //
 // Reading order: alert.js (from a row to an alert), claims.js (which tab shows it), worker.js and
-// toasts.js (by what), alerts.js (what a page sees).
+// toasts.js (by what), unread.js (what is read), alerts.js (what a page sees).
 //
 // Made from the modules in web/alerts/ by tools/bundle-js: change those, not this file.
 
@@ -239,6 +239,8 @@ function element(name, className, text) {
 
 // Toasts stay while the pointer or the focus is on them.
 class Toasts {
+  #rowOf = new WeakMap();   // toast → { id, channel }
+
   constructor(box, onclick) {
     this.box = box;
     this.onclick = onclick;
@@ -248,8 +250,10 @@ class Toasts {
       box.setAttribute('role', 'status');
   }
 
-  show(alert, detail) {
+  // channel: of the row detail.id; the toast goes when that is read.
+  show(alert, detail, channel = null) {
     const toast = this.#make(alert, detail);
+    this.#rowOf.set(toast, { id: detail.id, channel });
     this.#replaced(alert.tag)?.remove();
     if (alert.tag !== '')
       toast.dataset.tag = alert.tag;
@@ -257,6 +261,14 @@ class Toasts {
     while (this.box.childElementCount > TOASTS_MAX)
       this.box.firstElementChild.remove();
     this.#expire(toast);
+  }
+
+  removeRead(isRead) {
+    for (const toast of [...this.box.children]) {
+      const { id, channel = null } = this.#rowOf.get(toast) ?? {};
+      if (channel !== null && isRead(id, channel))
+        toast.remove();
+    }
   }
 
   #replaced(tag) {
@@ -287,6 +299,77 @@ class Toasts {
       else
         toast.remove();
     }, TOAST_MS);
+  }
+}
+
+// --- unread.js - which rows the person has not read yet, and up to where each channel is read. Pure.
+//
+// Marks come from the log, as the event rowcast:read, to all pages of a user; so all count the same.
+
+const UNREAD_MAX = 1000;      // rows that are remembered
+
+class Unread {
+  #rows = new Map();          // id → channel, of those not read
+  #known = new Map();         // id → channel, of those that came
+  #marks = new Map();         // channel → id
+
+  get size() {
+    return this.#rows.size;
+  }
+
+  // A row that raises an alert has come. Whether the count has changed.
+  add(id, channel) {
+    this.#keep(this.#known, id, channel);
+    if (this.isRead(id, channel) || this.#rows.has(id))
+      return false;
+    this.#keep(this.#rows, id, channel);
+    return true;
+  }
+
+  // The channel is read up to that id. Whether that is news.
+  mark(channel, id) {
+    if (!(Number(id) > Number(this.#marks.get(channel) ?? 0)))
+      return false;
+    this.#marks.set(channel, id);
+    for (const [row, of] of this.#rows) {
+      if (of === channel && Number(row) <= Number(id))
+        this.#rows.delete(row);
+    }
+    return true;
+  }
+
+  isRead(id, channel) {
+    return Number(id) <= Number(this.#marks.get(channel) ?? 0);
+  }
+
+  channelOf(id) {
+    return this.#known.get(id);
+  }
+
+  // The newest row that is not read, of each channel: [id, channel].
+  newest() {
+    const newest = new Map();
+    for (const [id, channel] of this.#rows) {
+      if (Number(id) > Number(newest.get(channel) ?? 0))
+        newest.set(channel, id);
+    }
+    return Array.from(newest, ([channel, id]) => [id, channel]);
+  }
+
+  #keep(map, id, channel) {
+    map.set(id, channel);
+    while (map.size > UNREAD_MAX)
+      map.delete(map.keys().next().value);
+  }
+}
+
+// What a row rowcast:read says; null: nothing that can be understood.
+function markIn(text) {
+  try {
+    const { channel, id } = JSON.parse(text);
+    return typeof channel === 'string' && /^[0-9]{1,16}$/.test(id) ? { channel, id } : null;
+  } catch {
+    return null;
   }
 }
 
@@ -330,6 +413,9 @@ class Alerts extends EventTarget {
   #flood;
   #toasts;
   #registration = null;    // a promise of it
+  #rows;
+  #unread = new Unread();
+  #constructed = new Map();   // id → what the page raised without a worker
   #queue = [];
   #busy = false;
   #more = 0;               // in the toast that counts the others
@@ -342,6 +428,8 @@ class Alerts extends EventTarget {
     this.#claims = new Claims(this.#settings.name);
     this.#flood = new Flood(this.#settings.flood);
     this.#toasts = this.#settings.toasts && new Toasts(this.#settings.toasts, (detail) => this.#clicked(detail));
+    this.#rows = rows;
+    this.#undo.push(rows.on('rowcast:read', ({ data }) => this.#hearMark(markIn(data))));
     for (const type of this.#settings.types)
       this.#undo.push(rows.on(type, (event) => this.#take(event)));
     this.#listen(globalThis, 'pagehide', () => this.#claims.release());
@@ -355,7 +443,7 @@ class Alerts extends EventTarget {
       this.#worker().catch(() => {});
   }
 
-  // 'granted', 'denied', 'default' (nobody has been asked) or 'unsupported'.
+  // 'granted', 'denied', 'default' (the user has not been asked) or 'unsupported'.
   get state() {
     if (!globalThis.isSecureContext || !('Notification' in globalThis))
       return 'unsupported';
@@ -371,6 +459,21 @@ class Alerts extends EventTarget {
       await Notification.requestPermission();
     this.#changed();
     return this.state;
+  }
+
+  // How many alerts of this page the person has not read, on whatever device.
+  get unread() {
+    return this.#unread.size;
+  }
+
+  // Tells all pages and devices of the person that the row and those before it in its channel are
+  // read; without an id: all that this page has got.
+  async read(id) {
+    const marks = id === undefined ? this.#unread.newest() : [[String(id), this.#unread.channelOf(String(id))]];
+    for (const [row, channel] of marks) {
+      const mark = await this.#rows.read(row, channel);
+      this.#hearMark(mark);      // as the row in the log will say again
+    }
   }
 
   close() {
@@ -413,13 +516,51 @@ class Alerts extends EventTarget {
   // --- from rows to what is shown
 
   #take(event) {
-    if (this.#isOld(event))
-      return;
     const given = this.#settings.map(event, alertOf(event));
     if (given === null || given === undefined)
       return;
-    this.#queue.push({ id: event.lastEventId, alert: clean(given, document.baseURI) });
+    const { lastEventId: id, channel } = event;
+    if (this.#unread.add(id, channel))
+      this.#tellUnread();
+    if (this.#isOld(event) || this.#unread.isRead(id, channel))
+      return;
+    this.#queue.push({ id, channel, alert: clean(given, document.baseURI) });
     this.#show();
+  }
+
+  #tellUnread() {
+    this.dispatchEvent(new Event('unread'));
+  }
+
+  // Read on this page or elsewhere: what is still shown of it goes.
+  #hearMark(mark) {
+    if (mark === null || this.#closed)
+      return;
+    const before = this.#unread.size;
+    if (!this.#unread.mark(mark.channel, mark.id))
+      return;
+    this.#toasts?.removeRead((id, channel) => this.#unread.isRead(id, channel));
+    this.#closeRead().catch(() => {});
+    if (this.#unread.size !== before)
+      this.#tellUnread();
+  }
+
+  async #closeRead() {
+    const isRead = ({ id, channel }) => typeof channel === 'string' && this.#unread.isRead(id, channel);
+    for (const [id, note] of this.#constructed) {
+      if (isRead(note.data)) {
+        note.close();
+        this.#constructed.delete(id);
+      }
+    }
+    const registration = this.state === 'granted' ? await this.#worker() : null;
+    for (const note of await registration?.getNotifications() ?? []) {
+      const { data, tag } = note;
+      if (data?.rowcast !== true || data.name !== this.#settings.name)
+        continue;
+      if (isRead(data) || (this.#unread.size === 0 && tag.startsWith(MORE_TAG)))
+        note.close();
+    }
   }
 
   // Without maxAge: whether the row was there before the page.
@@ -458,6 +599,8 @@ class Alerts extends EventTarget {
     const registration = await this.#worker().catch(() => null);
     let others = 0;
     for (const note of notes) {
+      if (this.#unread.isRead(note.id, note.channel))
+        continue;
       if (note.alert.tag !== '' && await this.#claims.isSuperseded(note.id, note.alert.tag))
         continue;
       if (this.#flood.lets(performance.now()))
@@ -471,7 +614,7 @@ class Alerts extends EventTarget {
 
   // By the service worker: Android has no other way, and only so is a click heard when the page
   // is gone. Where there is none (private windows of some browsers), by the page; else a toast.
-  async #notify(registration, { id, alert }) {
+  async #notify(registration, { id, channel, alert }) {
     const { title, body, url, icon, tag, quiet } = alert;
     const { name } = this.#settings;
     const options = {
@@ -479,7 +622,7 @@ class Alerts extends EventTarget {
       // Without a tag of its own each stands by itself; the id's tag makes a second one harmless.
       tag: tag || `rowcast-${name}-${id}`,
       renotify: tag !== '' && !quiet,
-      data: { rowcast: true, name, id, url, page: location.href },
+      data: { rowcast: true, name, id, channel, url, page: location.href },
     };
     if (icon !== '')
       options.icon = icon;
@@ -492,12 +635,14 @@ class Alerts extends EventTarget {
       }
       await registration.showNotification(title, options);
     } catch {
-      this.#toasts?.show(alert, { id, url });
+      this.#toasts?.show(alert, { id, url }, channel);
     }
   }
 
   #construct(title, options) {
     const note = new Notification(title, options);
+    this.#constructed.set(options.data.id, note);
+    note.addEventListener('close', () => this.#constructed.delete(options.data.id));
     note.addEventListener('click', () => {
       const { id, url } = options.data;
       note.close();
@@ -528,11 +673,11 @@ class Alerts extends EventTarget {
     }
   }
 
-  // A toast is for whoever looks at this page, so no tab claims it.
+  // A toast is for the user of this page, so no tab claims it.
   #toastAll(notes) {
     const few = notes.filter(() => this.#flood.lets(performance.now()));
-    for (const { id, alert } of few)
-      this.#toasts?.show(alert, { id, url: alert.url });
+    for (const { id, channel, alert } of few)
+      this.#toasts?.show(alert, { id, url: alert.url }, channel);
     if (notes.length > few.length)
       this.#toastMore(notes.length - few.length);
   }
@@ -547,4 +692,5 @@ class Alerts extends EventTarget {
 }
 
 export { Flood, alertOf, clean, safeUrl };
+export { Unread, markIn };
 export { Alerts, Alerts as default };

@@ -110,7 +110,7 @@ function dataOf(data) {
 function showGap(gap) {
   const why = {
     pruned: `Rows after ${gap.after} had been deleted before they could be sent. The stream went on after ${gap.resumed_at}.`,
-    reset: `This database does not know the id ${gap.after}: it was made anew or restored. The stream went on after ${gap.resumed_at}.`,
+    reset: `This database does not know the id ${gap.after}: it was created again or restored. The stream continued after ${gap.resumed_at}.`,
   }[gap.reason] ?? `Reason: ${gap.reason}. The stream went on after ${gap.resumed_at}.`;
   addNotice(gap.resumed_at, 'gap', why);
   say(`Gap in the events. ${why}`);
@@ -127,7 +127,7 @@ function addEntry(id, className, parts) {
   const item = element('li', `new ${className}`);
   item.dataset.id = id;
   item.append(...parts);
-  // Whoever has scrolled down to read keeps what is being read in place: browsers anchor it. (To
+  // A user who has scrolled down keeps the text in place: browsers anchor it. (To
   // do so by hand asks for a layout with each row.)
   list.prepend(item);
   while (list.childElementCount > LIST_MAX) {

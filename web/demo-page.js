@@ -3,7 +3,7 @@
 // Everything that a row holds goes through textContent: markup in it stays text.
 
 const SAY_MS = 1000;
-const TALK_MS = 15000;     // between two sentences that nobody asked for
+const TALK_MS = 15000;     // between two sentences without a click
 
 export const $ = (id) => document.getElementById(id);
 

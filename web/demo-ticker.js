@@ -36,7 +36,7 @@ function take(row) {
   const one = series.get(symbol) ?? begin(symbol);
   if (one === null)
     return;
-  if (one.first === null || n <= one.last)   // the first, or the writer began anew
+  if (one.first === null || n <= one.last)   // the first, or the writer began again
     one.first = n;
   one.last = n;
   one.points.push([row.createdAt, price]);

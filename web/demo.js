@@ -56,7 +56,7 @@ streams.addEventListener('state', ({ detail }) => {
   if (detail.name !== 'list' || detail.state === 'closed')
     return;
   showState(detail.state, detail.error);
-  setTimeout(showLastId);      // the reader takes in where it starts from after it has told its state
+  setTimeout(showLastId);      // the reader learns its start after it has reported its state
 });
 streams.addEventListener('cut', () => showState('cut'));
 streams.addEventListener('resume', () => { if (channels.length === 0) showState('idle'); });

@@ -133,6 +133,8 @@ export class Rowcast extends EventTarget {
   on(type: string, fn: (event: RowEvent) => void): () => void;
   /** A table that `rowcast track` tracks; the same object for the same name. */
   table<Row = Record<string, unknown>, Key = string | number>(name: string): Table<Row, Key>;
+  /** The user has read the channel (without one: that of the row) up to this id. */
+  read(id: string | number, channel?: string | null): Promise<{ channel: string; id: string }>;
   close(): void;
 }
 

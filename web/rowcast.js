@@ -113,7 +113,7 @@ function union(lists) {
 const isReset = (gap) => gap !== null && gap.reason !== 'pruned';
 const later = (id, other) => (Number(other ?? -1) > Number(id ?? -1) ? other : id);
 
-// `id` null: not known yet. After a gap that is a reset ids begin anew, perhaps lower; `era` counts
+// `id` null: not known yet. After a gap that is a reset ids begin again, perhaps lower; `era` counts
 // those gaps, so that a feed of the time before is recognised.
 class Cursor {
   constructor(id = null, era = 0) {
@@ -248,6 +248,14 @@ function address(settings, channels, params) {
   return url.href;
 }
 
+async function refuseUnlessOk(response) {
+  if (response.ok)
+    return;
+  const text = (await response.text().catch(() => '')).trim();
+  const reason = /^[^<\n]{1,300}$/.test(text) ? text : response.statusText;
+  throw new Failure(`${response.status} ${reason}`.trim(), response.status);
+}
+
 // The answer for { url, ticket }, if status and type are right: a login page or a hotel's portal
 // answers 200 as well.
 async function request(settings, { url, ticket }, type, signal) {
@@ -257,11 +265,7 @@ async function request(settings, { url, ticket }, type, signal) {
     cache: 'no-store',
     signal,
   });
-  if (!response.ok) {
-    const text = (await response.text().catch(() => '')).trim();
-    const reason = /^[^<\n]{1,300}$/.test(text) ? text : response.statusText;
-    throw new Failure(`${response.status} ${reason}`.trim(), response.status);
-  }
+  await refuseUnlessOk(response);
   if (!(response.headers.get('Content-Type') ?? '').startsWith(type))
     throw new Failure(`the answer is not ${type}: is ${new URL(url).pathname} rowcast's address?`);
   return response;
@@ -369,10 +373,30 @@ function pagesOf(lines) {
   return pages.map(checkPage);
 }
 
+// Tells the server what was read: mark is { id, channel }, without a channel that of the row. keepalive,
+// as a page often says so with the click that leaves it.
+async function sendRead(settings, ticket, mark) {
+  const url = new URL(settings.url);
+  url.pathname = `${url.pathname.replace(/\/$/, '')}/read`;
+  url.search = '';
+  const response = await fetch(url.href, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...(ticket === null ? {} : { Authorization: `Bearer ${ticket}` }) },
+    credentials: settings.withCredentials ? 'include' : 'same-origin',
+    body: JSON.stringify(mark),
+    keepalive: true,
+  });
+  await refuseUnlessOk(response);
+  const { id, channel } = await response.json();
+  if (!isId(id) || typeof channel !== 'string')
+    throw new Failure('the answer is not what rowcast sends');
+  return { channel, id };
+}
+
 // --- link.js - one attempt to read: from the ticket to the end of one stream, or of a row of polls.
 //
 // A Source makes links, one after the other. A link passes each page that comes to
-// source.heard(link, page, quietMs), and `over` tells how it ended. From then on it passes on
+// source.heard(link, page, quietMs), and `over` says how it ended. From then on it passes on
 // nothing: a late byte of an old connection changes nothing.
 
 // Not a failure: something else is wanted now, or the page has closed.
@@ -539,7 +563,7 @@ class Source {
   }
 
   // Something has happened after which the connection is likely to be gone, or to be had again:
-  // another network, with which all is tried anew; or the person is back, who waits for no pause.
+  // another network, with which everything is tried again; or the user is back and should not wait for a pause.
   wake({ isNewNetwork }) {
     if (isNewNetwork) {
       this.#transport = this.settings.transports[0];
@@ -554,7 +578,7 @@ class Source {
       link.end(AGAIN);
   }
 
-  // Tells all tabs the present state.
+  // Sends the present state to all tabs.
   say(state, error = null, delay = null) {
     const isOffline = state === 'retrying' && globalThis.navigator?.onLine === false;
     this.#status = { state: isOffline ? 'offline' : state, error, delay };
@@ -973,7 +997,7 @@ function keyOf(values) {
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const OPS = ['insert', 'update', 'delete', 'reset'];
 
-// The change that a row of the type `change` tells of; null: it is none. Other programs may write
+// The change in a row of the type `change`; null: it is none. Other programs may write
 // rows of that type as well.
 function changeOf(row) {
   try {
@@ -1078,7 +1102,7 @@ class RowEvent extends MessageEvent {
 //
 // A table is a reader like the page itself: its copy is right up to an id, its cursor, and the feeds
 // that come to this tab take it on (cursor.js). Where it has nothing, or a feed shows that something is
-// missing, it asks the server with state=: that brings the rows between, or the table anew.
+// missing, it asks the server with state=: that brings the rows between, or the whole table.
 //
 // Each tab asks for itself, with a request of its own: an answer of bounded size, of which the server
 // makes one for many readers. A large copy through a BroadcastChannel would stop all tabs; and a name
@@ -1106,12 +1130,12 @@ class Table extends EventTarget {
   #pause = new AbortController();
   #isActive = false;
   #isAllowed = false;           // the server has answered since the start
-  #isAnew = false;              // the table was tracked anew since the server was asked
-  #wanted = null;               // the channel that the tabs were told of
+  #isRetracked = false;              // the table was tracked again since the server was asked
+  #wanted = null;               // the channel that the tabs know
   #state = 'loading';
   #error = null;
   #snapshot = null;             // of the rows as they are; null: to be made
-  #promise = null;              // of ready, where somebody wants it: { ready, resolve, reject }
+  #promise = null;              // of ready, once the page reads it: { ready, resolve, reject }
 
   constructor(name, host) {
     super();
@@ -1139,7 +1163,7 @@ class Table extends EventTarget {
   get error() { return this.#error; }
 
   // Resolved with this table when it is complete, rejected when the server refuses it. Made for those
-  // who ask for it only: a refusal that nobody waits for is no error of the page's.
+  // who ask for it only: a refusal is no error of the page's if the page does not wait.
   get ready() {
     if (this.#promise !== null)
       return this.#promise.ready;
@@ -1150,7 +1174,7 @@ class Table extends EventTarget {
     return promise.ready;
   }
 
-  // A Map that nobody changes: the same one until the table has changed, then another one. So two of
+  // A Map that does not change: the same one until the table has changed, then another one. So two of
   // them can be compared by identity, as React's useSyncExternalStore does. (Functions of the object,
   // as they are handed over by name.)
   getSnapshot = () => {
@@ -1213,7 +1237,7 @@ class Table extends EventTarget {
   // A migration untracks a table and tracks it again: one who was refused between need not wait.
   #keep(feed) {
     if (feed.rows.some((row) => this.#isReset(row))) {
-      this.#isAnew = true;
+      this.#isRetracked = true;
       this.#pause.abort();
     }
     if (this.#queue.push(feed) > FEEDS_MAX)
@@ -1262,7 +1286,7 @@ class Table extends EventTarget {
     const copy = this.#known;
     for (const row of rows.filter((one) => this.#isMine(one))) {
       if (row.event === 'rowcast:too-large')
-        return false;             // which row it is about is not told
+        return false;             // the event does not say which row it is about
       const change = row.event === 'change' ? changeOf(row) : null;
       if (change?.table === copy.name && !copy.apply(row.id, change))
         return false;
@@ -1270,7 +1294,7 @@ class Table extends EventTarget {
     return true;
   }
 
-  // Tells what has changed, once the copy is complete.
+  // Reports what has changed, once the copy is complete.
   #tell() {
     let changes = [];
     if (this.#next === null) {
@@ -1296,7 +1320,7 @@ class Table extends EventTarget {
       this.dispatchEvent(new DetailEvent('state', { detail: { state, error, delay } }));
   }
 
-  // Who waits for `ready` after a refusal waits anew.
+  // After a refusal a new promise replaces `ready`.
   #settle() {
     if (this.#state === 'ready')
       this.#promise?.resolve(this);
@@ -1332,7 +1356,7 @@ class Table extends EventTarget {
   // Whether the attempt did; if not, after the time until the next.
   async #hasTaken(feed, attempt) {
     const { signal } = this.#asking;
-    this.#isAnew = false;
+    this.#isRetracked = false;
     try {
       await this.#takePages(feed, signal);
       return true;
@@ -1346,7 +1370,7 @@ class Table extends EventTarget {
   // A table that is not tracked any more (400) may be again: its channel is still read.
   async #waitAfter({ refused, detail }, attempt) {
     const { retry, retryMax, refused: long } = this.#host.settings.timeouts;
-    const delay = refused && !this.#isAnew ? long : backoff(attempt, retry, retryMax);
+    const delay = refused && !this.#isRetracked ? long : backoff(attempt, retry, retryMax);
     this.#isAllowed &&= !refused || detail.status === NOT_TRACKED;
     this.#pause = new AbortController();
     const { signal } = this.#pause;
@@ -1556,6 +1580,8 @@ class Position {
 
 const QUEUE_MAX = 1000;         // feeds kept while this tab asks for what it missed
 
+const OUR_ROWS = ['rowcast:too-large', 'rowcast:read'];   // events that are rows of the log
+
 class Rowcast extends EventTarget {
   #settings;
   #matchers;                    // of the channels
@@ -1642,6 +1668,15 @@ class Rowcast extends EventTarget {
     return this.#tables.get(name);
   }
 
+  // The user has read the channel (null: that of the row) up to this id. Resolves to { channel, id }:
+  // where the mark stands now. Only where the server knows the user by a name.
+  async read(id, channel = null) {
+    if (!isId(String(id)))
+      throw new TypeError('id: not that of a row');
+    const ticket = await ticketOf(this.#settings, this.#closed.signal);
+    return sendRead(this.#settings, ticket, { id: String(id), ...(channel === null ? {} : { channel }) });
+  }
+
   close() {
     if (this.#isActive)           // not while the page is left: a reload may follow
       this.#position.forget();
@@ -1651,7 +1686,7 @@ class Rowcast extends EventTarget {
     this.#setStatus({ state: 'closed', error: null, delay: null, transport: null });
   }
 
-  // --- for the listeners: each may close this Rowcast at any time; #isActive tells
+  // --- for the listeners: each may close this Rowcast at any time; #isActive says so
 
   #handle(type, fn) {
     this.removeEventListener(type, this.#handlers[type] ?? null);
@@ -1677,7 +1712,7 @@ class Rowcast extends EventTarget {
     this.dispatchEvent(new DetailEvent('rowcast:state', { detail: status }));
   }
 
-  // Hands on what the cursor says is new.
+  // Passes on the rows that are new to the cursor.
   #deliver({ rows, gap }) {
     if (gap !== null) {
       this.#delivered = gap.resumed_at;
@@ -1690,6 +1725,8 @@ class Rowcast extends EventTarget {
       this.#delivered = row.id;
       const event = new RowEvent(row, this.#isHistory(row));
       this.dispatchEvent(event);
+      if (row.event === 'rowcast:read')   // no row of the application's
+        continue;
       this.#every.dispatchEvent(Object.assign(new Event('row'), { row: event }));
     }
     if (this.#isActive) {
@@ -1711,7 +1748,7 @@ class Rowcast extends EventTarget {
   }
 
   #isMine({ channel, event }) {
-    if (event.startsWith('rowcast:') && event !== 'rowcast:too-large')
+    if (event.startsWith('rowcast:') && !OUR_ROWS.includes(event))
       return false;
     return this.#matchers.length === 0 || (channel !== null && this.#matchers.some((one) => one.test(channel)));
   }
@@ -1782,7 +1819,7 @@ class Rowcast extends EventTarget {
     if (taken.missed === undefined)
       this.#deliver(taken);
     else if (taken.missed === 'nothing')
-      this.#tabs.ask();           // tells the leader of the newer era
+      this.#tabs.ask();           // so the leader learns of the newer era
     else
       this.#catchUp(feed);
   }

@@ -287,7 +287,7 @@ bool
 crowd_wait(struct crowd *crowd, int64_t events, int timeout_ms)
 {
     atomic_store(&crowd->target, events);
-    /* What came before the target was set woke nobody. */
+    /* What came before the target was set woke no one. */
     if (crowd->events >= events) {
         int64_t target = events;
         if (atomic_compare_exchange_strong(&crowd->target, &target, -1)) {

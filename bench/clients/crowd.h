@@ -30,7 +30,7 @@ int crowd_open(struct crowd *crowd, int count, const char *query, int64_t next);
 /* What all streams together have had so far. */
 int64_t crowd_events(const struct crowd *crowd);
 
-/* Waits until all streams together have had so many events; crowd_reached_ns then tells when
+/* Waits until all streams together have had so many events; crowd_reached_ns then says when
  * the last came. False after timeout_ms. */
 bool crowd_wait(struct crowd *crowd, int64_t events, int timeout_ms);
 int64_t crowd_reached_ns(const struct crowd *crowd);

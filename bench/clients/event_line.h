@@ -2,8 +2,8 @@
  *
  *     r 0000000042 0000000123456789012 ~~~~~~~~…
  *
- * The number tells each stream what it missed or got twice; the stamp (CLOCK_MONOTONIC, ns, at
- * the start of the INSERT) tells how long the row was on its way. */
+ * By the number each stream finds what it missed or got twice; the stamp (CLOCK_MONOTONIC, ns, at
+ * the start of the INSERT) says how long the row was on its way. */
 #ifndef ROWCAST_BENCH_EVENT_LINE_H
 #define ROWCAST_BENCH_EVENT_LINE_H
 

@@ -9,7 +9,7 @@
  *     event    from the start of the INSERT to its event, read from the socket of the last stream
  *     after    the same, from the return of the INSERT; negative where the event was quicker
  *
- * Then it counts the wake-ups of the rowcast process while nobody writes. Not a test: numbers
+ * Then it counts the wake-ups of the rowcast process while no program writes. Not a test: numbers
  * depend on the machine. bench/latency.md says how to read them. */
 #include "config.h"
 

@@ -1,4 +1,4 @@
-/* load.c - readers and a writer in one process, told by lines on stdin what to do.
+/* load.c - readers and a writer in one process; lines on stdin are its commands.
  *
  * bench/run (Python) starts one for each thing that it measures and reads one line of JSON for
  * each command. Everything that costs time is here; the driver only asks /proc before and

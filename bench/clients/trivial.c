@@ -4,7 +4,7 @@
  *
  * Listens on the Unix socket SOCKET, answers every request with the opening of a stream, and
  * writes each datagram that comes to the Unix socket CONTROL to all streams, as it is, by one
- * send() each. No library, no database, no filter: whoever sends the datagram (rows.c) has made
+ * send() each. No library, no database, no filter: the sender of the datagram (rows.c) has made
  * the records. Connected to the load directly it is the bare loop of send(); behind a web
  * server it is that server's own floor. A socket that is full is waited for, which a real
  * responder must not do. */

@@ -34,6 +34,24 @@ take_user(struct request *request, struct ticket *ticket, struct error *error)
     return 403;
 }
 
+/* A ticket without a time of issue may be as old as one likes. */
+static int
+check_revoked(const struct ticket *ticket, const struct revocations *revocations,
+              struct error *error)
+{
+    if (!revocations_have(revocations, ticket->sub, REVOCATIONS_TICKET,
+                          ticket->issued_at_ms))
+        return 0;
+    if (ticket->issued_at_ms == 0)
+        error_set(error,
+                  "the ticket is revoked: its user was thrown out, and it has no iat "
+                  "to say that it is newer; get a new one");
+    else
+        error_set(error, "the ticket is revoked: its user was thrown out after it was "
+                         "issued; get a new one");
+    return 401;
+}
+
 static int
 take_grants(struct request *request, struct ticket *ticket, struct error *error)
 {
@@ -45,15 +63,24 @@ take_grants(struct request *request, struct ticket *ticket, struct error *error)
     request->ticket_publish = ticket->publish;
     ticket->publish = (struct patterns){0};
     request->expires_at_ms = ticket->expires_at_ms;
+    request->by_ticket = ticket->sub != NULL;
+    request->issued_at_ms = ticket->issued_at_ms;
     return take_user(request, ticket, error);
 }
 
+struct judging {
+    struct ticket_rules tickets;
+    const struct revocations *revocations;
+};
+
 static int
-verify(struct request *request, const struct ticket_rules *rules, struct slice text,
+verify(struct request *request, const struct judging *judging, struct slice text,
        struct error *error)
 {
     struct ticket ticket;
-    int status = ticket_verify(rules, text, &ticket, error);
+    int status = ticket_verify(&judging->tickets, text, &ticket, error);
+    if (status == 0)
+        status = check_revoked(&ticket, judging->revocations, error);
     if (status == 0)
         status = take_grants(request, &ticket, error);
     ticket_fini(&ticket);
@@ -64,7 +91,8 @@ static int
 check_ticket(struct request *request, const struct access_rules *rules, int64_t now_ms,
              struct error *error)
 {
-    const struct ticket_rules judging = {rules->keys, rules->ticket_audience, now_ms};
+    const struct judging judging = {{rules->keys, rules->ticket_audience, now_ms},
+                                    rules->revocations};
     const struct ticket_places places = {request->authorization, request->ticket,
                                          request->cookie};
     struct slice text;
@@ -131,7 +159,8 @@ int
 access_check(struct request *request, const struct access_rules *rules, int64_t now_ms,
              struct error *error)
 {
-    if (request->resource == RESOURCE_STREAM || request->resource == RESOURCE_WHOAMI) {
+    if (request->resource == RESOURCE_STREAM || request->resource == RESOURCE_WHOAMI ||
+        request->resource == RESOURCE_READ) {
         int status = rules->keys != NULL ? check_ticket(request, rules, now_ms, error)
                                          : check_no_ticket(request, error);
         return status != 0 ? status : check_channels(request, error);

@@ -6,11 +6,13 @@
 #include "base/error.h"
 #include "http/request.h"
 #include "access/keys.h"
+#include "access/revocations.h"
 
 struct access_rules {
     const struct ticket_keys *keys; /* of tickets; NULL: there are no tickets here */
     const char *ticket_audience;    /* NULL: none */
     bool require_ticket;
+    const struct revocations *revocations; /* who was thrown out; NULL: nobody can be */
 };
 
 /* Returns 0, or the HTTP status of the refusal (400, 401, 403; 503 when out of memory) with its

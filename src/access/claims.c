@@ -59,7 +59,7 @@ read_time(int64_t *ms, const json_t *claims, const char *name, struct error *err
         error_set(error, "its %s is not a time in seconds since 1970", name);
         return 401;
     }
-    *ms = (int64_t)(seconds * 1000);
+    *ms = (int64_t)(seconds * 1000 + 0.5);
     /* 0 is 1970 here, and would be "none" there. */
     if (*ms == 0)
         *ms = 1;
@@ -121,6 +121,10 @@ ticket_claims_read(struct ticket *ticket, const struct json_t *claims, struct er
     const json_t *channels = json_object_get(claims, "channels");
     const json_t *publish = json_object_get(claims, "publish");
 
+    struct error ignored;
+    /* One that is no time, as of a program that counts in milliseconds, is none: a ticket may live
+     * without. */
+    read_time(&ticket->issued_at_ms, claims, "iat", &ignored);
     ticket->has_channels = channels != NULL;
     ticket->has_publish = publish != NULL;
     int status = read_sub(ticket, claims, error);
@@ -205,6 +209,9 @@ set_all(json_t *claims, const struct ticket *ticket, const char *audience)
         failed |= json_object_set_new(claims, "publish", list_of(&ticket->publish));
     if (audience != NULL)
         failed |= json_object_set_new(claims, "aud", json_string(audience));
+    if (ticket->issued_at_ms > 0)
+        failed |= json_object_set_new(claims, "iat",
+                                      json_real((double)ticket->issued_at_ms / 1000));
     if (ticket->not_before_ms > 0)
         failed |=
             json_object_set_new(claims, "nbf", json_integer(ticket->not_before_ms / 1000));

@@ -6,7 +6,7 @@
 
 struct json_t; /* jansson's */
 
-/* Reads sub, channels, publish, exp and nbf. Returns 0, or the status of the refusal with
+/* Reads sub, channels, publish, exp, nbf and iat. Returns 0, or the status of the refusal with
  * *error: 401 and which claim is not what it should be, 503 when out of memory. What was taken
  * until then is the ticket's. */
 int ticket_claims_read(struct ticket *ticket, const struct json_t *claims,

@@ -2,7 +2,7 @@
  * section 4.2).
  *
  * Nothing is decoded: a ticket has no character that would have to be. What is in quotes or
- * escapes is handed on as it is and refused as malformed. */
+ * escapes is passed on unchanged and refused as malformed. */
 #include "config.h"
 
 #include "access/find.h"

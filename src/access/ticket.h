@@ -29,6 +29,7 @@ struct ticket {
     bool has_publish;
     int64_t expires_at_ms; /* Unix milliseconds; 0: never */
     int64_t not_before_ms; /* likewise; 0: at once */
+    int64_t issued_at_ms;  /* likewise; 0: not known, and then older than any revocation */
 };
 
 /* What tickets are judged by. */

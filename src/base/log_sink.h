@@ -80,7 +80,7 @@ enum log_sink_result log_sink_send(int sock, const char *path, const char *text,
                                    size_t len);
 
 /* Whether the descriptor is the stream to the journal that systemd has announced: JOURNAL_STREAM is
- * handed on to every child, whatever its stderr is (systemd.exec(5)). */
+ * passed on to every child, whatever its stderr is (systemd.exec(5)). */
 bool log_sink_is_journal(int fd);
 
 /* Parts of the line. */

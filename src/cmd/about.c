@@ -28,7 +28,10 @@ static const struct cmd_entry entries[] = {
     {&cmd_prune_command, cmd_prune, "delete old notifications"},
     {&cmd_track_command, cmd_track, "make every change of a table a notification"},
     {&cmd_untrack_command, cmd_untrack, "undo that"},
-    {&cmd_follow_command, cmd_follow, "carry a log in PostgreSQL into a file, on many machines"},
+    {&cmd_follow_command, cmd_follow,
+     "carry a log in PostgreSQL into a file, on many machines"},
+    {&cmd_status_command, cmd_status, "print who is connected and how it goes"},
+    {&cmd_revoke_command, cmd_revoke, "throw a user out: streams, tickets, push"},
     {&cmd_rebase_command, cmd_rebase, "after restoring a backup: never reuse an id"},
     {&cmd_ticket_command, cmd_ticket, "mint a signed ticket for a reader"},
     {&cmd_doctor_command, cmd_doctor,
@@ -73,8 +76,7 @@ about_print_version(void)
            "\nSQLite %s, libuv %s, OpenSSL %s, libjwt " LIBJWT_VERSION
            ", HTTP client for doctor: %s, PostgreSQL: %s, systemd: %s\n",
            store_library_version(), uv_version_string(), ticket_openssl_version(),
-           doctor_http_is_built() ? "libcurl" : "no",
-           pg_is_built() ? "libpq" : "no",
+           doctor_http_is_built() ? "libcurl" : "no", pg_is_built() ? "libpq" : "no",
 #ifdef HAVE_SYSTEMD
            "yes"
 #else

@@ -86,6 +86,14 @@ static const struct option options[] = {
            .help = "refuse streams without a ticket"),
     OPTION(ticket_audience, "ticket-audience", OPTION_TEXT, .value_name = "NAME",
            .help = "take only tickets with that aud"),
+    OPTION(presence, "presence", OPTION_FLAG,
+           .help = "the view rowcast_presence says who is connected"),
+    OPTION(presence_channel, "presence-channel", OPTION_TEXT, .value_name = "NAME",
+           .help = "and rows there say who comes and leaves: events join and leave"),
+    OPTION(read_marks, "read-marks", OPTION_CHOICE, .value_name = "on|off",
+           .fallback = "on", .help = "POST to /read says what a user has read"),
+    OPTION(revocation, "revocation", OPTION_CHOICE, .value_name = "on|off",
+           .fallback = "on", .help = "rows of rowcast_revocation throw users out"),
     OPTION(allow_publish, "allow-publish", OPTION_FLAG,
            .help = "POST inserts rows, where ROWCAST_PUBLISH or a ticket allows it"),
     OPTION(read_only, "read-only", OPTION_FLAG,
@@ -223,6 +231,8 @@ check_read_only(const struct serve_settings *settings, struct error *error)
         return 0;
     if (settings->allow_publish)
         return error_set(error, "--read-only and --allow-publish exclude each other");
+    if (settings->presence || settings->presence_channel != NULL)
+        return error_set(error, "--read-only and --presence exclude each other");
     if (settings->keep_age_ms != 0 || settings->keep_rows != 0)
         return error_set(error, "--read-only deletes no rows: leave --keep-age and "
                                 "--keep-rows out");

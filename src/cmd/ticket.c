@@ -107,6 +107,7 @@ fill(struct ticket *ticket, const struct settings *settings, struct error *error
     ticket->has_channels = settings->channels.count > 0;
     ticket->has_publish = settings->publish.count > 0;
     ticket->expires_at_ms = now_ms + settings->expires_ms;
+    ticket->issued_at_ms = cmd_now_ms(); /* to the millisecond, as revocations are */
     if (settings->not_before_ms > 0)
         ticket->not_before_ms = now_ms + settings->not_before_ms;
     ticket->sub = settings->sub != NULL ? strdup(settings->sub) : NULL;

@@ -1,5 +1,5 @@
 /* internal.h - what fastcgi/gateway.c (accepting, deadlines, the whole's life) and
- * fastcgi/conn.c (one connection's life) share. Nobody else includes it. */
+ * fastcgi/conn.c (one connection's life) share. No other file includes it. */
 #ifndef ROWCAST_FASTCGI_INTERNAL_H
 #define ROWCAST_FASTCGI_INTERNAL_H
 

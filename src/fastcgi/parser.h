@@ -2,7 +2,7 @@
  *
  * Eats bytes in pieces of any size and stops at each thing that the caller must act on. Params
  * are gathered without their framing and their name-value lengths are checked, so that what is
- * handed on to libfcgi (fastcgi/libfcgi.c) is well-formed whatever came in; older versions of
+* passed on to libfcgi (fastcgi/libfcgi.c) is well-formed whatever came in; older versions of
  * it had a heap overflow there (CVE-2025-23016). FastCGI specification sections 3 to 5. */
 #ifndef ROWCAST_FASTCGI_PARSER_H
 #define ROWCAST_FASTCGI_PARSER_H

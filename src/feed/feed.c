@@ -115,6 +115,8 @@ feed_look(struct feed *feed)
         feed_tell_fault(feed);
     }
     feed->in_look = false;
+    if (has_read && feed->changed != NULL)
+        feed->changed(feed->changed_arg);
     if (!feed->more)
         feed->behind_since_ms = 0;
     else if (feed->behind_since_ms == 0)
@@ -243,6 +245,19 @@ feed_confine(struct feed *feed, feed_lost_fn lost, void *arg)
     store_folders_note(&feed->folders, feed->config.path);
     feed->lost = lost;
     feed->lost_arg = arg;
+}
+
+void
+feed_on_change(struct feed *feed, feed_changed_fn changed, void *arg)
+{
+    feed->changed = changed;
+    feed->changed_arg = arg;
+}
+
+uint64_t
+feed_openings(const struct feed *feed)
+{
+    return feed->openings;
 }
 
 struct store_gate *

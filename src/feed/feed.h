@@ -51,6 +51,15 @@ int feed_start(struct feed *feed, const struct feed_handlers *handlers, void *ar
  * cannot be opened it is tried again, and the log and the health check say why. */
 void feed_reload(struct feed *feed);
 
+/* Called on the loop after each look that found something committed (by whatever program, in
+ * whatever table) and after the database was opened anew, when the rows have been handed out. NULL:
+ * not any more. One at a time. */
+typedef void (*feed_changed_fn)(void *arg);
+void feed_on_change(struct feed *feed, feed_changed_fn changed, void *arg);
+
+/* How often the database was opened: with another number it may be another database. */
+uint64_t feed_openings(const struct feed *feed);
+
 /* Who else in the process opens the database: only through this. */
 struct store_gate *feed_gate(const struct feed *feed);
 

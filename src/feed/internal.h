@@ -46,6 +46,9 @@ struct feed {
     struct store_folders folders; /* that it may enter then */
     uint64_t behind_since_ms;     /* 0: all is handed out */
     uint64_t *errors;             /* counts failed reads, or NULL */
+    feed_changed_fn changed;      /* NULL: nobody asks */
+    void *changed_arg;
+    uint64_t openings;
 };
 
 /* --- feed/trouble.c ------------------------------------------------------------------ */
@@ -54,7 +57,7 @@ struct feed {
 void feed_set_trouble(struct feed *feed, enum store_result result,
                       const struct error *error);
 
-/* Tells in the log what the table has lost or got back, by store_fault. */
+/* Writes to the log what the table has lost or got back, by store_fault. */
 void feed_tell_fault(struct feed *feed);
 
 /* --- feed/reopen.c ------------------------------------------------------------------- */

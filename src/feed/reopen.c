@@ -90,6 +90,7 @@ feed_open(struct feed *feed)
     }
     feed->doubtful = false;
     feed->more = true; /* whatever store_changed says of the new connection */
+    feed->openings++;
     watch_follow(feed->watch, feed->config.path);
     store_gate_open(feed->gate, store_opened_files(feed->store));
     log_line(feed->log, LOG_INFO, "database reopened");

@@ -176,6 +176,7 @@ parse_path(const struct parser *parser)
     } resources[] = {{"/", RESOURCE_STREAM},
                      {"/health", RESOURCE_HEALTH},
                      {"/metrics", RESOURCE_METRICS},
+                     {"/read", RESOURCE_READ},
                      {"/status", RESOURCE_STATUS},
                      {"/whoami", RESOURCE_WHOAMI}};
     const char *path = below_mount(parser->mount, value_of(parser, VAR_PATH));
@@ -193,9 +194,18 @@ parse_path(const struct parser *parser)
         }
     }
     error_set(parser->error,
-              "unknown resource %s: only /health, /metrics, /status and /whoami",
+              "unknown resource %s: only /health, /metrics, /read, /status and /whoami",
               parse_quote(quoted, path));
     return 404;
+}
+
+/* POST publishes, and moves read marks, which nothing else does. */
+static bool
+method_fits(enum request_method method, enum request_resource resource)
+{
+    if (resource == RESOURCE_READ)
+        return method == METHOD_POST || method == METHOD_OPTIONS;
+    return method != METHOD_POST || resource == RESOURCE_STREAM;
 }
 
 static int
@@ -211,13 +221,15 @@ parse_method(const struct parser *parser)
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         if (strcmp(method, names[i]) != 0)
             continue;
-        if (i == METHOD_POST && parser->request->resource != RESOURCE_STREAM)
+        if (!method_fits((enum request_method)i, parser->request->resource))
             break;
         parser->request->method = (enum request_method)i;
         return 0;
     }
-    error_set(parser->error, "method %s is not allowed here: GET, HEAD and OPTIONS are",
-              parse_quote(quoted, method));
+    error_set(parser->error, "method %s is not allowed here: %s are",
+              parse_quote(quoted, method),
+              parser->request->resource == RESOURCE_READ ? "POST and OPTIONS"
+                                                         : "GET, HEAD and OPTIONS");
     return 405;
 }
 

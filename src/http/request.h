@@ -21,7 +21,8 @@ enum request_resource {
     RESOURCE_HEALTH,
     RESOURCE_METRICS,
     RESOURCE_STATUS,
-    RESOURCE_WHOAMI
+    RESOURCE_WHOAMI,
+    RESOURCE_READ /* read marks */
 };
 
 #define REQUEST_WAIT_MAX_S 60
@@ -90,6 +91,8 @@ struct request {
     /* Set by access_check, from a ticket. */
     bool has_ticket;       /* one was sent, good or bad */
     int64_t expires_at_ms; /* Unix time when the stream must end; 0: never */
+    bool by_ticket;        /* the ticket says who the user is */
+    int64_t issued_at_ms;  /* Unix time of its iat; 0: it has none */
 
     /* Publishing. What may be published: by the web server's ROWCAST_PUBLISH, and by a ticket's
      * claim; looked at only where has_... says so. Set for a POST and for RESOURCE_WHOAMI. */

@@ -65,6 +65,8 @@ append_vary(struct buf *buf, const struct text_list *origins)
 static const char *
 allowed_methods(const struct request *request)
 {
+    if (request->resource == RESOURCE_READ)
+        return "OPTIONS, POST";
     bool post = request->takes_post && request->resource == RESOURCE_STREAM;
     return post ? "GET, HEAD, OPTIONS, POST" : "GET, HEAD, OPTIONS";
 }

@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "hub/client.h"
 #include "hub/lifetime.h"
+#include "hub/readers.h"
 #include "hub/resume.h"
 #include "hub/search.h"
 #include "hub/stream.h"
@@ -168,6 +169,8 @@ stream_new(struct hub *hub, struct output *output, struct hub_request *request)
     stream->address = address;
     stream->share = turns_share(&hub->turns, address);
     stream->ping = request->ping;
+    stream->by_ticket = request->by_ticket;
+    stream->since_ms = request->since_ms;
     stream->hold = LIMITS_NO_HOLD;
     stream->epoch = hub->epoch;
     stream->serial = ++hub->serial;
@@ -251,6 +254,7 @@ hub_open(struct hub *hub, struct output *output, struct hub_request *request)
     } else {
         stream->hold = hold;
         client_remember(stream, request->client);
+        readers_tell_open(stream);
         start_stream(stream, request, &start);
     }
     filter_fini(&request->filter);

@@ -17,6 +17,7 @@ static const struct {
                        "A row was changed or deleted while half of it was out."},
     [CLOSE_NO_MEMORY] = {"no-memory", "rowcast ran out of memory."},
     [CLOSE_REPLACED] = {"replaced", "The same page opened a new stream (client=)."},
+    [CLOSE_REVOKED] = {"revoked", "The user was thrown out: a row in rowcast_revocation."},
 };
 
 const char *
@@ -46,7 +47,7 @@ hub_refusal_name(enum hub_refusal why)
 void
 hub_counters_forget_streams(struct hub_counters *counters)
 {
-    counters->streams = counters->behind = counters->answers = 0;
+    counters->streams = counters->behind = counters->answers = counters->users = 0;
     __atomic_store_n(&counters->tail, 0, __ATOMIC_RELAXED);
     for (int i = 0; i < FORMATS; i++)
         counters->formats[i] = 0;

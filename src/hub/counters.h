@@ -24,6 +24,7 @@ enum close_reason {
     CLOSE_CHANGED,  /* the event that was half out is no longer in the table */
     CLOSE_NO_MEMORY,
     CLOSE_REPLACED, /* its page opened another one: client= */
+    CLOSE_REVOKED,  /* its user was thrown out */
     CLOSE_REASONS
 };
 
@@ -57,6 +58,8 @@ struct hub_counters {
     uint64_t state_bytes; /* of their rows */
     uint64_t publish_requests; /* written by publish/endpoint.c */
     uint64_t published_rows;   /* likewise */
+    uint64_t read_marks; /* stored; written by people/read_marks.c */
+    uint64_t users;      /* with open streams; written by people/presence.c */
     uint64_t
         tail; /* rows up to it were given to this worker's streams; 0: there is no worker */
     uint64_t pruned_rows; /* by --keep-age and --keep-rows; written by retention's thread */

@@ -72,6 +72,8 @@ struct hub_request {
     uint64_t
         max_streams; /* refused where so many are open already; 0: no limit of its own */
     int64_t expires_at_ms; /* Unix time when the stream must end; 0: never */
+    bool by_ticket;        /* whose ticket says who the user is; else the web server does */
+    int64_t since_ms;      /* Unix time of that ticket's iat (0: none), else of the request */
     struct slice headers;  /* the CGI header block, empty line included; copied */
 };
 
@@ -92,6 +94,32 @@ void hub_open(struct hub *hub, struct output *output, struct hub_request *reques
 /* From now on every stream is ended in an orderly way, some in each turn of the loop until
  * hub_streams is 0, and new ones are refused. */
 void hub_drain(struct hub *hub);
+
+/* Who is told of each stream that opens and ends; polls, which are none, are left out. */
+struct hub_reader {
+    const char *user;                /* NULL: anonymous */
+    const char *address;             /* NULL: not known */
+    const struct patterns *channels; /* as requested; none: all */
+};
+struct hub_watcher {
+    /* What it returns is given back when the stream ends; NULL: it does not want to hear of it. */
+    void *(*opened)(void *arg, const struct hub_reader *reader);
+    void (*closed)(void *arg, void *mark, const struct hub_reader *reader);
+    void *arg;
+};
+/* Before the first stream. Copied; without one (NULL) nobody is told. */
+void hub_watch_readers(struct hub *hub, const struct hub_watcher *watcher);
+
+/* Where the name of a stream's user comes from, and since when it holds; see hub_request. */
+struct hub_login {
+    const char *user;
+    bool by_ticket;
+    int64_t since_ms;
+};
+typedef bool (*hub_login_fn)(void *arg, const struct hub_login *login);
+
+/* Ends all streams and polls of users for whom is_over says so, with the word "revoked". */
+void hub_end_revoked(struct hub *hub, hub_login_fn is_over, void *arg);
 
 /* False: --max-streams are there, in all workers, answers counted that their readers have not
  * taken. */

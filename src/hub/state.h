@@ -114,7 +114,10 @@ struct stream {
     uint8_t share;           /* of the turns: hub/turns.c */
     uint8_t state;           /* enum stream_state */
     bool ping;
+    bool by_ticket;    /* as in hub_request */
     uint8_t log_lines; /* enum stream_log */
+    int64_t since_ms;  /* likewise */
+    void *watched;     /* the watcher's; NULL: it does not watch the stream */
 };
 
 /* --- the hub ------------------------------------------------------------------------- */
@@ -205,6 +208,7 @@ struct hub {
     uint64_t globs_until_ns;
     struct records packed;
 
+    struct hub_watcher watcher; /* its functions are NULL: there is none */
     struct string_map clients; /* pages that name themselves, each with its one stream */
     uv_timer_t page_check;     /* client_end_replaced, where there are several workers */
     struct replay_page page;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "hub/client.h"
+#include "hub/readers.h"
 #include "hub/stream_log.h"
 #include "hub/table_part.h"
 #include "hub/table_state.h"
@@ -82,6 +83,7 @@ stream_set_state(struct stream *stream, enum stream_state state)
         break;
     case STREAM_CLOSED:
         client_forget(stream);
+        readers_tell_close(stream);
         limits_release(hub->config.limits, &stream->hold);
         queue_remove(&stream->by_write);
         queue_push(&hub->closed, &stream->turn);

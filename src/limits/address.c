@@ -6,6 +6,7 @@
 #include "limits/address.h"
 
 #include <arpa/inet.h>
+#include <stdio.h>
 
 #define V6_BYTES 16
 #define V4_BYTES 4
@@ -58,4 +59,22 @@ address_find_subscriber(const char *address, unsigned char bytes[ADDRESS_BYTES_M
         *subscriber =
             (struct slice){(const char *)bytes, v4 ? V4_BYTES : ADDRESS_BYTES_MAX};
     }
+}
+
+void
+address_name_subscriber(const char *address, char out[ADDRESS_TEXT_MAX])
+{
+    unsigned char v6[V6_BYTES] = {0};
+    unsigned char bytes[ADDRESS_BYTES_MAX];
+    char text[INET6_ADDRSTRLEN];
+    struct slice subscriber;
+    address_find_subscriber(address, bytes, &subscriber);
+    if (subscriber.p != (const char *)bytes) {
+        snprintf(out, ADDRESS_TEXT_MAX, "%s", address);
+        return;
+    }
+    memcpy(v6, bytes, subscriber.len);
+    bool is_v4 = subscriber.len == V4_BYTES;
+    inet_ntop(is_v4 ? AF_INET : AF_INET6, v6, text, sizeof text);
+    snprintf(out, ADDRESS_TEXT_MAX, "%s%s", text, is_v4 ? "" : "/64");
 }

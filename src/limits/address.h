@@ -16,4 +16,8 @@
 void address_find_subscriber(const char *address, unsigned char bytes[ADDRESS_BYTES_MAX],
                              struct slice *subscriber);
 
+/* The subscriber as text: "192.0.2.7", "2001:db8:0:1::/64", or the text itself, cut to fit. */
+#define ADDRESS_TEXT_MAX 64
+void address_name_subscriber(const char *address, char out[ADDRESS_TEXT_MAX]);
+
 #endif

@@ -3,7 +3,7 @@
  *
  * Addresses are counted as what one subscriber has: an IPv4 address, the first 64 bits of an IPv6
  * address (a host has all the addresses behind them to choose from), or any other text as it
- * is. Nobody's user and no address at all are not counted. */
+ * is. An anonymous user and a missing address are not counted. */
 #ifndef ROWCAST_LIMITS_LIMITS_H
 #define ROWCAST_LIMITS_LIMITS_H
 

@@ -197,6 +197,14 @@ check_length(const char *text, const struct request_body *body, struct error *er
 }
 
 int
+publish_check_body(const struct request *request, const struct request_body *body,
+                   enum publish_type *type, struct error *error)
+{
+    int status = check_type(request->post.content_type, type, error);
+    return status != 0 ? status : check_length(request->post.content_length, body, error);
+}
+
+int
 publish_judge(const struct request *request, const struct publish_rules *rules,
               const struct request_body *body, struct publish_rows *rows,
               struct error *error)
@@ -208,9 +216,7 @@ publish_judge(const struct request *request, const struct publish_rules *rules,
     if (status == 0)
         status = publish_check_origin(request, rules->origins, error);
     if (status == 0)
-        status = check_type(request->post.content_type, &type, error);
-    if (status == 0)
-        status = check_length(request->post.content_length, body, error);
+        status = publish_check_body(request, body, &type, error);
     if (status == 0)
         status = publish_rows_parse(rows, type, buf_slice(&body->bytes), error);
     if (status == 0)

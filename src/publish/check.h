@@ -29,6 +29,11 @@ int publish_judge(const struct request *request, const struct publish_rules *rul
  * least one of them. What may be read plays no part, nor does the recipient. */
 bool publish_allows(const struct request *request, struct slice channel);
 
+/* What a body must be before it is read: of a type that is known, as long as Content-Length says,
+ * and no longer than REQUEST_BODY_MAX. Returns 0, or 400, 411, 413 or 415 with *error. */
+int publish_check_body(const struct request *request, const struct request_body *body,
+                       enum publish_type *type, struct error *error);
+
 /* Cross-site request forgery. A browser adds a user's login or cookie to a form that any page
  * on the web sends here, and asks no preflight for one of these types; so who a request comes
  * from is not yet who wants it (OWASP, Cross-Site Request Forgery Prevention, "verifying origin

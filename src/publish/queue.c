@@ -12,8 +12,10 @@
 #include <string.h>
 
 #define RETRY_MAX_MS 1000
+#define RETRY_OPTIONAL_MAX_MS 60000
 
 struct publish_queue {
+    struct writer_kind kind;
     struct writer *writer;
     uv_async_t async;
     uv_mutex_t mutex;
@@ -96,6 +98,8 @@ static enum store_result
 insert_job(struct store *store, struct publish_job *job, struct error *error)
 {
     enum store_result result = STORE_OK;
+    if (job->write != NULL)
+        return job->write(job, store, error);
     for (size_t i = 0; i < job->rows.count && result == STORE_OK; i++) {
         struct row row;
         publish_rows_get(&job->rows, i, &row);
@@ -237,9 +241,8 @@ on_async_closed(uv_handle_t *handle)
     free(queue);
 }
 
-struct publish_queue *
-publish_queue_new(uv_loop_t *loop, struct writer *writer, publish_done_fn done, void *arg,
-                  struct error *error)
+static struct publish_queue *
+queue_make(uv_loop_t *loop, publish_done_fn done, void *arg, struct error *error)
 {
     struct publish_queue *queue = calloc(1, sizeof *queue);
     if (queue == NULL || uv_mutex_init(&queue->mutex) != 0) {
@@ -254,13 +257,46 @@ publish_queue_new(uv_loop_t *loop, struct writer *writer, publish_done_fn done, 
         return NULL;
     }
     queue->async.data = queue;
-    queue->writer = writer;
     queue->done = done;
     queue->arg = arg;
+    queue->kind = kind;
     queue_init(&queue->waiting);
     queue_init(&queue->finished);
     queue_init(&queue->batch);
-    writer_add(writer, &kind, queue);
+    return queue;
+}
+
+static void
+queue_join(struct publish_queue *queue, struct writer *writer)
+{
+    queue->writer = writer;
+    writer_add(writer, &queue->kind, queue);
+}
+
+struct publish_queue *
+publish_queue_new(uv_loop_t *loop, struct writer *writer, publish_done_fn done, void *arg,
+                  struct error *error)
+{
+    struct publish_queue *queue = queue_make(loop, done, arg, error);
+    if (queue != NULL)
+        queue_join(queue, writer);
+    return queue;
+}
+
+struct publish_queue *
+publish_queue_new_optional(uv_loop_t *loop, struct writer *writer, publish_done_fn done,
+                           void *arg, const struct publish_queue_words *words)
+{
+    struct error ignored;
+    struct publish_queue *queue = queue_make(loop, done, arg, &ignored);
+    if (queue == NULL)
+        return NULL;
+    queue->kind.failing = words->failing;
+    queue->kind.working = words->working;
+    queue->kind.is_vital = false;
+    queue->kind.is_lazy = true;
+    queue->kind.retry_max_ms = RETRY_OPTIONAL_MAX_MS;
+    queue_join(queue, writer);
     return queue;
 }
 
@@ -269,9 +305,11 @@ publish_queue_submit(struct publish_queue *queue, struct publish_job *job)
 {
     if (queue->pending == PUBLISH_JOBS_MAX)
         return -1;
-    job->ids = calloc(job->rows.count, sizeof *job->ids);
-    if (job->ids == NULL)
-        return -1;
+    if (job->rows.count > 0) {
+        job->ids = calloc(job->rows.count, sizeof *job->ids);
+        if (job->ids == NULL)
+            return -1;
+    }
     job->until_ns = uv_hrtime() + (uint64_t)PUBLISH_WAIT_MS * 1000000;
     queue_link_init(&job->link);
     queue->pending++;

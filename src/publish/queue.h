@@ -1,5 +1,5 @@
-/* queue.h - what is published over HTTP, as a kind of work for the writer's thread
- * (publish/writer.h).
+/* queue.h - what requests have to be written, as a kind of work for the writer's thread
+ * (publish/writer.h): rows that are published, or what a job writes by itself (push/endpoint.h).
  *
  * The loop hands jobs over and gets them back when they are done. Jobs that wait together share a
  * transaction, and so one fsync; should one of them be refused, each gets a transaction of its
@@ -29,6 +29,10 @@ struct publish_job {
     struct queue_link link;
     struct publish_rows rows; /* in; the submitter's to free */
     int64_t *ids;             /* out: as many as rows, for the submitter to free */
+    /* NULL: the rows are inserted. Else called instead, on the writer's thread and within the
+     * transaction, once more where that has to be repeated. */
+    enum store_result (*write)(struct publish_job *job, struct store *store,
+                               struct error *error);
     enum publish_result result;
     struct error error;
     uint64_t until_ns; /* the wait's end, by uv_hrtime */
@@ -44,6 +48,16 @@ struct publish_queue;
 struct publish_queue *publish_queue_new(uv_loop_t *loop, struct writer *writer,
                                         publish_done_fn done, void *arg,
                                         struct error *error);
+
+/* The same for what the process can do without: that the database cannot be written is no reason
+ * not to start, and is looked at when there is a job. For the log, as in struct writer_kind: */
+struct publish_queue_words {
+    const char *failing;
+    const char *working;
+};
+struct publish_queue *publish_queue_new_optional(uv_loop_t *loop, struct writer *writer,
+                                                 publish_done_fn done, void *arg,
+                                                 const struct publish_queue_words *words);
 
 /* Hands the job (rows set) over until `done` is called with it. Returns 0, or -1 when
  * PUBLISH_JOBS_MAX are waiting already, or memory is out: the job stays the caller's. */

@@ -328,12 +328,23 @@ writer_add(struct writer *writer, const struct writer_kind *kind, void *arg)
     writer->slots[writer->count++] = (struct slot){.kind = kind, .arg = arg};
 }
 
+static bool
+is_all_lazy(const struct writer *writer)
+{
+    for (size_t i = 0; i < writer->count; i++)
+        if (!writer->slots[i].kind->is_lazy)
+            return false;
+    return true;
+}
+
 /* What is wrong is said at the start: an error where a vital kind of work needs it, else a line in
  * the log. */
 static int
 writer_try(struct writer *writer, struct error *error)
 {
     struct error ignored;
+    if (is_all_lazy(writer))
+        return 0;
     if (!store_gate_may_write(writer->config.gate, &ignored))
         return 0; /* the reader has said so */
     if (writer_check(writer, error) != STORE_FAILED)
@@ -341,7 +352,8 @@ writer_try(struct writer *writer, struct error *error)
     for (size_t i = 0; i < writer->count; i++) {
         if (writer->slots[i].kind->is_vital)
             return -1;
-        slot_fail(writer, &writer->slots[i], error);
+        if (!writer->slots[i].kind->is_lazy)
+            slot_fail(writer, &writer->slots[i], error);
     }
     return 0;
 }

@@ -20,7 +20,7 @@
 #include "store/store.h"
 #include "store/gate.h"
 
-#define WRITER_KINDS_MAX 4
+#define WRITER_KINDS_MAX 8
 #define WRITER_NEVER UINT64_MAX
 
 /* All functions are called on the writer's thread, with the arg of writer_add. */
@@ -28,6 +28,7 @@ struct writer_kind {
     const char *failing; /* for the log: "cannot ..., and it is tried again" */
     const char *working; /* for the log, afterwards */
     bool is_vital;       /* while it fails, the program is not well */
+    bool is_lazy;        /* nothing is tried for it before it is due */
     enum store_durability durability;
     uint64_t retry_max_ms; /* after failures it waits twice as long each time, up to this */
 

@@ -14,6 +14,8 @@
 #include "feed/feed.h"
 #include "hub/hub.h"
 #include "limits/limits.h"
+#include "people/read_marks.h"
+#include "people/revocation_log.h"
 #include "publish/endpoint.h"
 #include "serve/report.h"
 #include "serve/status_stream.h"
@@ -60,6 +62,7 @@ answer_report(struct serve *serve, const struct request *request)
         access_append_whoami(&body, request);
         break;
     case RESOURCE_HEALTH:
+    case RESOURCE_READ: /* never comes here */
     case RESOURCE_STREAM:
         response.status = report_health(serve->feed, serve->writer, &text);
         if (!request->admin)
@@ -127,10 +130,22 @@ serve_now_ms(void)
 static int
 check_post(const struct serve *serve, const struct request *request, struct error *error)
 {
-    if (request->method != METHOD_POST || serve->endpoint != NULL)
+    if (request->method != METHOD_POST || request->resource != RESOURCE_STREAM ||
+        serve->endpoint != NULL)
         return 0;
     error_set(error, "method POST is not allowed here: GET, HEAD and OPTIONS are");
     return 405;
+}
+
+static int
+check_read(const struct serve *serve, const struct request *request, struct error *error)
+{
+    if (request->resource != RESOURCE_READ || serve->read_marks != NULL ||
+        request->method == METHOD_OPTIONS)
+        return 0;
+    error_set(error,
+              "there are no read marks here: rowcast serve runs with --read-marks off");
+    return 404;
 }
 
 /* The hub refuses a stream, with status 200: an EventSource gives up for good on any other. All
@@ -166,12 +181,15 @@ dispatch_judge(const struct serve *serve, struct request *request, const char *c
                struct error *error)
 {
     const struct access_rules rules = {serve->keys, serve->settings->ticket_audience,
-                                       serve->settings->require_ticket};
+                                       serve->settings->require_ticket,
+                                       revocation_log_known(serve->revocations)};
     int status = request_parse(request, envp, serve->settings->mount, error);
     request->takes_post = serve->settings->allow_publish;
     status = check_rate(serve, request, status, error);
     if (status == 0)
         status = check_post(serve, request, error);
+    if (status == 0)
+        status = check_read(serve, request, error);
     if (status == 0 && request->method != METHOD_OPTIONS && request->too_often_ms == 0)
         status = access_check(request, &rules, serve_now_ms(), error);
     if (status == 0 && request->method != METHOD_OPTIONS && request->too_often_ms == 0)
@@ -209,6 +227,9 @@ dispatch_open_stream(struct serve *serve, struct output *output, struct request 
                                 .too_often_ms = request->too_often_ms,
                                 .max_streams = request->max_streams,
                                 .expires_at_ms = request->expires_at_ms,
+                                .by_ticket = request->by_ticket,
+                                .since_ms = request->by_ticket ? request->issued_at_ms
+                                                               : serve_now_ms(),
                                 .headers = buf_slice(&serve->answer)};
     filter_move(&opens.filter, &request->filter);
     hub_open(serve->hub, output, &opens);
@@ -221,6 +242,10 @@ dispatch_hand_over(struct serve *serve, struct output *output, struct request *r
                    const struct request_body *body)
 {
     bool live_status = request->resource == RESOURCE_STATUS && request->wants_events;
+    if (request->resource == RESOURCE_READ) {
+        read_marks_request(serve->read_marks, output, request, body);
+        return true;
+    }
     if (request->method == METHOD_POST) {
         publish_endpoint_request(serve->endpoint, output, request, body);
         return true;

@@ -1,5 +1,5 @@
 /* internal.h - the program's state, for serve/serve.c (its life), serve/signals.c (its signals)
- * and serve/dispatch.c (its requests). Nobody else includes it. */
+ * and serve/dispatch.c (its requests). No other file includes it. */
 #ifndef ROWCAST_SERVE_INTERNAL_H
 #define ROWCAST_SERVE_INTERNAL_H
 
@@ -28,7 +28,10 @@ struct serve {
     struct ticket_keys *keys;          /* NULL: no --ticket-key-file */
     struct writer *writer;             /* NULL: this process writes nothing */
     struct publish_endpoint *endpoint; /* NULL: no --allow-publish, or a CGI's GET */
+    struct read_marks *read_marks;     /* NULL: --read-marks off, or a CGI's GET */
+    struct presence *presence;         /* NULL: no --presence */
     struct status_stream *status;
+    struct revocation_log *revocations; /* NULL: --revocation off */
     struct retention *retention;     /* NULL: rows are not deleted here */
     struct track_watch *track_watch; /* NULL: another worker has it, or a CGI */
     uv_signal_t signals[SERVE_SIGNALS];

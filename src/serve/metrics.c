@@ -59,6 +59,40 @@ append_lag(struct buf *buf, const struct latency_histogram *lag)
     buf_printf(buf, "rowcast_lag_seconds_count %" PRIu64 "\n", so_far);
 }
 
+/* A label's value as the format has it: backslash, double quote and line feed are escaped. */
+static void
+append_label(struct buf *buf, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '\\' || *text == '"')
+            buf_append(buf, "\\", 1);
+        if (*text == '\n')
+            buf_append_text(buf, "\\n");
+        else
+            buf_append(buf, text, 1);
+    }
+}
+
+static void
+append_channel(void *arg, const char *channel, size_t streams)
+{
+    struct buf *buf = arg;
+    buf_append_text(buf, "rowcast_channel_streams{channel=\"");
+    append_label(buf, channel);
+    buf_printf(buf, "\"} %zu\n", streams);
+}
+
+/* Names come from strangers, so there are few; they are those of the worker that answers. */
+static void
+append_channels(struct buf *buf, const struct hub *hub)
+{
+    static const char help[] =
+        "Open streams of the worker that answers, by channel or pattern as they asked for "
+        "it; those with the most streams.";
+    append_head(buf, "channel_streams", "gauge", help);
+    hub_each_channel(hub, REPORT_CHANNELS_METRICS, append_channel, buf);
+}
+
 void
 report_append_metrics(struct buf *buf, const struct hub *hub, const struct feed *feed)
 {
@@ -69,5 +103,6 @@ report_append_metrics(struct buf *buf, const struct hub *hub, const struct feed 
     for (size_t i = 0; i < measures_count; i++)
         if (measures_table[i].metric != NULL)
             append_measure(buf, &measures_table[i], &measures);
+    append_channels(buf, hub);
     append_lag(buf, &measures.totals.lag);
 }

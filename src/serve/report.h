@@ -10,6 +10,7 @@
 /* Open streams that are listed: in the JSON document, and in each event of the live status. */
 #define REPORT_STREAMS_MAX 1000
 #define REPORT_STREAMS_LIVE 100
+#define REPORT_CHANNELS_METRICS 100 /* names of channels in /metrics */
 
 /* Returns 200 and "ok", or 503 and the reason, in *text. Reads the database first. What does not
  * concern readers (old rows are not deleted) follows an "ok". writer: NULL: there is none. */

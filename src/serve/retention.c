@@ -6,9 +6,9 @@
  * two batches the application's writer has the lock to itself for some times as long.
  *
  * What it does not do: delete anything while the table lacks what rowcast made (store_fault),
-* because then no trigger notes what is deleted; delete a row that a worker has not read yet, so that a stream
- * that is at the tail never gets a gap; or delete expired rows from the middle of the
- * table, which would raise the low-water mark above rows that a reader may still come back for. */
+ * because then no trigger notes what is deleted; delete a row that a worker has not read yet, so
+ * that a stream at the tail never gets a gap; or delete expired rows from the middle of the table,
+ * which would raise the low-water mark above rows that a reader may still come back for. */
 #include "config.h"
 
 #include "serve/retention.h"

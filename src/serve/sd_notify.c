@@ -28,7 +28,7 @@ notify_following(const char *table, const char *db)
 void
 notify_stopping(size_t streams)
 {
-    sd_notifyf(0, "STOPPING=1\nSTATUS=Tells %zu streams to come back", streams);
+    sd_notifyf(0, "STOPPING=1\nSTATUS=Ending %zu streams, which come back", streams);
 }
 
 uint64_t

@@ -15,6 +15,9 @@
 #include "fastcgi/cgi.h"
 #include "serve/sandbox.h"
 #include "feed/feed.h"
+#include "people/presence.h"
+#include "people/read_marks.h"
+#include "people/revocation_log.h"
 #include "hub/hub.h"
 #include "serve/sd_notify.h"
 #include "publish/endpoint.h"
@@ -45,7 +48,8 @@ static void
 on_cgi_turn(uv_prepare_t *prepare)
 {
     struct serve *serve = prepare->data;
-    if (cgi_is_done(serve->cgi) && publish_endpoint_pending(serve->endpoint) == 0)
+    if (cgi_is_done(serve->cgi) && publish_endpoint_pending(serve->endpoint) == 0 &&
+        read_marks_pending(serve->read_marks) == 0)
         uv_stop(&serve->loop);
 }
 
@@ -62,11 +66,14 @@ serve_fini(struct serve *serve)
 {
     writer_free(serve->writer); /* the thread's end; what it works for comes after it */
     publish_endpoint_free(serve->endpoint);
+    read_marks_free(serve->read_marks);
     retention_free(serve->retention);
     status_stream_free(serve->status);
     track_watch_free(serve->track_watch);
+    revocation_log_free(serve->revocations);
     gateway_free(serve->gateway);
     hub_free(serve->hub);
+    presence_free(serve->presence);
     feed_free(serve->feed);
     cgi_free(serve->cgi);
     uv_close((uv_handle_t *)&serve->drain, NULL);
@@ -148,6 +155,15 @@ serve_init_hub(struct serve *serve, enum serve_kind kind, unsigned descriptors,
 }
 
 static int
+serve_init_revocation(struct serve *serve, struct error *error)
+{
+    if (serve->settings->revocation == SERVE_OFF)
+        return 0;
+    serve->revocations = revocation_log_new(&serve->loop, serve->feed, serve->hub, error);
+    return serve->revocations != NULL ? 0 : -1;
+}
+
+static int
 serve_init_publishing(struct serve *serve, struct error *error)
 {
     struct hub_counters *counters = &serve->worker->counters[serve->worker->number];
@@ -159,6 +175,37 @@ serve_init_publishing(struct serve *serve, struct error *error)
         .log = &serve->log};
     serve->endpoint = publish_endpoint_new(&serve->loop, &config, error);
     return serve->endpoint != NULL ? 0 : -1;
+}
+
+static int
+serve_init_read_marks(struct serve *serve, struct error *error)
+{
+    struct hub_counters *counters = &serve->worker->counters[serve->worker->number];
+    struct read_marks_config config = {.writer = serve->writer,
+                                       .origins = &serve->settings->cors_origins,
+                                       .moved = &counters->read_marks,
+                                       .refusal_log = &serve->refusal_log,
+                                       .log = &serve->log};
+    serve->read_marks = read_marks_new(&serve->loop, &config, error);
+    return serve->read_marks != NULL ? 0 : -1;
+}
+
+static int
+serve_init_presence(struct serve *serve, struct error *error)
+{
+    const struct serve_worker *worker = serve->worker;
+    struct presence_config config = {.hub = serve->hub,
+                                     .writer = serve->writer,
+                                     .log = &serve->log,
+                                     .channel = serve->settings->presence_channel,
+                                     .workers = worker->count,
+                                     .users = &worker->counters[worker->number].users,
+                                     .name = worker->presence_name};
+    struct store *store = feed_store(serve->feed);
+    if (store != NULL && presence_check(store, error) != 0)
+        return -1;
+    serve->presence = presence_new(&serve->loop, &config, error);
+    return serve->presence != NULL ? 0 : -1;
 }
 
 static uint64_t
@@ -192,6 +239,12 @@ serve_keeps_rows(const struct serve *serve, enum serve_kind kind)
            (settings->keep_age_ms != 0 || settings->keep_rows != 0);
 }
 
+static bool
+serve_has_presence(const struct serve *serve)
+{
+    return serve->settings->presence || serve->settings->presence_channel != NULL;
+}
+
 /* What this process is to write, and the thread that does. */
 static int
 serve_init_writer(struct serve *serve, enum serve_kind kind, struct error *error)
@@ -203,12 +256,17 @@ serve_init_writer(struct serve *serve, enum serve_kind kind, struct error *error
                                    .gate = feed_gate(serve->feed),
                                    .log = &serve->log};
     struct retention_config retention = serve_retention(serve->settings, serve->worker);
-    if (!publishes && !keeps_rows)
+    bool marks = serve->settings->read_marks == SERVE_ON && !serve->settings->read_only;
+    if (!publishes && !keeps_rows && !marks && !serve_has_presence(serve))
         return 0;
     serve->writer = writer_new(&config);
     if (serve->writer == NULL)
         return error_set(error, "out of memory");
     if (publishes && serve_init_publishing(serve, error) != 0)
+        return -1;
+    if (marks && serve_init_read_marks(serve, error) != 0)
+        return -1;
+    if (serve_has_presence(serve) && serve_init_presence(serve, error) != 0)
         return -1;
     if (keeps_rows && (serve->retention = retention_new(&retention, serve->writer)) == NULL)
         return error_set(error, "out of memory");
@@ -240,14 +298,16 @@ static int
 serve_init_gateway(struct serve *serve, const struct listeners *listeners,
                    unsigned descriptors, struct error *error)
 {
-    struct gateway_config config = {.request_timeout_ms =
-                                        (uint64_t)serve->settings->request_timeout_ms,
-                                    .stall_ms = (uint64_t)serve->settings->stall_ms,
-                                    .waiting = waiting_answers,
-                                    .max_conns = descriptors,
-                                    .is_shared = serve->worker->count > 1,
-                                    .takes_body = serve->settings->allow_publish,
-                                    .log = &serve->log};
+    struct gateway_config config = {
+        .request_timeout_ms = (uint64_t)serve->settings->request_timeout_ms,
+        .stall_ms = (uint64_t)serve->settings->stall_ms,
+        .waiting = waiting_answers,
+        .max_conns = descriptors,
+        .is_shared = serve->worker->count > 1,
+        .takes_body =
+            serve->settings->allow_publish ||
+            (serve->settings->read_marks == SERVE_ON && !serve->settings->read_only),
+        .log = &serve->log};
     serve->gateway = gateway_new(&serve->loop, &config, dispatch_request, serve, error);
     return serve->gateway == NULL ? -1 : gateway_listen(serve->gateway, listeners, error);
 }
@@ -269,11 +329,12 @@ serve_init_cgi(struct serve *serve, struct error *error)
 {
     const char *method = getenv("REQUEST_METHOD");
     struct request_body body = {.came = 0};
-    if (method != NULL && strcmp(method, "POST") == 0) {
-        if (serve_init_writer(serve, SERVE_CGI, error) != 0)
-            return -1;
+    bool has_body = method != NULL && strcmp(method, "POST") == 0;
+    if ((has_body || serve_has_presence(serve)) &&
+        serve_init_writer(serve, SERVE_CGI, error) != 0)
+        return -1;
+    if (has_body)
         cgi_read_body(&body, (uint64_t)serve->settings->request_timeout_ms);
-    }
     serve->cgi = cgi_new(&serve->loop, (uint64_t)serve->settings->stall_ms, error);
     if (serve->cgi != NULL) {
         uv_prepare_start(&serve->done, on_cgi_turn);
@@ -426,6 +487,8 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
     int result = serve_load_keys(&serve, error);
     if (result == 0)
         result = serve_init_hub(&serve, kind, descriptors, error);
+    if (result == 0)
+        result = serve_init_revocation(&serve, error);
     if (result == 0)
         result = kind == SERVE_CGI
                      ? serve_start_cgi(&serve, error)

@@ -35,6 +35,10 @@ struct serve_settings {
     const char *ticket_key_file; /* NULL: no tickets */
     const char *ticket_audience; /* NULL: none */
     bool require_ticket;
+    bool presence;
+    const char *presence_channel; /* of the rows join and leave; NULL: none */
+    int read_marks; /* enum serve_switch: POST /events/read */
+    int revocation; /* enum serve_switch: rowcast_revocation is followed */
     bool allow_publish;
     bool read_only;     /* something else replicates the file */
     int log_level;      /* enum log_level */
@@ -42,6 +46,9 @@ struct serve_settings {
     bool no_confine;
     bool check; /* look at everything, and do not serve */
 };
+
+/* As the choices "on|off" of an option. */
+enum serve_switch { SERVE_ON, SERVE_OFF };
 
 enum serve_kind { SERVE_FASTCGI, SERVE_CGI };
 
@@ -57,6 +64,7 @@ struct serve_worker {
     size_t number;               /* 0 .. count - 1 */
     const struct limits *limits; /* of all of them together; NULL: none */
     struct hub_pages *pages;     /* likewise; NULL: there is one worker */
+    char *presence_name;         /* this one's; see struct presence_config. NULL: none */
     /* How often the loop proves that it turns, in milliseconds, 0: never. With several workers
      * by adding to *beat, in memory that the parent reads; else to the service manager. */
     uint64_t beat_ms;

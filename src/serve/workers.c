@@ -26,6 +26,7 @@
 #include "limits/limits.h"
 #include "serve/retention.h"
 #include "access/keys.h"
+#include "people/presence.h"
 
 /* A worker that dies younger than this is not started again at once: what kills it may still be
  * there. */
@@ -40,6 +41,7 @@ struct shared {
     struct hub_counters counters[WORKERS_MAX];
     uint64_t beats[WORKERS_MAX];
     struct hub_pages pages;
+    char presence_names[WORKERS_MAX][PRESENCE_NAME_MAX];
 };
 
 struct workers {
@@ -76,6 +78,7 @@ worker_main(const struct workers *workers, size_t number)
                                   .number = number,
                                   .limits = workers->limits,
                                   .pages = &workers->shared->pages,
+                                  .presence_name = workers->shared->presence_names[number],
                                   .beat_ms = workers->beat_ms,
                                   .beat = &workers->shared->beats[number]};
     struct error error = {""};
@@ -250,6 +253,9 @@ workers_check(const struct workers *workers, struct error *error)
     struct retention_config retention = serve_retention(settings, &worker);
     if (store != NULL && store_read_marks(store, &marks, error) == STORE_OK)
         result = retention_check(&retention, &marks, error);
+    if (store != NULL && result == 0 &&
+        (settings->presence || settings->presence_channel != NULL))
+        result = presence_check(store, error);
     store_close(store); /* no connection may be carried over a fork */
     if (result != 0 || settings->ticket_key_file == NULL)
         return result;

@@ -46,9 +46,9 @@ is_reserved(const char *table)
     static const char *const names[] = {
         "rowcast_follow",         "rowcast_meta",
         "rowcast_presence",       "rowcast_presence_worker",
-        "rowcast_presence_entry", "rowcast_push",
-        "rowcast_read",           "rowcast_revocation",
-        "rowcast_track",
+        "rowcast_presence_entry", "rowcast_presence_user",
+        "rowcast_push",           "rowcast_read",
+        "rowcast_revocation",     "rowcast_track",
     };
 
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

@@ -99,7 +99,7 @@ const char *store_library_version(void);
  * each would cost a look at all rows after it. */
 bool store_ignores_keys(const struct store *store);
 
-/* One read transaction over several of the calls below, so that they speak of the same
+/* One read transaction over several of the calls below, so that they see the same
  * snapshot. Keep it short: a reader holds checkpoints back. end is always safe to call. */
 enum store_result store_begin_read(struct store *store, struct error *error);
 void store_end_read(struct store *store);

@@ -96,7 +96,7 @@ struct plan {
     struct track *track;
     bool was_tracked;
     char *old_definition; /* the statement that would write it; NULL: none */
-    char *old_reset;      /* what tells the readers of that one; NULL: none */
+    char *old_reset;      /* the event for readers of that one; NULL: none */
 };
 
 static void
@@ -116,7 +116,7 @@ definition_text(const struct track_definition *definition)
     return sqlite3_str_finish(sql);
 }
 
-/* *text: what tells the readers of that definition, for sqlite3_free. */
+/* *text: the event for readers of that definition, for sqlite3_free. */
 static enum store_result
 reset_text(struct store *store, const struct track_definition *definition, char **text,
            struct error *error)

@@ -4,7 +4,7 @@
  * track/bind.c joins the two and refuses what cannot be tracked, track/scan.c cuts the SQL of
  * indexes and looks at --where, track/expression.c writes the expressions of a row,
  * track/triggers.c the triggers, track/state.c the query of the state, track/reset.c the event
- * that makes readers take the state anew, track/apply.c and track/compare.c are what commands
+* that makes readers load the state again, track/apply.c and track/compare.c are what commands
  * call. */
 #ifndef ROWCAST_TRACK_INTERNAL_H
 #define ROWCAST_TRACK_INTERNAL_H

@@ -1,4 +1,4 @@
-/* reset.c - the event that makes readers of a tracked table take its state anew: `op` is "reset".
+/* reset.c - the event that makes readers of a tracked table load its state again: `op` is "reset".
  *
  * Called by track/apply.c, for what is tracked from now on and for what was until now: a reader
  * whose copy is of another form, or lacks what happened without triggers, asks for the state

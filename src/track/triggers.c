@@ -204,7 +204,7 @@ put_returned_trigger(sqlite3_str *sql, const struct track *track)
     put_leave_and_enter(sql, track, "OLD");
 }
 
-/* Tells of a row that is gone, by its note. Of two notes the later one counts. */
+/* Makes the event for a deleted row, from its note. Of two notes the later one counts. */
 static void
 put_replaced(sqlite3_str *sql, const struct track *track)
 {

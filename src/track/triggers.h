@@ -79,7 +79,8 @@ void trigger_put_collapse_key(sqlite3_str *sql, const struct track *track);
 /* '{"table":"orders","op":"OP","key":' || what follows */
 void trigger_put_data_head(sqlite3_str *sql, const struct track *track, const char *op);
 
-/* Tells of the row in the table that has the key of NEW; the trigger's WHEN says that it is there.
+/* Makes the event for the row in the table that has the key of NEW; the trigger's WHEN says that
+ * it is there.
  */
 void trigger_put_tell_row(sqlite3_str *sql, const struct track *track, const char *op,
                           const char *old);

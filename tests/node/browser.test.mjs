@@ -226,7 +226,7 @@ test('browser: blocked notifications are said plainly, and there is no button', 
   assert.equal(await page.isVisible('#alerts-button'), false);
 });
 
-test('browser: a browser without notifications is told so', async () => {
+test('browser: a browser without notifications shows a sentence', async () => {
   await context.addInitScript(() => { delete window.Notification; });
   const page = await openPage('', null);
   await page.locator('#alerts-note', { hasText: 'has no notifications' }).waitFor();

@@ -164,7 +164,7 @@ test('clients: envelope=1 gives the whole row as JSON', async () => {
   }
 });
 
-test('clients: the opening tells where the stream starts, and retry', async () => {
+test('clients: the opening says where the stream starts, and retry', async () => {
   const id = site.insert({ data: 'the last one' });
   const source = await eventSource();
   assert.deepEqual(source.opens, [{ id, event: 'rowcast:open', data: JSON.stringify({ last_event_id: id }) }]);
@@ -255,7 +255,7 @@ test('clients: a draining rowcast ends the stream properly, and with a retry', a
   assert.ok(reader.retry > 0, `retry is ${reader.retry}`);
 });
 
-test('clients: a gap is told: pruned', async () => {
+test('clients: a gap is an event: pruned', async () => {
   const first = site.insert({ data: 'read' });
   const gone = site.insert({ data: 'gone' });
   const kept = site.insert({ data: 'kept' });
@@ -267,7 +267,7 @@ test('clients: a gap is told: pruned', async () => {
   assert.ok(reader.all.indexOf(gap) < reader.all.findIndex(({ id }) => id === kept));
 });
 
-test('clients: a gap is told: reset, from below the base and from above every id', async () => {
+test('clients: a gap is an event: reset, from below the base and from above every id', async () => {
   const tail = site.insert({ data: 'newest' });
   const low = await parser('', { 'Last-Event-ID': '17' });
   await until('the newest row', () => low.events.some(({ id }) => id === tail));
@@ -279,7 +279,7 @@ test('clients: a gap is told: reset, from below the base and from above every id
   assert.deepEqual(high.events, []);
 });
 
-test('clients: a gap is told: an id that is no number', async () => {
+test('clients: a gap is an event: an id that is no number', async () => {
   const tail = site.insert({ data: 'newest' });
   const reader = await parser('', { 'Last-Event-ID': 'not "a" number' });
   await until('the gap', () => gapOf(reader));

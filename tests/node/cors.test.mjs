@@ -322,7 +322,7 @@ test('cors: refusals can be read by those who may read', async () => {
   }
 });
 
-test('cors: Vary is on every answer of a site with a list, whoever asks', async () => {
+test('cors: Vary is on every answer of a site with a list, for every origin', async () => {
   const asks = [['/events', 'GET', 200], ['/events?last=x', 'GET', 400], ['/events/nonsense', 'GET', 404],
     ['/events/health', 'GET', 200], ['/events', 'HEAD', 200], ['/events', 'OPTIONS', 204]];
   for (const [target, method, status] of asks) {

@@ -88,7 +88,7 @@ function runOn(name, port) {
   });
 }
 
-test('a port that somebody else has, or that there is not, is refused with a word', async () => {
+test('a port that another program has, or that does not exist, is refused with a message', async () => {
   const server = http.createServer();      // it never answers, as spawnSync keeps this process waiting
   await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   const { port } = server.address();

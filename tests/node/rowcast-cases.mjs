@@ -205,7 +205,7 @@ export function browserCases(name, it) {
     await it.streams(1);
   });
 
-  test(`${name}: the leading tab hangs; another takes over, and after it wakes nobody has a row twice`, async () => {
+  test(`${name}: the leading tab hangs; another takes over, and after it wakes no tab has a row twice`, async () => {
     await Promise.all(Array.from({ length: 3 }, () => it.opened()));
     const leader = await it.leader(it.pages);
     const others = it.pages.filter((page) => page !== leader);
@@ -288,7 +288,7 @@ export function browserCases(name, it) {
     await it.complete([page]);
   });
 
-  test(`${name}: rows of types that nobody named come too, to listeners of '*'`, async () => {
+  test(`${name}: rows of types without a listener come too, to listeners of '*'`, async () => {
     const page = await it.opened({}, ['*']);
     it.insert(1, 5);
     it.insert(6, 9, { type: 'something' });
@@ -385,7 +385,7 @@ export function moreCases(name, it) {
     await it.streams(1);
   });
 
-  test(`${name}: rows that were deleted are told as a gap, once, to each tab`, async () => {
+  test(`${name}: rows that were deleted are a gap, once, to each tab`, async () => {
     const pages = await Promise.all([it.opened(), it.opened()]);
     it.insert(1, 2);
     await it.complete(pages);
@@ -398,7 +398,7 @@ export function moreCases(name, it) {
       assert.deepEqual(await page.evaluate(() => window.gaps.map((gap) => gap.reason)), ['pruned']);
   });
 
-  test(`${name}: another database is told as a gap, also with lower ids, and goes on`, async () => {
+  test(`${name}: another database is a gap, also with lower ids, and goes on`, async () => {
     const pages = await Promise.all([it.opened(), it.opened()]);
     it.insert(1, 3);
     await it.complete(pages);
@@ -439,7 +439,7 @@ export function moreCases(name, it) {
     await it.complete([page]);
   });
 
-  test(`${name}: a row that is too large is told to the tabs of its channel only`, async () => {
+  test(`${name}: a row that is too large is announced to the tabs of its channel only`, async () => {
     const c = it.channel;
     const types = ['message', 'rowcast:too-large'];
     const [one, two] = [await it.opened({ channels: [`${c}.one`] }, types), await it.opened({ channels: [`${c}.two`] }, types)];
@@ -565,7 +565,7 @@ export function moreCases(name, it) {
       assert.match(one, /^[\x21-\x7e]{8,64}$/);
   });
 
-  test(`${name}: a refusal is told with its status, and not asked for again and again`, async () => {
+  test(`${name}: a refusal has its status, and is not repeated all the time`, async () => {
     for (let n = 0; n < 2; n++) {
       const page = await it.open({ last: 0 });
       // The web server may say 503 first, as the case before has started rowcast anew.
@@ -686,7 +686,7 @@ export function moreCases(name, it) {
 
 // What only Chromium's DevTools can do to a tab.
 export function chromiumCases(name, it) {
-  test(`${name}: the leading tab is frozen; another takes over, and after it thaws nobody has a row twice`, async () => {
+  test(`${name}: the leading tab is frozen; another takes over, and after it thaws no tab has a row twice`, async () => {
     await Promise.all(Array.from({ length: 3 }, () => it.opened()));
     const leader = await it.leader(it.pages);
     const others = it.pages.filter((page) => page !== leader);

@@ -181,7 +181,7 @@ export function lossCases(name, it) {
     await it.state(page, 'open');
   };
 
-  test(`${name}: after a gap the table comes again, and rows that are gone are told`, async () => {
+  test(`${name}: after a gap the table comes again, and deleted rows are a change`, async () => {
     const table = it.table(50);
     for (let n = 0; n < 2; n++)
       await beQuiet(await it.openTables([table]), table);
@@ -242,7 +242,7 @@ export function lossCases(name, it) {
     await it.streams(1);
   });
 
-  test(`${name}: a change that is too large for an event brings the table anew`, async () => {
+  test(`${name}: a change that is too large for an event brings the table again`, async () => {
     const table = it.table(3);
     const page = await it.openTables([table]);
     await beQuiet(page, table);
@@ -433,7 +433,7 @@ export function whoCases(name, it) {
     }
   });
 
-  test(`${name}: close() of a table or of all ends it; a new one begins anew`, async () => {
+  test(`${name}: close() of a table or of all ends it; a new one begins again`, async () => {
     const table = it.table(3);
     const page = await it.openTables([table]);
     await it.tableState(page, table, 'ready');

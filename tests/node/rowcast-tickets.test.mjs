@@ -72,7 +72,7 @@ test('tickets: tabs with a function share under a name; the next leader asks its
   await it.streams(2);
 });
 
-test('tickets: a function that throws, hangs or gives nothing is told, and asked again', async () => {
+test('tickets: a function that throws, hangs or gives nothing is an error, and is called again', async () => {
   const page = await it.open({ storage: null }, ['message'], { prelude: { listen: '' } });
   await page.evaluate(([channels, timeouts]) => {
     const calls = [
@@ -92,7 +92,7 @@ test('tickets: a function that throws, hangs or gives nothing is told, and asked
   await it.complete([page]);
 });
 
-test('tickets: tabs share with the same string only; one that expires is a refusal, told as such', async () => {
+test('tickets: tabs share with the same string only; one that expires is a refusal', async () => {
   const brief = [await it.open({}, [], { prelude: { listen: '' } }), await it.open({}, [], { prelude: { listen: '' } })];
   const started = performance.now();
   const long = await it.opened({ ticket: sign('--sub', 'ann') });
@@ -114,7 +114,7 @@ test('tickets: tabs share with the same string only; one that expires is a refus
   await it.streams(1);
 });
 
-test('tickets: in a cookie, with one stream for all tabs; renewed in time nobody notices, else 401', async () => {
+test('tickets: in a cookie, with one stream for all tabs; renewed in time the page does not notice, else 401', async () => {
   const started = performance.now();
   const blank = await it.context.newPage(`${it.site.url}/blank.html`);
   const pages = [await it.open({}, [], { prelude: { listen: '' } }), await it.open({}, [], { prelude: { listen: '' } })];

@@ -2,6 +2,7 @@
 import { Flood, alertOf, clean } from './alert.js';
 import { Claims } from './claims.js';
 import { Toasts } from './toasts.js';
+import { Unread, markIn } from './unread.js';
 import { workerOf } from './worker.js';
 
 const MORE_TAG = 'rowcast-more';
@@ -42,6 +43,9 @@ export class Alerts extends EventTarget {
   #flood;
   #toasts;
   #registration = null;    // a promise of it
+  #rows;
+  #unread = new Unread();
+  #constructed = new Map();   // id → what the page raised without a worker
   #queue = [];
   #busy = false;
   #more = 0;               // in the toast that counts the others
@@ -54,6 +58,8 @@ export class Alerts extends EventTarget {
     this.#claims = new Claims(this.#settings.name);
     this.#flood = new Flood(this.#settings.flood);
     this.#toasts = this.#settings.toasts && new Toasts(this.#settings.toasts, (detail) => this.#clicked(detail));
+    this.#rows = rows;
+    this.#undo.push(rows.on('rowcast:read', ({ data }) => this.#hearMark(markIn(data))));
     for (const type of this.#settings.types)
       this.#undo.push(rows.on(type, (event) => this.#take(event)));
     this.#listen(globalThis, 'pagehide', () => this.#claims.release());
@@ -67,7 +73,7 @@ export class Alerts extends EventTarget {
       this.#worker().catch(() => {});
   }
 
-  // 'granted', 'denied', 'default' (nobody has been asked) or 'unsupported'.
+  // 'granted', 'denied', 'default' (the user has not been asked) or 'unsupported'.
   get state() {
     if (!globalThis.isSecureContext || !('Notification' in globalThis))
       return 'unsupported';
@@ -83,6 +89,21 @@ export class Alerts extends EventTarget {
       await Notification.requestPermission();
     this.#changed();
     return this.state;
+  }
+
+  // How many alerts of this page the person has not read, on whatever device.
+  get unread() {
+    return this.#unread.size;
+  }
+
+  // Tells all pages and devices of the person that the row and those before it in its channel are
+  // read; without an id: all that this page has got.
+  async read(id) {
+    const marks = id === undefined ? this.#unread.newest() : [[String(id), this.#unread.channelOf(String(id))]];
+    for (const [row, channel] of marks) {
+      const mark = await this.#rows.read(row, channel);
+      this.#hearMark(mark);      // as the row in the log will say again
+    }
   }
 
   close() {
@@ -125,13 +146,51 @@ export class Alerts extends EventTarget {
   // --- from rows to what is shown
 
   #take(event) {
-    if (this.#isOld(event))
-      return;
     const given = this.#settings.map(event, alertOf(event));
     if (given === null || given === undefined)
       return;
-    this.#queue.push({ id: event.lastEventId, alert: clean(given, document.baseURI) });
+    const { lastEventId: id, channel } = event;
+    if (this.#unread.add(id, channel))
+      this.#tellUnread();
+    if (this.#isOld(event) || this.#unread.isRead(id, channel))
+      return;
+    this.#queue.push({ id, channel, alert: clean(given, document.baseURI) });
     this.#show();
+  }
+
+  #tellUnread() {
+    this.dispatchEvent(new Event('unread'));
+  }
+
+  // Read on this page or elsewhere: what is still shown of it goes.
+  #hearMark(mark) {
+    if (mark === null || this.#closed)
+      return;
+    const before = this.#unread.size;
+    if (!this.#unread.mark(mark.channel, mark.id))
+      return;
+    this.#toasts?.removeRead((id, channel) => this.#unread.isRead(id, channel));
+    this.#closeRead().catch(() => {});
+    if (this.#unread.size !== before)
+      this.#tellUnread();
+  }
+
+  async #closeRead() {
+    const isRead = ({ id, channel }) => typeof channel === 'string' && this.#unread.isRead(id, channel);
+    for (const [id, note] of this.#constructed) {
+      if (isRead(note.data)) {
+        note.close();
+        this.#constructed.delete(id);
+      }
+    }
+    const registration = this.state === 'granted' ? await this.#worker() : null;
+    for (const note of await registration?.getNotifications() ?? []) {
+      const { data, tag } = note;
+      if (data?.rowcast !== true || data.name !== this.#settings.name)
+        continue;
+      if (isRead(data) || (this.#unread.size === 0 && tag.startsWith(MORE_TAG)))
+        note.close();
+    }
   }
 
   // Without maxAge: whether the row was there before the page.
@@ -170,6 +229,8 @@ export class Alerts extends EventTarget {
     const registration = await this.#worker().catch(() => null);
     let others = 0;
     for (const note of notes) {
+      if (this.#unread.isRead(note.id, note.channel))
+        continue;
       if (note.alert.tag !== '' && await this.#claims.isSuperseded(note.id, note.alert.tag))
         continue;
       if (this.#flood.lets(performance.now()))
@@ -183,7 +244,7 @@ export class Alerts extends EventTarget {
 
   // By the service worker: Android has no other way, and only so is a click heard when the page
   // is gone. Where there is none (private windows of some browsers), by the page; else a toast.
-  async #notify(registration, { id, alert }) {
+  async #notify(registration, { id, channel, alert }) {
     const { title, body, url, icon, tag, quiet } = alert;
     const { name } = this.#settings;
     const options = {
@@ -191,7 +252,7 @@ export class Alerts extends EventTarget {
       // Without a tag of its own each stands by itself; the id's tag makes a second one harmless.
       tag: tag || `rowcast-${name}-${id}`,
       renotify: tag !== '' && !quiet,
-      data: { rowcast: true, name, id, url, page: location.href },
+      data: { rowcast: true, name, id, channel, url, page: location.href },
     };
     if (icon !== '')
       options.icon = icon;
@@ -204,12 +265,14 @@ export class Alerts extends EventTarget {
       }
       await registration.showNotification(title, options);
     } catch {
-      this.#toasts?.show(alert, { id, url });
+      this.#toasts?.show(alert, { id, url }, channel);
     }
   }
 
   #construct(title, options) {
     const note = new Notification(title, options);
+    this.#constructed.set(options.data.id, note);
+    note.addEventListener('close', () => this.#constructed.delete(options.data.id));
     note.addEventListener('click', () => {
       const { id, url } = options.data;
       note.close();
@@ -240,11 +303,11 @@ export class Alerts extends EventTarget {
     }
   }
 
-  // A toast is for whoever looks at this page, so no tab claims it.
+  // A toast is for the user of this page, so no tab claims it.
   #toastAll(notes) {
     const few = notes.filter(() => this.#flood.lets(performance.now()));
-    for (const { id, alert } of few)
-      this.#toasts?.show(alert, { id, url: alert.url });
+    for (const { id, channel, alert } of few)
+      this.#toasts?.show(alert, { id, url: alert.url }, channel);
     if (notes.length > few.length)
       this.#toastMore(notes.length - few.length);
   }

@@ -8,6 +8,7 @@
 // The manual is doc/ALERTS.md. No dependencies but the worker beside it, alerts-sw.js.
 //
 // Reading order: alert.js (from a row to an alert), claims.js (which tab shows it), worker.js and
-// toasts.js (by what), alerts.js (what a page sees).
+// toasts.js (by what), unread.js (what is read), alerts.js (what a page sees).
 export { Flood, alertOf, clean, safeUrl } from './alert.js';
+export { Unread, markIn } from './unread.js';
 export { Alerts, Alerts as default } from './alerts.js';

@@ -34,6 +34,8 @@ function element(name, className, text) {
 
 // Toasts stay while the pointer or the focus is on them.
 export class Toasts {
+  #rowOf = new WeakMap();   // toast → { id, channel }
+
   constructor(box, onclick) {
     this.box = box;
     this.onclick = onclick;
@@ -43,8 +45,10 @@ export class Toasts {
       box.setAttribute('role', 'status');
   }
 
-  show(alert, detail) {
+  // channel: of the row detail.id; the toast goes when that is read.
+  show(alert, detail, channel = null) {
     const toast = this.#make(alert, detail);
+    this.#rowOf.set(toast, { id: detail.id, channel });
     this.#replaced(alert.tag)?.remove();
     if (alert.tag !== '')
       toast.dataset.tag = alert.tag;
@@ -52,6 +56,14 @@ export class Toasts {
     while (this.box.childElementCount > TOASTS_MAX)
       this.box.firstElementChild.remove();
     this.#expire(toast);
+  }
+
+  removeRead(isRead) {
+    for (const toast of [...this.box.children]) {
+      const { id, channel = null } = this.#rowOf.get(toast) ?? {};
+      if (channel !== null && isRead(id, channel))
+        toast.remove();
+    }
   }
 
   #replaced(tag) {

@@ -15,7 +15,7 @@ export function keyOf(values) {
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 const OPS = ['insert', 'update', 'delete', 'reset'];
 
-// The change that a row of the type `change` tells of; null: it is none. Other programs may write
+// The change in a row of the type `change`; null: it is none. Other programs may write
 // rows of that type as well.
 export function changeOf(row) {
   try {

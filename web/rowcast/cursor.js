@@ -8,7 +8,7 @@
 const isReset = (gap) => gap !== null && gap.reason !== 'pruned';
 const later = (id, other) => (Number(other ?? -1) > Number(id ?? -1) ? other : id);
 
-// `id` null: not known yet. After a gap that is a reset ids begin anew, perhaps lower; `era` counts
+// `id` null: not known yet. After a gap that is a reset ids begin again, perhaps lower; `era` counts
 // those gaps, so that a feed of the time before is recognised.
 export class Cursor {
   constructor(id = null, era = 0) {

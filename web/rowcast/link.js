@@ -1,7 +1,7 @@
 // link.js - one attempt to read: from the ticket to the end of one stream, or of a row of polls.
 //
 // A Source makes links, one after the other. A link passes each page that comes to
-// source.heard(link, page, quietMs), and `over` tells how it ended. From then on it passes on
+// source.heard(link, page, quietMs), and `over` says how it ended. From then on it passes on
 // nothing: a late byte of an old connection changes nothing.
 import { Failure, address, asFailure, fetchPage, isId, linesOf, pagesOf, request, ticketOf } from './request.js';
 import { sleep } from './time.js';

@@ -73,6 +73,14 @@ export function address(settings, channels, params) {
   return url.href;
 }
 
+async function refuseUnlessOk(response) {
+  if (response.ok)
+    return;
+  const text = (await response.text().catch(() => '')).trim();
+  const reason = /^[^<\n]{1,300}$/.test(text) ? text : response.statusText;
+  throw new Failure(`${response.status} ${reason}`.trim(), response.status);
+}
+
 // The answer for { url, ticket }, if status and type are right: a login page or a hotel's portal
 // answers 200 as well.
 export async function request(settings, { url, ticket }, type, signal) {
@@ -82,11 +90,7 @@ export async function request(settings, { url, ticket }, type, signal) {
     cache: 'no-store',
     signal,
   });
-  if (!response.ok) {
-    const text = (await response.text().catch(() => '')).trim();
-    const reason = /^[^<\n]{1,300}$/.test(text) ? text : response.statusText;
-    throw new Failure(`${response.status} ${reason}`.trim(), response.status);
-  }
+  await refuseUnlessOk(response);
   if (!(response.headers.get('Content-Type') ?? '').startsWith(type))
     throw new Failure(`the answer is not ${type}: is ${new URL(url).pathname} rowcast's address?`);
   return response;
@@ -192,4 +196,24 @@ export function pagesOf(lines) {
       pages.push({ events: [item] });
   }
   return pages.map(checkPage);
+}
+
+// Tells the server what was read: mark is { id, channel }, without a channel that of the row. keepalive,
+// as a page often says so with the click that leaves it.
+export async function sendRead(settings, ticket, mark) {
+  const url = new URL(settings.url);
+  url.pathname = `${url.pathname.replace(/\/$/, '')}/read`;
+  url.search = '';
+  const response = await fetch(url.href, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json', ...(ticket === null ? {} : { Authorization: `Bearer ${ticket}` }) },
+    credentials: settings.withCredentials ? 'include' : 'same-origin',
+    body: JSON.stringify(mark),
+    keepalive: true,
+  });
+  await refuseUnlessOk(response);
+  const { id, channel } = await response.json();
+  if (!isId(id) || typeof channel !== 'string')
+    throw new Failure('the answer is not what rowcast sends');
+  return { channel, id };
 }

@@ -7,13 +7,15 @@ import { Cursor } from './cursor.js';
 import { DetailEvent, RowEvent } from './events.js';
 import { fitting, glob } from './glob.js';
 import { Position } from './position.js';
-import { address, asFailure, fetchPageSoon, ticketOf } from './request.js';
+import { address, asFailure, fetchPageSoon, isId, sendRead, ticketOf } from './request.js';
 import { settingsOf } from './settings.js';
 import { Table } from './table.js';
 import { Tabs } from './tabs.js';
 import { backoff, sleep } from './time.js';
 
 const QUEUE_MAX = 1000;         // feeds kept while this tab asks for what it missed
+
+const OUR_ROWS = ['rowcast:too-large', 'rowcast:read'];   // events that are rows of the log
 
 export class Rowcast extends EventTarget {
   #settings;
@@ -101,6 +103,15 @@ export class Rowcast extends EventTarget {
     return this.#tables.get(name);
   }
 
+  // The user has read the channel (null: that of the row) up to this id. Resolves to { channel, id }:
+  // where the mark stands now. Only where the server knows the user by a name.
+  async read(id, channel = null) {
+    if (!isId(String(id)))
+      throw new TypeError('id: not that of a row');
+    const ticket = await ticketOf(this.#settings, this.#closed.signal);
+    return sendRead(this.#settings, ticket, { id: String(id), ...(channel === null ? {} : { channel }) });
+  }
+
   close() {
     if (this.#isActive)           // not while the page is left: a reload may follow
       this.#position.forget();
@@ -110,7 +121,7 @@ export class Rowcast extends EventTarget {
     this.#setStatus({ state: 'closed', error: null, delay: null, transport: null });
   }
 
-  // --- for the listeners: each may close this Rowcast at any time; #isActive tells
+  // --- for the listeners: each may close this Rowcast at any time; #isActive says so
 
   #handle(type, fn) {
     this.removeEventListener(type, this.#handlers[type] ?? null);
@@ -136,7 +147,7 @@ export class Rowcast extends EventTarget {
     this.dispatchEvent(new DetailEvent('rowcast:state', { detail: status }));
   }
 
-  // Hands on what the cursor says is new.
+  // Passes on the rows that are new to the cursor.
   #deliver({ rows, gap }) {
     if (gap !== null) {
       this.#delivered = gap.resumed_at;
@@ -149,6 +160,8 @@ export class Rowcast extends EventTarget {
       this.#delivered = row.id;
       const event = new RowEvent(row, this.#isHistory(row));
       this.dispatchEvent(event);
+      if (row.event === 'rowcast:read')   // no row of the application's
+        continue;
       this.#every.dispatchEvent(Object.assign(new Event('row'), { row: event }));
     }
     if (this.#isActive) {
@@ -170,7 +183,7 @@ export class Rowcast extends EventTarget {
   }
 
   #isMine({ channel, event }) {
-    if (event.startsWith('rowcast:') && event !== 'rowcast:too-large')
+    if (event.startsWith('rowcast:') && !OUR_ROWS.includes(event))
       return false;
     return this.#matchers.length === 0 || (channel !== null && this.#matchers.some((one) => one.test(channel)));
   }
@@ -241,7 +254,7 @@ export class Rowcast extends EventTarget {
     if (taken.missed === undefined)
       this.#deliver(taken);
     else if (taken.missed === 'nothing')
-      this.#tabs.ask();           // tells the leader of the newer era
+      this.#tabs.ask();           // so the leader learns of the newer era
     else
       this.#catchUp(feed);
   }

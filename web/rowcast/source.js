@@ -71,7 +71,7 @@ export class Source {
   }
 
   // Something has happened after which the connection is likely to be gone, or to be had again:
-  // another network, with which all is tried anew; or the person is back, who waits for no pause.
+  // another network, with which everything is tried again; or the user is back and should not wait for a pause.
   wake({ isNewNetwork }) {
     if (isNewNetwork) {
       this.#transport = this.settings.transports[0];
@@ -86,7 +86,7 @@ export class Source {
       link.end(AGAIN);
   }
 
-  // Tells all tabs the present state.
+  // Sends the present state to all tabs.
   say(state, error = null, delay = null) {
     const isOffline = state === 'retrying' && globalThis.navigator?.onLine === false;
     this.#status = { state: isOffline ? 'offline' : state, error, delay };

@@ -2,7 +2,7 @@
 //
 // A table is a reader like the page itself: its copy is right up to an id, its cursor, and the feeds
 // that come to this tab take it on (cursor.js). Where it has nothing, or a feed shows that something is
-// missing, it asks the server with state=: that brings the rows between, or the table anew.
+// missing, it asks the server with state=: that brings the rows between, or the whole table.
 //
 // Each tab asks for itself, with a request of its own: an answer of bounded size, of which the server
 // makes one for many readers. A large copy through a BroadcastChannel would stop all tabs; and a name
@@ -36,12 +36,12 @@ export class Table extends EventTarget {
   #pause = new AbortController();
   #isActive = false;
   #isAllowed = false;           // the server has answered since the start
-  #isAnew = false;              // the table was tracked anew since the server was asked
-  #wanted = null;               // the channel that the tabs were told of
+  #isRetracked = false;              // the table was tracked again since the server was asked
+  #wanted = null;               // the channel that the tabs know
   #state = 'loading';
   #error = null;
   #snapshot = null;             // of the rows as they are; null: to be made
-  #promise = null;              // of ready, where somebody wants it: { ready, resolve, reject }
+  #promise = null;              // of ready, once the page reads it: { ready, resolve, reject }
 
   constructor(name, host) {
     super();
@@ -69,7 +69,7 @@ export class Table extends EventTarget {
   get error() { return this.#error; }
 
   // Resolved with this table when it is complete, rejected when the server refuses it. Made for those
-  // who ask for it only: a refusal that nobody waits for is no error of the page's.
+  // who ask for it only: a refusal is no error of the page's if the page does not wait.
   get ready() {
     if (this.#promise !== null)
       return this.#promise.ready;
@@ -80,7 +80,7 @@ export class Table extends EventTarget {
     return promise.ready;
   }
 
-  // A Map that nobody changes: the same one until the table has changed, then another one. So two of
+  // A Map that does not change: the same one until the table has changed, then another one. So two of
   // them can be compared by identity, as React's useSyncExternalStore does. (Functions of the object,
   // as they are handed over by name.)
   getSnapshot = () => {
@@ -143,7 +143,7 @@ export class Table extends EventTarget {
   // A migration untracks a table and tracks it again: one who was refused between need not wait.
   #keep(feed) {
     if (feed.rows.some((row) => this.#isReset(row))) {
-      this.#isAnew = true;
+      this.#isRetracked = true;
       this.#pause.abort();
     }
     if (this.#queue.push(feed) > FEEDS_MAX)
@@ -192,7 +192,7 @@ export class Table extends EventTarget {
     const copy = this.#known;
     for (const row of rows.filter((one) => this.#isMine(one))) {
       if (row.event === 'rowcast:too-large')
-        return false;             // which row it is about is not told
+        return false;             // the event does not say which row it is about
       const change = row.event === 'change' ? changeOf(row) : null;
       if (change?.table === copy.name && !copy.apply(row.id, change))
         return false;
@@ -200,7 +200,7 @@ export class Table extends EventTarget {
     return true;
   }
 
-  // Tells what has changed, once the copy is complete.
+  // Reports what has changed, once the copy is complete.
   #tell() {
     let changes = [];
     if (this.#next === null) {
@@ -226,7 +226,7 @@ export class Table extends EventTarget {
       this.dispatchEvent(new DetailEvent('state', { detail: { state, error, delay } }));
   }
 
-  // Who waits for `ready` after a refusal waits anew.
+  // After a refusal a new promise replaces `ready`.
   #settle() {
     if (this.#state === 'ready')
       this.#promise?.resolve(this);
@@ -262,7 +262,7 @@ export class Table extends EventTarget {
   // Whether the attempt did; if not, after the time until the next.
   async #hasTaken(feed, attempt) {
     const { signal } = this.#asking;
-    this.#isAnew = false;
+    this.#isRetracked = false;
     try {
       await this.#takePages(feed, signal);
       return true;
@@ -276,7 +276,7 @@ export class Table extends EventTarget {
   // A table that is not tracked any more (400) may be again: its channel is still read.
   async #waitAfter({ refused, detail }, attempt) {
     const { retry, retryMax, refused: long } = this.#host.settings.timeouts;
-    const delay = refused && !this.#isAnew ? long : backoff(attempt, retry, retryMax);
+    const delay = refused && !this.#isRetracked ? long : backoff(attempt, retry, retryMax);
     this.#isAllowed &&= !refused || detail.status === NOT_TRACKED;
     this.#pause = new AbortController();
     const { signal } = this.#pause;

@@ -234,7 +234,7 @@ test('answers: what is not what rowcast sends is seen as such', () => {
     assert.throws(() => checkPage(page), undefined, JSON.stringify(page));
 });
 
-test('cursor: a reset that another leader has told already is taken no second time', () => {
+test('cursor: a reset that another leader has sent already is not taken twice', () => {
   const cursor = new Cursor('20');
   const reset = { reason: 'reset', after: '20', resumed_at: '3' };
   assert.deepEqual(cursor.take(feed(20, 5, [4, 5], { gap: reset, era: 1 })), { rows: [row(4), row(5)], gap: reset });

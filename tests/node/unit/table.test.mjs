@@ -51,7 +51,7 @@ test('copy: what says that the table has another form now makes it useless', () 
   assert.equal(copy.apply('13', { op: 'delete', key: 'toString', row: null, old: null }), false);
 });
 
-test('copy: another one takes its place; what is gone is told, what is the same stays the same object', () => {
+test('copy: another one takes its place; what is gone is a change, what is the same stays the same object', () => {
   const [before, now] = [new Copy(), new Copy()];
   before.add(part(1, [{ id: 1, v: 1 }, { id: 2, v: 2 }, { id: 3, v: 3 }]));
   now.add(part(9, [{ id: 2, v: 2 }, { id: 3, v: 33 }, { id: 4, v: 4 }]));

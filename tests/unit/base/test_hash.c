@@ -58,7 +58,7 @@ test_the_hash_depends_on_all_of_key_and_text(void **state)
 }
 
 static void
-test_lists_of_texts_are_told_apart(void **state)
+test_lists_of_texts_have_different_hashes(void **state)
 {
     static const char *const lists[][2] = {{"a", "b"}, {"ab", ""},   {"", "ab"},
                                            {"b", "a"}, {"ab", NULL}, {NULL, "ab"}};
@@ -138,7 +138,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_it_is_siphash_2_4),
         cmocka_unit_test(test_the_hash_depends_on_all_of_key_and_text),
-        cmocka_unit_test(test_lists_of_texts_are_told_apart),
+        cmocka_unit_test(test_lists_of_texts_have_different_hashes),
         cmocka_unit_test(test_each_process_has_a_key_of_its_own),
         cmocka_unit_test(test_names_made_to_collide_do_not),
     };

@@ -309,7 +309,7 @@ test_long_lines_are_cut_between_escapes(void **state)
 }
 
 static void
-test_a_full_log_stops_nobody(void **state)
+test_a_full_log_stops_no_writer(void **state)
 {
     struct sink sink;
     struct log_loss loss = {0};
@@ -348,7 +348,7 @@ note(struct refusal_log *refusal_log, int status, const char *address, uint64_t 
 }
 
 static void
-test_refusals_are_told_with_their_reason(void **state)
+test_refusals_are_logged_with_their_reason(void **state)
 {
     struct sink sink;
     struct refusal_log refusal_log;
@@ -540,8 +540,8 @@ main(void)
         cmocka_unit_test(test_levels_are_kept),
         cmocka_unit_test(test_a_journal_on_stderr_gets_priorities),
         cmocka_unit_test(test_long_lines_are_cut_between_escapes),
-        cmocka_unit_test(test_a_full_log_stops_nobody),
-        cmocka_unit_test(test_refusals_are_told_with_their_reason),
+        cmocka_unit_test(test_a_full_log_stops_no_writer),
+        cmocka_unit_test(test_refusals_are_logged_with_their_reason),
         cmocka_unit_test(test_one_who_is_refused_often_does_not_fill_the_log),
         cmocka_unit_test(test_neither_do_many_addresses),
         cmocka_unit_test(test_polls_share_the_line_a_second_with_refusals),

@@ -116,7 +116,7 @@ test_a_full_socket_is_not_waited_for(void **state)
 /* --- files ---------------------------------------------------------------------------------- */
 
 static void
-test_a_renamed_file_is_made_anew(void **state)
+test_a_renamed_file_is_created_again(void **state)
 {
     struct log_sink_out out;
     struct place place;
@@ -255,7 +255,7 @@ main(void)
         cmocka_unit_test(test_a_full_pipe_is_not_waited_for),
         cmocka_unit_test(test_a_shared_pipe_gets_a_description_of_its_own),
         cmocka_unit_test(test_a_full_socket_is_not_waited_for),
-        cmocka_unit_test(test_a_renamed_file_is_made_anew),
+        cmocka_unit_test(test_a_renamed_file_is_created_again),
         cmocka_unit_test(test_a_shared_file_is_followed_too),
         cmocka_unit_test(test_a_link_in_its_place_is_not_followed),
         cmocka_unit_test(test_the_journal_is_believed_only_of_its_own_stream),

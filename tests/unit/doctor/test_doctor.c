@@ -195,7 +195,7 @@ test_a_header_without_a_body_is_a_buffer(void **state)
 }
 
 static void
-test_a_late_opening_is_told(void **state)
+test_a_late_opening_is_reported(void **state)
 {
     struct http_evidence evidence = good();
     (void)state;
@@ -324,7 +324,7 @@ test_an_event_stream_of_another_program(void **state)
 }
 
 static void
-test_a_constant_delay_is_told(void **state)
+test_a_constant_delay_is_reported(void **state)
 {
     static const struct {
         int64_t late[HTTP_PROBES];
@@ -350,7 +350,7 @@ test_a_constant_delay_is_told(void **state)
 }
 
 static void
-test_another_database_is_told(void **state)
+test_another_database_is_reported(void **state)
 {
     struct http_evidence evidence = good(); /* its stream begins at 7 */
     (void)state;
@@ -364,7 +364,7 @@ test_another_database_is_told(void **state)
 }
 
 static void
-test_access_is_told_and_claims_are_problems(void **state)
+test_access_is_reported_and_claims_are_problems(void **state)
 {
     static const struct {
         int anonymous_status, made_up_status;
@@ -555,7 +555,7 @@ main(void)
         cmocka_unit_test(test_a_good_way_has_no_fault),
         cmocka_unit_test(test_silence_is_a_buffer_only_if_health_answers),
         cmocka_unit_test(test_a_header_without_a_body_is_a_buffer),
-        cmocka_unit_test(test_a_late_opening_is_told),
+        cmocka_unit_test(test_a_late_opening_is_reported),
         cmocka_unit_test(test_no_heartbeat_is_judged_by_the_wait),
         cmocka_unit_test(test_an_end_is_a_timeout_unless_rowcast_says_why),
         cmocka_unit_test(test_a_probe_that_is_late_or_lost),
@@ -570,9 +570,9 @@ main(void)
         cmocka_unit_test(test_lighttpd_1_4_79_prints_conditions_with_if),
         cmocka_unit_test(test_keys_that_lighttpd_does_not_know_are_a_problem),
         cmocka_unit_test(test_apaches_workers_are_compared_with_the_streams),
-        cmocka_unit_test(test_a_constant_delay_is_told),
-        cmocka_unit_test(test_another_database_is_told),
-        cmocka_unit_test(test_access_is_told_and_claims_are_problems),
+        cmocka_unit_test(test_a_constant_delay_is_reported),
+        cmocka_unit_test(test_another_database_is_reported),
+        cmocka_unit_test(test_access_is_reported_and_claims_are_problems),
     };
 
     return RUN(tests);

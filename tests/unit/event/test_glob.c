@@ -177,7 +177,7 @@ test_text_may_hold_nul_and_bad_utf8(void **state)
 }
 
 static void
-test_exact_patterns_are_told_from_others(void **state)
+test_exact_patterns_are_distinguished(void **state)
 {
     (void)state;
     assert_true(glob_is_exact("orders.paid"));
@@ -312,7 +312,7 @@ main(void)
         cmocka_unit_test(test_sets_are_sqlites),
         cmocka_unit_test(test_sets_with_ranges_are_sqlites),
         cmocka_unit_test(test_text_may_hold_nul_and_bad_utf8),
-        cmocka_unit_test(test_exact_patterns_are_told_from_others),
+        cmocka_unit_test(test_exact_patterns_are_distinguished),
         cmocka_unit_test(test_a_list_matches_what_one_of_it_does),
         cmocka_unit_test(test_the_worst_patterns_cost_microseconds),
     };

@@ -415,7 +415,7 @@ test_a_pipe_that_is_full_in_a_record_keeps_its_rest(void **state)
 /* --- a peer that is gone -------------------------------------------------------------- */
 
 static void
-test_a_gone_peer_is_told_by_every_call_and_no_signal(void **state)
+test_a_gone_peer_is_an_error_of_every_call_and_no_signal(void **state)
 {
     static const pair_fn pairs[] = {peer_socketpair, peer_tcp_pair, pipe_pair};
 
@@ -604,7 +604,7 @@ main(void)
         cmocka_unit_test(test_a_pipe_gets_the_bodies_alone),
         cmocka_unit_test(test_a_pipe_takes_more_records_than_one_writev_does),
         cmocka_unit_test(test_a_pipe_that_is_full_in_a_record_keeps_its_rest),
-        cmocka_unit_test(test_a_gone_peer_is_told_by_every_call_and_no_signal),
+        cmocka_unit_test(test_a_gone_peer_is_an_error_of_every_call_and_no_signal),
         cmocka_unit_test(test_the_end_comes_behind_what_is_left_over),
         cmocka_unit_test(test_a_peer_that_never_reads_is_given_up_in_the_end),
         cmocka_unit_test(test_a_short_answer_comes_whole_and_is_ended),

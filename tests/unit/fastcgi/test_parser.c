@@ -461,7 +461,7 @@ put_values(struct buf *in, const char *const *names)
 }
 
 static void
-test_values_are_told_as_asked(void **state)
+test_values_are_answered_as_asked(void **state)
 {
     struct buf in = {0};
 
@@ -478,7 +478,7 @@ test_values_are_told_as_asked(void **state)
 }
 
 static void
-test_a_value_asked_for_often_is_told_once(void **state)
+test_a_value_asked_for_often_is_answered_once(void **state)
 {
     struct buf in = {0};
     const char *names[60];
@@ -518,7 +518,7 @@ test_a_query_for_values_has_a_limit(void **state)
 }
 
 static void
-test_unknown_management_records_are_told_so(void **state)
+test_unknown_management_records_are_answered_as_unknown(void **state)
 {
     static const int types[] = {0, ABORT, STDIN, GET_VALUES_RESULT, 11, 200, 255};
 
@@ -826,11 +826,11 @@ main(void)
         cmocka_unit_test(test_other_roles_are_refused),
         cmocka_unit_test(test_an_abort_ends_the_request_in_each_phase),
         cmocka_unit_test(test_records_of_other_requests_are_ignored),
-        cmocka_unit_test(test_values_are_told_as_asked),
-        cmocka_unit_test(test_a_value_asked_for_often_is_told_once),
+        cmocka_unit_test(test_values_are_answered_as_asked),
+        cmocka_unit_test(test_a_value_asked_for_often_is_answered_once),
         cmocka_unit_test(test_a_broken_query_for_values_is_answered_as_far_as_it_goes),
         cmocka_unit_test(test_a_query_for_values_has_a_limit),
-        cmocka_unit_test(test_unknown_management_records_are_told_so),
+        cmocka_unit_test(test_unknown_management_records_are_answered_as_unknown),
         cmocka_unit_test(test_management_goes_on_at_every_moment),
         cmocka_unit_test(test_what_is_no_fastcgi_is_malformed),
         cmocka_unit_test(test_a_begin_of_a_wrong_length_is_malformed),

@@ -488,7 +488,7 @@ test_bodies_joined_are_the_input_whatever_it_is(void **state)
 /* --- the rest ------------------------------------------------------------------------- */
 
 static void
-test_the_hash_tells_changed_events_apart(void **state)
+test_the_hash_differs_for_changed_events(void **state)
 {
     static const char zeros[64] = {0};
     char text[64];
@@ -555,7 +555,7 @@ main(void)
         cmocka_unit_test(test_the_mark_is_that_of_the_last_record_that_is_out),
         cmocka_unit_test(test_a_new_start_forgets_what_was_packed),
         cmocka_unit_test(test_bodies_joined_are_the_input_whatever_it_is),
-        cmocka_unit_test(test_the_hash_tells_changed_events_apart),
+        cmocka_unit_test(test_the_hash_differs_for_changed_events),
         cmocka_unit_test(test_the_hash_does_not_depend_on_where_the_bytes_lie),
         cmocka_unit_test(test_a_header_holds_the_largest_numbers),
     };

@@ -187,7 +187,7 @@ count_call(void *arg, struct audience *audience)
 }
 
 static void
-test_a_row_in_an_empty_hall_meets_nobody(void **state)
+test_a_row_without_streams_reaches_none(void **state)
 {
     struct audiences *audiences = audiences_new(&hash_key);
     struct row row = {.id = 1, .channel = slice_of("a"), .recipient = slice_of("u")};
@@ -336,7 +336,7 @@ test_users_that_look_alike_never_share_an_audience(void **state)
 /* As if every filter had the same hash: the comparison alone has to keep them apart, and finds
  * each again when it leaves. */
 static void
-test_a_collision_of_hashes_joins_nobody(void **state)
+test_a_collision_of_hashes_joins_no_streams(void **state)
 {
     (void)state;
     all_hashes_collide = true;
@@ -479,11 +479,11 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_row_meets_each_audience_that_it_is_for_once),
-        cmocka_unit_test(test_a_row_in_an_empty_hall_meets_nobody),
+        cmocka_unit_test(test_a_row_without_streams_reaches_none),
         cmocka_unit_test(test_equal_filters_and_formats_are_one_audience),
         cmocka_unit_test(test_two_users_never_share_an_audience),
         cmocka_unit_test(test_users_that_look_alike_never_share_an_audience),
-        cmocka_unit_test(test_a_collision_of_hashes_joins_nobody),
+        cmocka_unit_test(test_a_collision_of_hashes_joins_no_streams),
         cmocka_unit_test(test_each_is_every_audience_once),
         cmocka_unit_test(test_crowds_come_and_go),
         cmocka_unit_test(test_a_channel_is_judged_once),

@@ -103,7 +103,7 @@ test_patterns_and_channels_let_through_what_matches(void **state)
 }
 
 static void
-test_all_representations_speak_of_the_same_rows(void **state)
+test_all_representations_have_the_same_rows(void **state)
 {
     struct stage stage;
     char line[256];
@@ -221,7 +221,7 @@ main(void)
         cmocka_unit_test(test_rows_of_a_batch_come_in_one_write_and_in_order),
         cmocka_unit_test(test_every_stream_gets_every_row_once_while_others_come_and_go),
         cmocka_unit_test(test_patterns_and_channels_let_through_what_matches),
-        cmocka_unit_test(test_all_representations_speak_of_the_same_rows),
+        cmocka_unit_test(test_all_representations_have_the_same_rows),
         cmocka_unit_test(test_a_peer_with_another_request_id_gets_its_own),
         cmocka_unit_test(test_a_row_that_is_too_large_is_announced),
         cmocka_unit_test(test_streams_outlast_a_locked_database),

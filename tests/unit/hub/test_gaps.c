@@ -9,7 +9,7 @@
 #define TEST_NAME "gaps"
 
 static void
-test_a_gap_is_told_when_a_stream_opens_behind_one(void **state)
+test_a_stream_that_opens_behind_a_gap_gets_it(void **state)
 {
     struct stage stage;
     char id[64];
@@ -92,7 +92,7 @@ check_no_silent_gap(struct reader *reader, int64_t first, int64_t last)
 
 /* The rows go while pages of them are being read, before the feed has had a look. */
 static void
-test_a_prune_in_the_middle_of_a_replay_is_told(void **state)
+test_a_prune_in_the_middle_of_a_replay_is_a_gap(void **state)
 {
     struct stage stage;
 
@@ -113,7 +113,7 @@ test_a_prune_in_the_middle_of_a_replay_is_told(void **state)
 }
 
 static void
-test_a_prune_under_a_blocked_reader_is_told_when_it_reads_on(void **state)
+test_a_prune_under_a_blocked_reader_is_a_gap_when_it_reads_again(void **state)
 {
     struct stage stage;
 
@@ -138,7 +138,7 @@ test_a_prune_under_a_blocked_reader_is_told_when_it_reads_on(void **state)
 
 /* The gap's own bytes find no room at all: they must come later, not never. */
 static void
-test_a_gap_that_finds_the_socket_full_is_told_later(void **state)
+test_a_gap_that_finds_the_socket_full_comes_later(void **state)
 {
     struct stage stage;
 
@@ -161,7 +161,7 @@ test_a_gap_that_finds_the_socket_full_is_told_later(void **state)
 }
 
 static void
-test_another_database_at_the_path_is_told(void **state)
+test_another_database_at_the_path_is_a_gap(void **state)
 {
     struct stage stage;
 
@@ -193,7 +193,7 @@ test_another_database_at_the_path_is_told(void **state)
 
 /* Ids that were handed out since are unknown to it: "above every id". */
 static void
-test_a_restored_backup_is_told(void **state)
+test_a_restored_backup_is_a_gap(void **state)
 {
     struct stage stage;
     char copy[128];
@@ -241,13 +241,13 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_gap_is_told_when_a_stream_opens_behind_one),
+        cmocka_unit_test(test_a_stream_that_opens_behind_a_gap_gets_it),
         cmocka_unit_test(test_rows_deleted_before_they_were_seen_are_a_gap_to_live_streams),
-        cmocka_unit_test(test_a_prune_in_the_middle_of_a_replay_is_told),
-        cmocka_unit_test(test_a_prune_under_a_blocked_reader_is_told_when_it_reads_on),
-        cmocka_unit_test(test_a_gap_that_finds_the_socket_full_is_told_later),
-        cmocka_unit_test(test_another_database_at_the_path_is_told),
-        cmocka_unit_test(test_a_restored_backup_is_told),
+        cmocka_unit_test(test_a_prune_in_the_middle_of_a_replay_is_a_gap),
+        cmocka_unit_test(test_a_prune_under_a_blocked_reader_is_a_gap_when_it_reads_again),
+        cmocka_unit_test(test_a_gap_that_finds_the_socket_full_comes_later),
+        cmocka_unit_test(test_another_database_at_the_path_is_a_gap),
+        cmocka_unit_test(test_a_restored_backup_is_a_gap),
         cmocka_unit_test(test_the_same_history_in_another_file_is_no_gap),
     };
 

@@ -292,7 +292,7 @@ test_a_quiet_stream_hears_a_heartbeat(void **state)
 }
 
 static void
-test_a_heartbeat_tells_the_id_that_the_cursor_moved_to(void **state)
+test_a_heartbeat_has_the_id_that_the_cursor_moved_to(void **state)
 {
     struct stage stage;
     char id[64];
@@ -357,7 +357,7 @@ main(void)
         cmocka_unit_test(test_a_throttled_stream_leaves_no_row_out_that_has_no_key),
         cmocka_unit_test(test_a_throttled_stream_does_not_rest_in_the_middle_of_a_write),
         cmocka_unit_test(test_a_quiet_stream_hears_a_heartbeat),
-        cmocka_unit_test(test_a_heartbeat_tells_the_id_that_the_cursor_moved_to),
+        cmocka_unit_test(test_a_heartbeat_has_the_id_that_the_cursor_moved_to),
         cmocka_unit_test(test_a_heartbeat_that_finds_no_room_is_made_up_for),
     };
 

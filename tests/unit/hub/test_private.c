@@ -17,7 +17,7 @@ sees(struct reader *reader, const char *text)
 
 /* Live, resumed and sought, as stream and as document, for one, for another, for nobody. */
 static void
-test_a_private_row_reaches_its_user_and_nobody_else(void **state)
+test_a_private_row_reaches_only_its_user(void **state)
 {
     static const char *const users[] = {"anna", "bob", NULL};
     static const struct {
@@ -75,7 +75,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_private_row_reaches_its_user_and_nobody_else),
+        cmocka_unit_test(test_a_private_row_reaches_only_its_user),
     };
 
     return RUN(tests);

@@ -48,7 +48,7 @@ test_since_all_brings_all_and_of_an_empty_table_nothing(void **state)
 
 /* They begin below what was deleted, which is no news to them. */
 static void
-test_a_first_visit_is_told_of_no_gap(void **state)
+test_a_first_visit_gets_no_gap(void **state)
 {
     static const size_t windows[] = {1 << 20, 1};
 
@@ -309,7 +309,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resume_brings_what_was_missed_and_then_what_is_new),
         cmocka_unit_test(test_since_all_brings_all_and_of_an_empty_table_nothing),
-        cmocka_unit_test(test_a_first_visit_is_told_of_no_gap),
+        cmocka_unit_test(test_a_first_visit_gets_no_gap),
         cmocka_unit_test(test_a_cold_hub_reads_nothing_at_its_start),
         cmocka_unit_test(test_a_long_replay_meets_the_live_end_without_a_seam),
         cmocka_unit_test(test_many_that_resume_from_one_place_each_get_it_all),

@@ -304,7 +304,7 @@ play(unsigned seed)
 }
 
 static void
-test_whatever_a_reader_was_not_sent_it_was_told_of(void **state)
+test_a_reader_got_each_row_or_a_gap(void **state)
 {
     const char *one = getenv("STORM_SEED"); /* to play one again, or others */
 
@@ -321,7 +321,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_whatever_a_reader_was_not_sent_it_was_told_of),
+        cmocka_unit_test(test_a_reader_got_each_row_or_a_gap),
     };
 
     return RUN(tests);

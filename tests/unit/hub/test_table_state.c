@@ -81,7 +81,7 @@ test_pages_that_may_see_the_same_share_the_parts(void **state)
 }
 
 static void
-test_nobody_gets_a_part_of_another_user(void **state)
+test_no_user_gets_a_part_of_another(void **state)
 {
     static const char *const users[] = {NULL, "ann", "bob"};
     struct stage stage;
@@ -123,7 +123,7 @@ test_one_who_comes_later_gets_what_has_changed_since(void **state)
 }
 
 static void
-test_a_replaced_database_begins_the_state_anew(void **state)
+test_a_replaced_database_begins_the_state_again(void **state)
 {
     struct stage stage;
 
@@ -159,9 +159,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_pages_that_may_see_the_same_share_the_parts),
-        cmocka_unit_test(test_nobody_gets_a_part_of_another_user),
+        cmocka_unit_test(test_no_user_gets_a_part_of_another),
         cmocka_unit_test(test_one_who_comes_later_gets_what_has_changed_since),
-        cmocka_unit_test(test_a_replaced_database_begins_the_state_anew),
+        cmocka_unit_test(test_a_replaced_database_begins_the_state_again),
         cmocka_unit_test(test_what_a_reader_does_not_take_counts_until_it_is_gone),
     };
 

@@ -360,7 +360,7 @@ test_rows_without_a_key_replace_nothing(void **state)
 }
 
 static void
-test_a_row_that_is_gone_is_replaced_by_nobody(void **state)
+test_a_row_that_is_gone_is_replaced_by_none(void **state)
 {
     struct window *window = window_new(NO_LIMIT, MAX_EVENT_BYTES, &hash_key);
 
@@ -520,7 +520,7 @@ main(void)
             test_a_newer_row_replaces_one_with_the_same_channel_recipient_and_key),
         cmocka_unit_test(test_none_of_many_that_differ_in_one_thing_replaces_another),
         cmocka_unit_test(test_rows_without_a_key_replace_nothing),
-        cmocka_unit_test(test_a_row_that_is_gone_is_replaced_by_nobody),
+        cmocka_unit_test(test_a_row_that_is_gone_is_replaced_by_none),
         cmocka_unit_test(test_thousands_of_keys_are_replaced_rightly_while_it_grows),
         cmocka_unit_test(test_each_format_is_encoded_once_and_counted),
         cmocka_unit_test(test_a_row_that_was_too_large_quotes_the_limit),

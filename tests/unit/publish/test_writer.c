@@ -139,7 +139,7 @@ test_kinds_take_turns(void **state)
 }
 
 static void
-test_a_failure_is_told_and_tried_again_until_it_is_over(void **state)
+test_a_failure_is_reported_and_tried_again_until_it_is_over(void **state)
 {
     struct stage stage;
     struct work work = {.wants = 1, .result = STORE_FAILED};
@@ -260,7 +260,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_kinds_take_turns),
-        cmocka_unit_test(test_a_failure_is_told_and_tried_again_until_it_is_over),
+        cmocka_unit_test(test_a_failure_is_reported_and_tried_again_until_it_is_over),
         cmocka_unit_test(test_what_is_not_vital_only_limps),
         cmocka_unit_test(test_a_lock_is_asked_for_again_and_is_no_failure),
         cmocka_unit_test(test_nothing_is_written_while_that_is_forbidden),

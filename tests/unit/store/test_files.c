@@ -200,7 +200,7 @@ test_each_of_the_three_files_counts(void **state)
 }
 
 static void
-test_a_wal_that_comes_later_is_opened_anew(void **state)
+test_a_wal_that_comes_later_is_reopened(void **state)
 {
     struct place *place = *state;
     init(place, STORE_JOURNAL_KEEP);
@@ -310,7 +310,7 @@ test_a_process_with_another_shm_is_a_stranger(void **state)
 }
 
 static void
-test_nobody_is_a_stranger_to_a_rollback_journal(void **state)
+test_a_rollback_journal_has_no_strangers(void **state)
 {
     struct store_device device = {""};
     struct place *place = *state;
@@ -332,12 +332,12 @@ main(void)
         TEST(test_what_is_moved_during_the_open_is_seen),
         TEST(test_one_that_is_the_first_to_open_it_can),
         TEST(test_each_of_the_three_files_counts),
-        TEST(test_a_wal_that_comes_later_is_opened_anew),
+        TEST(test_a_wal_that_comes_later_is_reopened),
         TEST(test_a_wal_that_was_cut_off_is_noticed),
         TEST(test_a_folder_is_known_by_both_its_names),
         TEST(test_a_hard_link_is_a_second_name),
         TEST(test_a_process_with_another_shm_is_a_stranger),
-        TEST(test_nobody_is_a_stranger_to_a_rollback_journal),
+        TEST(test_a_rollback_journal_has_no_strangers),
     };
     signal(SIGPIPE, SIG_IGN);
     return RUN(tests);

@@ -171,7 +171,7 @@ test_a_gap_that_is_not_taken_leaves_the_cursor(void **state)
 
 /* More rows were added to the backup than it lacks: no mark tells. */
 static void
-test_an_older_state_is_told_by_the_last_row(void **state)
+test_an_older_state_is_found_by_the_last_row(void **state)
 {
     struct bench *bench = *state;
 
@@ -282,7 +282,7 @@ main(void)
         BENCH_TEST(test_rows_that_were_pruned_are_a_gap),
         BENCH_TEST(test_what_is_pruned_while_rows_are_given_is_of_the_next_read),
         BENCH_TEST(test_a_gap_that_is_not_taken_leaves_the_cursor),
-        BENCH_TEST(test_an_older_state_is_told_by_the_last_row),
+        BENCH_TEST(test_an_older_state_is_found_by_the_last_row),
         BENCH_TEST(test_an_id_of_a_client_is_judged),
         BENCH_TEST(test_a_table_that_lost_its_triggers_is_noticed),
         BENCH_TEST(test_a_commit_is_noticed_in_each_journal_mode),

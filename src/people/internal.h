@@ -1,0 +1,28 @@
+/* internal.h - what the files of people/ that have SQL share; nobody else includes it.
+ *
+ * Each statement is prepared for one use and finalized in the same function: the connection
+ * belongs to the store, which may close it between two calls. */
+#ifndef ROWCAST_PEOPLE_INTERNAL_H
+#define ROWCAST_PEOPLE_INTERNAL_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/slice.h"
+#include "store/connection.h"
+#include "store/store.h"
+
+/* Whether the database has that table: one of an older version, or a foreign one, has none. */
+enum store_result people_has_table(struct store *store, const char *name, bool *has,
+                                   struct error *error);
+
+/* Steps a statement that gives no rows, and resets it. `doing` is for the error, as in
+ * store_fail. */
+enum store_result people_run(struct store *store, sqlite3_stmt *statement,
+                             const char *doing, struct error *error);
+
+/* Binds a text that outlives the step; a NULL slice is SQL's NULL. */
+void people_bind(sqlite3_stmt *statement, int parameter, struct slice text);
+
+#endif
