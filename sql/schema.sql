@@ -93,13 +93,13 @@ WHEN NEW.id > 9007199254740991
     OR typeof(NEW.created_at) <> 'integer' OR typeof(NEW.expires_at) NOT IN ('integer', 'null')
     OR typeof(NEW.channel) <> 'text' OR NEW.channel = '' OR instr(NEW.channel, char(0)) > 0
     OR NEW.channel GLOB '*[^ -*,/-~-]*'
-    OR typeof(NEW.recipient) NOT IN ('text', 'null') OR NEW.recipient GLOB '*[^ -*,/-~-]*'
+    OR typeof(NEW.recipient) NOT IN ('text', 'null') OR NEW.recipient GLOB '*.0' OR NEW.recipient GLOB '*e+*'
     OR (NEW.event IS NOT NULL
         AND (typeof(NEW.event) <> 'text' OR NEW.event = '' OR instr(NEW.event, char(0)) > 0
              OR NEW.event IN ('open', 'error') OR NEW.event GLOB 'rowcast:*'
              OR NEW.event GLOB '*[^ -*,/-~-]*'))
     OR typeof(NEW.collapse_key) NOT IN ('text', 'null')
-    OR NEW.collapse_key GLOB '*[^ -*,/-~-]*'
+    OR NEW.collapse_key GLOB '*.0' OR NEW.collapse_key GLOB '*e+*'
 BEGIN
     SELECT CASE
         WHEN NEW.id > 9007199254740991
@@ -150,13 +150,13 @@ WHEN NEW.id IS NOT OLD.id
     OR typeof(NEW.created_at) <> 'integer' OR typeof(NEW.expires_at) NOT IN ('integer', 'null')
     OR typeof(NEW.channel) <> 'text' OR NEW.channel = '' OR instr(NEW.channel, char(0)) > 0
     OR NEW.channel GLOB '*[^ -*,/-~-]*'
-    OR typeof(NEW.recipient) NOT IN ('text', 'null') OR NEW.recipient GLOB '*[^ -*,/-~-]*'
+    OR typeof(NEW.recipient) NOT IN ('text', 'null') OR NEW.recipient GLOB '*.0' OR NEW.recipient GLOB '*e+*'
     OR (NEW.event IS NOT NULL
         AND (typeof(NEW.event) <> 'text' OR NEW.event = '' OR instr(NEW.event, char(0)) > 0
              OR NEW.event IN ('open', 'error') OR NEW.event GLOB 'rowcast:*'
              OR NEW.event GLOB '*[^ -*,/-~-]*'))
     OR typeof(NEW.collapse_key) NOT IN ('text', 'null')
-    OR NEW.collapse_key GLOB '*[^ -*,/-~-]*'
+    OR NEW.collapse_key GLOB '*.0' OR NEW.collapse_key GLOB '*e+*'
 BEGIN
     SELECT CASE
         WHEN NEW.id IS NOT OLD.id
@@ -240,7 +240,7 @@ CREATE TABLE IF NOT EXISTS "rowcast_presence_entry"(
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS "rowcast_presence_entry_by_user" ON "rowcast_presence_entry"(user)
     WHERE user IS NOT NULL;
--- Users who came and whose leaving was not told yet, over all workers and restarts.
+-- Users with a row join and without their row leave yet, over all workers and restarts.
 CREATE TABLE IF NOT EXISTS "rowcast_presence_user"(
     user    TEXT PRIMARY KEY,
     gone_at INTEGER                 -- when the last stream ended, Unix milliseconds; NULL: one is open
@@ -258,11 +258,14 @@ CREATE TABLE IF NOT EXISTS "rowcast_push"(
     endpoint    TEXT PRIMARY KEY,   -- the push service's URL: who knows it can send, so it is a secret
     user        TEXT,               -- NULL: a reader without a name
     channels    TEXT NOT NULL,      -- a JSON array of patterns
-    bounds      TEXT,               -- what the user may read, a JSON array of patterns; NULL: everything
+    bounds      TEXT,               -- what the location lets be read, a JSON array of patterns; NULL: everything
+    ticket_bounds TEXT,             -- what the ticket lets be read, likewise; a row must be in both
     p256dh      TEXT NOT NULL,      -- the browser's public key, base64url (RFC 8291)
     auth        TEXT NOT NULL,      -- the browser's secret, base64url
     vapid_key   TEXT NOT NULL,      -- the public key that the browser subscribed with, base64url
     absent      INTEGER NOT NULL DEFAULT 0, -- 1: only while the user has no open stream
+    page        TEXT,               -- the page that wants declarative messages, a URL; NULL: JSON rows
+    address     TEXT,               -- of whom subscribed; subscriptions of one address are bounded
     cursor      INTEGER NOT NULL,   -- all rows up to this id are sent or not for this subscription
     created_at  INTEGER NOT NULL,   -- Unix milliseconds, as all times here
     expires_at  INTEGER,            -- as the browser said; NULL: it did not say
@@ -272,6 +275,7 @@ CREATE TABLE IF NOT EXISTS "rowcast_push"(
     last_error  TEXT
 );
 CREATE INDEX IF NOT EXISTS "rowcast_push_by_user" ON "rowcast_push"(user);
+CREATE INDEX IF NOT EXISTS "rowcast_push_by_address" ON "rowcast_push"(address);
 
 -- How far a user has read a channel, on whatever device. `POST /events/read` moves the mark, and the
 -- application may do so in its own SQL.

@@ -25,7 +25,7 @@ contents() { dpkg-deb -c "$PACKAGE" | awk '{ print $6 }'; }
 	run contents
 	for file in ./usr/bin/rowcast ./usr/bin/rowcast.cgi ./etc/default/rowcast \
 		./lib/systemd/system/rowcast.service ./lib/systemd/system/rowcast.socket \
-		./lib/systemd/system/rowcast-prune.service ./lib/systemd/system/rowcast-prune.timer \
+		./lib/systemd/system/rowcast-push.service ./lib/systemd/system/rowcast-prune.service ./lib/systemd/system/rowcast-prune.timer \
 		./usr/lib/sysusers.d/rowcast.conf ./usr/lib/tmpfiles.d/rowcast.conf \
 		./etc/lighttpd/conf-available/50-rowcast.conf \
 		./etc/lighttpd/conf-available/50-rowcast-spawn.conf \

@@ -119,7 +119,7 @@ now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
 }
 log_died() { grep -q 'died: signal' "$T/rowcast.err"; }
 
-@test "presence: SIGHUP, and a database that is replaced, lose nobody" {
+@test "presence: SIGHUP, and a database that is replaced, lose no reader" {
 	init_db
 	start_rowcast --presence
 	listen_direct ann '' REMOTE_USER=ann
@@ -148,7 +148,7 @@ log_died() { grep -q 'died: signal' "$T/rowcast.err"; }
 	assert_healthy
 }
 
-@test "presence: join and leave are told once for a user's first and last stream" {
+@test "presence: join and leave come once, for a user's first and last stream" {
 	init_db
 	start_rowcast --workers 2 --presence-channel who
 	listen_direct see '?channel=who'
@@ -171,7 +171,7 @@ log_died() { grep -q 'died: signal' "$T/rowcast.err"; }
 	stop_rowcast
 }
 
-@test "presence: a page that is loaded anew is no news" {
+@test "presence: a page that is reloaded makes no rows" {
 	init_db
 	start_rowcast --presence-channel who
 	listen_direct ann '' REMOTE_USER=ann
@@ -187,7 +187,7 @@ log_died() { grep -q 'died: signal' "$T/rowcast.err"; }
 	assert_healthy
 }
 
-@test "presence: the leave of those whose worker was killed is told by another one, or the next start" {
+@test "presence: the leave of users whose worker was killed comes from another one, or the next start" {
 	init_db
 	start_rowcast --presence-channel who
 	listen_direct ann '' REMOTE_USER=ann

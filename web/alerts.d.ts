@@ -35,6 +35,19 @@ export interface AlertsOptions {
   more?: (count: number) => Alert;
 }
 
+export interface PushOptions {
+  /** Where rowcast is; default '/events'. */
+  url?: string | URL;
+  /** Channels or GLOB patterns. */
+  channels?: string | string[];
+  /** A signed ticket, or a function that gets one. */
+  ticket?: string | null | (() => string | null | Promise<string | null>);
+  /** Only while the user has no open stream. */
+  absent?: boolean;
+  /** Messages that the browser shows without the worker, where it can. */
+  declarative?: boolean;
+}
+
 export class Alerts extends EventTarget {
   constructor(rows: Pick<Rowcast, 'on' | 'read'>, options?: AlertsOptions);
   readonly state: AlertsState;
@@ -42,6 +55,10 @@ export class Alerts extends EventTarget {
   enabled: boolean;
   /** Asks for permission. Only from a click or a key press. */
   ask(): Promise<AlertsState>;
+  /** Has rows pushed to this browser, also while no page is open. Permission must have been given. */
+  subscribe(options: PushOptions): Promise<PushSubscription>;
+  /** Resolves to whether there was a subscription. */
+  unsubscribe(options?: Pick<PushOptions, 'url' | 'ticket'>): Promise<boolean>;
   /** How many alerts that came to this page are not read yet, on whatever device. */
   readonly unread: number;
   /** The row, and those before it in its channel, are read; without an id: all of this page. */

@@ -7,8 +7,9 @@
 //
 // The manual is doc/ALERTS.md. No dependencies but the worker beside it, alerts-sw.js.
 //
-// Reading order: alert.js (from a row to an alert), claims.js (which tab shows it), worker.js and
-// toasts.js (by what), unread.js (what is read), alerts.js (what a page sees).
+// Reading order: alert.js (from a row to an alert), claims.js (which tab shows it), ledger.js and push.js
+// (what comes by push too), worker.js and toasts.js (by what), unread.js (what is read), alerts.js (what a
+// page sees). sw.js is the worker.
 //
 // Made from the modules in web/alerts/ by tools/bundle-js: change those, not this file.
 
@@ -172,6 +173,175 @@ class Claims {
         throw error;
       return fn();
     }
+  }
+}
+
+// --- ledger.js - what the page and its service worker share: how it has subscribed to Web Push, and
+// which rows were shown. In IndexedDB, as the worker has no other store.
+//
+// A row that comes by stream and by push is taken by one of the two: an entry can be added once.
+
+const LEDGER = 'rowcast-alerts';
+const SHOWN_MAX = 1000;       // rows that are remembered
+
+function openLedger() {
+  return new Promise((resolve, reject) => {
+    const request = indexedDB.open(LEDGER, 1);
+    request.onupgradeneeded = () => {
+      request.result.createObjectStore('config');
+      request.result.createObjectStore('shown', { keyPath: 'key' }).createIndex('at', 'at');
+    };
+    request.onsuccess = () => resolve(request.result);
+    request.onerror = () => reject(request.error);
+  });
+}
+
+// Runs fn on a store, in one transaction; resolves to the result of the request that fn returns.
+async function inLedger(store, mode, fn) {
+  const database = await openLedger();
+  try {
+    return await new Promise((resolve, reject) => {
+      const transaction = database.transaction(store, mode);
+      const request = fn(transaction.objectStore(store));
+      transaction.oncomplete = () => resolve(request?.result);
+      transaction.onabort = () => reject(transaction.error);
+    });
+  } finally {
+    database.close();
+  }
+}
+
+const readConfig = () => inLedger('config', 'readonly', (store) => store.get('push'));
+const writeConfig = (config) => inLedger('config', 'readwrite',
+  (store) => (config === null ? store.delete('push') : store.put(config, 'push')));
+
+function forgetOldest(store) {
+  store.count().onsuccess = ({ target }) => {
+    let others = target.result - SHOWN_MAX;
+    if (others <= 0)
+      return;
+    store.index('at').openCursor().onsuccess = ({ target: { result: cursor } }) => {
+      if (cursor === null || others-- <= 0)
+        return;
+      cursor.delete();
+      cursor.continue();
+    };
+  };
+}
+
+// Whether the caller is the one to show the row. Without a working store everyone is: the tags
+// make a second notification replace the first.
+async function takeRow(name, id) {
+  try {
+    await inLedger('shown', 'readwrite', (store) => {
+      store.add({ key: `${name}:${id}`, at: Date.now() });
+      forgetOldest(store);
+    });
+    return true;
+  } catch (error) {
+    return error?.name !== 'ConstraintError';
+  }
+}
+
+// --- push.js - the subscription to Web Push: made with the browser, told to the server, ended.
+
+const PUSH_DEFAULTS = { url: '/events', channels: [], ticket: null, absent: false, declarative: false };
+
+function pushSettings(options) {
+  const settings = { ...PUSH_DEFAULTS, ...options };
+  const unknown = Object.keys(settings).find((name) => !(name in PUSH_DEFAULTS));
+  if (unknown !== undefined)
+    throw new TypeError(`${unknown}: there is no such option`);
+  settings.channels = [].concat(settings.channels);
+  if (settings.channels.length === 0 || settings.channels.some((one) => typeof one !== 'string' || one === ''))
+    throw new TypeError('channels: which rows are to be pushed?');
+  settings.url = new URL(settings.url, document.baseURI).href.replace(/\/$/, '');
+  return settings;
+}
+
+// The key as the browser wants it.
+function keyBytes(text) {
+  const binary = atob(text.replaceAll('-', '+').replaceAll('_', '/'));
+  return Uint8Array.from(binary, (char) => char.charCodeAt(0));
+}
+
+// Asks the server; resolves to what it answers, and rejects with its reason.
+async function askPush(url, method, { body, ticket } = {}) {
+  const headers = {};
+  if (body !== undefined)
+    headers['Content-Type'] = 'application/json';
+  if (ticket)
+    headers.Authorization = `Bearer ${ticket}`;
+  const response = await fetch(`${url}/push`, { method, headers, credentials: 'include', body: body && JSON.stringify(body) });
+  if (!response.ok)
+    throw new Error(`${response.status}: ${(await response.text()).trim()}`);
+  return response.json();
+}
+
+const keyOf = ({ options }) => {
+  const key = options?.applicationServerKey;
+  return key ? String(new Uint8Array(key)) : '';
+};
+
+// The browser's subscription with that key: the one that is there, or a new one. The server's key may
+// be another one by now; then the old subscription is of no use.
+async function browserSubscription(registration, key) {
+  const bytes = keyBytes(key);
+  const old = await registration.pushManager.getSubscription();
+  if (old !== null && keyOf(old) === String(bytes))
+    return { subscription: old, ended: null };
+  await old?.unsubscribe();
+  const subscription = await registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: bytes });
+  return { subscription, ended: old?.endpoint ?? null };
+}
+
+const ticketOf = (ticket) => (typeof ticket === 'function' ? ticket() : ticket);
+
+async function subscribePush(registration, name, options) {
+  const { url, channels, ticket, absent, declarative } = pushSettings(options);
+  const signed = await ticketOf(ticket);
+  const { public_key: key } = await askPush(url, 'GET', { ticket: signed });
+  const { subscription, ended } = await browserSubscription(registration, key);
+  const wish = { channels, absent };
+  if (declarative && 'pushManager' in window)   // browsers that understand declarative messages
+    wish.declarative = location.href;
+  await askPush(url, 'POST', { body: { ...subscription.toJSON(), ...wish }, ticket: signed });
+  await writeConfig({ name, url, key, wish, page: location.href, base: document.baseURI });
+  if (ended !== null)
+    await askPush(url, 'DELETE', { body: { endpoint: ended }, ticket: signed }).catch(() => {});
+  return subscription;
+}
+
+// The browser's part is ended in any case; a server that is out of reach learns it from the push
+// service.
+async function unsubscribePush(registration, options = {}) {
+  const config = await readConfig().catch(() => undefined);
+  const subscription = await registration.pushManager.getSubscription();
+  await writeConfig(null);
+  if (subscription === null)
+    return false;
+  await subscription.unsubscribe();
+  const url = options.url ? new URL(options.url, document.baseURI).href.replace(/\/$/, '') : config?.url;
+  if (url !== undefined)
+    await askPush(url, 'DELETE', { body: { endpoint: subscription.endpoint }, ticket: await ticketOf(options.ticket) }).catch(() => {});
+  return true;
+}
+
+// Rows that come by stream, in a browser that gets them by push too: whether the page is to show it.
+class PushLedger {
+  #isSubscribed = null;         // a promise
+
+  constructor(name) {
+    this.name = name;
+  }
+
+  reset() {
+    this.#isSubscribed = null;
+  }
+
+  async take(id) {
+    this.#isSubscribed ??= Promise.resolve().then(readConfig).then((config) => config !== undefined).catch(() => false);
+    return !(await this.#isSubscribed) || takeRow(this.name, id);
   }
 }
 
@@ -421,11 +591,13 @@ class Alerts extends EventTarget {
   #more = 0;               // in the toast that counts the others
   #closed = false;
   #undo = [];
+  #pushed;                 // rows that may come by push too
 
   constructor(rows, options = {}) {
     super();
     this.#settings = alertSettings(options);
     this.#claims = new Claims(this.#settings.name);
+    this.#pushed = new PushLedger(this.#settings.name);
     this.#flood = new Flood(this.#settings.flood);
     this.#toasts = this.#settings.toasts && new Toasts(this.#settings.toasts, (detail) => this.#clicked(detail));
     this.#rows = rows;
@@ -461,13 +633,32 @@ class Alerts extends EventTarget {
     return this.state;
   }
 
+  // Has the rows of these channels pushed to this browser, also while no page is open. Permission
+  // must have been given: see ask().
+  async subscribe(options = {}) {
+    if (this.state !== 'granted')
+      throw new Error('subscribe() needs permission: call ask() first');
+    const registration = await this.#worker();
+    if (!registration.pushManager)
+      throw new Error('this browser has no push here (on iOS: add the site to the home screen first)');
+    const subscription = await subscribePush(registration, this.#settings.name, options);
+    this.#pushed.reset();
+    return subscription;
+  }
+
+  // Resolves to whether there was a subscription.
+  async unsubscribe(options = {}) {
+    const ended = await unsubscribePush(await this.#worker(), options);
+    this.#pushed.reset();
+    return ended;
+  }
+
   // How many alerts of this page the person has not read, on whatever device.
   get unread() {
     return this.#unread.size;
   }
 
-  // Tells all pages and devices of the person that the row and those before it in its channel are
-  // read; without an id: all that this page has got.
+  // The row and those before it in its channel are read, on all pages and devices of the person; without an id: all that this page has got.
   async read(id) {
     const marks = id === undefined ? this.#unread.newest() : [[String(id), this.#unread.channelOf(String(id))]];
     for (const [row, channel] of marks) {
@@ -590,7 +781,8 @@ class Alerts extends EventTarget {
 
   async #notifyAll(notes) {
     const mine = await Promise.all(notes.map((note) => this.#claims.claim(note.id, note.alert.tag)));
-    const claimed = notes.filter((_, n) => mine[n]);
+    const first = await Promise.all(notes.map((note, n) => mine[n] && this.#pushed.take(note.id)));
+    const claimed = notes.filter((_, n) => first[n]);
     if (claimed.length > 0)
       await this.#claims.alone(() => this.#notifyClaimed(claimed));
   }

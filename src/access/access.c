@@ -133,8 +133,8 @@ find_refusing_bound(const struct filter *filter, struct slice channel)
     return FILTER_BOUNDS;
 }
 
-static int
-check_channels(const struct request *request, struct error *error)
+int
+access_check_channels(const struct request *request, struct error *error)
 {
     static const char *const reasons[] = {
         [FILTER_BOUND_LOCATION] =
@@ -160,10 +160,10 @@ access_check(struct request *request, const struct access_rules *rules, int64_t 
              struct error *error)
 {
     if (request->resource == RESOURCE_STREAM || request->resource == RESOURCE_WHOAMI ||
-        request->resource == RESOURCE_READ) {
+        request->resource == RESOURCE_READ || request->resource == RESOURCE_PUSH) {
         int status = rules->keys != NULL ? check_ticket(request, rules, now_ms, error)
                                          : check_no_ticket(request, error);
-        return status != 0 ? status : check_channels(request, error);
+        return status != 0 ? status : access_check_channels(request, error);
     }
     if (request->resource == RESOURCE_HEALTH || request->admin)
         return 0;

@@ -19,7 +19,7 @@ void revocations_free(struct revocations *revocations); /* NULL is fine */
 
 /* The user's tickets that were issued before that time (Unix milliseconds) are refused; of several
  * times the latest counts. seen_ms: when we learn it. A login of the web server's is over if it
- * began before both, so that a time to come does not shut out those who log in anew. Returns 0, or
+ * began before both, so that a time to come does not shut out users who log in again. Returns 0, or
  * -1 when out of memory. */
 int revocations_add(struct revocations *revocations, struct slice user, int64_t before_ms,
                     int64_t seen_ms);

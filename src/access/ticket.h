@@ -2,7 +2,7 @@
  *
  * An application that knows its user signs a ticket, the page hands it to rowcast, and rowcast
  * needs no session of the application's. A ticket is a password while it
- * lasts: no error text and no log line quotes any of it, but for times. */
+ * lasts: no error text and no log line quotes any of it, except times. */
 #ifndef ROWCAST_ACCESS_TICKET_H
 #define ROWCAST_ACCESS_TICKET_H
 

@@ -12,46 +12,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/base64url.h"
 #include "base/buf.h"
-
-/* --- base64url, RFC 4648 section 5, without padding ---------------------------------- */
-
-/* 0 to 63, or -1. */
-static int
-digit_of(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
-/* What is left over at the end must be zero: each value has one spelling. Memory that ran out
- * shows in out->failed. */
-static int
-decode(struct buf *out, struct slice text)
-{
-    uint32_t bits = 0;
-    int count = 0;
-    if (text.len == 0 || text.len % 4 == 1)
-        return -1;
-    for (size_t i = 0; i < text.len; i++) {
-        int digit = digit_of(text.p[i]);
-        if (digit < 0)
-            return -1;
-        bits = (bits << 6 | (uint32_t)digit) & 0xfff;
-        count += 6;
-        if (count < 8)
-            continue;
-        count -= 8;
-        char byte = (char)(unsigned char)(bits >> count & 0xff);
-        buf_append(out, &byte, 1);
-    }
-    return (bits & ((1U << count) - 1)) == 0 ? 0 : -1;
-}
 
 /* --- parts --------------------------------------------------------------------------- */
 
@@ -90,7 +52,7 @@ read_object(struct json_t **object, struct slice part, const char *name,
 {
     struct buf text = {0};
     int status = 401;
-    if (decode(&text, part) != 0)
+    if (base64url_decode(&text, part) != 0)
         error_set(error, "its %s is not base64url", name);
     else if (text.failed)
         status = out_of_memory(error);
@@ -140,7 +102,7 @@ read_signature(struct ticket_token *token, struct slice part, struct error *erro
 {
     if (part.len == 0)
         return refuse(error, "it is not signed");
-    if (decode(&token->signature, part) != 0)
+    if (base64url_decode(&token->signature, part) != 0)
         return refuse(error, "its signature is not base64url");
     return token->signature.failed ? out_of_memory(error) : 0;
 }

@@ -45,9 +45,9 @@ void log_sink_out_share(struct log_sink_out *out, int fd);
 /* Appends to the file, which is made with mode 0640. Returns 0, or -1 with *error. */
 int log_sink_out_open(struct log_sink_out *out, const char *path, struct error *error);
 
-/* When the path no longer leads to the file (logrotate(8) has renamed it), opens what is there, or
- * makes it. Returns 0 too when nothing had to be done, or -1 with *error: lines then go on to
- * the old file. */
+/* When the path no longer leads to the file (logrotate(8) has renamed it), opens what is there,
+ * or makes it. Returns 0 too when nothing had to be done, or -1 with *error: lines then continue
+ * to go to the old file. */
 int log_sink_out_follow(const struct log_sink_out *out, struct error *error);
 
 /* Returns 0, or -1: it was not taken. */

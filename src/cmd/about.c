@@ -25,15 +25,15 @@ static const struct cmd_entry entries[] = {
     {&cmd_send_command, cmd_send, "insert a notification"},
     {&cmd_tail_command, cmd_tail, "print notifications in the terminal"},
     {&cmd_channels_command, cmd_channels, "list the channels and how many rows they have"},
+    {&cmd_push_command, cmd_push, "send rows to browsers whose pages are closed"},
     {&cmd_prune_command, cmd_prune, "delete old notifications"},
     {&cmd_track_command, cmd_track, "make every change of a table a notification"},
     {&cmd_untrack_command, cmd_untrack, "undo that"},
-    {&cmd_follow_command, cmd_follow,
-     "carry a log in PostgreSQL into a file, on many machines"},
     {&cmd_status_command, cmd_status, "print who is connected and how it goes"},
     {&cmd_revoke_command, cmd_revoke, "throw a user out: streams, tickets, push"},
+    {&cmd_follow_command, cmd_follow, "carry a log in PostgreSQL into a file, on many machines"},
     {&cmd_rebase_command, cmd_rebase, "after restoring a backup: never reuse an id"},
-    {&cmd_ticket_command, cmd_ticket, "mint a signed ticket for a reader"},
+    {&cmd_ticket_command, cmd_ticket, "sign a ticket for a reader"},
     {&cmd_doctor_command, cmd_doctor,
      "check the database and the way through the web server"},
 };
@@ -76,7 +76,8 @@ about_print_version(void)
            "\nSQLite %s, libuv %s, OpenSSL %s, libjwt " LIBJWT_VERSION
            ", HTTP client for doctor: %s, PostgreSQL: %s, systemd: %s\n",
            store_library_version(), uv_version_string(), ticket_openssl_version(),
-           doctor_http_is_built() ? "libcurl" : "no", pg_is_built() ? "libpq" : "no",
+           doctor_http_is_built() ? "libcurl" : "no",
+           pg_is_built() ? "libpq" : "no",
 #ifdef HAVE_SYSTEMD
            "yes"
 #else

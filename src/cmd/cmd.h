@@ -16,15 +16,16 @@
 enum { CMD_READY = -1, CMD_OK = 0, CMD_FAILED = 1, CMD_USAGE = 2 };
 
 extern const struct command cmd_channels_command, cmd_doctor_command, cmd_follow_command,
-    cmd_init_command, cmd_prune_command, cmd_rebase_command, cmd_revoke_command, cmd_send_command,
-    cmd_serve_command, cmd_status_command, cmd_tail_command, cmd_ticket_command,
-    cmd_track_command, cmd_untrack_command;
+    cmd_init_command, cmd_prune_command, cmd_push_command, cmd_rebase_command,
+    cmd_revoke_command, cmd_send_command, cmd_serve_command, cmd_status_command,
+    cmd_tail_command, cmd_ticket_command, cmd_track_command, cmd_untrack_command;
 
 int cmd_channels(char **argv);
 int cmd_doctor(char **argv);
 int cmd_follow(char **argv);
 int cmd_init(char **argv);
 int cmd_prune(char **argv);
+int cmd_push(char **argv);
 int cmd_rebase(char **argv);
 int cmd_revoke(char **argv);
 int cmd_send(char **argv);

@@ -18,6 +18,8 @@
 #include "limits/limits.h"
 #include "fastcgi/listen.h"
 #include "base/log.h"
+#include "push/hosts.h"
+#include "push/vapid.h"
 #include "serve/serve.h"
 #include "serve/workers.h"
 
@@ -46,7 +48,7 @@ static const struct option options[] = {
                "for web servers that do not split the path: the URL's, such as /events"),
     OPTION(heartbeat_ms, "heartbeat", OPTION_SECONDS, .value_name = "SECONDS",
            .fallback = "15", .max = DAY_MS,
-           .help = "a sign of life after that silence; 0: off"),
+           .help = "a heartbeat after that silence; 0: off"),
     OPTION(retry_ms, "retry", OPTION_COUNT, .value_name = "MS", .fallback = "3000",
            .min = 1, .max = 3600000,
            .help = "how long browsers wait before they reconnect"),
@@ -58,13 +60,13 @@ static const struct option options[] = {
            .fallback = "0", .max = 1000000, .help = "0: no limit"),
     OPTION(connect_rate, "connect-rate", OPTION_COUNT, .value_name = "N", .fallback = "0",
            .max = LIMITS_CONNECTS_MAX,
-           .help = "new streams and polls of one address in a minute; 0: no limit"),
+           .help = "requests of one address in a minute; 0: no limit"),
     OPTION(max_age_ms, "max-age", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "0",
            .max = 365 * DAY_MS,
            .help = "end each stream at that age, within 10 %; 0: never"),
     OPTION(stall_ms, "stall-timeout", OPTION_SECONDS, .value_name = "SECONDS",
            .fallback = "60", .max = DAY_MS,
-           .help = "close a stream that takes nothing for so long; 0: never"),
+           .help = "close a stream that takes nothing for this time; 0: never"),
     OPTION(window_bytes, "window-bytes", OPTION_SIZE, .value_name = "SIZE",
            .fallback = "4M", .max = WINDOW_BYTES_MAX,
            .help = "memory for the newest events"),
@@ -85,30 +87,41 @@ static const struct option options[] = {
     OPTION(require_ticket, "require-ticket", OPTION_FLAG,
            .help = "refuse streams without a ticket"),
     OPTION(ticket_audience, "ticket-audience", OPTION_TEXT, .value_name = "NAME",
-           .help = "take only tickets with that aud"),
+           .help = "accept only tickets with that aud"),
     OPTION(presence, "presence", OPTION_FLAG,
            .help = "the view rowcast_presence says who is connected"),
     OPTION(presence_channel, "presence-channel", OPTION_TEXT, .value_name = "NAME",
-           .help = "and rows there say who comes and leaves: events join and leave"),
+           .help =
+               "and rows on this channel say who comes and leaves: events join and leave"),
     OPTION(read_marks, "read-marks", OPTION_CHOICE, .value_name = "on|off",
            .fallback = "on", .help = "POST to /read says what a user has read"),
     OPTION(revocation, "revocation", OPTION_CHOICE, .value_name = "on|off",
-           .fallback = "on", .help = "rows of rowcast_revocation throw users out"),
+           .fallback = "on", .help = "rows of rowcast_revocation end the streams of users"),
     OPTION(allow_publish, "allow-publish", OPTION_FLAG,
-           .help = "POST inserts rows, where ROWCAST_PUBLISH or a ticket allows it"),
+           .help = "POST inserts rows, if ROWCAST_PUBLISH or a ticket allows it"),
     OPTION(read_only, "read-only", OPTION_FLAG,
            .help = "for a file that something else replicates: write nothing"),
+    OPTION(vapid_key_file, "vapid-key-file", OPTION_TEXT, .value_name = "FILE",
+           .help = "key of Web Push; without: browsers cannot subscribe"),
+    OPTION(push_hosts, "push-host", OPTION_LIST, .value_name = "HOST",
+           .help =
+               "host of a push service, *.DOMAIN or a whole origin; repeatable; without: "
+               "those of Google, Mozilla, Microsoft and Apple"),
+    OPTION(max_push_per_user, "max-push-per-user", OPTION_COUNT, .value_name = "N",
+           .fallback = "20", .max = 1000000, .help = "subscriptions; 0: no limit"),
+    OPTION(max_push_per_address, "max-push-per-address", OPTION_COUNT, .value_name = "N",
+           .fallback = "100", .max = 1000000, .help = "subscriptions; 0: no limit"),
     OPTION(drain_ms, "drain", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "5",
-           .max = 3600000, .help = "how long the end may take"),
+           .max = 3600000, .help = "how long rowcast may take to end"),
     OPTION(request_timeout_ms, "request-timeout", OPTION_SECONDS, .value_name = "SECONDS",
            .fallback = "10", .min = 100, .max = 3600000,
-           .help = "for a request to arrive whole"),
+           .help = "how long a request may take to arrive"),
     OPTION(log_level, "log-level", OPTION_CHOICE, .value_name = "error|warn|info|debug",
-           .fallback = "info", .help = "what is logged"),
+           .fallback = "info", .help = "what to log"),
     OPTION(log_to, "log-to", OPTION_TEXT, .value_name = "WHERE", .fallback = "stderr",
            .help = "stderr, syslog, journal or a file from the root"),
     OPTION(no_confine, "no-confine", OPTION_FLAG,
-           .help = "leave the process its rights to the rest of the file system"),
+           .help = "do not drop the rights that the process does not need"),
     OPTION(check, "check", OPTION_FLAG, .has_no_variable = true,
            .help = "check options, keys and database, and exit: 0 when all is well"),
     {.name = NULL},
@@ -233,6 +246,10 @@ check_read_only(const struct serve_settings *settings, struct error *error)
         return error_set(error, "--read-only and --allow-publish exclude each other");
     if (settings->presence || settings->presence_channel != NULL)
         return error_set(error, "--read-only and --presence exclude each other");
+    if (settings->presence || settings->presence_channel != NULL ||
+        settings->vapid_key_file != NULL)
+        return error_set(error, "--read-only writes nothing: leave --presence, "
+                                "--presence-channel and --vapid-key-file out");
     if (settings->keep_age_ms != 0 || settings->keep_rows != 0)
         return error_set(error, "--read-only deletes no rows: leave --keep-age and "
                                 "--keep-rows out");
@@ -296,6 +313,12 @@ check_serving(const struct serve_settings *settings, struct error *error)
             return -1;
         ticket_keys_free(keys);
     }
+    if (settings->vapid_key_file != NULL) {
+        struct vapid_keys *keys = vapid_keys_load(settings->vapid_key_file, NULL, error);
+        if (keys == NULL)
+            return -1;
+        vapid_keys_free(keys);
+    }
     struct store *store = store_open(&config, NULL, error);
     if (store == NULL)
         return -1;
@@ -335,7 +358,8 @@ cmd_serve(char **argv)
         (check_origins(&settings.cors_origins, &error) != 0 ||
          check_mount(settings.mount, &error) != 0 ||
          check_tickets(&settings, &error) != 0 || check_read_only(&settings, &error) != 0 ||
-         check_log(&settings, &error) != 0))
+         check_log(&settings, &error) != 0 ||
+         push_hosts_check(&settings.push_hosts, &error) != 0))
         parsed = OPTIONS_USAGE;
     if (parsed == OPTIONS_USAGE) {
         int code = cmd_usage(cmd_serve_command.name, &error);

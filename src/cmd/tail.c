@@ -3,7 +3,7 @@
  * One cursor, as everywhere: where it starts is the question of --since and --last, and each
  * turn reads from it to the tail of the table, page by page, each page written out before the
  * next one is read. Unlike a page it shows private rows too: who can read the file can see them
- * anyway. With -f it goes on until it is interrupted or its output has no reader. */
+ * anyway. With -f it continues until it is interrupted or its output has no reader. */
 #include "config.h"
 
 #include "cmd/cmd.h"
@@ -42,7 +42,7 @@ static const struct option options[] = {
      .letter = 'f',
      .kind = OPTION_FLAG,
      .offset = offsetof(struct settings, follow),
-     .help = "go on with new rows as they come"},
+     .help = "continue with new rows as they come"},
     {.name = "channel",
      .kind = OPTION_LIST,
      .offset = offsetof(struct settings, channels),
@@ -52,7 +52,7 @@ static const struct option options[] = {
      .kind = OPTION_TEXT,
      .offset = offsetof(struct settings, since),
      .value_name = "all|ID|AGE",
-     .help = "start at the first row, behind an id, or that long ago (90s, 2h)"},
+     .help = "start at the first row, after an id, or at an age (90s, 2h)"},
     {.name = "last",
      .kind = OPTION_COUNT,
      .offset = offsetof(struct settings, last),

@@ -1,4 +1,4 @@
-/* tail_loop.h - a command that goes on until it is interrupted, woken by commits. */
+/* tail_loop.h - a command that continues until it is interrupted, woken by commits. */
 #ifndef ROWCAST_CMD_TAIL_LOOP_H
 #define ROWCAST_CMD_TAIL_LOOP_H
 

@@ -26,7 +26,7 @@ enum doctor_fault {
  * not be the one that speaks to rowcast. */
 enum doctor_server doctor_server_of(const char *server_header);
 
-/* The remedy, lines that end in LF but for the last. Never NULL. */
+/* The remedy, lines that end in LF, except the last one. Never NULL. */
 const char *doctor_remedy(enum doctor_fault fault, enum doctor_server server);
 
 #endif

@@ -307,7 +307,7 @@ judge_keys(const struct store *store, struct doctor_report *report)
             report,
             (struct doctor_head){"keys", DOCTOR_WARNING,
                                  "Make an index that begins with the columns channel, "
-                                 "collapse_key, recipient (those that there are)."},
+                                 "collapse_key, recipient (those that exist)."},
             "no index covers collapse_key: no row is left out for a newer one");
 }
 

@@ -271,7 +271,7 @@ reason_text(enum gap_reason reason)
     return "reset";
 }
 
-/* resumed_at is null where the client must not go on from there. */
+/* resumed_at is null where the client must not continue from there. */
 static void
 append_gap_members(struct buf *buf, const struct gap *gap)
 {

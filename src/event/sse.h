@@ -24,7 +24,7 @@ enum gap_reason { GAP_PRUNED, GAP_RESET, GAP_BAD_ID };
 struct gap {
     enum gap_reason reason;
     char after[GAP_ID_TEXT_MAX + 1]; /* what the client had: its id as text, any bytes */
-    int64_t resumed_at;              /* the cursor from which the stream goes on */
+    int64_t resumed_at;              /* the cursor from which the stream continues */
 };
 
 /* id:, event: (none where NULL or empty), one data: line for each line of data (CRLF, CR and
@@ -66,7 +66,7 @@ struct state_part {
     struct slice rows;   /* JSON objects, joined by commas */
     bool has_more;
     int64_t
-        id; /* the cursor that the stream goes on from, in the last part of all; -1: none */
+        id; /* the cursor that the stream continues from, in the last part of all; -1: none */
 };
 void sse_append_state(struct buf *buf, enum format format, const struct state_part *part);
 

@@ -50,7 +50,7 @@ int gateway_listen(struct gateway *gateway, const struct listeners *listeners,
                    struct error *error);
 
 /* Stops to accept, and closes connections that are kept for a next request. Those being answered
- * go on until their outputs are released; those that are new still get an answer, as a web
+ * continue until their outputs are released; those that are new still get an answer, as a web
  * server that is cut off answers its browser with 502, after which an EventSource gives up. */
 void gateway_stop(struct gateway *gateway);
 

@@ -1,7 +1,7 @@
 /* parser.c - the state machine that reads FastCGI records from a web server.
  *
  * fastcgi/gateway.c feeds it what read(2) gives and acts on what comes back. One parser lives as
- * long as its connection: while a request is being answered it goes on, to see an abort, a second
+ * long as its connection: while a request is being answered it continues, to see an abort, a second
  * request on the same connection (refused: no web server multiplexes) or a management record.
  * Bodies that rowcast does not need are skipped without a copy; a request's own body (stdin) too,
  * unless the owner takes bodies and it is that of a POST. */
@@ -130,7 +130,7 @@ fcgi_parser_judge_body(struct fcgi_parser *parser)
     int64_t len;
     parser->work->gathers = parser->takes_body &&
                             pairs_find(pairs, "REQUEST_METHOD", text, sizeof text) &&
-                            strcmp(text, "POST") == 0 &&
+                            (strcmp(text, "POST") == 0 || strcmp(text, "DELETE") == 0) &&
                             pairs_find(pairs, "CONTENT_LENGTH", text, sizeof text) &&
                             parse_count(text, 1, REQUEST_BODY_MAX, &len) == 0;
 }

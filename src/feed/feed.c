@@ -168,7 +168,7 @@ on_gate(void *arg)
 
 /* --- life ---------------------------------------------------------------------------- */
 
-/* Opens the database and reads where rows go on from. */
+/* Opens the database and reads where rows continue. */
 static enum store_result
 feed_begin(struct feed *feed, struct error *error)
 {

@@ -52,8 +52,8 @@ int feed_start(struct feed *feed, const struct feed_handlers *handlers, void *ar
 void feed_reload(struct feed *feed);
 
 /* Called on the loop after each look that found something committed (by whatever program, in
- * whatever table) and after the database was opened anew, when the rows have been handed out. NULL:
- * not any more. One at a time. */
+ * whatever table) and after the database was opened again, when the rows have been handed out.
+ * NULL: not any more. One at a time. */
 typedef void (*feed_changed_fn)(void *arg);
 void feed_on_change(struct feed *feed, feed_changed_fn changed, void *arg);
 
@@ -68,7 +68,7 @@ typedef void (*feed_lost_fn)(void *arg, const struct error *error);
 
 /* From now on the process may only open files in the folder in which the database is now
  * (sandbox). When another folder has taken its place, `lost` is called, once a second: only a new
- * process can go on. */
+ * process can continue. */
 void feed_confine(struct feed *feed, feed_lost_fn lost, void *arg);
 
 /* Looks now: what was committed before this call is handed out when it returns, unless the

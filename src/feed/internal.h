@@ -46,7 +46,7 @@ struct feed {
     struct store_folders folders; /* that it may enter then */
     uint64_t behind_since_ms;     /* 0: all is handed out */
     uint64_t *errors;             /* counts failed reads, or NULL */
-    feed_changed_fn changed;      /* NULL: nobody asks */
+    feed_changed_fn changed;      /* NULL: none */
     void *changed_arg;
     uint64_t openings;
 };

@@ -44,7 +44,8 @@ feed_set_trouble(struct feed *feed, enum store_result result, const struct error
     feed_say_trouble(feed);
 }
 
-/* What a change of the schema has taken from the table: rows go on, but it is not healthy. */
+/* What a change of the schema has taken from the table: rows still arrive, but the health check
+ * fails. */
 void
 feed_tell_fault(struct feed *feed)
 {

@@ -6,7 +6,7 @@
  * look is repeated, at first every 50 µs, then in steps of a quarter of the time since the
  * event, then doubling up to the fallback interval; the next event starts that again. Measured
  * without the repeats: none of 300 commits with synchronous=FULL, Debian's default, is seen.
- * The fallback goes on for ever, for file systems without events.
+ * The fallback continues for ever, for file systems without events.
  *
  * File events are not free for the writer: eight for a commit cost it a tenth of its rate. While
  * every look finds something the watch is therefore taken off the folder and the table looked

@@ -173,12 +173,10 @@ parse_path(const struct parser *parser)
     static const struct {
         const char *path;
         enum request_resource resource;
-    } resources[] = {{"/", RESOURCE_STREAM},
-                     {"/health", RESOURCE_HEALTH},
-                     {"/metrics", RESOURCE_METRICS},
-                     {"/read", RESOURCE_READ},
-                     {"/status", RESOURCE_STATUS},
-                     {"/whoami", RESOURCE_WHOAMI}};
+    } resources[] = {{"/", RESOURCE_STREAM},         {"/health", RESOURCE_HEALTH},
+                     {"/metrics", RESOURCE_METRICS}, {"/read", RESOURCE_READ},
+                     {"/status", RESOURCE_STATUS},   {"/whoami", RESOURCE_WHOAMI},
+                     {"/push", RESOURCE_PUSH}};
     const char *path = below_mount(parser->mount, value_of(parser, VAR_PATH));
     char quoted[PARSE_QUOTED_MAX];
 
@@ -193,19 +191,24 @@ parse_path(const struct parser *parser)
             return 0;
         }
     }
-    error_set(parser->error,
-              "unknown resource %s: only /health, /metrics, /read, /status and /whoami",
-              parse_quote(quoted, path));
+    error_set(
+        parser->error,
+        "unknown resource %s: only /health, /metrics, /push, /read, /status and /whoami",
+        parse_quote(quoted, path));
     return 404;
 }
 
-/* POST publishes, and moves read marks, which nothing else does. */
+/* POST publishes, moves read marks, which nothing else does, and subscribes to Web Push, which
+ * DELETE ends. */
 static bool
 method_fits(enum request_method method, enum request_resource resource)
 {
     if (resource == RESOURCE_READ)
         return method == METHOD_POST || method == METHOD_OPTIONS;
-    return method != METHOD_POST || resource == RESOURCE_STREAM;
+    if (method == METHOD_DELETE)
+        return resource == RESOURCE_PUSH;
+    return method != METHOD_POST || resource == RESOURCE_STREAM ||
+           resource == RESOURCE_PUSH;
 }
 
 static int
@@ -214,7 +217,8 @@ parse_method(const struct parser *parser)
     static const char *const names[] = {[METHOD_GET] = "GET",
                                         [METHOD_HEAD] = "HEAD",
                                         [METHOD_OPTIONS] = "OPTIONS",
-                                        [METHOD_POST] = "POST"};
+                                        [METHOD_POST] = "POST",
+                                        [METHOD_DELETE] = "DELETE"};
     const char *method = value_of(parser, VAR_METHOD);
     char quoted[PARSE_QUOTED_MAX];
 
@@ -349,7 +353,8 @@ parse_resource(const struct parser *parser)
 
     if (parser->request->method == METHOD_OPTIONS)
         return 0;
-    if (parser->request->method == METHOD_POST)
+    if (parser->request->method == METHOD_POST ||
+        parser->request->resource == RESOURCE_PUSH)
         return parse_post(parser);
     if (parser->request->resource == RESOURCE_STREAM ||
         parser->request->resource == RESOURCE_WHOAMI)

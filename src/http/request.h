@@ -15,14 +15,15 @@
 #include "event/sse.h"
 #include "event/start.h"
 
-enum request_method { METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_POST };
+enum request_method { METHOD_GET, METHOD_HEAD, METHOD_OPTIONS, METHOD_POST, METHOD_DELETE };
 enum request_resource {
     RESOURCE_STREAM,
     RESOURCE_HEALTH,
     RESOURCE_METRICS,
     RESOURCE_STATUS,
     RESOURCE_WHOAMI,
-    RESOURCE_READ /* read marks */
+    RESOURCE_READ, /* read marks */
+    RESOURCE_PUSH  /* subscriptions to Web Push */
 };
 
 #define REQUEST_WAIT_MAX_S 60
@@ -85,7 +86,7 @@ struct request {
     char *cors_headers;
 
     /* For the caller to set: its address has come too often, and should stay away for so long; 0:
-     * it may go on. */
+     * it may continue. */
     uint64_t too_often_ms;
 
     /* Set by access_check, from a ticket. */
@@ -113,7 +114,8 @@ struct request {
  * not looked at; only the stream resource (and whoami, which answers what a stream with the
  * same query may) has query parameters and can be refused by Accept. POST is let through for
  * the stream's path, with no more than ticket= taken from the query; whether it is allowed at
- * all is the caller's business, the body publish/check.h's.
+ * all is the caller's business, the body publish/check.h's. Likewise GET, POST and DELETE of the
+ * subscriptions to Web Push (push/endpoint.h).
  *
  * What the web server sets (REMOTE_USER, ROWCAST_CHANNELS, ROWCAST_ADMIN, ROWCAST_PUBLISH,
  * ROWCAST_MAX_STREAMS) decides who may what. Given twice with different values it is anybody's

@@ -68,6 +68,8 @@ allowed_methods(const struct request *request)
     if (request->resource == RESOURCE_READ)
         return "OPTIONS, POST";
     bool post = request->takes_post && request->resource == RESOURCE_STREAM;
+    if (request->resource == RESOURCE_PUSH)
+        return "GET, HEAD, OPTIONS, POST, DELETE";
     return post ? "GET, HEAD, OPTIONS, POST" : "GET, HEAD, OPTIONS";
 }
 
@@ -134,7 +136,8 @@ append_remedy(struct buf *buf, int status, const struct request *request)
     if (status == 401)
         buf_printf(buf, "WWW-Authenticate: Bearer realm=\"rowcast\"%s\r\n",
                    request->has_ticket ? ", error=\"invalid_token\"" : "");
-    if (status == 503 && request->method == METHOD_POST)
+    if (status == 503 &&
+        (request->method == METHOD_POST || request->method == METHOD_DELETE))
         buf_printf(buf, "Retry-After: %d\r\n", RETRY_AFTER_S);
     if (status == 429)
         buf_printf(buf, "Retry-After: %" PRIu64 "\r\n",

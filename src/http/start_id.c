@@ -1,4 +1,4 @@
-/* start_id.c - Last-Event-ID, last_event_id= and since=ID: where a stream goes on from. */
+/* start_id.c - Last-Event-ID, last_event_id= and since=ID: where a stream continues from. */
 #include "config.h"
 
 #include "http/start_id.h"

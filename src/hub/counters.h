@@ -54,12 +54,12 @@ struct hub_counters {
     uint64_t bytes;    /* written to streams: headers and bodies, no framing */
     uint64_t rows;     /* seen by the feed */
     uint64_t gaps;
-    uint64_t states;      /* of tables, sent whole to one stream */
-    uint64_t state_bytes; /* of their rows */
+    uint64_t states;           /* of tables, sent whole to one stream */
+    uint64_t state_bytes;      /* of their rows */
     uint64_t publish_requests; /* written by publish/endpoint.c */
-    uint64_t published_rows;   /* likewise */
-    uint64_t read_marks; /* stored; written by people/read_marks.c */
-    uint64_t users;      /* with open streams; written by people/presence.c */
+    uint64_t published_rows;   /* the same for rows */
+    uint64_t read_marks;       /* stored; written by people/read_marks.c */
+    uint64_t users;            /* with open streams; written by people/presence.c */
     uint64_t
         tail; /* rows up to it were given to this worker's streams; 0: there is no worker */
     uint64_t pruned_rows; /* by --keep-age and --keep-rows; written by retention's thread */

@@ -73,8 +73,8 @@ struct hub_request {
         max_streams; /* refused where so many are open already; 0: no limit of its own */
     int64_t expires_at_ms; /* Unix time when the stream must end; 0: never */
     bool by_ticket;        /* whose ticket says who the user is; else the web server does */
-    int64_t since_ms;      /* Unix time of that ticket's iat (0: none), else of the request */
-    struct slice headers;  /* the CGI header block, empty line included; copied */
+    int64_t since_ms; /* Unix time of that ticket's iat (0: none), else of the request */
+    struct slice headers; /* the CGI header block, empty line included; copied */
 };
 
 /* Returns NULL with *error. feed must outlive the hub and be started with hub_feed_handlers. */
@@ -95,7 +95,7 @@ void hub_open(struct hub *hub, struct output *output, struct hub_request *reques
  * hub_streams is 0, and new ones are refused. */
 void hub_drain(struct hub *hub);
 
-/* Who is told of each stream that opens and ends; polls, which are none, are left out. */
+/* Hears of each stream that opens and ends, but not of polls. */
 struct hub_reader {
     const char *user;                /* NULL: anonymous */
     const char *address;             /* NULL: not known */
@@ -107,7 +107,7 @@ struct hub_watcher {
     void (*closed)(void *arg, void *mark, const struct hub_reader *reader);
     void *arg;
 };
-/* Before the first stream. Copied; without one (NULL) nobody is told. */
+/* Before the first stream. Copied; NULL: none. */
 void hub_watch_readers(struct hub *hub, const struct hub_watcher *watcher);
 
 /* Where the name of a stream's user comes from, and since when it holds; see hub_request. */

@@ -1,5 +1,5 @@
 /* poll.c - a stream that is one JSON document (doc/PROTOCOL.md, "Polling"): a page of rows,
- * where to go on, and the end.
+ * where to continue, and the end.
  *
  * It is opened, replayed and woken like any other stream (hub/stream.h); it waits at the tail only
  * with wait=. Its document is complete or not sent at all: it holds what one page holds, and the
@@ -35,7 +35,7 @@ append_document(struct buf *to, const struct stream *stream)
 {
     const struct stream_extra *extra = stream->extra;
     const struct resume_point *start = &extra->start;
-    /* Ended before its start was found: to go on from the tail would lose rows. */
+    /* Ended before its start was found: to continue from the tail would lose rows. */
     if (stream_is_searching(stream) || stream_reads_tables(stream))
         buf_append_text(to, "{\"last_event_id\":null,\"gap\":");
     else

@@ -1,4 +1,4 @@
-/* readers.c - tells the watcher (presence) of streams that open and end; see hub_watch_readers. */
+/* readers.c - calls the watcher (presence) when streams open and end; see hub_watch_readers. */
 #include "config.h"
 
 #include "hub/readers.h"

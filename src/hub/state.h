@@ -54,14 +54,14 @@ struct table_state {
     size_t table;    /* of names: the one that is being read */
     uint64_t part;   /* the serial of the part that was taken last; 0: none of it */
     struct track_cursor behind; /* the last row of it that was looked at */
-    int64_t at; /* of the first part: the stream goes on from there; -1: none yet */
+    int64_t at; /* of the first part: the stream continues from there; -1: none yet */
 };
 
 /* What only some streams need; in memory of its own, as libuv frees timers late. */
 struct stream_extra {
     struct stream *stream; /* NULL once that is freed */
     int handles;           /* timers that libuv still knows */
-    uv_timer_t pace;       /* hub/throttle.c: when the stream may go on */
+    uv_timer_t pace;       /* hub/throttle.c: when the stream may continue */
     uv_timer_t lifetime;   /* hub/lifetime.c: wait=, --max-age or a ticket's end */
     int64_t expires_at_ms; /* Unix time of the ticket's end; 0: none */
     bool ends_by_ticket;   /* `lifetime` waits for that */
@@ -138,7 +138,7 @@ struct turns {
 
 /* A page of replay: the rows behind `after`, packed for one audience. The last one is kept, since
  * it may serve again: thousands of streams that resume from the same id share it, and a stream
- * whose socket was full in the middle of it goes on there.
+ * whose socket was full in the middle of it continues there.
  *
  * It serves as long as it says the same as a page made now: the audience is the same (hub/hub.c
  * forgets the page before an audience's memory can come back as another), no row was added or
@@ -156,7 +156,7 @@ struct replay_page {
  * same, and some of them come a little later than others.
  *
  * It serves a stream of the same audience that has taken the part before it, as long as changes
- * after `at` will still come to that stream: `at` is not below where the stream goes on from. */
+ * after `at` will still come to that stream: `at` is not below where the stream continues from. */
 struct table_part {
     struct audience *audience; /* NULL: none is kept */
     struct track *track;       /* of hub->tables; NULL: the table is tracked no more */
@@ -209,8 +209,8 @@ struct hub {
     struct records packed;
 
     struct hub_watcher watcher; /* its functions are NULL: there is none */
-    struct string_map clients; /* pages that name themselves, each with its one stream */
-    uv_timer_t page_check;     /* client_end_replaced, where there are several workers */
+    struct string_map clients;  /* pages that name themselves, each with its one stream */
+    uv_timer_t page_check;      /* client_end_replaced, where there are several workers */
     struct replay_page page;
     struct table_part parts[TABLE_PARTS_KEPT];
     uint64_t part_serial; /* of the part that was made last */

@@ -1,7 +1,7 @@
 /* table_state.c - a stream reads the tables of its state=, part by part; see hub/table_state.h.
  *
  * Called by hub/replay.c for its turns. Nothing is kept but the place behind the last row. When
- * all is out the stream goes on as one that resumes: from the cursor of the first part, so that
+ * all is out the stream continues as one that resumes: from the cursor of the first part, so that
  * no change made meanwhile is missed. Events up to a part's own `at` come again then, and the
  * client knows by `at` that it has them already. */
 #include "config.h"

@@ -147,7 +147,7 @@ here_close(struct here *here, struct here_reader *reader, const struct here_stre
     if (--reader->streams == 0) {
         here->count--;
         here->named -= reader->entry != NULL;
-        if (!reader->is_told) { /* so short a visit that nobody has heard of it */
+        if (!reader->is_told) { /* so short a visit that the table does not have it */
             reader_free(here, reader);
             return;
         }

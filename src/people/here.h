@@ -20,7 +20,7 @@ struct here;
 struct here_reader;
 
 struct here_stream {
-    const char *user;                /* NULL: nobody's */
+    const char *user;                /* NULL: it has no name */
     const char *address;             /* NULL: not known */
     const struct patterns *channels; /* none: all, which is "*" */
 };
@@ -29,7 +29,7 @@ struct here_stream {
 struct here_change {
     struct here_change *next; /* the taker's */
     const char *key;          /* "user ann", "stream 17" */
-    const char *user;         /* NULL: nobody's */
+    const char *user;         /* NULL: it has no name */
     const char *channels;     /* a JSON array, sorted */
     const char *address; /* as the limits count it; of the newest stream; NULL: not known */
     int64_t since_ms;    /* when the first of the streams began, Unix time */

@@ -1,4 +1,4 @@
-/* internal.h - what the files of people/ that have SQL share; nobody else includes it.
+/* internal.h - what the files of people/ that have SQL share; no other file includes it.
  *
  * Each statement is prepared for one use and finalized in the same function: the connection
  * belongs to the store, which may close it between two calls. */

@@ -3,7 +3,7 @@
  * The loop's side gathers changes for one interval and hands them over as a batch, once the batch
  * before is taken; the thread keeps what it has taken until it is committed. A lease that is not
  * there any more (the database was replaced, or this process slept so long that it was taken for
- * dead) makes the loop tell everything anew. */
+ * dead) makes the loop send everything again. */
 #include "config.h"
 
 #include "people/presence.h"
@@ -50,7 +50,7 @@ struct presence {
     uint64_t next_ns; /* not before: the interval */
     uint64_t renew_ns;
     uint64_t sweep_ns;
-    struct error refused; /* as it was last told */
+    struct error refused; /* as it was last logged */
 };
 
 /* --- the loop's side ----------------------------------------------------------------- */
@@ -193,7 +193,7 @@ put_changes(struct presence *presence, struct presence_table *table,
 /* What one transaction is to do. */
 struct turn {
     bool renews;
-    bool ends; /* nobody is here any more */
+    bool ends; /* no reader is here any more */
     bool sweeps;
     struct here_change *end; /* out: the first change that is not written */
     bool lost_lease;         /* out */
@@ -261,7 +261,7 @@ book_turn(struct presence *presence, const struct turn *turn, uint64_t began)
         uv_async_send(&presence->wants_all);
 }
 
-/* Whether a look finds somebody who is gone. Reads only, so that a database in which nothing
+/* Whether a look finds users who are gone. Reads only, so that a database in which nothing
  * happens is not written. */
 static enum store_result
 look_around(struct presence *presence, struct presence_table *table, bool *has_work,

@@ -289,7 +289,7 @@ bury_workers(struct presence_table *table, const char *dead, struct error *error
     for (size_t i = 0; i < sizeof steps / sizeof *steps && result == STORE_OK; i++) {
         result = run_once(table, steps[i], dead, &changes, error);
         if (i == 0 && changes == 0)
-            break; /* nobody is dead */
+            break; /* none is dead */
     }
     return result;
 }

@@ -13,16 +13,16 @@
 #define PRESENCE_LEASE_MS 9000
 #define PRESENCE_RENEW_MS 3000
 
-/* From a user's last stream to the row that tells it: a page that is loaded anew is no news. */
+/* From a user's last stream to the row leave, so that a page can be reloaded without one. */
 #define PRESENCE_GRACE_MS 5000
 
-/* Entries of dead workers in one transaction, and users whose leaving is told. */
+/* Entries of dead workers in one transaction, and rows leave. */
 #define PRESENCE_SWEEP_MAX 500
 
 struct presence_table {
     struct store *store;
     const char *worker;  /* the caller's name */
-    const char *channel; /* of join and leave; NULL: they are not told */
+    const char *channel; /* of join and leave; NULL: there are none */
     int64_t now_ms;      /* Unix time */
     struct error
         refused; /* why the table would not have a row join or leave; empty: it had */
@@ -31,7 +31,7 @@ struct presence_table {
 /* Whether the database has the tables: STORE_FAILED with *error says what to do. */
 enum store_result presence_table_check(struct store *store, struct error *error);
 
-/* Renews the lease. *was_there: false when it was made anew, so that no entry can be there. */
+/* Renews the lease. *was_there: false when it was made again, so that no entry can be there. */
 enum store_result presence_table_renew(struct presence_table *table, bool *was_there,
                                        struct error *error);
 
@@ -51,7 +51,7 @@ enum store_result presence_table_look(struct presence_table *table, bool *has_wo
                                       struct error *error);
 
 /* Deletes what workers have left whose lease has ended, or who have this name (NULL: none), and
- * tells of users whose grace is over; PRESENCE_SWEEP_MAX of each. */
+ * inserts leave for users whose grace is over; PRESENCE_SWEEP_MAX of each. */
 enum store_result presence_table_sweep(struct presence_table *table, const char *dead,
                                        struct error *error);
 

@@ -107,7 +107,7 @@ refusal_of(const struct pending *pending)
         return verdicts[pending->move.verdict];
     case PUBLISH_BUSY:
         return (struct refusal){503,
-                                "the database is locked or being opened anew, the mark "
+                                "the database is locked or being opened again, the mark "
                                 "was not stored: try again"};
     case PUBLISH_REFUSED:
         return (struct refusal){400, pending->job.error.text};

@@ -1,6 +1,6 @@
 /* read_table.c - the SQL of rowcast_read; see people/read_table.h.
  *
- * That a mark which moves is told to the user's pages is the schema's: its triggers put a row
+ * The user's pages learn of a mark that moves by the schema's triggers, which put a row
  * rowcast:read into the log. */
 #include "config.h"
 

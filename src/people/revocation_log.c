@@ -2,7 +2,7 @@
  * people/revocation_log.h.
  *
  * What was read once is never forgotten by the process: a database that is replaced by an older
- * state lets nobody in again. */
+ * state lets no such user in again. */
 #include "config.h"
 
 #include "people/revocation_log.h"

@@ -14,8 +14,8 @@
 
 struct revocation_log;
 
-/* Reads the whole log at once, and waits some seconds for a lock: nobody is let in before what is
- * revoked is known. feed and hub must outlive it. NULL with *error. */
+/* Reads the whole log at once, and waits some seconds for a lock: no reader is let in before what
+ * is revoked is known. feed and hub must outlive it. NULL with *error. */
 struct revocation_log *revocation_log_new(uv_loop_t *loop, struct feed *feed,
                                           struct hub *hub, struct error *error);
 

@@ -60,7 +60,7 @@ finish_all(struct publish_queue *queue, enum publish_result result,
         finish_job(queue, job, result, error);
 }
 
-/* Those whose time is over. Oldest first, so the first that may go on waiting is followed by
+/* Those whose time is over. Oldest first, so the first that may keep waiting is followed by
  * such. */
 static void
 finish_late(struct publish_queue *queue, const struct error *error)

@@ -23,7 +23,7 @@
 #define SHUT_NS (20 * MS) /* while the reader reopens the database */
 #define RETRY_FIRST_MS 250
 
-/* A kind of work in this writer. The thread's own, but for `trouble`. */
+/* A kind of work in this writer. Only the thread uses it, except for `trouble`. */
 struct slot {
     const struct writer_kind *kind;
     void *arg;

@@ -1,5 +1,5 @@
 /* dispatch.c - one request's way from the gateway to an answer, or into the hands of those who
- * go on with it: the hub, publishing, the live status.
+ * continue with it: the hub, publishing, the live status.
  *
  * The gateway calls it, through the handlers that serve/serve.c passes. */
 #include "config.h"
@@ -17,6 +17,7 @@
 #include "people/read_marks.h"
 #include "people/revocation_log.h"
 #include "publish/endpoint.h"
+#include "push/endpoint.h"
 #include "serve/report.h"
 #include "serve/status_stream.h"
 
@@ -64,6 +65,7 @@ answer_report(struct serve *serve, const struct request *request)
     case RESOURCE_HEALTH:
     case RESOURCE_READ: /* never comes here */
     case RESOURCE_STREAM:
+    case RESOURCE_PUSH: /* never comes here */
         response.status = report_health(serve->feed, serve->writer, &text);
         if (!request->admin)
             report_hide_folders(&text);
@@ -138,6 +140,15 @@ check_post(const struct serve *serve, const struct request *request, struct erro
 }
 
 static int
+check_push(const struct serve *serve, const struct request *request, struct error *error)
+{
+    if (request->resource != RESOURCE_PUSH || serve->push != NULL)
+        return 0;
+    error_set(error, "there is no Web Push here: rowcast serve needs --vapid-key-file");
+    return 404;
+}
+
+static int
 check_read(const struct serve *serve, const struct request *request, struct error *error)
 {
     if (request->resource != RESOURCE_READ || serve->read_marks != NULL ||
@@ -189,7 +200,8 @@ dispatch_judge(const struct serve *serve, struct request *request, const char *c
     if (status == 0)
         status = check_post(serve, request, error);
     if (status == 0)
-        status = check_read(serve, request, error);
+        status = check_push(serve, request, error);
+    status = check_read(serve, request, error);
     if (status == 0 && request->method != METHOD_OPTIONS && request->too_often_ms == 0)
         status = access_check(request, &rules, serve_now_ms(), error);
     if (status == 0 && request->method != METHOD_OPTIONS && request->too_often_ms == 0)
@@ -242,6 +254,10 @@ dispatch_hand_over(struct serve *serve, struct output *output, struct request *r
                    const struct request_body *body)
 {
     bool live_status = request->resource == RESOURCE_STATUS && request->wants_events;
+    if (request->resource == RESOURCE_PUSH) {
+        push_endpoint_request(serve->push, output, request, body);
+        return true;
+    }
     if (request->resource == RESOURCE_READ) {
         read_marks_request(serve->read_marks, output, request, body);
         return true;

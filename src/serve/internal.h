@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "http/request.h"
 #include "limits/refusal_log.h"
+#include "push/vapid.h"
 
 #define SERVE_SIGNALS 5
 
@@ -25,15 +26,17 @@ struct serve {
     struct hub *hub;
     struct gateway *gateway;
     struct cgi *cgi;
-    struct ticket_keys *keys;          /* NULL: no --ticket-key-file */
-    struct writer *writer;             /* NULL: this process writes nothing */
-    struct publish_endpoint *endpoint; /* NULL: no --allow-publish, or a CGI's GET */
-    struct read_marks *read_marks;     /* NULL: --read-marks off, or a CGI's GET */
-    struct presence *presence;         /* NULL: no --presence */
+    struct ticket_keys *keys;             /* NULL: no --ticket-key-file */
+    struct writer *writer;                /* NULL: this process writes nothing */
+    struct publish_endpoint *endpoint;    /* NULL: no --allow-publish, or a CGI's GET */
+    struct read_marks *read_marks;        /* NULL: --read-marks off, or a CGI's GET */
+    struct presence *presence;            /* NULL: no --presence */
+    char vapid_public[VAPID_PUBLIC_TEXT]; /* of --vapid-key-file */
+    struct push_endpoint *push;           /* NULL: no --vapid-key-file, or a CGI's GET */
     struct status_stream *status;
     struct revocation_log *revocations; /* NULL: --revocation off */
-    struct retention *retention;     /* NULL: rows are not deleted here */
-    struct track_watch *track_watch; /* NULL: another worker has it, or a CGI */
+    struct retention *retention;        /* NULL: rows are not deleted here */
+    struct track_watch *track_watch;    /* NULL: another worker has it, or a CGI */
     uv_signal_t signals[SERVE_SIGNALS];
     uv_timer_t drain;
     uv_timer_t beat;   /* the watchdog */
@@ -69,7 +72,7 @@ void signals_start(struct serve *serve, enum serve_kind kind);
 void serve_drain(struct serve *serve, const char *why);
 
 /* Reads the keys of tickets, at the start or again. Returns 0, or -1: *error says what is wrong
- * with the file, and the keys at hand go on to be used. Streams that are open stay open till
+ * with the file, and the present keys stay in use. Streams that are open stay open till
  * their tickets end. */
 int serve_load_keys(struct serve *serve, struct error *error);
 

@@ -36,7 +36,7 @@
 #define SLACK_PER_ROWS 1000
 
 /* Another worker that has not moved for so long hangs: it delays no other worker any more, as its
- * streams get a gap event when it goes on, and a table that grows without bound would be worse.
+ * streams get a gap event when it continues, and a table that grows without bound would be worse.
  * */
 #define LAG_MAX_NS UINT64_C(10000000000)
 

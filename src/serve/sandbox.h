@@ -1,6 +1,6 @@
-/* sandbox.h - takes from the process what it will not need any more: where the kernel has Landlock,
- * the file system but for some folders, TCP, and signals to others; everywhere on Linux the way to
- * more rights (setuid programs).
+/* sandbox.h - takes from the process what it will not need any more: where the kernel has
+ * Landlock, the file system except for some folders, TCP, and signals to others; everywhere on
+ * Linux the way to more rights (setuid programs).
  *
  * A second wall behind the permissions of a user of its own: an attacker who takes the process
  * over cannot read the rest of the disk. Connecting to Unix sockets stays possible (syslog,
@@ -27,12 +27,12 @@ struct sandbox_rule {
 
 /* Only the calling thread and those that it starts from now on are confined: call it before there
  * are others, and after everything else is open. Returns the version of Landlock that is in force,
- * 0 when the kernel has none, or -1 with *error; the process then goes on as it was. */
+ * 0 when the kernel has none, or -1 with *error; the process then continues as it was. */
 int sandbox_enter(const struct sandbox_rule *rules, size_t count, struct error *error);
 
 /* Refuses system calls that a responder does not make once it runs (seccomp.c). After
  * sandbox_enter, which sets no_new_privs. The same threads. Returns 1, 0 when the kernel or
- * this architecture has it not, or -1 with *error; the process then goes on without. */
+ * this architecture has it not, or -1 with *error; the process then continues without. */
 int sandbox_filter_calls(struct error *error);
 
 #endif

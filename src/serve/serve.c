@@ -21,6 +21,7 @@
 #include "hub/hub.h"
 #include "serve/sd_notify.h"
 #include "publish/endpoint.h"
+#include "push/endpoint.h"
 #include "serve/retention.h"
 #include "serve/status_stream.h"
 #include "serve/track_watch.h"
@@ -49,6 +50,7 @@ on_cgi_turn(uv_prepare_t *prepare)
 {
     struct serve *serve = prepare->data;
     if (cgi_is_done(serve->cgi) && publish_endpoint_pending(serve->endpoint) == 0 &&
+        push_endpoint_pending(serve->push) == 0 &&
         read_marks_pending(serve->read_marks) == 0)
         uv_stop(&serve->loop);
 }
@@ -66,6 +68,7 @@ serve_fini(struct serve *serve)
 {
     writer_free(serve->writer); /* the thread's end; what it works for comes after it */
     publish_endpoint_free(serve->endpoint);
+    push_endpoint_free(serve->push);
     read_marks_free(serve->read_marks);
     retention_free(serve->retention);
     status_stream_free(serve->status);
@@ -178,6 +181,22 @@ serve_init_publishing(struct serve *serve, struct error *error)
 }
 
 static int
+serve_init_push(struct serve *serve, struct error *error)
+{
+    const struct serve_settings *settings = serve->settings;
+    struct push_endpoint_config config = {.writer = serve->writer,
+                                          .public_key = serve->vapid_public,
+                                          .hosts = &settings->push_hosts,
+                                          .origins = &settings->cors_origins,
+                                          .max_per_user = settings->max_push_per_user,
+                                          .max_per_address = settings->max_push_per_address,
+                                          .refusal_log = &serve->refusal_log,
+                                          .log = &serve->log};
+    serve->push = push_endpoint_new(&serve->loop, &config, error);
+    return serve->push != NULL ? 0 : -1;
+}
+
+static int
 serve_init_read_marks(struct serve *serve, struct error *error)
 {
     struct hub_counters *counters = &serve->worker->counters[serve->worker->number];
@@ -256,13 +275,16 @@ serve_init_writer(struct serve *serve, enum serve_kind kind, struct error *error
                                    .gate = feed_gate(serve->feed),
                                    .log = &serve->log};
     struct retention_config retention = serve_retention(serve->settings, serve->worker);
-    bool marks = serve->settings->read_marks == SERVE_ON && !serve->settings->read_only;
-    if (!publishes && !keeps_rows && !marks && !serve_has_presence(serve))
+    bool marks = (serve->settings->read_marks == SERVE_ON && !serve->settings->read_only);
+    bool pushes = serve->settings->vapid_key_file != NULL;
+    if (!publishes && !keeps_rows && !marks && !pushes && !serve_has_presence(serve))
         return 0;
     serve->writer = writer_new(&config);
     if (serve->writer == NULL)
         return error_set(error, "out of memory");
     if (publishes && serve_init_publishing(serve, error) != 0)
+        return -1;
+    if (pushes && serve_init_push(serve, error) != 0)
         return -1;
     if (marks && serve_init_read_marks(serve, error) != 0)
         return -1;
@@ -273,7 +295,8 @@ serve_init_writer(struct serve *serve, enum serve_kind kind, struct error *error
     if (writer_start(serve->writer, error) == 0)
         return 0;
     struct error cause = *error;
-    return error_set(error, "--allow-publish: %s", cause.text);
+    return error_set(error, "%s: %s", publishes ? "--allow-publish" : "--vapid-key-file",
+                     cause.text);
 }
 
 /* Only an application may delete from a table of its own. */
@@ -305,7 +328,7 @@ serve_init_gateway(struct serve *serve, const struct listeners *listeners,
         .max_conns = descriptors,
         .is_shared = serve->worker->count > 1,
         .takes_body =
-            serve->settings->allow_publish ||
+            serve->settings->allow_publish || serve->settings->vapid_key_file != NULL ||
             (serve->settings->read_marks == SERVE_ON && !serve->settings->read_only),
         .log = &serve->log};
     serve->gateway = gateway_new(&serve->loop, &config, dispatch_request, serve, error);
@@ -329,8 +352,12 @@ serve_init_cgi(struct serve *serve, struct error *error)
 {
     const char *method = getenv("REQUEST_METHOD");
     struct request_body body = {.came = 0};
-    bool has_body = method != NULL && strcmp(method, "POST") == 0;
-    if ((has_body || serve_has_presence(serve)) &&
+    const char *path = getenv("PATH_INFO");
+    bool has_body =
+        method != NULL && (strcmp(method, "POST") == 0 || strcmp(method, "DELETE") == 0);
+    /* GET of the subscriptions' key opens the writer too: a person's click asks for it. */
+    bool is_push = path != NULL && strstr(path, "/push") != NULL;
+    if ((has_body || is_push || serve_has_presence(serve)) &&
         serve_init_writer(serve, SERVE_CGI, error) != 0)
         return -1;
     if (has_body)
@@ -343,6 +370,21 @@ serve_init_cgi(struct serve *serve, struct error *error)
     }
     buf_fini(&body.bytes);
     return serve->cgi != NULL ? 0 : -1;
+}
+
+/* Before the process is confined: it has no use for the private key later. */
+static int
+serve_load_vapid(struct serve *serve, struct error *error)
+{
+    const char *path = serve->settings->vapid_key_file;
+    if (path == NULL)
+        return 0;
+    struct vapid_keys *keys = vapid_keys_load(path, &serve->log, error);
+    if (keys == NULL)
+        return -1;
+    memcpy(serve->vapid_public, keys->items[0].public_text, VAPID_PUBLIC_TEXT);
+    vapid_keys_free(keys);
+    return 0;
 }
 
 /* The log whose folder must stay writable, so that a rotated one can be created again: the one of
@@ -485,6 +527,8 @@ serve_run(const struct serve_settings *settings, enum serve_kind kind,
     if (kind == SERVE_FASTCGI)
         signal(SIGHUP, SIG_IGN); /* until there is a handler for it */
     int result = serve_load_keys(&serve, error);
+    if (result == 0)
+        result = serve_load_vapid(&serve, error);
     if (result == 0)
         result = serve_init_hub(&serve, kind, descriptors, error);
     if (result == 0)

@@ -37,10 +37,14 @@ struct serve_settings {
     bool require_ticket;
     bool presence;
     const char *presence_channel; /* of the rows join and leave; NULL: none */
-    int read_marks; /* enum serve_switch: POST /events/read */
-    int revocation; /* enum serve_switch: rowcast_revocation is followed */
+    int read_marks;               /* enum serve_switch: POST /events/read */
+    int revocation;               /* enum serve_switch: rowcast_revocation is followed */
     bool allow_publish;
-    bool read_only;     /* something else replicates the file */
+    bool read_only;             /* something else replicates the file */
+    const char *vapid_key_file; /* NULL: no subscriptions to Web Push */
+    struct text_list push_hosts;
+    int64_t max_push_per_user; /* subscriptions; 0: no limit */
+    int64_t max_push_per_address;
     int log_level;      /* enum log_level */
     const char *log_to; /* as log_parse_to takes it */
     bool no_confine;

@@ -151,7 +151,7 @@ workers_reap(struct workers *workers)
     }
 }
 
-/* Starts those that are missing, but for the ones that died young: a second later. */
+/* Starts missing workers; a worker that died soon after its start comes back a second later. */
 static void
 workers_refill(struct workers *workers)
 {

@@ -1,7 +1,7 @@
 /* files.h - whether what a connection has open is what lies at the database's path.
  *
  * A WAL database is three files, and SQLite finds two of them by name, once. When one is
- * removed, replaced or reached by another name, connections go on with what they have open:
+ * removed, replaced or reached by another name, connections keep using what they have open:
  * they read an index that no new commit is noted in, or write over rows that others have
  * committed (sqlite.org/howtocorrupt.html sections 2.4 to 2.6). SQLite itself compares the
  * database file alone. All of this goes by stat: to open one of these files and close it again
@@ -101,7 +101,7 @@ bool store_files_have_strangers(const struct store_files *files,
 
 /* The same before the database at the path is opened: whether another process has it open, and
  * not with the -shm that lies there, or none lies there. A process that opens it then makes a
- * new -shm, in which what the other one commits later is missing, and it writes over that.
+ * new -shm, which lacks later commits of the first process, and it writes over them.
  * While *device is not known, stat's is taken. */
 bool store_path_has_strangers(const char *path, const struct store_device *device,
                               struct error *error);

@@ -16,7 +16,7 @@ bool gap_find(const struct store_marks *marks, int64_t after, struct gap *gap);
  * gap. Ids that fit mean nothing: a backup may have got more rows by now than it lacks. */
 void gap_reset(const struct store_marks *marks, int64_t after, struct gap *gap);
 
-/* The cursor before all rows that there are: as high as that allows, so that a reader who drops
+/* The cursor before all existing rows: as high as that allows, so that a reader who drops
  * at once and resumes from it gets no gap event. */
 int64_t gap_before_all(const struct store_marks *marks);
 

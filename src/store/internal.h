@@ -213,7 +213,7 @@ enum store_result store_open_table(struct store *store, const char *table,
 /* Finds the WAL's index in memory, after a read, which opens the WAL where there is one. */
 void store_find_wal_index(struct store *store);
 
-/* An index, trigger, view or table of the schema, but for the table of notifications itself. */
+/* An index, trigger, view or table of the schema, except the table of notifications itself. */
 struct store_object {
     const char *type; /* "index", "trigger", "view", "table" */
     const char *name;

@@ -170,7 +170,7 @@ struct store_time {
 };
 
 /* *cursor: the id before the first row that is not older than created_at_ms, the tail if all
- * are. By bisection over ids, O(log n), as created_at grows with id but for clock steps and
+ * are. By bisection over ids, O(log n), as created_at grows with id except for clock steps and
  * rows that were given another time; so the 1,000 rows before the place are looked at too. A
  * row whose time is not known (0, or no time at all) or lies in the future is as old as the row
  * after it. A table without created_at: tail. */

@@ -1,7 +1,7 @@
 /* time.c - the place in the log of a point in time, for since=AGE; see store_find_time.
  *
  * Called by hub/resume.c and cmd/tail.c. Bisection over ids: created_at has no index, and wants
- * none, as it grows with id but for steps of the clock. */
+ * none, as it grows with id except for steps of the clock. */
 #include "config.h"
 
 #include "store/internal.h"

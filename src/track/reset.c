@@ -42,7 +42,7 @@ put_for_channel(sqlite3_str *sql, const struct track_definition *definition)
     sqlite3_str_appendall(sql, ";\n");
 }
 
-/* On the channels of the rows that there are: a reader of another one has no row. */
+/* On the channels of the existing rows: a reader of another channel has no row. */
 static void
 put_for_rows(sqlite3_str *sql, const struct track *track)
 {

@@ -85,9 +85,11 @@ check_accepted(const struct request *request, const char *const *envp)
 {
     const struct patterns *requested = &request->filter.requested;
 
-    MUST(request->method <= METHOD_POST);
-    MUST(request->method != METHOD_POST || request->resource == RESOURCE_STREAM);
-    MUST(request->resource <= RESOURCE_STATUS);
+    MUST(request->method <= METHOD_DELETE);
+    MUST(request->method != METHOD_POST || request->resource == RESOURCE_STREAM ||
+         request->resource == RESOURCE_PUSH);
+    MUST(request->method != METHOD_DELETE || request->resource == RESOURCE_PUSH);
+    MUST(request->resource <= RESOURCE_PUSH);
     MUST(request->format < FORMATS);
     MUST(request->throttle_ms <= REQUEST_THROTTLE_MAX_MS);
     MUST(request->wait_s <= REQUEST_WAIT_MAX_S);

@@ -123,7 +123,7 @@ test('read: a page that comes later counts what history has brought, without wha
   assert.deepEqual(await late.evaluate(() => window.shown), []);
 });
 
-test('read: listeners of * do not get marks, and a reader without a name is told so', async () => {
+test('read: listeners of * do not get marks, and a reader without a name gets a 403', async () => {
   const page = await openFor('eve', []);
   await page.evaluate(() => {
     window.all = [];

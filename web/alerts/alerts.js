@@ -1,6 +1,7 @@
 // alerts.js - Alerts: what a page sees. From rows to notifications, or to toasts.
 import { Flood, alertOf, clean } from './alert.js';
 import { Claims } from './claims.js';
+import { PushLedger, subscribePush, unsubscribePush } from './push.js';
 import { Toasts } from './toasts.js';
 import { Unread, markIn } from './unread.js';
 import { workerOf } from './worker.js';
@@ -51,11 +52,13 @@ export class Alerts extends EventTarget {
   #more = 0;               // in the toast that counts the others
   #closed = false;
   #undo = [];
+  #pushed;                 // rows that may come by push too
 
   constructor(rows, options = {}) {
     super();
     this.#settings = alertSettings(options);
     this.#claims = new Claims(this.#settings.name);
+    this.#pushed = new PushLedger(this.#settings.name);
     this.#flood = new Flood(this.#settings.flood);
     this.#toasts = this.#settings.toasts && new Toasts(this.#settings.toasts, (detail) => this.#clicked(detail));
     this.#rows = rows;
@@ -91,13 +94,32 @@ export class Alerts extends EventTarget {
     return this.state;
   }
 
+  // Has the rows of these channels pushed to this browser, also while no page is open. Permission
+  // must have been given: see ask().
+  async subscribe(options = {}) {
+    if (this.state !== 'granted')
+      throw new Error('subscribe() needs permission: call ask() first');
+    const registration = await this.#worker();
+    if (!registration.pushManager)
+      throw new Error('this browser has no push here (on iOS: add the site to the home screen first)');
+    const subscription = await subscribePush(registration, this.#settings.name, options);
+    this.#pushed.reset();
+    return subscription;
+  }
+
+  // Resolves to whether there was a subscription.
+  async unsubscribe(options = {}) {
+    const ended = await unsubscribePush(await this.#worker(), options);
+    this.#pushed.reset();
+    return ended;
+  }
+
   // How many alerts of this page the person has not read, on whatever device.
   get unread() {
     return this.#unread.size;
   }
 
-  // Tells all pages and devices of the person that the row and those before it in its channel are
-  // read; without an id: all that this page has got.
+  // The row and those before it in its channel are read, on all pages and devices of the person; without an id: all that this page has got.
   async read(id) {
     const marks = id === undefined ? this.#unread.newest() : [[String(id), this.#unread.channelOf(String(id))]];
     for (const [row, channel] of marks) {
@@ -220,7 +242,8 @@ export class Alerts extends EventTarget {
 
   async #notifyAll(notes) {
     const mine = await Promise.all(notes.map((note) => this.#claims.claim(note.id, note.alert.tag)));
-    const claimed = notes.filter((_, n) => mine[n]);
+    const first = await Promise.all(notes.map((note, n) => mine[n] && this.#pushed.take(note.id)));
+    const claimed = notes.filter((_, n) => first[n]);
     if (claimed.length > 0)
       await this.#claims.alone(() => this.#notifyClaimed(claimed));
   }

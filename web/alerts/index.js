@@ -7,8 +7,9 @@
 //
 // The manual is doc/ALERTS.md. No dependencies but the worker beside it, alerts-sw.js.
 //
-// Reading order: alert.js (from a row to an alert), claims.js (which tab shows it), worker.js and
-// toasts.js (by what), unread.js (what is read), alerts.js (what a page sees).
+// Reading order: alert.js (from a row to an alert), claims.js (which tab shows it), ledger.js and push.js
+// (what comes by push too), worker.js and toasts.js (by what), unread.js (what is read), alerts.js (what a
+// page sees). sw.js is the worker.
 export { Flood, alertOf, clean, safeUrl } from './alert.js';
 export { Unread, markIn } from './unread.js';
 export { Alerts, Alerts as default } from './alerts.js';

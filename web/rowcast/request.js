@@ -198,7 +198,7 @@ export function pagesOf(lines) {
   return pages.map(checkPage);
 }
 
-// Tells the server what was read: mark is { id, channel }, without a channel that of the row. keepalive,
+// Sends the server what was read: mark is { id, channel }, without a channel that of the row. keepalive,
 // as a page often says so with the click that leaves it.
 export async function sendRead(settings, ticket, mark) {
   const url = new URL(settings.url);

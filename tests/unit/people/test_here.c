@@ -102,7 +102,7 @@ test_streams_without_a_name_are_readers_each(void **state)
 }
 
 static void
-test_a_visit_that_nobody_has_heard_of_is_no_change(void **state)
+test_a_visit_that_is_over_at_once_is_no_change(void **state)
 {
     struct scene *scene = *state;
     struct here_stream stream = stream_of(scene, "ann", 0);
@@ -113,7 +113,7 @@ test_a_visit_that_nobody_has_heard_of_is_no_change(void **state)
 }
 
 static void
-test_one_who_is_back_before_it_was_told_has_begun_anew(void **state)
+test_a_user_who_is_back_at_once_has_begun_again(void **state)
 {
     struct scene *scene = *state;
     struct here_stream stream = stream_of(scene, "ann", 0);
@@ -126,7 +126,7 @@ test_one_who_is_back_before_it_was_told_has_begun_anew(void **state)
 }
 
 static void
-test_all_are_told_again_when_the_table_has_lost_them(void **state)
+test_all_are_changes_again_when_the_table_has_lost_them(void **state)
 {
     struct scene *scene = *state;
     struct here_stream stream = stream_of(scene, "ann", 0),
@@ -150,12 +150,12 @@ main(void)
                                         tear_down),
         cmocka_unit_test_setup_teardown(test_streams_without_a_name_are_readers_each,
                                         set_up, tear_down),
-        cmocka_unit_test_setup_teardown(test_a_visit_that_nobody_has_heard_of_is_no_change,
+        cmocka_unit_test_setup_teardown(test_a_visit_that_is_over_at_once_is_no_change,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_user_who_is_back_at_once_has_begun_again,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(
-            test_one_who_is_back_before_it_was_told_has_begun_anew, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(
-            test_all_are_told_again_when_the_table_has_lost_them, set_up, tear_down),
+            test_all_are_changes_again_when_the_table_has_lost_them, set_up, tear_down),
     };
     return RUN(tests);
 }

@@ -1,0 +1,51 @@
+/* endpoint.h - /events/push: a browser's subscription is stored, ended, or told the key to
+ * subscribe with.
+ *
+ * serve/dispatch.c hands the request over, after access_check. Nothing here waits: the writer's
+ * thread stores (publish/queue.h). Nothing is sent from here; that is `rowcast push`. */
+#ifndef ROWCAST_PUSH_ENDPOINT_H
+#define ROWCAST_PUSH_ENDPOINT_H
+
+#include <uv.h>
+
+#include "base/text_list.h"
+#include "fastcgi/body.h"
+#include "fastcgi/output.h"
+#include "http/request.h"
+#include "limits/refusal_log.h"
+#include "publish/writer.h"
+
+/* Requests of one address that change something: so many at once, then one in that time. */
+#define PUSH_REQUESTS_AT_ONCE 20
+#define PUSH_REQUEST_EVERY_MS 3000
+
+struct push_endpoint;
+
+struct push_endpoint_config {
+    struct writer *writer;                 /* not started yet; see publish_queue_new */
+    const char *public_key;                /* that browsers subscribe with, as base64url */
+    const struct text_list *hosts;         /* --push-host */
+    const struct text_list *origins;       /* --cors-origin */
+    int64_t max_per_user, max_per_address; /* subscriptions; 0: no bound */
+    struct refusal_log *refusal_log;
+    const struct log *log;
+};
+
+/* Returns NULL with *error. All that config points to but the writer, which is freed before, must
+ * outlive it. */
+struct push_endpoint *push_endpoint_new(uv_loop_t *loop,
+                                        const struct push_endpoint_config *config,
+                                        struct error *error);
+
+/* Answers on the output, at once or when the writer is done; until then the output is owned here.
+ * Takes what *request owns; the caller calls request_fini all the same. */
+void push_endpoint_request(struct push_endpoint *endpoint, struct output *output,
+                           struct request *request, const struct request_body *body);
+
+/* Requests that wait for the writer. 0 for NULL. */
+size_t push_endpoint_pending(const struct push_endpoint *endpoint);
+
+/* After the writer, before the gateway. NULL is harmless. */
+void push_endpoint_free(struct push_endpoint *endpoint);
+
+#endif

@@ -1,0 +1,59 @@
+/* sender_state.h - the sender's state, for push/sender.c (the database and the turns),
+ * push/deliver.c (one message's way) and push/presence.c. Nobody else includes it. */
+#ifndef ROWCAST_PUSH_SENDER_STATE_H
+#define ROWCAST_PUSH_SENDER_STATE_H
+
+#include "push/presence.h"
+#include "push/recent.h"
+#include "push/sender.h"
+#include "push/subscribers.h"
+#include "push/transport.h"
+#include "store/read_log.h"
+
+struct sender {
+    uv_loop_t *loop;
+    struct sender_config config;
+    struct transport *transport;
+    struct services services;
+    struct subscribers subscribers;
+    struct presence presence;
+    struct recent recent;
+    struct sender_counts counts;
+
+    struct store *store; /* NULL: the database cannot be opened just now */
+    struct push_table *table;
+    struct store_cursor
+        cursor;       /* of the log as a whole: its id is the newest that is known */
+    bool must_reload; /* the table has another history */
+    bool is_trouble_told;
+    uint64_t sync_due_ms;
+    bool must_sync; /* the database has changed since */
+
+    uv_timer_t tick; /* waits that are over, notes that are due */
+    struct queue ready, dirty;
+    struct queue ended; /* of struct ended: endpoints to be deleted */
+    int64_t open;       /* messages that are being made or are under way */
+    bool is_ending;
+    bool is_closed; /* the last message that is closed frees it all */
+};
+
+/* push/deliver.c */
+
+/* Starts messages for those that are ready, as many as may be under way. */
+void deliver_all(struct sender *sender);
+
+/* Puts it into the queue of those that look for their next row, unless it waits or is busy. */
+void deliver_later(struct sender *sender, struct subscriber *subscriber);
+
+/* push/sender.c */
+
+/* After the end, once no message is under way. */
+void sender_free_rest(struct sender *sender);
+
+/* Its cursor or its failures have changed: the table learns it soon. */
+void sender_note(struct sender *sender, struct subscriber *subscriber);
+
+/* It is over: deleted from the table soon, and from memory now. */
+void sender_end(struct sender *sender, struct subscriber *subscriber);
+
+#endif
