@@ -244,6 +244,8 @@ check_read_only(const struct serve_settings *settings, struct error *error)
         return 0;
     if (settings->allow_publish)
         return error_set(error, "--read-only and --allow-publish exclude each other");
+    if (settings->presence || settings->presence_channel != NULL)
+        return error_set(error, "--read-only and --presence exclude each other");
     if (settings->presence || settings->presence_channel != NULL ||
         settings->vapid_key_file != NULL)
         return error_set(error, "--read-only writes nothing: leave --presence, "

@@ -275,7 +275,7 @@ serve_init_writer(struct serve *serve, enum serve_kind kind, struct error *error
                                    .gate = feed_gate(serve->feed),
                                    .log = &serve->log};
     struct retention_config retention = serve_retention(serve->settings, serve->worker);
-    bool marks = serve->settings->read_marks == SERVE_ON;
+    bool marks = (serve->settings->read_marks == SERVE_ON && !serve->settings->read_only);
     bool pushes = serve->settings->vapid_key_file != NULL;
     if (!publishes && !keeps_rows && !marks && !pushes && !serve_has_presence(serve))
         return 0;
@@ -321,16 +321,16 @@ static int
 serve_init_gateway(struct serve *serve, const struct listeners *listeners,
                    unsigned descriptors, struct error *error)
 {
-    struct gateway_config config = {.request_timeout_ms =
-                                        (uint64_t)serve->settings->request_timeout_ms,
-                                    .stall_ms = (uint64_t)serve->settings->stall_ms,
-                                    .waiting = waiting_answers,
-                                    .max_conns = descriptors,
-                                    .is_shared = serve->worker->count > 1,
-                                    .takes_body = serve->settings->allow_publish ||
-                                                  serve->settings->vapid_key_file != NULL ||
-                                                  serve->settings->read_marks == SERVE_ON,
-                                    .log = &serve->log};
+    struct gateway_config config = {
+        .request_timeout_ms = (uint64_t)serve->settings->request_timeout_ms,
+        .stall_ms = (uint64_t)serve->settings->stall_ms,
+        .waiting = waiting_answers,
+        .max_conns = descriptors,
+        .is_shared = serve->worker->count > 1,
+        .takes_body =
+            serve->settings->allow_publish || serve->settings->vapid_key_file != NULL ||
+            (serve->settings->read_marks == SERVE_ON && !serve->settings->read_only),
+        .log = &serve->log};
     serve->gateway = gateway_new(&serve->loop, &config, dispatch_request, serve, error);
     return serve->gateway == NULL ? -1 : gateway_listen(serve->gateway, listeners, error);
 }
