@@ -281,7 +281,7 @@ BEGIN
 END $$;
 
 -- Rows up to `above` that followers have are not here any more: as `rowcast rebase` in SQLite it moves
--- the base past every id, and every reader is told of a reset. Once for all followers. Returns the base.
+-- the base past every id, and every reader gets a reset. Once for all followers. Returns the base.
 CREATE OR REPLACE FUNCTION "notification_rebase"(above bigint) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
 DECLARE

@@ -217,7 +217,7 @@ kill_backend() {
 	wait_for is_same
 }
 
-@test "follow: a reader whose rows are deleted in PostgreSQL is told of a gap" {
+@test "follow: a reader whose rows are deleted in PostgreSQL gets a gap event" {
 	new_log
 	start_follow
 	pg -c 'INSERT INTO notification(data) SELECT g FROM generate_series(1, 20) g'
@@ -273,7 +273,7 @@ kill_backend() {
 
 # --- trouble ------------------------------------------------------------------------------
 
-@test "follow: PostgreSQL goes away: streams stay, health tells the lag, and it reconnects" {
+@test "follow: PostgreSQL goes away: streams stay, health says the lag, and it reconnects" {
 	postgres_make away 5433
 	PG_PORT=5433
 	new_log
@@ -370,7 +370,7 @@ kill_backend() {
 	[[ $stderr == *'GRANT rowcast_follow'* || $stderr == *'follow --init'* ]]
 }
 
-@test "follow: a row that the file's table refuses is named, and told as a gap" {
+@test "follow: a row that the file's table refuses is named, and readers get a gap event" {
 	new_log
 	start_follow
 	start_rowcast
@@ -414,7 +414,7 @@ kill_backend() {
 	assert_healthy
 }
 
-@test "follow: a standby that lacks the last commits is promoted: no id comes again, a gap is told" {
+@test "follow: a standby that lacks the last commits is promoted: no id comes again, and readers get a gap event" {
 	postgres_make third 5442 'max_wal_senders = 4' 'wal_keep_size = 64MB'
 	PG_PORT=5442
 	new_log

@@ -246,10 +246,8 @@ check_read_only(const struct serve_settings *settings, struct error *error)
         return error_set(error, "--read-only and --allow-publish exclude each other");
     if (settings->presence || settings->presence_channel != NULL)
         return error_set(error, "--read-only and --presence exclude each other");
-    if (settings->presence || settings->presence_channel != NULL ||
-        settings->vapid_key_file != NULL)
-        return error_set(error, "--read-only writes nothing: leave --presence, "
-                                "--presence-channel and --vapid-key-file out");
+    if (settings->vapid_key_file != NULL)
+        return error_set(error, "--read-only and --vapid-key-file exclude each other");
     if (settings->keep_age_ms != 0 || settings->keep_rows != 0)
         return error_set(error, "--read-only deletes no rows: leave --keep-age and "
                                 "--keep-rows out");

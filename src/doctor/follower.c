@@ -83,7 +83,7 @@ judge_facts(const struct follow_facts *facts, const char *table,
         doctor_find(report,
                     (struct doctor_head){"log", DOCTOR_PROBLEM,
                                          "`rowcast follow --init URL` makes it again."},
-                    "%s: nobody numbers the rows of %s: its trigger is off or gone",
+                    "%s: no trigger numbers the rows of %s: it is off or gone",
                     facts->name, table);
     else
         doctor_find(report, (struct doctor_head){"log", DOCTOR_OK, NULL},
@@ -126,7 +126,7 @@ judge_origin(const struct follow_facts *facts, const char *table, const char *pa
         doctor_find(report,
                     (struct doctor_head){"origin", DOCTOR_PROBLEM,
                                          "Give the URL of the log that it follows, or move "
-                                         "the file away to begin anew."},
+                                         "the file away to begin again."},
                     "%s follows another log than %s", path, facts->name);
     else if (store != NULL && !is_follower)
         doctor_find(report, (struct doctor_head){"origin", DOCTOR_NOTE, NULL},

@@ -87,15 +87,14 @@ commit_part(struct batch *batch, const struct store_follower_marks *marks)
 }
 
 /* A row that the file's table refuses comes from a table with other rules. It must not hold up all
- * rows after it: readers are told of a gap, and the log names it. */
+ * rows after it: readers get a gap event, and the log names it. */
 static void
 leave_out(struct batch *batch, const struct row *row, const char *why)
 {
     batch->follow->counts.refused_rows++;
     batch->refused_up_to = row->id;
     log_line(batch->follow->settings->log, LOG_ERROR,
-             "row %" PRId64 " is left out, and readers are told of a gap: %s", row->id,
-             why);
+             "row %" PRId64 " is left out, and readers get a gap event: %s", row->id, why);
 }
 
 static enum store_result
@@ -244,7 +243,7 @@ has_news(const struct batch *batch, const struct store_follower *before)
            state->base != before->base || batch->follow->must_compare;
 }
 
-/* A look that brought nothing is noted once a second: serve tells by it how old the file may be. */
+/* A look that brought nothing is noted once a second: serve knows by it how old the file may be. */
 static bool
 is_worth_writing(const struct batch *batch, const struct store_follower *before)
 {

@@ -2,8 +2,8 @@
  * server lost what the file has? Called by follow/follow.c.
  *
  * A server that was promoted, or a backup that was put back, may lack the last commits. Ids are in
- * the order of commits, so what is lost are the highest rows, and the file's highest tells.
- * Then the log's base is moved past every id: all readers are told of a reset, on every node. */
+ * the order of commits, so what is lost are the highest rows, and the file's highest id shows it.
+ * Then the log's base is moved past every id: all readers get a reset, on every node. */
 #include "config.h"
 
 #include <errno.h>
@@ -67,7 +67,7 @@ follow_check_log(const struct follow *follow, const struct follow_log *log,
                   where, table, log->version, FOLLOW_SCHEMA_VERSION);
     else if (!log->is_numbered)
         error_set(error,
-                  "%s: nobody numbers the rows of %s, as its trigger is off or gone: run "
+                  "%s: no trigger numbers the rows of %s: it is off or gone: run "
                   "`rowcast follow --init URL`",
                   where, table);
     else if (log->base < 1 || log->base > ROW_ID_MAX || log->low_water > ROW_ID_MAX)
@@ -77,7 +77,7 @@ follow_check_log(const struct follow *follow, const struct follow_log *log,
         error_set(
             error,
             "%s: it is another log than the one that %s follows: give the URL of that "
-            "one, or move the file away to begin anew",
+            "one, or move the file away to begin again",
             where, follow->settings->db);
     else
         return FOLLOW_OK;
@@ -349,7 +349,7 @@ tell_loss(struct follow *follow, struct error *error)
 
     follow->must_compare = true;
     if (follow->log.base > follow->state.cursor)
-        return FOLLOW_OK; /* another follower has told it */
+        return FOLLOW_OK; /* another follower has done it */
     if (follow->log.is_standby) {
         error_set(error,
                   "%s lacks rows that %s has, and is a standby: when it has caught up and "
@@ -364,7 +364,7 @@ tell_loss(struct follow *follow, struct error *error)
     if (result == FOLLOW_OK)
         log_line(follow->settings->log, LOG_WARN,
                  "%s has lost rows that were handed out (up to id %" PRId64
-                 "): ids go on above %" PRId64 ", and all readers are told of a reset",
+                 "): ids go on above %" PRId64 ", and all readers get a reset",
                  pg_name(follow->pg), follow->state.cursor, base.value);
     return result;
 }

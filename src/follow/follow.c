@@ -52,7 +52,7 @@ follow_store_result(struct follow *follow, enum store_result result)
 {
     if (result == STORE_OK)
         return FOLLOW_OK;
-    /* Its files may have been moved or replaced: it is opened anew. */
+    /* Its files may have been moved or replaced: it is reopened. */
     store_close(follow->store);
     follow->store = NULL;
     return FOLLOW_AGAIN;

@@ -45,7 +45,7 @@ struct follow {
 /* How a step ended. */
 enum follow_result {
     FOLLOW_OK,
-    FOLLOW_AGAIN,    /* the connection or the file is to be opened anew; *error */
+    FOLLOW_AGAIN,    /* the connection or the file is to be reopened; *error */
     FOLLOW_HOPELESS, /* a person must do something first; *error */
     FOLLOW_STOPPED
 };

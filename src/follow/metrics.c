@@ -54,7 +54,7 @@ append_figures(struct buf *text, const struct follow *follow)
                    figures[i].name, figures[i].value);
 }
 
-/* Under another name first: whoever reads the file finds it whole. */
+/* Under another name first: a reader of the file finds it whole. */
 static int
 replace_file(const char *path, const char *next, const struct buf *text,
              struct error *error)

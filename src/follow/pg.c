@@ -288,7 +288,7 @@ pg_open(const char *url, struct error *error)
 {
     (void)url;
     error_set(error,
-              "this rowcast was built without libpq: install libpq-dev and build anew");
+              "this rowcast was built without libpq: install libpq-dev and build again");
     return NULL;
 }
 

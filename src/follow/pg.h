@@ -39,7 +39,7 @@ enum pg_step { PG_MORE, PG_STOP };
 /* Gets each row of each result as it comes; `result` counts the SELECTs from 0. */
 typedef enum pg_step (*pg_row_fn)(void *arg, int result, const struct pg_row *row);
 
-/* Runs statements, parted by semicolons. row may be NULL. */
+/* Runs statements, separated by semicolons. row may be NULL. */
 enum pg_outcome pg_run(struct pg *pg, const char *sql, pg_row_fn row, void *arg,
                        struct error *error);
 

@@ -14,7 +14,7 @@ void query_append(struct buf *sql, const char *text, const char *table);
 #define QUERY_DELETIONS 1000
 #define QUERY_IDS 10000
 
-/* Above it data is not fetched: the row is left out, and readers are told of a gap. */
+/* Above it data is not fetched: the row is left out, and readers get a gap event. */
 #define QUERY_DATA_MAX (INT64_C(64) << 20)
 
 /* The columns of the first SELECT of a look: what the log says of itself. */

@@ -5,7 +5,7 @@
 #include <poll.h>
 #include <stdbool.h>
 
-/* From now on the two signals only set what stop_asked tells. SIGPIPE is ignored. */
+/* From now on the two signals only set what stop_asked returns. SIGPIPE is ignored. */
 void stop_catch_signals(void);
 bool stop_asked(void);
 
