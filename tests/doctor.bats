@@ -111,6 +111,25 @@ healthy() {
 	assert_equal "$(level_of process)" note # nobody, or somebody whom only root can see
 }
 
+@test "push: subscriptions that fail, and no sender, are found" {
+	init_db
+	examine 0 --db "$DB"
+	assert_equal "$(level_of push)$(level_of sender)" ''
+	sql "INSERT INTO rowcast_push(endpoint, channels, p256dh, auth, vapid_key, cursor, created_at, failures, last_status, last_error)
+		VALUES ('https://push.example/1', '[]', 'x', 'x', 'x', 1, 1, 0, NULL, NULL), ('https://push.example/2', '[]', 'x', 'x', 'x', 1, 1, 3, 403, '403 of push.example')"
+	examine 1 --db "$DB"
+	assert_faults 'push=warning sender=problem'
+	assert_regex "$(seen_of push)" '^1 of 2 subscriptions to Web Push fail; one with 403'
+	assert_regex "$(remedy_of push)" 'vapid-key-file'
+	# A sender holds the lock for as long as it runs.
+	background flock "$DB-push" sleep 60
+	wait_for sender_has_lock
+	sql "UPDATE rowcast_push SET failures = 0"
+	examine 0 --db "$DB"
+	assert_equal "$(level_of push)$(level_of sender)" ok
+}
+sender_has_lock() { ! flock -n "$DB-push" true; }
+
 @test "output: text has a line for a finding and its remedy below" {
 	init_db
 	sql 'PRAGMA journal_mode = DELETE' >"$T/mode"

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "doctor/follower.h"
+#include "doctor/push.h"
 #include "doctor/process.h"
 #include "store/inspect.h"
 #include "track/track.h"
@@ -384,6 +385,7 @@ judge_rows(const struct store_config *config, struct doctor_report *report)
         judge_keys(store, report);
         judge_times(store, &marks, report);
         doctor_judge_follower(store, report);
+        doctor_judge_push(store, report);
         if (store_fault(store) != NULL && !ids_go_back(&marks))
             doctor_find(report,
                         (struct doctor_head){"schema", DOCTOR_PROBLEM,
