@@ -201,7 +201,8 @@ dispatch_judge(const struct serve *serve, struct request *request, const char *c
         status = check_post(serve, request, error);
     if (status == 0)
         status = check_push(serve, request, error);
-    status = check_read(serve, request, error);
+    if (status == 0)
+        status = check_read(serve, request, error);
     if (status == 0 && request->method != METHOD_OPTIONS && request->too_often_ms == 0)
         status = access_check(request, &rules, serve_now_ms(), error);
     if (status == 0 && request->method != METHOD_OPTIONS && request->too_often_ms == 0)
