@@ -50,14 +50,14 @@ start_watched() {
 	sed -i '/^Documentation=man:/d' "$T"/units/*.service "$T"/units/*.socket "$T"/units/*.timer
 	cd "$T/units"
 	run systemd-analyze verify ./rowcast.service ./rowcast.socket ./rowcast-prune.service \
-		./rowcast-prune.timer ./rowcast-push.service
+		./rowcast-prune.timer ./rowcast-push.service ./rowcast-follow.service
 	assert_success
 	refute_output --regexp 'rowcast[^ ]*:|Unknown|Failed'
 }
 
 @test "systemd: the services are exposed to at most 2.0" {
 	local unit level
-	for unit in rowcast.service rowcast-prune.service rowcast-push.service; do
+	for unit in rowcast.service rowcast-prune.service rowcast-push.service rowcast-follow.service; do
 		level=$(exposure "$unit")
 		[[ -n $level ]]
 		awk "BEGIN { exit !($level <= 2.0) }" || fail "$unit: $level"
@@ -188,7 +188,7 @@ build_folder() {
 		systemdsystemunitdir=/usr/lib/systemd/system >"$T/install.log" 2>&1
 	local file
 	for file in lib/systemd/system/rowcast.service lib/systemd/system/rowcast.socket \
-		lib/systemd/system/rowcast-push.service lib/systemd/system/rowcast-prune.service lib/systemd/system/rowcast-prune.timer \
+		lib/systemd/system/rowcast-push.service lib/systemd/system/rowcast-follow.service lib/systemd/system/rowcast-prune.service lib/systemd/system/rowcast-prune.timer \
 		lib/sysusers.d/rowcast.conf lib/tmpfiles.d/rowcast.conf \
 		share/bash-completion/completions/rowcast share/zsh/site-functions/_rowcast \
 		share/rowcast/web/demo.html share/man/man8/rowcast-serve.8 \
