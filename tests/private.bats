@@ -226,7 +226,7 @@ logged_in_claims() {
 	wait_until_seen trapped for-all-1
 	assert_equal "$(seen_in trapped)" 'for-all-1 for-bob-1'
 	run sed -n '/reach REMOTE_USER/,/fastcgi_params/p' "$SRC/nginx/rowcast.conf"
-	assert_output --partial 'nobody has'
+	assert_output --partial 'does not check'
 	assert_healthy
 }
 
