@@ -350,7 +350,7 @@ kill_backend() {
 	end_group TERM "$FOLLOW_PID"
 	pg -c 'ALTER TABLE notification DISABLE TRIGGER notification_number'
 	refuses_to_follow
-	[[ $stderr == *'nobody numbers the rows'* ]]
+	[[ $stderr == *'no trigger numbers the rows'* ]]
 	pg -c 'UPDATE rowcast_meta SET schema_version = 2'
 	refuses_to_follow
 	[[ $stderr == *'upgrade rowcast'* ]]
@@ -582,7 +582,7 @@ kill_backend() {
 	pg -c 'ALTER TABLE notification DISABLE TRIGGER notification_number'
 	run "$ROWCAST" doctor --db "$DB" --from "$URL"
 	assert_output --regexp 'warning +inserts: 1 local inserts'
-	assert_output --regexp 'problem +log: .*nobody numbers'
+	assert_output --regexp 'problem +log: .*no trigger numbers'
 	end_group TERM "$FOLLOW_PID"
 	sql 'UPDATE rowcast_follow SET contact_at = contact_at - 60000'
 	run "$ROWCAST" doctor --db "$DB" --from "postgresql:///none?host=$T"
