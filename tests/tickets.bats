@@ -402,6 +402,7 @@ assert_does_not_start() {
 			time.sleep(max(0, jwt.decode(ticket, options={'verify_signature': False})['nbf'] - time.time()))
 			got = jwt.decode(ticket, open(key).read().strip(), algorithms=[alg], audience='events')
 			assert abs(got.pop('exp') - 600 - time.time()) < 60 and abs(got.pop('nbf') - time.time()) < 60
+			assert abs(got.pop('iat') - time.time()) < 60
 			assert got == {'sub': 'Zoë "Z"', 'channels': ['news', 'orders.*'], 'publish': ['chat'], 'aud': 'events'}, got
 		PY
 	done <<-'KEYS'
