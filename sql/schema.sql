@@ -277,8 +277,10 @@ CREATE TABLE IF NOT EXISTS "rowcast_push"(
 CREATE INDEX IF NOT EXISTS "rowcast_push_by_user" ON "rowcast_push"(user);
 CREATE INDEX IF NOT EXISTS "rowcast_push_by_address" ON "rowcast_push"(address);
 
--- How far a user has read a channel, on whatever device. `POST /events/read` moves the mark, and the
--- application may do so in its own SQL.
+-- How far a user has read a channel, on whatever device. `POST /events/read` moves the mark, and in
+-- the same transaction puts a row with the event rowcast:read into the table of notifications: so the
+-- user's other pages learn it from the log. An application that moves a mark in its own SQL inserts
+-- that row itself.
 CREATE TABLE IF NOT EXISTS "rowcast_read"(
     user    TEXT NOT NULL,
     channel TEXT NOT NULL,
@@ -286,21 +288,8 @@ CREATE TABLE IF NOT EXISTS "rowcast_read"(
     PRIMARY KEY (user, channel)
 ) WITHOUT ROWID;
 
--- A mark that moves forward is a row with the event rowcast:read, in the same transaction: so the
--- user's other pages, other workers and pages that come back learn it from the log, as everything.
-CREATE TRIGGER IF NOT EXISTS "notification_read_insert" AFTER INSERT ON "rowcast_read"
-BEGIN
-    INSERT INTO "notification"(channel, recipient, event, collapse_key, data)
-    VALUES (NEW.channel, NEW.user, 'rowcast:read', 'rowcast:read',
-            json_object('channel', NEW.channel, 'id', CAST(NEW.id AS TEXT)));
-END;
-CREATE TRIGGER IF NOT EXISTS "notification_read_update" AFTER UPDATE ON "rowcast_read"
-WHEN NEW.id > OLD.id
-BEGIN
-    INSERT INTO "notification"(channel, recipient, event, collapse_key, data)
-    VALUES (NEW.channel, NEW.user, 'rowcast:read', 'rowcast:read',
-            json_object('channel', NEW.channel, 'id', CAST(NEW.id AS TEXT)));
-END;
+-- No trigger writes that row: a trigger here that names the table of notifications would make a
+-- migration that drops and renames that table fail (sqlite.org/lang_altertable.html).
 
 -- Who was thrown out: streams of the user that began before that time end, tickets issued before it
 -- are refused, push subscriptions end. A log: each worker reads on from the id that it knows.

@@ -79,9 +79,11 @@ has_reads() { [[ $(reads_of "$1") == "$2" ]]; }
 	first=$(row one orders)
 	id=$(row two orders)
 	start_reading
-	sql "INSERT INTO rowcast_read VALUES ('ann', 'orders', $first)"
+	assert_equal "$(read_post "id=$first" REMOTE_USER=ann)" 200
 	sql "INSERT INTO rowcast_read VALUES ('ann', 'orders', $id)
-		ON CONFLICT DO UPDATE SET id = max(id, excluded.id)"
+		ON CONFLICT DO UPDATE SET id = max(id, excluded.id);
+		INSERT INTO notification(channel, recipient, event, collapse_key, data)
+		VALUES ('orders', 'ann', 'rowcast:read', 'rowcast:read', json_object('channel', 'orders', 'id', '$id'))"
 	listen_direct ann "?since=$first" REMOTE_USER=ann
 	wait_for has_reads ann "{\"channel\":\"orders\",\"id\":\"$id\"}"
 	# And the table says it in SQL.

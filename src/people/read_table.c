@@ -69,6 +69,22 @@ run_bound(struct store *store, struct read_move *move, const char *sql, struct e
     return result;
 }
 
+/* The row by which the user's other pages learn of the mark, if the statement before has moved it. */
+static enum store_result
+write_row(struct store *store, struct read_move *move, struct error *error)
+{
+    char *sql = sqlite3_mprintf(
+        "INSERT INTO \"%w\"(channel, recipient, event, collapse_key, data) "
+        "SELECT ?2, ?1, 'rowcast:read', 'rowcast:read', "
+        "json_object('channel', ?2, 'id', CAST(?3 AS TEXT)) WHERE changes() > 0",
+        store_table(store));
+    if (sql == NULL)
+        return store_fail(store, SQLITE_NOMEM, "move the mark", error);
+    enum store_result result = run_bound(store, move, sql, error);
+    sqlite3_free(sql);
+    return result;
+}
+
 static enum store_result
 write_mark(struct store *store, struct read_move *move, struct error *error)
 {
@@ -77,6 +93,8 @@ write_mark(struct store *store, struct read_move *move, struct error *error)
         "INSERT INTO rowcast_read(user, channel, id) VALUES (?1, ?2, ?3) "
         "ON CONFLICT(user, channel) DO UPDATE SET id = excluded.id WHERE excluded.id > id",
         error);
+    if (result == STORE_OK)
+        result = write_row(store, move, error);
     if (result != STORE_OK)
         return result;
     return run_bound(store, move,

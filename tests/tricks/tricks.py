@@ -76,7 +76,7 @@ def wal_and_shm_removed_full(cell):
 
 
 @trick("all files removed and made anew between two looks")
-def all_removed_and_made_anew(cell):
+def all_removed_and_made_again(cell):
     with cell.quiet(), cell.frozen():
         cell.remove("", "-wal", "-shm", "-journal")
         cell.init(cell.db)
