@@ -69,7 +69,7 @@ run_bound(struct store *store, struct read_move *move, const char *sql, struct e
     return result;
 }
 
-/* The row by which the user's other pages learn of the mark, if the statement before has moved it. */
+/* The row by which the user's other pages learn of the mark, if the statement before moved it. */
 static enum store_result
 write_row(struct store *store, struct read_move *move, struct error *error)
 {
