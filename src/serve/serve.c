@@ -264,6 +264,25 @@ serve_has_presence(const struct serve *serve)
     return serve->settings->presence || serve->settings->presence_channel != NULL;
 }
 
+static bool
+serve_has_read_marks(const struct serve *serve)
+{
+    return serve->settings->read_marks == SERVE_ON && !serve->settings->read_only;
+}
+
+/* The option that wants the database written, for the error when it cannot be. */
+static const char *
+serve_writing_option(const struct serve_settings *settings)
+{
+    if (settings->allow_publish)
+        return "--allow-publish";
+    if (settings->vapid_key_file != NULL)
+        return "--vapid-key-file";
+    if (settings->presence_channel != NULL)
+        return "--presence-channel";
+    return settings->presence ? "--presence" : "--keep-age and --keep-rows";
+}
+
 /* What this process is to write, and the thread that does. */
 static int
 serve_init_writer(struct serve *serve, enum serve_kind kind, struct error *error)
@@ -275,7 +294,7 @@ serve_init_writer(struct serve *serve, enum serve_kind kind, struct error *error
                                    .gate = feed_gate(serve->feed),
                                    .log = &serve->log};
     struct retention_config retention = serve_retention(serve->settings, serve->worker);
-    bool marks = (serve->settings->read_marks == SERVE_ON && !serve->settings->read_only);
+    bool marks = serve_has_read_marks(serve);
     bool pushes = serve->settings->vapid_key_file != NULL;
     if (!publishes && !keeps_rows && !marks && !pushes && !serve_has_presence(serve))
         return 0;
@@ -295,8 +314,7 @@ serve_init_writer(struct serve *serve, enum serve_kind kind, struct error *error
     if (writer_start(serve->writer, error) == 0)
         return 0;
     struct error cause = *error;
-    return error_set(error, "%s: %s", publishes ? "--allow-publish" : "--vapid-key-file",
-                     cause.text);
+    return error_set(error, "%s: %s", serve_writing_option(serve->settings), cause.text);
 }
 
 /* Only an application may delete from a table of its own. */
@@ -321,16 +339,16 @@ static int
 serve_init_gateway(struct serve *serve, const struct listeners *listeners,
                    unsigned descriptors, struct error *error)
 {
-    struct gateway_config config = {
-        .request_timeout_ms = (uint64_t)serve->settings->request_timeout_ms,
-        .stall_ms = (uint64_t)serve->settings->stall_ms,
-        .waiting = waiting_answers,
-        .max_conns = descriptors,
-        .is_shared = serve->worker->count > 1,
-        .takes_body =
-            serve->settings->allow_publish || serve->settings->vapid_key_file != NULL ||
-            (serve->settings->read_marks == SERVE_ON && !serve->settings->read_only),
-        .log = &serve->log};
+    struct gateway_config config = {.request_timeout_ms =
+                                        (uint64_t)serve->settings->request_timeout_ms,
+                                    .stall_ms = (uint64_t)serve->settings->stall_ms,
+                                    .waiting = waiting_answers,
+                                    .max_conns = descriptors,
+                                    .is_shared = serve->worker->count > 1,
+                                    .takes_body = serve->settings->allow_publish ||
+                                                  serve->settings->vapid_key_file != NULL ||
+                                                  serve_has_read_marks(serve),
+                                    .log = &serve->log};
     serve->gateway = gateway_new(&serve->loop, &config, dispatch_request, serve, error);
     return serve->gateway == NULL ? -1 : gateway_listen(serve->gateway, listeners, error);
 }
