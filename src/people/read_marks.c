@@ -15,12 +15,11 @@
 
 #include "base/json.h"
 #include "base/log.h"
-#include "http/response.h"
 #include "limits/token_bucket.h"
 #include "people/read_body.h"
 #include "people/read_table.h"
 #include "publish/check.h"
-#include "publish/queue.h"
+#include "publish/request_job.h"
 
 #define RATE_SLOTS 1024
 #define MINUTE_MS 60000
@@ -32,48 +31,17 @@ struct read_marks {
     struct hash_key hash_key;
     struct token_buckets rate;
     _Atomic uint64_t rate_slots[RATE_SLOTS];
-    struct buf answer;
+    struct request_answers answers;
 };
 
-/* A request that waits for the writer. The thread reads it; the loop keeps its hands off. */
+/* While it waits the writer's thread reads it, and the loop leaves it alone. */
 struct pending {
-    struct publish_job job; /* the first member */
-    struct read_marks *marks;
-    struct output *output; /* NULL: the requester is gone */
-    struct request request;
+    struct request_job base; /* the first member */
     struct read_body body;
     struct read_move move;
 };
 
-struct refusal {
-    int status;
-    const char *why;
-};
-
 /* --- answers ------------------------------------------------------------------------- */
-
-static void
-answer(struct read_marks *marks, struct output *output, const struct request *request,
-       const struct response *response)
-{
-    buf_clear(&marks->answer);
-    response_append(&marks->answer, response, request, marks->config.origins);
-    if (marks->answer.failed)
-        output_drop(output);
-    else
-        output_answer(output, buf_slice(&marks->answer));
-}
-
-static void
-refuse(struct read_marks *marks, struct output *output, const struct request *request,
-       struct refusal refusal)
-{
-    const struct refusal_note note = {refusal.status, request->filter.user,
-                                      request->address, refusal.why};
-    const struct response response = {.status = refusal.status, .text = refusal.why};
-    refusal_log_note(marks->config.refusal_log, &note, uv_now(marks->loop));
-    answer(marks, output, request, &response);
-}
 
 static void
 answer_mark(struct read_marks *marks, struct output *output, const struct pending *pending)
@@ -88,33 +56,33 @@ answer_mark(struct read_marks *marks, struct output *output, const struct pendin
     if (body.failed)
         output_drop(output);
     else
-        answer(marks, output, &pending->request, &response);
+        request_answer(&marks->answers, output, &pending->base.request, &response);
     buf_fini(&body);
 }
 
-static struct refusal
+static struct request_refusal
 refusal_of(const struct pending *pending)
 {
-    static const struct refusal verdicts[] = {
+    static const struct request_refusal verdicts[] = {
         [READ_NO_ROW] = {404, "this user can read no row with that id: give its channel "
                               "where the row is deleted by now"},
         [READ_TOO_HIGH] = {400, "bad field id: no row has had so high an id yet"},
         [READ_NO_TABLE] = {404,
                            "this database has no read marks: run `rowcast init` on it"},
     };
-    switch (pending->job.result) {
+    switch (pending->base.job.result) {
     case PUBLISH_DONE:
         return verdicts[pending->move.verdict];
     case PUBLISH_BUSY:
-        return (struct refusal){503,
-                                "the database is locked or being opened again, the mark "
-                                "was not stored: try again"};
+        return (struct request_refusal){
+            503, "the database is locked or being opened again, the mark "
+                 "was not stored: try again"};
     case PUBLISH_REFUSED:
-        return (struct refusal){400, pending->job.error.text};
+        return (struct request_refusal){400, pending->base.job.error.text};
     case PUBLISH_FAILED:
         break;
     }
-    return (struct refusal){500, "the mark could not be stored: see rowcast's log"};
+    return (struct request_refusal){500, "the mark could not be stored: see rowcast's log"};
 }
 
 /* --- pending ------------------------------------------------------------------------- */
@@ -122,31 +90,20 @@ refusal_of(const struct pending *pending)
 static void
 pending_free(struct pending *pending)
 {
-    request_fini(&pending->request);
+    request_fini(&pending->base.request);
     read_body_fini(&pending->body);
     buf_fini(&pending->move.found);
     free(pending);
-}
-
-/* The output is given back, or gone. */
-static struct output *
-pending_leave_output(struct pending *pending)
-{
-    struct output *output = pending->output;
-    pending->output = NULL;
-    if (output != NULL)
-        output_clear_owner(output);
-    return output;
 }
 
 static void
 note_failure(const struct read_marks *marks, const struct pending *pending)
 {
     char user[64], why[ERROR_TEXT_MAX];
-    if (pending->job.result == PUBLISH_FAILED)
+    if (pending->base.job.result == PUBLISH_FAILED)
         log_line(marks->config.log, LOG_ERROR, "read mark failed user=%s why=%s",
-                 log_quote(user, sizeof user, pending->request.filter.user),
-                 log_quote(why, sizeof why, pending->job.error.text));
+                 log_quote(user, sizeof user, pending->base.request.filter.user),
+                 log_quote(why, sizeof why, pending->base.job.error.text));
 }
 
 static void
@@ -154,49 +111,23 @@ on_written(void *arg, struct publish_job *job)
 {
     struct read_marks *marks = arg;
     struct pending *pending = (struct pending *)(void *)job;
-    struct output *output = pending_leave_output(pending);
+    struct output *output = request_job_leave(&pending->base);
     note_failure(marks, pending);
     if (output != NULL && job->result == PUBLISH_DONE &&
         pending->move.verdict == READ_MOVED)
         answer_mark(marks, output, pending);
     else if (output != NULL)
-        refuse(marks, output, &pending->request, refusal_of(pending));
+        request_refuse(&marks->answers, output, &pending->base.request,
+                       refusal_of(pending));
     pending_free(pending);
 }
-
-/* While it waits nothing is pending on the output but replies of the protocol's own. */
-static void
-on_output_writable(struct output *output)
-{
-    switch (output_flush(output)) {
-    case OUTPUT_SENT:
-        output_disarm(output);
-        break;
-    case OUTPUT_BLOCKED:
-        break;
-    case OUTPUT_GONE:
-        pending_leave_output(output->owner);
-        output_drop(output);
-        break;
-    }
-}
-
-static void
-on_output_gone(struct output *output, enum gone_reason why)
-{
-    pending_leave_output(output->owner);
-    if (why == GONE_ABORTED)
-        output_finish(output);
-}
-
-static const struct output_ops pending_ops = {on_output_writable, on_output_gone};
 
 /* On the writer's thread, once more where the transaction is repeated. */
 static enum store_result
 write_mark(struct publish_job *job, struct store *store, struct error *error)
 {
     struct pending *pending = (struct pending *)(void *)job;
-    pending->move.filter = &pending->request.filter;
+    pending->move.filter = &pending->base.request.filter;
     pending->move.channel = pending->body.channel;
     pending->move.id = pending->body.id;
     return read_table_move(store, &pending->move, error);
@@ -251,20 +182,23 @@ judge(struct read_marks *marks, struct request *request, const struct request_bo
     return status;
 }
 
-static struct pending *
-pending_new(struct read_marks *marks, struct output *output, const struct request *request,
-            const struct read_body *body)
+static void
+submit(struct read_marks *marks, struct output *output, struct request *request,
+       struct read_body *body)
 {
     struct pending *pending = calloc(1, sizeof *pending);
-    if (pending == NULL)
-        return NULL;
-    pending->marks = marks;
-    pending->output = output;
-    pending->request = *request;
-    pending->request.post = (struct request_post){NULL, NULL, NULL, NULL, NULL};
+    if (pending == NULL) {
+        request_refuse(&marks->answers, output, request, REQUEST_JOB_FULL);
+        read_body_fini(body);
+        return;
+    }
+    request_job_take(&pending->base, output, request);
     pending->body = *body;
-    pending->job.write = write_mark;
-    return pending;
+    pending->base.job.write = write_mark;
+    if (request_job_submit(&pending->base, marks->queue) == 0)
+        return;
+    request_refuse(&marks->answers, output, &pending->base.request, REQUEST_JOB_FULL);
+    pending_free(pending);
 }
 
 void
@@ -274,23 +208,13 @@ read_marks_request(struct read_marks *marks, struct output *output, struct reque
     struct read_body read;
     struct error error = {""};
     int status = judge(marks, request, body, &read, &error);
-    if (status != 0) {
-        refuse(marks, output, request, (struct refusal){status, error.text});
-        read_body_fini(&read);
+    if (status == 0) {
+        submit(marks, output, request, &read);
         return;
     }
-    struct pending *pending = pending_new(marks, output, request, &read);
-    if (pending == NULL || output->over_limit ||
-        publish_queue_submit(marks->queue, &pending->job) != 0) {
-        refuse(marks, output, request,
-               (struct refusal){503, "too many requests are waiting to be stored: try "
-                                     "again"});
-        free(pending);
-        read_body_fini(&read);
-        return;
-    }
-    *request = (struct request){.method = METHOD_POST};
-    output_set_owner(output, &pending_ops, pending);
+    request_refuse(&marks->answers, output, request,
+                   (struct request_refusal){status, error.text});
+    read_body_fini(&read);
 }
 
 size_t
@@ -313,6 +237,8 @@ read_marks_new(uv_loop_t *loop, const struct read_marks_config *config, struct e
     }
     marks->loop = loop;
     marks->config = *config;
+    marks->answers = (struct request_answers){
+        .loop = loop, .origins = config->origins, .refusal_log = config->refusal_log};
     marks->rate = (struct token_buckets){.slots = marks->rate_slots,
                                          .slot_count = RATE_SLOTS,
                                          .interval_ms = MINUTE_MS / READ_MARKS_A_MINUTE,
@@ -333,6 +259,6 @@ read_marks_free(struct read_marks *marks)
     if (marks == NULL)
         return;
     publish_queue_free(marks->queue);
-    buf_fini(&marks->answer);
+    buf_fini(&marks->answers.buf);
     free(marks);
 }

@@ -14,11 +14,10 @@
 
 #include "access/access.h"
 #include "base/clock.h"
-#include "http/response.h"
 #include "limits/address.h"
 #include "limits/token_bucket.h"
 #include "publish/check.h"
-#include "publish/queue.h"
+#include "publish/request_job.h"
 #include "push/hosts.h"
 #include "push/subscription.h"
 #include "push/table.h"
@@ -33,15 +32,13 @@ struct push_endpoint {
     struct hash_key hash_key;
     struct token_buckets rate;
     _Atomic uint64_t rate_slots[RATE_SLOTS];
-    struct buf answer;
+    struct request_answers answers;
 };
 
-/* A request that waits for the writer. The thread reads it; the loop keeps its hands off. */
+/* While it waits the writer's thread reads it, and the loop leaves it alone. */
 struct pending {
-    struct publish_job job;
-    struct push_endpoint *endpoint;
-    struct output *output; /* NULL: the requester is gone */
-    struct request request;
+    struct request_job base; /* the first member */
+    const struct push_endpoint_config *config;
     struct push_wish wish;
     struct buf channels, bounds, ticket_bounds; /* JSON, NUL-terminated */
     char address[ADDRESS_TEXT];
@@ -49,35 +46,7 @@ struct pending {
     enum push_put put; /* out */
 };
 
-struct refusal {
-    int status;
-    const char *why;
-};
-
 /* --- answers ------------------------------------------------------------------------ */
-
-static void
-answer(struct push_endpoint *endpoint, struct output *output, const struct request *request,
-       const struct response *response)
-{
-    buf_clear(&endpoint->answer);
-    response_append(&endpoint->answer, response, request, endpoint->config.origins);
-    if (endpoint->answer.failed)
-        output_drop(output);
-    else
-        output_answer(output, buf_slice(&endpoint->answer));
-}
-
-static void
-refuse(struct push_endpoint *endpoint, struct output *output, const struct request *request,
-       struct refusal refusal)
-{
-    const struct refusal_note refused = {refusal.status, request->filter.user,
-                                         request->address, refusal.why};
-    const struct response response = {.status = refusal.status, .text = refusal.why};
-    refusal_log_note(endpoint->config.refusal_log, &refused, uv_now(endpoint->loop));
-    answer(endpoint, output, request, &response);
-}
 
 static void
 answer_key(struct push_endpoint *endpoint, struct output *output,
@@ -87,7 +56,7 @@ answer_key(struct push_endpoint *endpoint, struct output *output,
     buf_printf(&body, "{\"public_key\":\"%s\"}\n", endpoint->config.public_key);
     const struct response response = {
         .status = 200, .content_type = "application/json", .body = buf_slice(&body)};
-    answer(endpoint, output, request, &response);
+    request_answer(&endpoint->answers, output, request, &response);
     buf_fini(&body);
 }
 
@@ -96,7 +65,7 @@ answer_done(struct push_endpoint *endpoint, struct output *output,
             const struct pending *pending)
 {
     struct buf body = {0};
-    bool ends = pending->request.method == METHOD_DELETE;
+    bool ends = pending->base.request.method == METHOD_DELETE;
     if (ends)
         buf_append_text(&body, "{\"subscribed\":false}\n");
     else
@@ -104,7 +73,7 @@ answer_done(struct push_endpoint *endpoint, struct output *output,
     const struct response response = {.status = ends ? 200 : 201,
                                       .content_type = "application/json",
                                       .body = buf_slice(&body)};
-    answer(endpoint, output, &pending->request, &response);
+    request_answer(&endpoint->answers, output, &pending->base.request, &response);
     buf_fini(&body);
 }
 
@@ -112,28 +81,29 @@ static void
 answer_result(struct push_endpoint *endpoint, struct output *output,
               const struct pending *pending)
 {
-    static const struct refusal busy = {
+    static const struct request_refusal busy = {
         503, "the database is locked or being reopened: try again"};
-    static const struct refusal failed = {
+    static const struct request_refusal failed = {
         500, "the subscription could not be stored: see rowcast's log"};
-    static const struct refusal full[] = {
+    static const struct request_refusal full[] = {
         [PUSH_USER_FULL] = {403, "this user has as many subscriptions as one may have: end "
                                  "one of them first"},
         [PUSH_ADDRESS_FULL] = {403,
                                "this address has as many subscriptions as one may have"}};
-    switch (pending->job.result) {
+    switch (pending->base.job.result) {
     case PUBLISH_DONE:
         if (pending->put == PUSH_PUT)
             answer_done(endpoint, output, pending);
         else
-            refuse(endpoint, output, &pending->request, full[pending->put]);
+            request_refuse(&endpoint->answers, output, &pending->base.request,
+                           full[pending->put]);
         break;
     case PUBLISH_BUSY:
-        refuse(endpoint, output, &pending->request, busy);
+        request_refuse(&endpoint->answers, output, &pending->base.request, busy);
         break;
     case PUBLISH_REFUSED:
     case PUBLISH_FAILED:
-        refuse(endpoint, output, &pending->request, failed);
+        request_refuse(&endpoint->answers, output, &pending->base.request, failed);
         break;
     }
 }
@@ -142,12 +112,12 @@ answer_result(struct push_endpoint *endpoint, struct output *output,
 static void
 note_result(const struct push_endpoint *endpoint, const struct pending *pending)
 {
-    const struct publish_job *job = &pending->job;
+    const struct publish_job *job = &pending->base.job;
     char user[64], address[64], ref[PUSH_REF_MAX], why[ERROR_TEXT_MAX];
-    const char *what =
-        pending->request.method == METHOD_DELETE ? "push unsubscribe" : "push subscribe";
-    log_quote(user, sizeof user, pending->request.filter.user);
-    log_quote(address, sizeof address, pending->request.address);
+    const char *what = pending->base.request.method == METHOD_DELETE ? "push unsubscribe"
+                                                                     : "push subscribe";
+    log_quote(user, sizeof user, pending->base.request.filter.user);
+    log_quote(address, sizeof address, pending->base.request.address);
     push_endpoint_ref(ref, pending->wish.endpoint);
     if (job->result == PUBLISH_DONE && pending->put == PUSH_PUT)
         log_line(endpoint->config.log, LOG_INFO, "%s user=%s address=%s endpoint=%s", what,
@@ -163,7 +133,7 @@ note_result(const struct push_endpoint *endpoint, const struct pending *pending)
 static void
 pending_free(struct pending *pending)
 {
-    request_fini(&pending->request);
+    request_fini(&pending->base.request);
     push_wish_fini(&pending->wish);
     buf_fini(&pending->channels);
     buf_fini(&pending->bounds);
@@ -171,55 +141,17 @@ pending_free(struct pending *pending)
     free(pending);
 }
 
-/* The output is given back, or gone. */
-static struct output *
-pending_leave_output(struct pending *pending)
-{
-    struct output *output = pending->output;
-    pending->output = NULL;
-    if (output != NULL)
-        output_clear_owner(output);
-    return output;
-}
-
 static void
 on_written(void *arg, struct publish_job *job)
 {
     struct push_endpoint *endpoint = arg;
     struct pending *pending = (struct pending *)(void *)job; /* its first member */
-    struct output *output = pending_leave_output(pending);
+    struct output *output = request_job_leave(&pending->base);
     note_result(endpoint, pending);
     if (output != NULL)
         answer_result(endpoint, output, pending);
     pending_free(pending);
 }
-
-/* Only an answer of the protocol itself can be pending: ours is not made yet. */
-static void
-on_output_writable(struct output *output)
-{
-    switch (output_flush(output)) {
-    case OUTPUT_SENT:
-        output_disarm(output);
-        break;
-    case OUTPUT_BLOCKED:
-        break;
-    case OUTPUT_GONE:
-        pending_leave_output(output->owner);
-        output_drop(output);
-        break;
-    }
-}
-
-static void
-on_output_gone(struct output *output, enum gone_reason why)
-{
-    pending_leave_output(output->owner);
-    if (why == GONE_ABORTED)
-        output_finish(output);
-}
-
-static const struct output_ops pending_ops = {on_output_writable, on_output_gone};
 
 /* --- the writer's thread ------------------------------------------------------------ */
 
@@ -233,11 +165,11 @@ static enum store_result
 write_put(struct publish_job *job, struct store *store, struct error *error)
 {
     struct pending *pending = (struct pending *)(void *)job;
-    const struct push_endpoint_config *config = &pending->endpoint->config;
+    const struct push_endpoint_config *config = pending->config;
     const struct push_wish *wish = &pending->wish;
     const struct push_entry entry = {
         .endpoint = wish->endpoint,
-        .user = pending->request.filter.user,
+        .user = pending->base.request.filter.user,
         .channels = pending->channels.p,
         .bounds = text_or_null(&pending->bounds),
         .ticket_bounds = text_or_null(&pending->ticket_bounds),
@@ -324,7 +256,7 @@ write_bound(struct buf *buf, const struct filter *filter, enum filter_bound boun
 static int
 fill(struct pending *pending, struct error *error)
 {
-    struct request *request = &pending->request;
+    struct request *request = &pending->base.request;
     push_patterns_append(&pending->channels, &pending->wish.channels);
     buf_append(&pending->channels, "", 1);
     write_bound(&pending->bounds, &request->filter, FILTER_BOUND_LOCATION);
@@ -344,7 +276,7 @@ static int
 judge(struct push_endpoint *endpoint, struct pending *pending,
       const struct request_body *body, struct error *error)
 {
-    struct request *request = &pending->request;
+    struct request *request = &pending->base.request;
     struct push_origin origin;
     enum push_wish_kind kind =
         request->method == METHOD_POST ? PUSH_SUBSCRIBES : PUSH_UNSUBSCRIBES;
@@ -366,13 +298,12 @@ judge(struct push_endpoint *endpoint, struct pending *pending,
 static int
 submit(struct push_endpoint *endpoint, struct pending *pending, struct error *error)
 {
-    pending->job.write = pending->request.method == METHOD_POST ? write_put : write_remove;
-    /* What came in on the last descriptor is not to wait on it. */
-    if (!pending->output->over_limit &&
-        publish_queue_submit(endpoint->queue, &pending->job) == 0)
+    pending->base.job.write =
+        pending->base.request.method == METHOD_POST ? write_put : write_remove;
+    if (request_job_submit(&pending->base, endpoint->queue) == 0)
         return 0;
-    error_set(error, "too many requests are waiting to be stored: try again");
-    return 503;
+    error_set(error, "%s", REQUEST_JOB_FULL.why);
+    return REQUEST_JOB_FULL.status;
 }
 
 static void
@@ -382,23 +313,20 @@ change(struct push_endpoint *endpoint, struct output *output, struct request *re
     struct error error = {"out of memory"};
     struct pending *pending = calloc(1, sizeof *pending);
     if (pending == NULL) {
-        refuse(endpoint, output, request, (struct refusal){503, error.text});
+        request_refuse(&endpoint->answers, output, request,
+                       (struct request_refusal){503, error.text});
         return;
     }
-    pending->endpoint = endpoint;
-    pending->output = output;
+    pending->config = &endpoint->config;
     pending->now_ms = clock_unix_ms();
-    pending->request = *request;
-    *request = (struct request){.method = pending->request.method};
+    request_job_take(&pending->base, output, request);
     int status = judge(endpoint, pending, body, &error);
     if (status == 0)
         status = submit(endpoint, pending, &error);
-    pending->request.post = (struct request_post){NULL, NULL, NULL, NULL, NULL};
-    if (status == 0) {
-        output_set_owner(output, &pending_ops, pending);
+    if (status == 0)
         return;
-    }
-    refuse(endpoint, output, &pending->request, (struct refusal){status, error.text});
+    request_refuse(&endpoint->answers, output, &pending->base.request,
+                   (struct request_refusal){status, error.text});
     pending_free(pending);
 }
 
@@ -431,6 +359,8 @@ push_endpoint_new(uv_loop_t *loop, const struct push_endpoint_config *config,
     }
     endpoint->loop = loop;
     endpoint->config = *config;
+    endpoint->answers = (struct request_answers){
+        .loop = loop, .origins = config->origins, .refusal_log = config->refusal_log};
     endpoint->rate =
         (struct token_buckets){.slots = endpoint->rate_slots,
                                .slot_count = RATE_SLOTS,
@@ -451,6 +381,6 @@ push_endpoint_free(struct push_endpoint *endpoint)
     if (endpoint == NULL)
         return;
     publish_queue_free(endpoint->queue);
-    buf_fini(&endpoint->answer);
+    buf_fini(&endpoint->answers.buf);
     free(endpoint);
 }
