@@ -5,15 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { Cursor, RowEvent, Rowcast, backoff, checkPage, covers, fitting, glob, linesOf, pagesOf, union } from '../../../web/rowcast/index.js';
-
-// Numbers that look random and are the same in each run.
-function dice(seed) {
-  let state = seed;
-  return (sides) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor(state / 2 ** 32 * sides);
-  };
-}
+import { dice } from './dice.mjs';
 
 function words(letters, longest) {
   let level = [''];

@@ -3,15 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Copy, Rowcast, changeOf, checkPage, keyOf } from '../../../web/rowcast/index.js';
-
-// Numbers that look random and are the same in each run.
-function dice(seed) {
-  let state = seed;
-  return (sides) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor(state / 2 ** 32 * sides);
-  };
-}
+import { dice } from './dice.mjs';
 
 const part = (at, rows, more = {}) => ({ table: 't', at: String(at), key: ['id'], channel: 't', rows, more: false, ...more });
 const change = (op, id, row = null) => ({ table: 't', op, key: { id }, row, old: null });
