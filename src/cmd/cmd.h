@@ -39,8 +39,8 @@ int cmd_untrack(char **argv);
 /* How long a subcommand waits for another writer. */
 #define CMD_BUSY_MS 10000
 
-/* A line of a command's table: the option sets a field of the type. More fields of struct option may
- * follow. */
+/* A line of a command's table: the option sets a field of the type. More fields of struct option
+ * may follow. */
 #define CMD_OPTION(type, field, option_name, option_kind, ...)                             \
     {                                                                                      \
         .name = option_name, .kind = option_kind, .offset = offsetof(type, field),         \

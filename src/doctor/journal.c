@@ -1,7 +1,7 @@
 /* journal.c - the journal mode and the write-ahead log; see doctor/journal.h.
  *
- * Called by doctor/table.c. The log's state is read from its files, not by a checkpoint, which would
- * change it. */
+ * Called by doctor/table.c. The log's state is read from its files, not by a checkpoint, which
+ * would change it. */
 #include "config.h"
 
 #include "doctor/journal.h"

@@ -17,8 +17,8 @@ bool pairs_next(struct slice *pairs, struct slice *name, struct slice *value);
  * `=`): libfcgi makes C strings of them. */
 bool pairs_are_sound(struct slice pairs);
 
-/* Writes the value of the variable `wanted` to `value`, which has `size` bytes, as a C string. False
- * when there is no such variable, or its value is too long. */
+/* Writes the value of the variable `wanted` to `value`, which has `size` bytes, as a C string.
+ * False when there is no such variable, or its value is too long. */
 bool pairs_find(struct slice pairs, const char *wanted, char *value, size_t size);
 
 #endif

@@ -1,5 +1,5 @@
-/* unknown_parameter.h - query parameters that have no rule: which are ignored, and what is said of the
- * others. Pure, no I/O. */
+/* unknown_parameter.h - query parameters that have no rule: which are ignored, and what is said of
+ * the others. Pure, no I/O. */
 #ifndef ROWCAST_HTTP_UNKNOWN_PARAMETER_H
 #define ROWCAST_HTTP_UNKNOWN_PARAMETER_H
 
@@ -12,8 +12,8 @@
  * the empty name between two `&`. doc/PROTOCOL.md has the list. */
 bool unknown_parameter_is_ignored(const char *name);
 
-/* Any other is refused: were `chanel=orders` ignored, the reader would get all channels. *error names
- * the nearest of `names`, or says how the application may have parameters of its own. */
+/* Any other is refused: were `chanel=orders` ignored, the reader would get all channels. *error
+ * names the nearest of `names`, or says how the application may have parameters of its own. */
 void unknown_parameter_explain(const char *name, const char *const *names, size_t count,
                                struct error *error);
 

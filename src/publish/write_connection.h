@@ -16,8 +16,8 @@ struct write_connection {
     struct store *store; /* NULL: it is not open */
 };
 
-/* Makes sure that it is open and may be used now. STORE_BUSY: not yet, ask again; STORE_FAILED: with
- * *error. Waits for no lock. */
+/* Makes sure that it is open and may be used now. STORE_BUSY: not yet, ask again; STORE_FAILED:
+ * with *error. Waits for no lock. */
 enum store_result write_connection_check(struct write_connection *connection,
                                          struct error *error);
 

@@ -1,8 +1,8 @@
 /* strangers.c - who else has the database open, by the kernel's list of locks; see
  * store/strangers.h.
  *
- * Called by store/store.c before it writes, by feed/reopen.c and by doctor. Nothing here opens a file
- * of the database or waits for a lock. */
+ * Called by store/store.c before it writes, by feed/reopen.c and by doctor. Nothing here opens a
+ * file of the database or waits for a lock. */
 #include "config.h"
 
 #include "store/strangers.h"

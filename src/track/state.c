@@ -206,8 +206,8 @@ count_step(void *arg)
     return ++*(unsigned *)arg > STEP_CALLS_MAX;
 }
 
-/* Reads the rows of the arm and moves the cursor. Returns SQLITE_DONE: there are no more of these, or reading->max_rows were given;
- * SQLITE_ROW: fn has said stop. */
+/* Reads the rows of the arm and moves the cursor. Returns SQLITE_DONE: there are no more of these,
+ * or reading->max_rows were given; SQLITE_ROW: fn has said stop. */
 static int
 read_arm(struct store *store, struct track_reading *reading, struct arm arm)
 {

@@ -1,4 +1,5 @@
-/* child.h - tries of what a confined process can do: each in a child, as nothing gives rights back. */
+/* child.h - tries of what a confined process can do: each in a child, as nothing gives rights
+ * back. */
 #ifndef ROWCAST_TEST_CHILD_H
 #define ROWCAST_TEST_CHILD_H
 
