@@ -1487,7 +1487,8 @@ class Table extends EventTarget {
   #checkChannels() {
     const isCut = fitting(this.#channels).length < this.#channels.length;
     if (this.#next.channel === null && isCut)
-      throw Object.assign(new Failure('its rows have channels, and one request cannot name all of the page\'s'), { refused: true });
+      throw Object.assign(new Failure('its rows have channels, and one request cannot name all of the page\'s'),
+        { refused: true });
   }
 }
 
@@ -1523,7 +1524,8 @@ function absolute(url) {
   try {
     return new URL(url, base).href;
   } catch {
-    throw new TypeError(`url: ${url} is no address${base === undefined ? ', and there is no page that it is relative to' : ''}`);
+    throw new TypeError(`url: ${url} is no address${base === undefined ? ', and there is no page that it is relative to'
+      : ''}`);
   }
 }
 

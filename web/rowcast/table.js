@@ -302,6 +302,7 @@ export class Table extends EventTarget {
   #checkChannels() {
     const isCut = fitting(this.#channels).length < this.#channels.length;
     if (this.#next.channel === null && isCut)
-      throw Object.assign(new Failure('its rows have channels, and one request cannot name all of the page\'s'), { refused: true });
+      throw Object.assign(new Failure('its rows have channels, and one request cannot name all of the page\'s'),
+        { refused: true });
   }
 }
