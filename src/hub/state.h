@@ -179,6 +179,7 @@ struct hub {
     struct audiences *audiences;
 
     uint32_t epoch; /* grows when the database is replaced */
+    struct store_marks epoch_marks; /* as they were then: all rows above are new to a stream */
     uint64_t serial;
     struct hub_counters *counters; /* this worker's, in config.counters */
     bool draining;
