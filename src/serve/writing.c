@@ -1,5 +1,5 @@
-/* writing.c - what this process writes into the database: POST, subscriptions, read marks, presence,
- * retention, and the one thread that does it.
+/* writing.c - what this process writes into the database: POST, subscriptions, read marks,
+ * presence, retention, and the one thread that does it.
  *
  * serve/serve.c calls it at the start, when the process is confined; it also frees what is made
  * here. Each kind of work is a kind of publish/writer.h. */
