@@ -1,5 +1,6 @@
-/* internal.h - the program's state, for serve/serve.c (its life), serve/writing.c (what it writes),
- * serve/confine.c (its rights), serve/signals.c (its signals) and serve/dispatch.c (its requests). No other file includes it. */
+/* internal.h - the program's state, for serve/serve.c (its life), serve/writing.c (what it
+ * writes), serve/confine.c (its rights), serve/signals.c (its signals) and serve/dispatch.c (its
+ * requests). No other file includes it. */
 #ifndef ROWCAST_SERVE_INTERNAL_H
 #define ROWCAST_SERVE_INTERNAL_H
 
