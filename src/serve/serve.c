@@ -140,7 +140,8 @@ serve_init_hub(struct serve *serve, enum serve_kind kind, unsigned descriptors,
                              .counters = serve->worker->counters,
                              .workers = serve->worker->count,
                              .worker = serve->worker->number,
-                             .pages = serve->worker->pages};
+                             .pages = serve->worker->pages,
+                             .channels = serve->worker->channels};
     serve->feed = feed_new(&serve->loop, &store, &serve->log, error);
     if (serve->feed == NULL)
         return -1;
