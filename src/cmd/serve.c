@@ -29,11 +29,7 @@ _Static_assert((uint64_t)WINDOW_BYTES_MAX <= SIZE_MAX, "no size wraps around");
 
 #define DAY_MS INT64_C(86400000)
 
-#define OPTION(field, option_name, option_kind, ...)                                       \
-    {                                                                                      \
-        .name = option_name, .kind = option_kind,                                          \
-        .offset = offsetof(struct serve_settings, field), __VA_ARGS__                      \
-    }
+#define OPTION(field, ...) CMD_OPTION(struct serve_settings, field, __VA_ARGS__)
 
 static const struct option options[] = {
     OPTION(db, "db", OPTION_TEXT, .value_name = "FILE", .help = "the database"),

@@ -48,11 +48,13 @@ class PushService {
   #hear(socket, message) {
     const { messageType, channelID } = message;
     if (messageType === 'hello') {
-      socket.send(JSON.stringify({ messageType, uaid: randomUUID().replaceAll('-', ''), status: 200, use_webpush: true, broadcasts: {} }));
+      socket.send(JSON.stringify({ messageType, uaid: randomUUID().replaceAll('-', ''), status: 200, use_webpush: true,
+        broadcasts: {} }));
       this.hellos++;
     } else if (messageType === 'register') {
       this.#channels.set(channelID, socket);
-      socket.send(JSON.stringify({ messageType, channelID, status: 200, pushEndpoint: `${this.origin}/wpush/${channelID}` }));
+      socket.send(JSON.stringify({ messageType, channelID, status: 200,
+        pushEndpoint: `${this.origin}/wpush/${channelID}` }));
     } else if (messageType === 'unregister') {
       this.#channels.delete(channelID);
       socket.send(JSON.stringify({ messageType, channelID, status: 200 }));
@@ -68,7 +70,8 @@ class PushService {
     request.on('end', () => {
       const socket = this.#channels.get(channelID);
       socket?.send(JSON.stringify({ messageType: 'notification', channelID, version: randomUUID(), ttl: 60,
-        data: Buffer.concat(parts).toString('base64url'), headers: { encoding: request.headers['content-encoding'] } }));
+        data: Buffer.concat(parts).toString('base64url'),
+          headers: { encoding: request.headers['content-encoding'] } }));
       response.writeHead(socket === undefined ? 410 : 201).end();
     });
   }
@@ -96,7 +99,8 @@ const alertRow = (data) => site.insert({ channel: 'a', event: 'alert', data: JSO
 async function shown(page) {
   return page.evaluate(async () => {
     const registration = await navigator.serviceWorker.getRegistration('/');
-    return (await registration.getNotifications()).map(({ title, body, tag, data }) => ({ title, body, tag, id: data.id }));
+    return (await registration.getNotifications()).map(({ title, body, tag, data }) => ({ title, body, tag,
+      id: data.id }));
   });
 }
 
@@ -135,11 +139,13 @@ test('push, Firefox: a row reaches a browser whose page is closed, once, and com
     assert.equal(service.acks[1].code, 100);   // decrypted, and handed to the worker
     await until('it is shown', async () => (await shown(page)).length === 2);
     const closed = (await shown(page)).find(({ id }) => id === String(second));
-    assert.deepEqual(closed, { title: 'Page closed', body: 'ünïcode ✓', tag: `rowcast--${second}`, id: String(second) });
+    assert.deepEqual(closed, { title: 'Page closed', body: 'ünïcode ✓', tag: `rowcast--${second}`,
+      id: String(second) });
 
     // Too long for a message: the worker fetches it.
     const third = alertRow({ title: 'Long', body: 'x'.repeat(900), more: 'y'.repeat(5000) });
-    await until('the long one is shown', async () => (await shown(page)).some(({ id, title }) => id === String(third) && title === 'Long'));
+    await until('the long one is shown',
+      async () => (await shown(page)).some(({ id, title }) => id === String(third) && title === 'Long'));
 
     // Ended: nothing more comes.
     await page.goto(`${site.url}/alerts.html`);
@@ -164,7 +170,8 @@ test('push, Chromium: the worker shows what is pushed as the page does, and each
     await page.evaluate(() => window.begin());
     const devtools = await context.newCDPSession(page);
     let registrationId;
-    devtools.on('ServiceWorker.workerRegistrationUpdated', ({ registrations }) => { registrationId = registrations.at(-1)?.registrationId ?? registrationId; });
+    devtools.on('ServiceWorker.workerRegistrationUpdated',
+      ({ registrations }) => { registrationId = registrations.at(-1)?.registrationId ?? registrationId; });
     await devtools.send('ServiceWorker.enable');
     await until('there is a worker', () => registrationId !== undefined);
     await page.evaluate(() => navigator.serviceWorker.ready.then(() => true)); // else the message is dropped
@@ -178,18 +185,23 @@ test('push, Chromium: the worker shows what is pushed as the page does, and each
       request.onerror = reject;
       request.onsuccess = () => {
         const { transaction } = request.result.transaction('config', 'readwrite').objectStore('config')
-          .put({ name: '', url: `${location.origin}/events`, key: '', wish: {}, page: location.href, base: location.href }, 'push');
+          .put({ name: '', url: `${location.origin}/events`, key: '', wish: {}, page: location.href,
+            base: location.href }, 'push');
         transaction.oncomplete = () => { request.result.close(); resolve(); };
       };
     }));
-    const deliver = (row) => devtools.send('ServiceWorker.deliverPushMessage', { origin: site.url, registrationId, data: JSON.stringify(row) });
+    const deliver = (row) => devtools.send('ServiceWorker.deliverPushMessage',
+      { origin: site.url, registrationId, data: JSON.stringify(row) });
     await page.goto(`${site.url}/blank.html`);
     const row = { id: '5', channel: 'a', event: 'alert', data: '{"title":"T","body":"B","tag":"t"}', created_at: 1 };
     await deliver(row);
     await until('it is shown', async () => (await shown(page)).length === 1);
     assert.deepEqual(await shown(page), [{ title: 'T', body: 'B', tag: 't', id: '5' }]);
     // A second time: closed by the person, it stays closed.
-    await page.evaluate(async () => (await (await navigator.serviceWorker.getRegistration('/')).getNotifications()).forEach((one) => one.close()));
+    await page.evaluate(async () => {
+      const registration = await navigator.serviceWorker.getRegistration('/');
+      (await registration.getNotifications()).forEach((one) => one.close());
+    });
     await until('the closed one is gone', async () => (await shown(page)).length === 0);
     await deliver(row);
     await deliver({ ...row, id: '6', data: 'plain', event: 'message' });
