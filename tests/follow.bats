@@ -90,13 +90,50 @@ kill_backend() {
 	assert_equal "$(pg -c 'SELECT data FROM notification ORDER BY id DESC LIMIT 1')" slow
 }
 
-@test "follow: a session's first commit compiles nothing while it holds the lock" {
+@test "follow: whatever savepoints, deletions and constraints made immediate do, each row has an id at COMMIT" {
 	new_log
+	pg <<-'SQL'
+		BEGIN; SAVEPOINT a; INSERT INTO notification(data) VALUES ('gone'); ROLLBACK TO a;
+		INSERT INTO notification(data) VALUES ('1'); COMMIT;
+		BEGIN; INSERT INTO notification(data) VALUES ('2'); SAVEPOINT a; SET CONSTRAINTS ALL IMMEDIATE;
+		INSERT INTO notification(data) VALUES ('gone'); ROLLBACK TO a; INSERT INTO notification(data) VALUES ('3'); COMMIT;
+		BEGIN; INSERT INTO notification(data) VALUES ('4'); SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT a;
+		INSERT INTO notification(data) VALUES ('gone'); ROLLBACK TO a; INSERT INTO notification(data) VALUES ('5'); COMMIT;
+		BEGIN; INSERT INTO notification(data) VALUES ('gone'); DELETE FROM notification WHERE data = 'gone';
+		SAVEPOINT a; INSERT INTO notification(data) VALUES ('6'); RELEASE a; RESET ALL;
+		INSERT INTO notification(data) VALUES ('7'); COMMIT;
+		BEGIN; INSERT INTO notification(data) VALUES ('gone'); DELETE FROM notification WHERE data = 'gone'; COMMIT;
+		DO $$ BEGIN
+			BEGIN INSERT INTO notification(data) VALUES ('gone'); RAISE 'no'; EXCEPTION WHEN raise_exception THEN NULL; END;
+			INSERT INTO notification(data) VALUES ('8');
+			INSERT INTO notification(channel, data) SELECT 'none', 'gone' WHERE false;
+		END $$;
+		CREATE TABLE late(x int);
+		CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			INSERT INTO notification(data) VALUES ('10'); RETURN NULL; END $$;
+		CREATE CONSTRAINT TRIGGER late AFTER INSERT ON late DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION late();
+		BEGIN; INSERT INTO notification(data) VALUES ('9'); INSERT INTO late VALUES (1); COMMIT;
+	SQL
+	run pg -c "SELECT bool_and(id > 0), string_agg(data, ' ' ORDER BY id) FROM notification"
+	assert_output 't|1 2 3 4 5 6 7 8 9 10'
+}
+
+@test "follow: a transaction of many rows calls the trigger once, and compiles nothing" {
+	new_log
+	pg -c "SET track_functions = 'all'; SET jit_above_cost = 100; INSERT INTO notification(data) SELECT 'x' FROM generate_series(1, 1000); SELECT pg_stat_force_next_flush()"
+	run pg -c "SELECT calls FROM pg_stat_user_functions WHERE funcname = 'notification_number'"
+	assert_output 1
 	run pg -c "SELECT proname FROM pg_proc WHERE 'enable_seqscan=off' = ANY(proconfig) AND NOT 'jit=off' = ANY(proconfig)"
 	assert_output ''
-	pg -c "SET jit_above_cost = 100" -c "INSERT INTO notification(data) VALUES ('x')"
-	run pg -c "SELECT count(*) FROM pg_proc WHERE 'enable_seqscan=off' = ANY(proconfig)"
-	assert_output 2
+}
+
+@test "follow: a session that writes into two tables checks the timeline of both" {
+	new_log
+	"$ROWCAST" follow --init "$URL" --table alerts
+	pg -c "SELECT setval('alerts_timeline', 99), setval('notification_timeline', 99)"
+	pg -c "INSERT INTO alerts(data) VALUES ('x')" -c "INSERT INTO notification(data) VALUES ('x')"
+	run pg -c 'SELECT a.last_value, n.last_value FROM alerts_timeline a, notification_timeline n'
+	assert_output '1|1'
 }
 
 @test "follow: a table that breaks the rules, or gives an id, is refused in words" {
