@@ -157,7 +157,7 @@ END $$;
 
 -- Before the lock. In a session's first commit the last row gets another draft, which is the last one
 -- again: so the plan is made and the caches are full, which takes some 20 times as long as giving an
--- id. Later on a plan that is no longer valid is made anew. Returns the drafts as they are then.
+-- id. Later on only a plan that has become invalid is made again. Returns the drafts as they are then.
 CREATE OR REPLACE FUNCTION "notification_rehearse"(drafts bigint[], is_first boolean) RETURNS bigint[]
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 DECLARE

@@ -172,6 +172,39 @@ kill_backend() {
 	assert_no_report
 }
 
+# The numbers of a driver's rows: numbers_of LABEL
+numbers_of() { sed -n "s/^$1 //p" "$T/data"; }
+
+@test "follow: psycopg 2 and 3, PDO, node-postgres and psql insert at once: each row comes once, in its order" {
+	new_log
+	start_follow
+	start_rowcast
+	listen_direct one
+	local drivers=() pid
+	for run in "psycopg2 $SRC/tests/follow/drivers/psycopg2_rows.py" "psycopg3 $SRC/tests/follow/drivers/psycopg_rows.py" \
+		"pdo php $SRC/tests/follow/drivers/pdo_rows.php" "node node $SRC/tests/follow/drivers/node_rows.mjs" \
+		"psql $SRC/tests/follow/drivers/psql_rows.sh"; do
+		# shellcheck disable=SC2086
+		${run#* } "$PG" 5432 "$PG_DB" "${run%% *}" >"$T/${run%% *}.log" 2>&1 3>&- &
+		drivers+=($!)
+	done
+	for pid in "${drivers[@]}"; do
+		wait "$pid" || fail "$(cat "$T"/p*.log "$T/node.log")"
+	done
+	say last
+	expect_data one last
+	wait_for is_same
+	run pg -c 'SELECT count(*) FROM notification WHERE id <= 0'
+	assert_output 0
+	diff <(ids_of one) <(pg -c 'SELECT id FROM notification ORDER BY id')
+	data_of one >"$T/data"
+	for driver in psycopg2 psycopg3 pdo node; do
+		diff <(numbers_of "$driver") <(seq 1105)
+	done
+	diff <(numbers_of psql) <(seq 100005)
+	assert_healthy
+}
+
 # --- into the file ------------------------------------------------------------------------
 
 @test "follow: a row reaches a stream on each node, with the same id" {
