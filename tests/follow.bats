@@ -370,6 +370,58 @@ numbers_of() { sed -n "s/^$1 //p" "$T/data"; }
 	assert_healthy
 }
 
+@test "follow: health is 503 when no follower is alive, but not while PostgreSQL is away" {
+	postgres_make gone 5435
+	PG_PORT=5435
+	new_log
+	start_follow
+	start_rowcast
+	wait_for health_says '^ok$'
+	postgres_stop gone
+	wait_for health_says 'ok, but: the follower lags'
+	alive=$(state alive_at)
+	notes_life() { (($(state alive_at) > alive)); }
+	wait_for notes_life
+	end_group KILL "$FOLLOW_PID"
+	sql 'UPDATE rowcast_follow SET alive_at = alive_at - 60000, contact_at = contact_at - 60000, answer_at = answer_at - 60000'
+	wait_for health_says 'no follower has written into the file for [0-9]* s: start `rowcast follow`'
+	health_says '^Status: 503'
+	# A file that never had everything is no use even then.
+	sql "UPDATE rowcast_follow SET contact_at = 0, alive_at = $(date +%s%3N)"
+	wait_for health_says 'filling the file'
+	health_says '^Status: 503'
+	postgres_start gone
+	start_follow
+	wait_for health_says '^ok$'
+	end_group TERM "$FOLLOW_PID"
+	postgres_stop gone
+	assert_healthy
+}
+
+@test "follow: with --max-lag health is 503 while the file is older, and streams stay" {
+	postgres_make old 5436
+	PG_PORT=5436
+	new_log
+	start_follow
+	start_rowcast --max-lag 3
+	listen_direct one
+	say before
+	expect_data one before
+	wait_for health_says '^ok$'
+	postgres_stop old
+	wait_for health_says '^the follower lags'
+	health_says '^Status: 503'
+	beats=$(beats_of one)
+	wait_for has_beats one $((beats + 1))
+	postgres_start old
+	wait_for health_says '^ok$'
+	say after
+	expect_data one after
+	end_group TERM "$FOLLOW_PID"
+	postgres_stop old
+	assert_healthy
+}
+
 @test "follow: backends and the postmaster killed with -9: nothing is missing or twice" {
 	postgres_make killed 5434
 	PG_PORT=5434

@@ -76,9 +76,10 @@ static enum store_result
 commit_part(struct batch *batch, const struct store_follower_marks *marks)
 {
     struct follow *follow = batch->follow;
+
+    follow->state.alive_at_ms = clock_unix_ms();
     enum store_result result =
         store_follower_commit(follow->store, &follow->state, marks, batch->error);
-
     batch->is_open = false;
     batch->bytes = 0;
     if (result != STORE_OK)

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "follow/internal.h"
 #include "follow/schema.h"
 
@@ -159,8 +160,10 @@ has_never_had_a_row(const struct store_marks *marks)
 static struct store_follower
 state_of(const struct follow *follow, int64_t cursor, int64_t base)
 {
-    struct store_follower state = {
-        .cursor = cursor, .base = base, .deletions = follow->log.deletions};
+    struct store_follower state = {.cursor = cursor,
+                                   .base = base,
+                                   .deletions = follow->log.deletions,
+                                   .alive_at_ms = clock_unix_ms()};
 
     snprintf(state.origin, sizeof state.origin, "%s", follow->log.origin);
     snprintf(state.source, sizeof state.source, "%s", pg_name(follow->pg));
