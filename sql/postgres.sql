@@ -109,7 +109,9 @@ CREATE INDEX IF NOT EXISTS "notification_by_expires_at" ON "notification"(expire
 CREATE TABLE IF NOT EXISTS "notification_deletion"(
     number  bigint PRIMARY KEY,
     lowest  bigint NOT NULL,
-    highest bigint NOT NULL
+    highest bigint NOT NULL,
+    -- a promoted standby that lacked this one gives its number again, with another mark
+    mark    bigint NOT NULL DEFAULT (random() * 9007199254740991)::bigint
 );
 
 -- The key of the lock under which ids are given, until the transaction is committed. So ids become
@@ -234,7 +236,7 @@ DECLARE
 BEGIN
     UPDATE "rowcast_meta" SET low_water = greatest(low_water, highest), deletions = deletions + 1
     WHERE table_name = 'notification' RETURNING deletions INTO deletion;
-    INSERT INTO "notification_deletion" VALUES (deletion, lowest, highest);
+    INSERT INTO "notification_deletion"(number, lowest, highest) VALUES (deletion, lowest, highest);
     DELETE FROM "notification_deletion" WHERE number <= deletion - 10000;
     NOTIFY "notification_rows";
 END $$;

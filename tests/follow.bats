@@ -574,6 +574,46 @@ numbers_of() { sed -n "s/^$1 //p" "$T/data"; }
 	assert_healthy
 }
 
+@test "follow: a standby that lacks the last DELETE is promoted: three nodes have what it has, and readers get a reset" {
+	postgres_make seventh 5446 'max_wal_senders = 4' 'wal_keep_size = 64MB'
+	PG_PORT=5446
+	new_log
+	postgres_standby eighth 5447 5446
+	URL="postgresql:///$PG_DB?host=$PG,$PG&port=5446,5447&user=postgres&target_session_attrs=read-write"
+	start_follow
+	start_follow "$T/second.db"
+	start_follow "$T/third.db"
+	start_rowcast
+	listen_direct one
+	pg -c 'INSERT INTO notification(data) SELECT g FROM generate_series(1, 9) g'
+	expect_data one 9
+	replayed() { [[ $(PG_PORT=5447 pg -c 'SELECT count(*) FROM notification') == 9 ]]; }
+	wait_for replayed
+	postgres_stop eighth fast
+	pg -c "DELETE FROM notification WHERE data = '3'"
+	for db in "$DB" "$T/second.db" "$T/third.db"; do wait_for is_same "$db"; done
+	postgres_stop seventh
+	postgres_start eighth
+	as_postgres pg_ctl -D "$PG/eighth" -w -s promote
+	PG_PORT=5447
+	# Another deletion, which has the number of the lost one.
+	pg -c "DELETE FROM notification WHERE data = '5'"
+	say after
+	expect_data one after
+	wait_for has_gap one
+	assert_equal "$(gap_of one | jq -r .reason)" reset
+	for db in "$DB" "$T/second.db" "$T/third.db"; do
+		wait_for has_same_marks "$db"
+		# The row whose deletion was lost is back in PostgreSQL, and on nodes that begin anew.
+		assert_equal "$(sqlite3 "$db" "SELECT group_concat(data, ' ') FROM notification")" '1 2 4 6 7 8 9 after'
+	done
+	start_follow "$T/fourth.db"
+	wait_for is_same "$T/fourth.db"
+	assert_equal "$(sqlite3 "$T/fourth.db" "SELECT group_concat(data, ' ') FROM notification")" '1 2 3 4 6 7 8 9 after'
+	postgres_stop eighth
+	assert_healthy
+}
+
 @test "follow: a hot standby serves followers too, by the look each second" {
 	postgres_make fifth 5444 'max_wal_senders = 4' 'wal_keep_size = 64MB'
 	PG_PORT=5444

@@ -21,6 +21,7 @@ struct store_follower {
     int64_t cursor;                /* every row up to it that the log has is in the file */
     int64_t base;                  /* of the log, as it was last carried over */
     int64_t deletions;             /* of the log, likewise */
+    int64_t deletion_mark;         /* which deletion the last of them is */
     int64_t contact_at_ms; /* then the file had all that the log had; 0: never yet */
     int64_t answer_at_ms;  /* when the log last answered; 0: never yet */
     int64_t alive_at_ms;   /* when the follower last wrote this, whatever its trouble */
