@@ -201,6 +201,9 @@ def transaction(number, turn):
     if kind < 0.35:
         return f"BEGIN; SAVEPOINT a; {text} ROLLBACK TO a; INSERT INTO notification(data) VALUES ('{number}.{turn}.s'); COMMIT;"
     if kind < 0.40:
+        return (f"BEGIN; SAVEPOINT a; {text} SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO a; INSERT INTO notification(data) VALUES ('{number}.{turn}.a'); "
+                f"SAVEPOINT b; INSERT INTO notification(data) VALUES ('{number}.{turn}.b'); RELEASE b; COMMIT;")
+    if kind < 0.45:
         return f"{text} DELETE FROM notification WHERE id = (SELECT max(id) FROM notification WHERE id > 0) AND {number} = 0;"
     return text
 
