@@ -302,6 +302,27 @@ load push
 	assert_equal "$(got a .mode)" ''
 }
 
+@test "push: --metrics says what was sent, what failed, and what waits" {
+	begin
+	subscribe a '["orders"]'
+	subscribe b '["orders"]'
+	subscribe c '["orders"]'
+	mode b 500
+	mode c 410
+	start_push --metrics "$T/push.prom"
+	order 1
+	wait_for column_is a "cursor || coalesce(last_status, '-')" "$(tail_id)201"
+	wait_for column_is b 'failures > 0' 1
+	wait_for column_is c 'count(*)' 0
+	end_group TERM "$PUSH_PID"
+	figure() { sed -n "s/^rowcast_push_$1 //p" "$T/push.prom"; }
+	assert_equal "$(figure sent_total) $(figure ended_total) $(figure subscriptions) $(figure waiting)" '1 1 2 1'
+	(($(figure failed_total) >= 1)) || fail "$(<"$T/push.prom")"
+	assert_equal "$(figure queue)" 0
+	assert_equal "$(stat -c %a "$T/push.prom")" 644
+	[[ ! -e $T/push.prom.new ]]
+}
+
 @test "push: --test sends one message and says what came of it" {
 	begin
 	subscribe a '["orders"]'
