@@ -110,6 +110,8 @@ static const struct option options[] = {
            .fallback = "20", .max = 1000000, .help = "subscriptions; 0: no limit"),
     OPTION(max_push_per_address, "max-push-per-address", OPTION_COUNT, .value_name = "N",
            .fallback = "100", .max = 1000000, .help = "subscriptions; 0: no limit"),
+    OPTION(max_push, "max-push", OPTION_COUNT, .value_name = "N", .fallback = "100000",
+           .max = 10000000, .help = "subscriptions of all together; 0: no limit"),
     OPTION(drain_ms, "drain", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "5",
            .max = 3600000, .help = "how long rowcast may take to end"),
     OPTION(request_timeout_ms, "request-timeout", OPTION_SECONDS, .value_name = "SECONDS",

@@ -241,7 +241,8 @@ class Play:
     def __init__(self, options):
         self.options, self.chance = options, random.Random(options.seed)
         self.crowd = Calm(options.socket, seconds=options.seconds + 2 * QUIET_S)
-        self.writers, self.responder = Writers(options.db, self.chance, PAUSE_S if options.joins == 0 else CALM_PAUSE_S), Responder(options)
+        self.writers = Writers(options.db, self.chance, PAUSE_S if options.joins == 0 else CALM_PAUSE_S)
+        self.responder = Responder(options)
         self.kills = self.restarts = self.replaced = self.prunes = self.compared = self.wrong = 0
         if options.serve:
             self.responder.start()
