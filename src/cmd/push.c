@@ -41,11 +41,7 @@ struct settings {
     const char *test;
 };
 
-#define OPTION(field, option_name, option_kind, ...)                                       \
-    {                                                                                      \
-        .name = option_name, .kind = option_kind,                                          \
-        .offset = offsetof(struct settings, field), __VA_ARGS__                            \
-    }
+#define OPTION(field, ...) CMD_OPTION(struct settings, field, __VA_ARGS__)
 
 static const struct option options[] = {
     CMD_DATABASE_OPTIONS(struct settings),

@@ -17,12 +17,4 @@
 enum store_result people_has_table(struct store *store, const char *name, bool *has,
                                    struct error *error);
 
-/* Steps a statement that gives no rows, and resets it. `doing` is for the error, as in
- * store_fail. */
-enum store_result people_run(struct store *store, sqlite3_stmt *statement,
-                             const char *doing, struct error *error);
-
-/* Binds a text that outlives the step; a NULL slice is SQL's NULL. */
-void people_bind(sqlite3_stmt *statement, int parameter, struct slice text);
-
 #endif

@@ -29,7 +29,7 @@ prepare(struct presence_table *table, const char *sql, enum store_result *result
 static enum store_result
 run(struct presence_table *table, sqlite3_stmt *statement, struct error *error)
 {
-    return people_run(table->store, statement, "write who is here", error);
+    return store_run(table->store, statement, "write who is here", error);
 }
 
 /* Runs a statement with ?1 a text (NULL: it stays NULL) and ?2 now. *changes: rows. */
@@ -42,7 +42,7 @@ run_once(struct presence_table *table, const char *sql, const char *text, int *c
     if (result != STORE_OK)
         return result;
     if (text != NULL)
-        people_bind(statement, 1, slice_of(text));
+        store_bind_text(statement, 1, slice_of(text));
     result = run(table, statement, error);
     *changes = sqlite3_changes(store_connection(table->store));
     sqlite3_finalize(statement);
@@ -183,7 +183,7 @@ static enum store_result
 put_run(struct presence_put *put, enum put_statement which, const char *text,
         struct error *error)
 {
-    people_bind(put->statements[which], 1, slice_of(text));
+    store_bind_text(put->statements[which], 1, slice_of(text));
     return run(put->table, put->statements[which], error);
 }
 
@@ -197,11 +197,11 @@ static enum store_result
 put_entry(struct presence_put *put, const struct here_change *change, struct error *error)
 {
     sqlite3_stmt *statement = put->statements[PUT_ENTRY];
-    people_bind(statement, 3, slice_of(put->table->worker));
-    people_bind(statement, 4, slice_or_null(change->user));
-    people_bind(statement, 5, slice_of(change->channels));
+    store_bind_text(statement, 3, slice_of(put->table->worker));
+    store_bind_text(statement, 4, slice_or_null(change->user));
+    store_bind_text(statement, 5, slice_of(change->channels));
     sqlite3_bind_int64(statement, 6, change->since_ms);
-    people_bind(statement, 7, slice_or_null(change->address));
+    store_bind_text(statement, 7, slice_or_null(change->address));
     sqlite3_bind_int64(statement, 8, (int64_t)change->streams);
     return put_run(put, PUT_ENTRY, change->key, error);
 }
@@ -230,7 +230,7 @@ presence_put(struct presence_put *put, const struct here_change *change,
                    ? put_user(put, change->user, error)
                    : result;
     }
-    people_bind(put->statements[PUT_AWAY], 3, slice_of(put->table->worker));
+    store_bind_text(put->statements[PUT_AWAY], 3, slice_of(put->table->worker));
     result = put_run(put, PUT_AWAY, change->key, error);
     if (result == STORE_OK && change->user != NULL)
         result = put_run(put, PUT_GONE, change->user, error);

@@ -56,8 +56,8 @@ run_bound(struct store *store, struct read_move *move, const char *sql, struct e
     sqlite3_stmt *statement = store_prepare_once(store, sql, &result, error);
     if (result != STORE_OK)
         return result;
-    people_bind(statement, 1, slice_of(move->filter->user));
-    people_bind(statement, 2, buf_slice(&move->found));
+    store_bind_text(statement, 1, slice_of(move->filter->user));
+    store_bind_text(statement, 2, buf_slice(&move->found));
     if (sqlite3_bind_parameter_count(statement) > 2)
         sqlite3_bind_int64(statement, 3, move->id);
     int code = sqlite3_step(statement);

@@ -70,9 +70,9 @@ write_row(struct store *store, struct slice user, int64_t before_ms, struct erro
 
     if (result != STORE_OK)
         return result;
-    people_bind(statement, 1, user);
+    store_bind_text(statement, 1, user);
     sqlite3_bind_int64(statement, 2, before_ms);
-    result = people_run(store, statement, "write the revocation", error);
+    result = store_run(store, statement, "write the revocation", error);
     sqlite3_finalize(statement);
     return result;
 }
@@ -87,7 +87,7 @@ delete_rows(struct store *store, int64_t before_ms, int64_t *count, struct error
     if (result != STORE_OK)
         return result;
     sqlite3_bind_int64(statement, 1, before_ms);
-    result = people_run(store, statement, "delete old revocations", error);
+    result = store_run(store, statement, "delete old revocations", error);
     *count = sqlite3_changes(store_connection(store));
     sqlite3_finalize(statement);
     return result;

@@ -47,7 +47,7 @@ serve_confine(struct serve *serve, const struct listeners *listeners)
         {serve_log_path(serve), SANDBOX_APPEND_BESIDE},
         {"/dev/null", SANDBOX_READ},    /* the gateway's reserve of a descriptor */
         {"/dev/urandom", SANDBOX_READ}, /* SQLite's random numbers */
-        {"/proc/locks", SANDBOX_READ},  /* who has the database open: store/files.c */
+        {"/proc/locks", SANDBOX_READ},  /* who has the database open: store/strangers.c */
     };
     struct error error = {""};
     if (serve->settings->no_confine)

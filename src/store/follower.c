@@ -248,16 +248,6 @@ store_follower_begin(struct store *store, struct error *error)
     return result;
 }
 
-static void
-bind_text(sqlite3_stmt *statement, int parameter, struct slice text)
-{
-    if (text.p == NULL)
-        sqlite3_bind_null(statement, parameter);
-    else
-        sqlite3_bind_text64(statement, parameter, text.p, text.len, SQLITE_STATIC,
-                            SQLITE_UTF8);
-}
-
 enum store_result
 store_follower_insert(struct store *store, const struct row *row, struct error *error)
 {
@@ -269,16 +259,16 @@ store_follower_insert(struct store *store, const struct row *row, struct error *
     if (result != STORE_OK)
         return result;
     sqlite3_bind_int64(statement, 1, row->id);
-    bind_text(statement, 2, row->channel);
-    bind_text(statement, 3, row->recipient);
-    bind_text(statement, 4, row->event);
-    bind_text(statement, 5, row->collapse_key);
+    store_bind_text(statement, 2, row->channel);
+    store_bind_text(statement, 3, row->recipient);
+    store_bind_text(statement, 4, row->event);
+    store_bind_text(statement, 5, row->collapse_key);
     sqlite3_bind_int64(statement, 6, row->created_at);
     if (row->expires_at != 0)
         sqlite3_bind_int64(statement, 7, row->expires_at);
     else
         sqlite3_bind_null(statement, 7);
-    bind_text(statement, 8, row->data);
+    store_bind_text(statement, 8, row->data);
     result = store_run(store, statement, "insert the row", error);
     sqlite3_clear_bindings(statement);
     return result;
