@@ -28,6 +28,8 @@ site_begin() {
 		*) site_usage "$name" ;;
 		esac
 	done
+	# Now, not after a build and a framework's migrations.
+	[[ -z $port ]] || ! (: <"/dev/tcp/127.0.0.1/$port") 2>/dev/null || site_port_is_taken
 	[[ -n ${ROWCAST:-} ]] || site_build
 	dir=$(mktemp -d "${TMPDIR:-/tmp}/rowcast-$name.XXXXXX")
 	trap site_end EXIT
@@ -39,6 +41,11 @@ site_begin() {
 	"$ROWCAST" init --db "$db" >/dev/null 2>&1 || "$ROWCAST" init --db "$db"
 	cp "$top/web/rowcast.js" "$www/"
 	echo "$dir" >"$www/site.txt"
+}
+
+site_port_is_taken() {
+	echo "port $port is taken; --port takes another one" >&2
+	exit 1
 }
 
 site_usage() {
@@ -132,8 +139,7 @@ site_wait() {
 		for pid in "${pids[@]}"; do
 			kill -0 "$pid" 2>/dev/null || {
 				cat "$dir/log" >&2
-				! grep -qi 'address already in use' "$dir/log" ||
-					echo "port $port is taken; --port takes another one" >&2
+				! grep -qi 'address already in use' "$dir/log" || site_port_is_taken
 				exit 1
 			}
 		done

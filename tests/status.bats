@@ -44,7 +44,7 @@ line_of() { sed -n "s/^$1  *//p" <<<"$output"; }
 	assert_success
 	assert_equal "$(line_of 'open streams')" 3
 	assert_line --regexp '^users +2$'
-	assert_equal "$(line_of 'rows kept')" 2
+	assert_equal "$(line_of 'rows kept')" 1
 	assert_equal "$(line_of 'read marks')" 1
 	assert_equal "$(line_of 'users thrown out')" 1
 	assert_equal "$(line_of 'push subscriptions')" 0

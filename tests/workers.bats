@@ -97,6 +97,40 @@ all_gone() {
 	assert_workers_healthy
 }
 
+# Whichever worker answers: six looks. channel_has NAME STREAMS
+channel_has() {
+	local said
+	for _ in {1..6}; do
+		said=$(fcgi --get /metrics ROWCAST_ADMIN=1 | sed -n "s/^rowcast_channel_streams{channel=\"$1\"} //p")
+		[[ ${said:-0} -eq $2 ]] || return 1
+	done
+}
+open_ones() {
+	local i open=0
+	for i in {1..9}; do
+		stream_ended "r$i" || open=$((open + 1))
+	done
+	echo "$open"
+}
+channel_has_the_open_ones() { channel_has orders "$(open_ones)"; }
+
+@test "workers: a channel's streams are those of all workers, also when one has been killed" {
+	local i
+	begin
+	for i in {1..9}; do
+		listen_direct "r$i" '?channel=orders'
+	done
+	wait_for channel_has orders 9
+	kill -KILL "$(workers_of | head -n 1)"
+	wait_for workers_are 3
+	wait_for channel_has_the_open_ones
+	for i in {1..9}; do
+		close_stream "r$i"
+	done
+	wait_for channel_has orders 0
+	assert_workers_healthy
+}
+
 @test "workers: --max-streams counts those of all of them" {
 	begin --max-streams 20
 	background python3 "$CLIENTS/crowd.py" "unix:$SOCKET" 60 streams >"$T/a.crowd" 2>&1

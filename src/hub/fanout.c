@@ -239,6 +239,7 @@ fanout_reset(void *arg, const struct store_marks *marks)
     struct hub *hub = arg;
     audiences_each(hub->audiences, fall_behind, NULL);
     hub->epoch++;
+    hub->epoch_marks = *marks;
     fanout_publish_tail(hub, marks->tail);
     window_reset(hub->window, marks->tail);
     hub->page.audience = NULL;

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "hub/channel_list.h"
 #include "hub/client.h"
 #include "hub/closing.h"
 #include "hub/fanout.h"
@@ -57,9 +58,10 @@ on_turn_end(uv_prepare_t *prepare)
 /* --- life -------------------------------------------------------------------------------- */
 
 static void
-on_page_check(uv_timer_t *timer)
+on_other_workers(uv_timer_t *timer)
 {
     client_end_replaced(timer->data);
+    channel_list_share(timer->data);
 }
 
 static void
@@ -78,7 +80,7 @@ hub_set_up_handles(struct hub *hub)
     hub->handles = 5;
     uv_prepare_start(&hub->turn_end, on_turn_end);
     if (hub->config.pages != NULL)
-        uv_timer_start(&hub->page_check, on_page_check, PAGE_CHECK_MS, PAGE_CHECK_MS);
+        uv_timer_start(&hub->page_check, on_other_workers, PAGE_CHECK_MS, PAGE_CHECK_MS);
 }
 
 static void

@@ -29,6 +29,19 @@ struct hub_pages {
     uint64_t places[HUB_PAGE_PLACES];
 };
 
+/* What the streams of one worker have asked for, in memory that the workers share, so that each of
+ * them can report for all. Its worker writes it once a second; see hub/channel_list.c. */
+#define HUB_CHANNELS_SHARED 100
+struct hub_channels {
+    uint32_t version; /* odd: it is being written */
+    uint32_t count;
+    uint64_t more; /* names beyond these */
+    struct hub_channel_count {
+        uint64_t streams;
+        char name[FILTER_PATTERN_MAX + 1];
+    } items[HUB_CHANNELS_SHARED];
+};
+
 struct hub_config {
     uint64_t heartbeat_ms; /* 0: off */
     uint64_t stall_ms;     /* 0: never */
@@ -45,6 +58,7 @@ struct hub_config {
     size_t workers;                /* how many; at least 1 */
     size_t worker;                 /* which one is this hub's */
     struct hub_pages *pages;       /* of all workers; NULL: there is one worker */
+    struct hub_channels *channels; /* one for each worker; NULL: there is one worker */
 };
 
 /* Tracked tables by name; the caller's. */
@@ -149,11 +163,15 @@ typedef void (*hub_stream_fn)(void *arg, const struct hub_stream_info *info);
  * more there are. */
 size_t hub_each_stream(const struct hub *hub, size_t most, hub_stream_fn fn, void *arg);
 
-/* Calls fn for at most `most` channels and patterns that open streams of this worker have asked for
- * ("*": all), with the number of these streams, the largest first. Returns how many more there are;
- * where streams name very many, not all are looked at, and a name may count twice among these. */
+/* Calls fn for at most `most` channels and patterns that open streams of all workers have asked for
+ * ("*": all), with the number of these streams, the largest first. Those of other workers are at
+ * most a second old. Returns how many more there are; where streams name very many, not all are
+ * looked at, and a name may count twice among these. */
 typedef void (*hub_channel_fn)(void *arg, const char *channel, size_t streams);
 size_t hub_each_channel(const struct hub *hub, size_t most, hub_channel_fn fn, void *arg);
+
+/* For a worker that has died: nothing is open any more. */
+void hub_channels_forget(struct hub_channels *channels);
 
 /* Drops what streams are left. The loop must run once more for handles to close. */
 void hub_free(struct hub *hub);

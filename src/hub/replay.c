@@ -149,9 +149,10 @@ static bool
 replay_check_gap(struct stream *stream)
 {
     struct hub *hub = stream->hub;
-    const struct store_marks *marks = feed_marks(hub->feed);
     struct gap gap;
     bool replaced = stream->epoch != hub->epoch;
+    const struct store_marks *marks =
+        replaced ? &hub->epoch_marks : feed_marks(hub->feed);
     bool pruned = marks->low_water > stream->cursor && marks->low_water > stream->low_water;
     bool unknown = replay_is_unknown_id(stream);
     if (!replaced && !pruned && !unknown)

@@ -179,8 +179,11 @@ struct hub {
     struct audiences *audiences;
 
     uint32_t epoch; /* grows when the database is replaced */
+    struct store_marks
+        epoch_marks; /* as they were then: all rows above are new to a stream */
     uint64_t serial;
-    struct hub_counters *counters; /* this worker's, in config.counters */
+    uint64_t shared_opened, shared_streams; /* as they were; see channel_list_share */
+    struct hub_counters *counters;          /* this worker's, in config.counters */
     bool draining;
 
     struct queue

@@ -1,5 +1,6 @@
-/* internal.h - the program's state, for serve/serve.c (its life), serve/signals.c (its signals)
- * and serve/dispatch.c (its requests). No other file includes it. */
+/* internal.h - the program's state, for serve/serve.c (its life), serve/writing.c (what it
+ * writes), serve/confine.c (its rights), serve/signals.c (its signals) and serve/dispatch.c (its
+ * requests). No other file includes it. */
 #ifndef ROWCAST_SERVE_INTERNAL_H
 #define ROWCAST_SERVE_INTERNAL_H
 
@@ -61,6 +62,25 @@ void dispatch_request(void *arg, struct output *output, const char *const *envp,
 void waiting_note_request(const struct serve *serve, struct output *output,
                           const struct request *request);
 extern const struct gateway_waiting waiting_answers;
+
+/* serve/writing.c */
+
+/* Makes what this process is to write, and starts the thread; serve->writer stays NULL where it
+ * writes nothing. Returns 0, or -1: *error names the option that wants the database written. */
+int serve_init_writer(struct serve *serve, enum serve_kind kind, struct error *error);
+
+bool serve_has_presence(const struct serve *serve);
+bool serve_has_read_marks(const struct serve *serve);
+
+/* serve/confine.c */
+
+/* Everything is open: what the process may ask for from now on is a matter of some folders. Before
+ * there are threads, which would keep their rights. `listeners`: NULL in a CGI process. What the
+ * kernel cannot do is logged, and is no error. */
+void serve_confine(struct serve *serve, const struct listeners *listeners);
+
+/* A safety that this system does not have is named in the log. */
+void serve_check_sight(const struct serve *serve);
 
 /* serve/signals.c */
 

@@ -82,13 +82,13 @@ append_channel(void *arg, const char *channel, size_t streams)
     buf_printf(buf, "\"} %zu\n", streams);
 }
 
-/* Names come from strangers, so there are few; they are those of the worker that answers. */
+/* Names come from strangers, so there are few. */
 static void
 append_channels(struct buf *buf, const struct hub *hub)
 {
     static const char help[] =
-        "Open streams of the worker that answers, by channel or pattern as they asked for "
-        "it; those with the most streams.";
+        "Open streams, by channel or pattern as they asked for it; those with the most "
+        "streams.";
     append_head(buf, "channel_streams", "gauge", help);
     hub_each_channel(hub, REPORT_CHANNELS_METRICS, append_channel, buf);
 }

@@ -1,5 +1,5 @@
 /* serve.c - the program's life: everything joined together, started, ended. Signals are in
- * serve/signals.c.
+ * serve/signals.c, what it writes in serve/writing.c, its rights in serve/confine.c.
  *
  * cmd/serve.c has read the options and has the sockets; everything made here is ended here, in
  * the opposite order. */
@@ -13,7 +13,6 @@
 #include <uv.h>
 
 #include "fastcgi/cgi.h"
-#include "serve/sandbox.h"
 #include "feed/feed.h"
 #include "people/presence.h"
 #include "people/read_marks.h"
@@ -141,7 +140,8 @@ serve_init_hub(struct serve *serve, enum serve_kind kind, unsigned descriptors,
                              .counters = serve->worker->counters,
                              .workers = serve->worker->count,
                              .worker = serve->worker->number,
-                             .pages = serve->worker->pages};
+                             .pages = serve->worker->pages,
+                             .channels = serve->worker->channels};
     serve->feed = feed_new(&serve->loop, &store, &serve->log, error);
     if (serve->feed == NULL)
         return -1;
@@ -164,158 +164,6 @@ serve_init_revocation(struct serve *serve, struct error *error)
         return 0;
     serve->revocations = revocation_log_new(&serve->loop, serve->feed, serve->hub, error);
     return serve->revocations != NULL ? 0 : -1;
-}
-
-static int
-serve_init_publishing(struct serve *serve, struct error *error)
-{
-    struct hub_counters *counters = &serve->worker->counters[serve->worker->number];
-    struct publish_endpoint_config config = {
-        .writer = serve->writer,
-        .origins = &serve->settings->cors_origins,
-        .counters = {&counters->publish_requests, &counters->published_rows},
-        .refusal_log = &serve->refusal_log,
-        .log = &serve->log};
-    serve->endpoint = publish_endpoint_new(&serve->loop, &config, error);
-    return serve->endpoint != NULL ? 0 : -1;
-}
-
-static int
-serve_init_push(struct serve *serve, struct error *error)
-{
-    const struct serve_settings *settings = serve->settings;
-    struct push_endpoint_config config = {.writer = serve->writer,
-                                          .public_key = serve->vapid_public,
-                                          .hosts = &settings->push_hosts,
-                                          .origins = &settings->cors_origins,
-                                          .max_per_user = settings->max_push_per_user,
-                                          .max_per_address = settings->max_push_per_address,
-                                          .max_of_all = settings->max_push,
-                                          .refusal_log = &serve->refusal_log,
-                                          .log = &serve->log};
-    serve->push = push_endpoint_new(&serve->loop, &config, error);
-    return serve->push != NULL ? 0 : -1;
-}
-
-static int
-serve_init_read_marks(struct serve *serve, struct error *error)
-{
-    struct hub_counters *counters = &serve->worker->counters[serve->worker->number];
-    struct read_marks_config config = {.writer = serve->writer,
-                                       .origins = &serve->settings->cors_origins,
-                                       .moved = &counters->read_marks,
-                                       .refusal_log = &serve->refusal_log,
-                                       .log = &serve->log};
-    serve->read_marks = read_marks_new(&serve->loop, &config, error);
-    return serve->read_marks != NULL ? 0 : -1;
-}
-
-static int
-serve_init_presence(struct serve *serve, struct error *error)
-{
-    const struct serve_worker *worker = serve->worker;
-    struct presence_config config = {.hub = serve->hub,
-                                     .writer = serve->writer,
-                                     .log = &serve->log,
-                                     .channel = serve->settings->presence_channel,
-                                     .workers = worker->count,
-                                     .users = &worker->counters[worker->number].users,
-                                     .name = worker->presence_name};
-    struct store *store = feed_store(serve->feed);
-    if (store != NULL && presence_check(store, error) != 0)
-        return -1;
-    serve->presence = presence_new(&serve->loop, &config, error);
-    return serve->presence != NULL ? 0 : -1;
-}
-
-static uint64_t
-serve_lowest_tail(const void *arg)
-{
-    const struct serve_worker *worker = arg;
-    return hub_counters_lowest_tail(worker->counters, worker->count);
-}
-
-struct retention_config
-serve_retention(const struct serve_settings *settings, const struct serve_worker *worker)
-{
-    struct hub_counters *counters = &worker->counters[worker->number];
-    return (struct retention_config){.path = settings->db,
-                                     .table = settings->table,
-                                     .keep_age_ms = settings->keep_age_ms,
-                                     .keep_rows = settings->keep_rows,
-                                     .tail = &counters->tail,
-                                     .lowest_tail = serve_lowest_tail,
-                                     .arg = worker,
-                                     .pruned_rows = &counters->pruned_rows,
-                                     .prunes = &counters->prunes};
-}
-
-/* Of several workers the first one does it for all; a CGI process is gone too soon. */
-static bool
-serve_keeps_rows(const struct serve *serve, enum serve_kind kind)
-{
-    const struct serve_settings *settings = serve->settings;
-    return kind == SERVE_FASTCGI && serve->worker->number == 0 &&
-           (settings->keep_age_ms != 0 || settings->keep_rows != 0);
-}
-
-static bool
-serve_has_presence(const struct serve *serve)
-{
-    return serve->settings->presence || serve->settings->presence_channel != NULL;
-}
-
-static bool
-serve_has_read_marks(const struct serve *serve)
-{
-    return serve->settings->read_marks == SERVE_ON && !serve->settings->read_only;
-}
-
-/* The option that wants the database written, for the error when it cannot be. */
-static const char *
-serve_writing_option(const struct serve_settings *settings)
-{
-    if (settings->allow_publish)
-        return "--allow-publish";
-    if (settings->vapid_key_file != NULL)
-        return "--vapid-key-file";
-    if (settings->presence_channel != NULL)
-        return "--presence-channel";
-    return settings->presence ? "--presence" : "--keep-age and --keep-rows";
-}
-
-/* What this process is to write, and the thread that does. */
-static int
-serve_init_writer(struct serve *serve, enum serve_kind kind, struct error *error)
-{
-    bool publishes = serve->settings->allow_publish;
-    bool keeps_rows = serve_keeps_rows(serve, kind);
-    struct writer_config config = {.path = serve->settings->db,
-                                   .table = serve->settings->table,
-                                   .gate = feed_gate(serve->feed),
-                                   .log = &serve->log};
-    struct retention_config retention = serve_retention(serve->settings, serve->worker);
-    bool marks = serve_has_read_marks(serve);
-    bool pushes = serve->settings->vapid_key_file != NULL;
-    if (!publishes && !keeps_rows && !marks && !pushes && !serve_has_presence(serve))
-        return 0;
-    serve->writer = writer_new(&config);
-    if (serve->writer == NULL)
-        return error_set(error, "out of memory");
-    if (publishes && serve_init_publishing(serve, error) != 0)
-        return -1;
-    if (pushes && serve_init_push(serve, error) != 0)
-        return -1;
-    if (marks && serve_init_read_marks(serve, error) != 0)
-        return -1;
-    if (serve_has_presence(serve) && serve_init_presence(serve, error) != 0)
-        return -1;
-    if (keeps_rows && (serve->retention = retention_new(&retention, serve->writer)) == NULL)
-        return error_set(error, "out of memory");
-    if (writer_start(serve->writer, error) == 0)
-        return 0;
-    struct error cause = *error;
-    return error_set(error, "%s: %s", serve_writing_option(serve->settings), cause.text);
 }
 
 /* Only an application may delete from a table of its own. */
@@ -406,77 +254,6 @@ serve_load_vapid(struct serve *serve, struct error *error)
     return 0;
 }
 
-/* The log whose folder must stay writable, so that a rotated one can be created again: the one of
- * --log-to, or standard error where logs belong. Elsewhere, as in a home directory, it would be
- * a hole. */
-static const char *
-serve_log_path(const struct serve *serve)
-{
-    static const char logs[] = "/var/log/";
-    const char *path = serve->log.out.path;
-    if (path == NULL || serve->log.to == LOG_SINK_FILE)
-        return path;
-    return strncmp(path, logs, sizeof logs - 1) == 0 ? path : NULL;
-}
-
-/* The database's folder was replaced, and we may not enter the new one. */
-static void
-on_lost(void *arg, const struct error *error)
-{
-    struct serve *serve = arg;
-    if (serve->lost.text[0] != '\0')
-        return;
-    serve->lost = *error;
-    serve_drain(serve, "the database is out of reach");
-}
-
-/* Everything is open: what could be asked for from now on is a matter of some folders. Before there
- * are threads, which would keep their rights. */
-static void
-serve_enter_sandbox(struct serve *serve, const struct listeners *listeners)
-{
-    const struct sandbox_rule rules[] = {
-        {serve->settings->db,
-         SANDBOX_WRITE_BESIDE}, /* -wal, -shm; the file when replaced */
-        {listeners == NULL ? NULL : listeners->unlink_path, SANDBOX_REMOVE_BESIDE},
-        {serve->settings->ticket_key_file, SANDBOX_READ_BESIDE}, /* it may be replaced */
-        {serve_log_path(serve), SANDBOX_APPEND_BESIDE},
-        {"/dev/null", SANDBOX_READ},    /* the gateway's reserve of a descriptor */
-        {"/dev/urandom", SANDBOX_READ}, /* SQLite's random numbers */
-        {"/proc/locks", SANDBOX_READ},  /* who has the database open: store/files.c */
-    };
-    struct error error = {""};
-    if (serve->settings->no_confine)
-        return;
-    int version = sandbox_enter(rules, sizeof rules / sizeof *rules, &error);
-    if (version < 0)
-        log_line(&serve->log, LOG_WARN, "cannot confine the process: %s", error.text);
-    else if (version > 0)
-        feed_confine(serve->feed, on_lost, serve);
-    if (version >= 0)
-        log_line(&serve->log, LOG_DEBUG,
-                 version > 0 ? "confined by Landlock %d"
-                             : "not confined: the kernel has no Landlock (%d)",
-                 version);
-    int filtered = sandbox_filter_calls(&error);
-    if (filtered < 0)
-        log_line(&serve->log, LOG_WARN, "cannot filter system calls: %s", error.text);
-    else
-        log_line(&serve->log, LOG_DEBUG, "system calls are %s",
-                 filtered > 0 ? "filtered" : "not filtered: no seccomp here");
-}
-
-/* A safety that this system does not have is named in the log. */
-static void
-serve_check_sight(const struct serve *serve)
-{
-    if (!store_files_can_see_strangers())
-        log_line(&serve->log, LOG_WARN,
-                 "cannot read /proc/locks: a process that has the database open by another "
-                 "name, or with a -shm that was removed, is not noticed: in a systemd unit "
-                 "leave ProcSubset=pid out");
-}
-
 static int
 serve_init_track_watch(struct serve *serve, struct error *error)
 {
@@ -493,7 +270,7 @@ serve_start_fastcgi(struct serve *serve, const struct listeners *listeners,
     if (serve_init_gateway(serve, listeners, descriptors, error) != 0)
         return -1;
     signals_start(serve, SERVE_FASTCGI);
-    serve_enter_sandbox(serve, listeners);
+    serve_confine(serve, listeners);
     serve_check_sight(serve);
     if (serve_check_retention(serve, error) != 0 ||
         serve_init_writer(serve, SERVE_FASTCGI, error) != 0 ||
@@ -507,7 +284,7 @@ static int
 serve_start_cgi(struct serve *serve, struct error *error)
 {
     signals_start(serve, SERVE_CGI);
-    serve_enter_sandbox(serve, NULL);
+    serve_confine(serve, NULL);
     return serve_init_cgi(serve, error);
 }
 

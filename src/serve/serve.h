@@ -66,10 +66,11 @@ struct retention_config;
 struct serve_worker {
     struct hub_counters *counters; /* one for each worker */
     size_t count;
-    size_t number;               /* 0 .. count - 1 */
-    const struct limits *limits; /* of all of them together; NULL: none */
-    struct hub_pages *pages;     /* likewise; NULL: there is one worker */
-    char *presence_name;         /* this one's; see struct presence_config. NULL: none */
+    size_t number;                 /* 0 .. count - 1 */
+    const struct limits *limits;   /* of all of them together; NULL: none */
+    struct hub_pages *pages;       /* likewise; NULL: there is one worker */
+    struct hub_channels *channels; /* one for each worker; NULL: there is one worker */
+    char *presence_name;           /* this one's; see struct presence_config. NULL: none */
     /* How often the loop proves that it turns, in milliseconds, 0: never. With several workers
      * by adding to *beat, in memory that the parent reads; else to the service manager. */
     uint64_t beat_ms;

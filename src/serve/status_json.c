@@ -61,7 +61,7 @@ append_channel(void *arg, const char *channel, size_t streams)
     buf_printf(buf, "\"streams\":%zu}", streams);
 }
 
-/* The lists of what is open in this worker: channels, streams. */
+/* The lists of what is open: channels, and the streams of this worker. */
 static void
 append_lists(struct buf *buf, const struct hub *hub, size_t most)
 {

@@ -41,6 +41,7 @@ struct shared {
     struct hub_counters counters[WORKERS_MAX];
     uint64_t beats[WORKERS_MAX];
     struct hub_pages pages;
+    struct hub_channels channels[WORKERS_MAX];
     char presence_names[WORKERS_MAX][PRESENCE_NAME_MAX];
 };
 
@@ -78,6 +79,7 @@ worker_main(const struct workers *workers, size_t number)
                                   .number = number,
                                   .limits = workers->limits,
                                   .pages = &workers->shared->pages,
+                                  .channels = workers->shared->channels,
                                   .presence_name = workers->shared->presence_names[number],
                                   .beat_ms = workers->beat_ms,
                                   .beat = &workers->shared->beats[number]};
@@ -130,7 +132,7 @@ workers_streams(const struct workers *workers)
     return streams;
 }
 
-/* Buries the dead. */
+/* Takes the exit codes of workers that have ended, and forgets what they had open. */
 static void
 workers_reap(struct workers *workers)
 {
@@ -142,6 +144,7 @@ workers_reap(struct workers *workers)
                 continue;
             workers->pids[i] = 0;
             hub_counters_forget_streams(&workers->shared->counters[i]);
+            hub_channels_forget(&workers->shared->channels[i]);
             limits_forget(workers->limits, i);
             if (!workers->ending)
                 log_line(&workers->log, LOG_ERROR, "worker %zu (pid %ld) died: %s %d", i,

@@ -216,6 +216,38 @@ test_a_restored_backup_is_a_gap(void **state)
     stage_close(&stage);
 }
 
+/* It meets the gap long after the others, when there are new rows with the ids of the old ones. */
+static void
+test_a_blocked_reader_gets_what_came_after_a_restore(void **state)
+{
+    struct stage stage;
+    char copy[128];
+
+    (void)state;
+    stage_open(&stage, &(struct stage_config){0});
+    struct reader *reader = stage_visit(&stage, &(struct visit){.send_bytes = TINY});
+    struct reader *other = stage_visit(&stage, &(struct visit){0});
+    stage_insert(&stage, "a", "1");
+    snprintf(copy, sizeof copy, "%s/backup.db", stage.folder);
+    stage_sql(&stage, "VACUUM INTO %Q", copy);
+    stage_insert(&stage, "a", "2");
+    WAIT(&stage, reader_rows(reader) == 2);
+    reader->idle = true;
+    reader_stuff(reader);
+    stage_insert(&stage, "a", "3");
+    WAIT(&stage, is_blocked(reader) && reader_rows(other) == 3);
+    stage_put_in_place(&stage, copy);
+    WAIT(&stage, reader_has_text(other, "gap"));
+    stage_insert(&stage, "a", "new 2");
+    stage_insert(&stage, "a", "new 3");
+    WAIT(&stage, reader_has_row(other, "new 3"));
+    reader->idle = false;
+    WAIT(&stage, reader_has_row(reader, "new 3"));
+    check_transcript(reader, "open:0 1:message:1 2:message:2 gap:reset:2-1 "
+                             "2:message:new 2 3:message:new 3");
+    stage_close(&stage);
+}
+
 /* The same rows at the path, in another file (VACUUM INTO, a file system's snapshot). */
 static void
 test_the_same_history_in_another_file_is_no_gap(void **state)
@@ -248,6 +280,7 @@ main(void)
         cmocka_unit_test(test_a_gap_that_finds_the_socket_full_comes_later),
         cmocka_unit_test(test_another_database_at_the_path_is_a_gap),
         cmocka_unit_test(test_a_restored_backup_is_a_gap),
+        cmocka_unit_test(test_a_blocked_reader_gets_what_came_after_a_restore),
         cmocka_unit_test(test_the_same_history_in_another_file_is_no_gap),
     };
 
