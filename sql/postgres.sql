@@ -109,73 +109,105 @@ CREATE INDEX IF NOT EXISTS "notification_by_expires_at" ON "notification"(expire
 CREATE TABLE IF NOT EXISTS "notification_deletion"(
     number  bigint PRIMARY KEY,
     lowest  bigint NOT NULL,
-    highest bigint NOT NULL
+    highest bigint NOT NULL,
+    -- a promoted standby that lacked this one gives its number again, with another mark
+    mark    bigint NOT NULL DEFAULT (random() * 9007199254740991)::bigint
 );
 
--- The lock under which ids are given, until the transaction is committed. So ids become visible in
--- their order, and a reader of "all ids after N" misses none.
-CREATE OR REPLACE FUNCTION "notification_lock"() RETURNS void
+-- The key of the lock under which ids are given, until the transaction is committed. So ids become
+-- visible in their order, and a reader of "all ids after N" misses none. (To give it back before the
+-- row is on the disk would gain nothing: NOTIFY holds a lock of PostgreSQL's own for as long.)
+CREATE OR REPLACE FUNCTION "notification_lock_key"() RETURNS bigint
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock((x'726f7763'::bigint << 32)
-        | to_regclass('"notification"')::oid::bigint);
+    RETURN (x'726f7763'::bigint << 32) | to_regclass('"notification"')::oid::bigint;
 END $$;
 
 -- Ids that a lost server may have given are not given again. A standby that was promoted, or a backup
 -- that was restored to a moment, has a new timeline: it may lack the last commits, and its sequence
 -- may be behind. So ids go on at the Unix time in ms, or a million further on. Under the lock.
+CREATE OR REPLACE FUNCTION "notification_timeline_is_new"() RETURNS boolean
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+BEGIN
+    RETURN (SELECT last_value FROM "notification_timeline")
+        <> ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint;
+END $$;
+
 CREATE OR REPLACE FUNCTION "notification_check_timeline"() RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
-DECLARE
-    timeline bigint := ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint;
-    last bigint := (SELECT last_value FROM "notification_id");
 BEGIN
-    IF timeline <> (SELECT last_value FROM "notification_timeline") THEN
+    IF "notification_timeline_is_new"() THEN
         PERFORM setval('"notification_id"', greatest(
-            (extract(epoch FROM clock_timestamp()) * 1000)::bigint, last + 1000000));
-        PERFORM setval('"notification_timeline"', timeline);
+            (extract(epoch FROM clock_timestamp()) * 1000)::bigint,
+            (SELECT last_value FROM "notification_id") + 1000000));
+        PERFORM setval('"notification_timeline"',
+            ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint);
     END IF;
 END $$;
 
--- Numbers the rows of a transaction that have drafts from `first` to `last`, in the order in which
--- they were inserted. The plan may only be one by the index: one that was made while the table was
--- small would read it all at every commit. Without sequential scans a look at a sequence seems to
--- cost so much that it would be compiled (jit), for a second, in each session and under the lock.
-CREATE OR REPLACE FUNCTION "notification_number_drafts"(first bigint, last bigint) RETURNS void
+-- Gives these rows the next ids of the sequence, in the order of their drafts: it goes through the
+-- primary key. The plan may only be that one, and is made once in a session: one that was made while
+-- the table was small would read it all at every commit. Without sequential scans a look at a sequence
+-- seems to cost so much that it would be compiled (jit), for a second, in each session.
+CREATE OR REPLACE FUNCTION "notification_give_ids"(sequence regclass, drafts bigint[]) RETURNS void
 LANGUAGE plpgsql SET search_path FROM CURRENT
-SET enable_seqscan = off SET enable_bitmapscan = off
-SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+SET jit = off AS $$
 BEGIN
-    PERFORM "notification_lock"();
-    -- Once in a session: a server's timeline changes only while no program can write.
-    IF coalesce(current_setting('rowcast.timeline_is_known', true), '') = '' THEN
-        PERFORM "notification_check_timeline"();
-        PERFORM set_config('rowcast.timeline_is_known', 'yes', false);
+    UPDATE "notification" SET id = nextval(sequence) WHERE id = ANY(drafts);
+END $$;
+
+-- Before the lock. In a session's first commit the last row gets another draft, which is the last one
+-- again: so the plan is made and the caches are full, which takes some 20 times as long as giving an
+-- id. Later on only a plan that has become invalid is made again. Returns the drafts as they are then.
+CREATE OR REPLACE FUNCTION "notification_rehearse"(drafts bigint[], is_first boolean) RETURNS bigint[]
+LANGUAGE plpgsql SET search_path FROM CURRENT AS $$
+DECLARE
+    count integer := cardinality(drafts);
+BEGIN
+    IF is_first THEN
+        PERFORM "notification_give_ids"('"notification_draft"', drafts[count:count]);
+        drafts[count] := currval('"notification_draft"');
+    ELSE
+        PERFORM "notification_give_ids"('"notification_id"', '{}');
+    END IF;
+    RETURN drafts;
+END $$;
+
+-- Called at COMMIT, or at SET CONSTRAINTS IMMEDIATE, for the first row that a transaction has inserted:
+-- it numbers them all, in the order in which they were inserted. A row that was deleted meanwhile, or
+-- whose savepoint was rolled back, gets no id. All other commits wait while the lock is held, so
+-- whatever can be done before it is.
+CREATE OR REPLACE FUNCTION "notification_number"() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_bitmapscan = off
+SET jit = off AS $$
+DECLARE
+    lock bigint := "notification_lock_key"();
+    last bigint := currval('"notification_draft"'); -- this session's last one
+    is_first boolean := coalesce(current_setting('rowcast.notification_session', true), '') = '';
+    timeline_is_new boolean := false;
+    drafts bigint[];
+BEGIN
+    PERFORM set_config('rowcast.notification_waits', '', true); -- a later row calls again
+    drafts := ARRAY(SELECT id FROM "notification" WHERE id BETWEEN NEW.id AND last ORDER BY id);
+    IF cardinality(drafts) = 0 THEN
+        RETURN NULL;
+    END IF;
+    IF is_first THEN -- a server's timeline changes only while no program can write
+        timeline_is_new := "notification_timeline_is_new"();
+        PERFORM set_config('rowcast.notification_session', 'known', false);
     END IF;
     -- Followers may have the row before it is on the disk, and a crash would take it and its id back.
     IF current_setting('synchronous_commit') = 'off' THEN
         PERFORM set_config('synchronous_commit', 'local', true);
     END IF;
-    UPDATE "notification" AS n SET id = numbered.id
-    FROM (SELECT draft, nextval('"notification_id"') AS id
-          FROM (SELECT id AS draft FROM "notification"
-                WHERE id BETWEEN first AND last ORDER BY id) AS drafts) AS numbered
-    WHERE n.id = numbered.draft;
-END $$;
-
--- Called for each new row at COMMIT, or at SET CONSTRAINTS IMMEDIATE; the first call numbers them all
--- and notes how far. A row that was deleted meanwhile, or whose savepoint was rolled back, gets no id.
-CREATE OR REPLACE FUNCTION "notification_number"() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path FROM CURRENT AS $$
-DECLARE
-    last bigint;
-BEGIN
-    IF NEW.id <= nullif(current_setting('rowcast.notification_numbered', true), '')::bigint THEN
-        RETURN NULL;
+    drafts := "notification_rehearse"(drafts, is_first);
+    PERFORM pg_advisory_xact_lock(lock);
+    IF timeline_is_new THEN
+        PERFORM "notification_check_timeline"();
     END IF;
-    last := currval('"notification_draft"'); -- this session's last one
-    PERFORM "notification_number_drafts"(NEW.id, last);
-    PERFORM set_config('rowcast.notification_numbered', last::text, true);
+    PERFORM "notification_give_ids"('"notification_id"', drafts);
     RETURN NULL;
 END $$;
 
@@ -204,7 +236,7 @@ DECLARE
 BEGIN
     UPDATE "rowcast_meta" SET low_water = greatest(low_water, highest), deletions = deletions + 1
     WHERE table_name = 'notification' RETURNING deletions INTO deletion;
-    INSERT INTO "notification_deletion" VALUES (deletion, lowest, highest);
+    INSERT INTO "notification_deletion"(number, lowest, highest) VALUES (deletion, lowest, highest);
     DELETE FROM "notification_deletion" WHERE number <= deletion - 10000;
     NOTIFY "notification_rows";
 END $$;
@@ -272,7 +304,7 @@ BEGIN
     IF above > 9007199254740991 - (1::bigint << 40) THEN
         RAISE EXCEPTION 'rowcast: above % hardly an id is left', above;
     END IF;
-    PERFORM "notification_lock"();
+    PERFORM pg_advisory_xact_lock("notification_lock_key"());
     PERFORM "notification_check_timeline"();
     IF above > (SELECT last_value FROM "notification_id") THEN
         PERFORM setval('"notification_id"', above);
@@ -306,9 +338,14 @@ DROP TRIGGER IF EXISTS "notification_update" ON "notification";
 CREATE TRIGGER "notification_update" BEFORE UPDATE OF id ON "notification" FOR EACH ROW
     WHEN (NEW.id IS DISTINCT FROM OLD.id AND (OLD.id > 0 OR pg_trigger_depth() = 0))
     EXECUTE FUNCTION "notification_refuse_id"();
+-- One call for a transaction, not one for each row, which would be made under the lock: the condition is
+-- judged at the INSERT. A savepoint that is rolled back takes the call and the setting back together.
 DROP TRIGGER IF EXISTS "notification_number" ON "notification";
 CREATE CONSTRAINT TRIGGER "notification_number" AFTER INSERT ON "notification"
-    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION "notification_number"();
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
+    WHEN (CASE WHEN current_setting('rowcast.notification_waits', true) = 'yes' THEN false
+               ELSE set_config('rowcast.notification_waits', 'yes', true) = 'yes' END)
+    EXECUTE FUNCTION "notification_number"();
 DROP TRIGGER IF EXISTS "notification_wake" ON "notification";
 CREATE TRIGGER "notification_wake" AFTER INSERT ON "notification"
     FOR EACH STATEMENT EXECUTE FUNCTION "notification_wake"();
@@ -338,9 +375,11 @@ BEGIN
     END LOOP;
 END $$;
 
-REVOKE ALL ON FUNCTION "notification_lock"(), "notification_check_timeline"(),
-    "notification_number_drafts"(bigint, bigint), "notification_note_deletion"(bigint, bigint), "notification_prune"(interval, bigint, integer),
-    "notification_skip"(bigint), "notification_rebase"(bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION "notification_lock_key"(), "notification_timeline_is_new"(),
+    "notification_check_timeline"(), "notification_give_ids"(regclass, bigint[]),
+    "notification_rehearse"(bigint[], boolean), "notification_note_deletion"(bigint, bigint),
+    "notification_prune"(interval, bigint, integer), "notification_skip"(bigint),
+    "notification_rebase"(bigint) FROM PUBLIC;
 
 DO $$ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rowcast_insert') THEN

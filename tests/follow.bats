@@ -90,13 +90,51 @@ kill_backend() {
 	assert_equal "$(pg -c 'SELECT data FROM notification ORDER BY id DESC LIMIT 1')" slow
 }
 
-@test "follow: a session's first commit compiles nothing while it holds the lock" {
+@test "follow: whatever savepoints, deletions and constraints made immediate do, each row has an id at COMMIT" {
 	new_log
+	pg <<-'SQL'
+		BEGIN; SAVEPOINT a; INSERT INTO notification(data) VALUES ('gone'); ROLLBACK TO a;
+		INSERT INTO notification(data) VALUES ('1'); COMMIT;
+		BEGIN; INSERT INTO notification(data) VALUES ('2'); SAVEPOINT a; SET CONSTRAINTS ALL IMMEDIATE;
+		INSERT INTO notification(data) VALUES ('gone'); ROLLBACK TO a; INSERT INTO notification(data) VALUES ('3'); COMMIT;
+		BEGIN; INSERT INTO notification(data) VALUES ('4'); SET CONSTRAINTS ALL IMMEDIATE; SAVEPOINT a;
+		INSERT INTO notification(data) VALUES ('gone'); ROLLBACK TO a; INSERT INTO notification(data) VALUES ('5'); COMMIT;
+		BEGIN; INSERT INTO notification(data) VALUES ('gone'); DELETE FROM notification WHERE data = 'gone';
+		SAVEPOINT a; INSERT INTO notification(data) VALUES ('6'); RELEASE a; RESET ALL;
+		INSERT INTO notification(data) VALUES ('7'); COMMIT;
+		BEGIN; INSERT INTO notification(data) VALUES ('gone'); DELETE FROM notification WHERE data = 'gone'; COMMIT;
+		DO $$ BEGIN
+			BEGIN INSERT INTO notification(data) VALUES ('gone'); RAISE 'no'; EXCEPTION WHEN raise_exception THEN NULL; END;
+			INSERT INTO notification(data) VALUES ('8');
+			INSERT INTO notification(channel, data) SELECT 'none', 'gone' WHERE false;
+		END $$;
+		CREATE TABLE late(x int);
+		CREATE FUNCTION late() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+			INSERT INTO notification(data) VALUES ('10'); RETURN NULL; END $$;
+		CREATE CONSTRAINT TRIGGER late AFTER INSERT ON late DEFERRABLE INITIALLY DEFERRED
+			FOR EACH ROW EXECUTE FUNCTION late();
+		BEGIN; INSERT INTO notification(data) VALUES ('9'); INSERT INTO late VALUES (1); COMMIT;
+	SQL
+	run pg -c "SELECT bool_and(id > 0), string_agg(data, ' ' ORDER BY id) FROM notification"
+	assert_output 't|1 2 3 4 5 6 7 8 9 10'
+}
+
+@test "follow: a transaction of many rows calls the trigger once, and compiles nothing" {
+	new_log
+	pg -c "SET track_functions = 'all'; SET jit_above_cost = 100; INSERT INTO notification(data) SELECT 'x' FROM generate_series(1, 1000); SELECT pg_stat_force_next_flush()"
+	run pg -c "SELECT calls FROM pg_stat_user_functions WHERE funcname = 'notification_number'"
+	assert_output 1
 	run pg -c "SELECT proname FROM pg_proc WHERE 'enable_seqscan=off' = ANY(proconfig) AND NOT 'jit=off' = ANY(proconfig)"
 	assert_output ''
-	pg -c "SET jit_above_cost = 100" -c "INSERT INTO notification(data) VALUES ('x')"
-	run pg -c "SELECT count(*) FROM pg_proc WHERE 'enable_seqscan=off' = ANY(proconfig)"
-	assert_output 2
+}
+
+@test "follow: a session that writes into two tables checks the timeline of both" {
+	new_log
+	"$ROWCAST" follow --init "$URL" --table alerts
+	pg -c "SELECT setval('alerts_timeline', 99), setval('notification_timeline', 99)"
+	pg -c "INSERT INTO alerts(data) VALUES ('x')" -c "INSERT INTO notification(data) VALUES ('x')"
+	run pg -c 'SELECT a.last_value, n.last_value FROM alerts_timeline a, notification_timeline n'
+	assert_output '1|1'
 }
 
 @test "follow: a table that breaks the rules, or gives an id, is refused in words" {
@@ -133,6 +171,39 @@ kill_backend() {
 	run pg -c "SET ROLE $role" -c "INSERT INTO notification(data) VALUES ('x')"
 	assert_failure
 	assert_no_report
+}
+
+# The numbers of a driver's rows: numbers_of LABEL
+numbers_of() { sed -n "s/^$1 //p" "$T/data"; }
+
+@test "follow: psycopg 2 and 3, PDO, node-postgres and psql insert at once: each row comes once, in its order" {
+	new_log
+	start_follow
+	start_rowcast
+	listen_direct one
+	local drivers=() pid
+	for run in "psycopg2 $SRC/tests/follow/drivers/psycopg2_rows.py" "psycopg3 $SRC/tests/follow/drivers/psycopg_rows.py" \
+		"pdo php $SRC/tests/follow/drivers/pdo_rows.php" "node node $SRC/tests/follow/drivers/node_rows.mjs" \
+		"psql $SRC/tests/follow/drivers/psql_rows.sh"; do
+		# shellcheck disable=SC2086
+		${run#* } "$PG" 5432 "$PG_DB" "${run%% *}" >"$T/${run%% *}.log" 2>&1 3>&- &
+		drivers+=($!)
+	done
+	for pid in "${drivers[@]}"; do
+		wait "$pid" || fail "$(cat "$T"/p*.log "$T/node.log")"
+	done
+	say last
+	expect_data one last
+	wait_for is_same
+	run pg -c 'SELECT count(*) FROM notification WHERE id <= 0'
+	assert_output 0
+	diff <(ids_of one) <(pg -c 'SELECT id FROM notification ORDER BY id')
+	data_of one >"$T/data"
+	for driver in psycopg2 psycopg3 pdo node; do
+		diff <(numbers_of "$driver") <(seq 1105)
+	done
+	diff <(numbers_of psql) <(seq 100005)
+	assert_healthy
 }
 
 # --- into the file ------------------------------------------------------------------------
@@ -300,6 +371,58 @@ kill_backend() {
 	assert_healthy
 }
 
+@test "follow: health is 503 when no follower is alive, but not while PostgreSQL is away" {
+	postgres_make gone 5435
+	PG_PORT=5435
+	new_log
+	start_follow
+	start_rowcast
+	wait_for health_says '^ok$'
+	postgres_stop gone
+	wait_for health_says 'ok, but: the follower lags'
+	alive=$(state alive_at)
+	notes_life() { (($(state alive_at) > alive)); }
+	wait_for notes_life
+	end_group KILL "$FOLLOW_PID"
+	sql 'UPDATE rowcast_follow SET alive_at = alive_at - 60000, contact_at = contact_at - 60000, answer_at = answer_at - 60000'
+	wait_for health_says 'no follower has written into the file for [0-9]* s: start `rowcast follow`'
+	health_says '^Status: 503'
+	# A file that never had everything is no use even then.
+	sql "UPDATE rowcast_follow SET contact_at = 0, alive_at = $(date +%s%3N)"
+	wait_for health_says 'filling the file'
+	health_says '^Status: 503'
+	postgres_start gone
+	start_follow
+	wait_for health_says '^ok$'
+	end_group TERM "$FOLLOW_PID"
+	postgres_stop gone
+	assert_healthy
+}
+
+@test "follow: with --max-lag health is 503 while the file is older, and streams stay" {
+	postgres_make old 5436
+	PG_PORT=5436
+	new_log
+	start_follow
+	start_rowcast --max-lag 3
+	listen_direct one
+	say before
+	expect_data one before
+	wait_for health_says '^ok$'
+	postgres_stop old
+	wait_for health_says '^the follower lags'
+	health_says '^Status: 503'
+	beats=$(beats_of one)
+	wait_for has_beats one $((beats + 1))
+	postgres_start old
+	wait_for health_says '^ok$'
+	say after
+	expect_data one after
+	end_group TERM "$FOLLOW_PID"
+	postgres_stop old
+	assert_healthy
+}
+
 @test "follow: backends and the postmaster killed with -9: nothing is missing or twice" {
 	postgres_make killed 5434
 	PG_PORT=5434
@@ -449,6 +572,46 @@ kill_backend() {
 	has_gap two
 	says 'has lost rows'
 	postgres_stop fourth
+	assert_healthy
+}
+
+@test "follow: a standby that lacks the last DELETE is promoted: three nodes have what it has, and readers get a reset" {
+	postgres_make seventh 5446 'max_wal_senders = 4' 'wal_keep_size = 64MB'
+	PG_PORT=5446
+	new_log
+	postgres_standby eighth 5447 5446
+	URL="postgresql:///$PG_DB?host=$PG,$PG&port=5446,5447&user=postgres&target_session_attrs=read-write"
+	start_follow
+	start_follow "$T/second.db"
+	start_follow "$T/third.db"
+	start_rowcast
+	listen_direct one
+	pg -c 'INSERT INTO notification(data) SELECT g FROM generate_series(1, 9) g'
+	expect_data one 9
+	replayed() { [[ $(PG_PORT=5447 pg -c 'SELECT count(*) FROM notification') == 9 ]]; }
+	wait_for replayed
+	postgres_stop eighth fast
+	pg -c "DELETE FROM notification WHERE data = '3'"
+	for db in "$DB" "$T/second.db" "$T/third.db"; do wait_for is_same "$db"; done
+	postgres_stop seventh
+	postgres_start eighth
+	as_postgres pg_ctl -D "$PG/eighth" -w -s promote
+	PG_PORT=5447
+	# Another deletion, which has the number of the lost one.
+	pg -c "DELETE FROM notification WHERE data = '5'"
+	say after
+	expect_data one after
+	wait_for has_gap one
+	assert_equal "$(gap_of one | jq -r .reason)" reset
+	for db in "$DB" "$T/second.db" "$T/third.db"; do
+		wait_for has_same_marks "$db"
+		# The row whose deletion was lost is back in PostgreSQL, and on nodes that begin anew.
+		assert_equal "$(sqlite3 "$db" "SELECT group_concat(data, ' ') FROM notification")" '1 2 4 6 7 8 9 after'
+	done
+	start_follow "$T/fourth.db"
+	wait_for is_same "$T/fourth.db"
+	assert_equal "$(sqlite3 "$T/fourth.db" "SELECT group_concat(data, ' ') FROM notification")" '1 2 3 4 6 7 8 9 after'
+	postgres_stop eighth
 	assert_healthy
 }
 

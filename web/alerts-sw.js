@@ -238,8 +238,10 @@ async function unsubscribePush(registration, options = {}) {
     return false;
   await subscription.unsubscribe();
   const url = options.url ? new URL(options.url, document.baseURI).href.replace(/\/$/, '') : config?.url;
-  if (url !== undefined)
-    await askPush(url, 'DELETE', { body: { endpoint: subscription.endpoint }, ticket: await ticketOf(options.ticket) }).catch(() => {});
+  if (url !== undefined) {
+    const ticket = await ticketOf(options.ticket);
+    await askPush(url, 'DELETE', { body: { endpoint: subscription.endpoint }, ticket }).catch(() => {});
+  }
   return true;
 }
 

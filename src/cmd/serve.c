@@ -29,11 +29,7 @@ _Static_assert((uint64_t)WINDOW_BYTES_MAX <= SIZE_MAX, "no size wraps around");
 
 #define DAY_MS INT64_C(86400000)
 
-#define OPTION(field, option_name, option_kind, ...)                                       \
-    {                                                                                      \
-        .name = option_name, .kind = option_kind,                                          \
-        .offset = offsetof(struct serve_settings, field), __VA_ARGS__                      \
-    }
+#define OPTION(field, ...) CMD_OPTION(struct serve_settings, field, __VA_ARGS__)
 
 static const struct option options[] = {
     OPTION(db, "db", OPTION_TEXT, .value_name = "FILE", .help = "the database"),
@@ -64,6 +60,9 @@ static const struct option options[] = {
     OPTION(max_age_ms, "max-age", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "0",
            .max = 365 * DAY_MS,
            .help = "end each stream at that age, within 10 %; 0: never"),
+    OPTION(max_lag_ms, "max-lag", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "0",
+           .max = 365 * DAY_MS,
+           .help = "health is 503 while a follower's file is older; 0: no bound"),
     OPTION(stall_ms, "stall-timeout", OPTION_SECONDS, .value_name = "SECONDS",
            .fallback = "60", .max = DAY_MS,
            .help = "close a stream that takes nothing for this time; 0: never"),

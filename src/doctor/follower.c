@@ -28,7 +28,8 @@ judge_lag(const struct store_follower *follower, int64_t now_ms,
     if (lag_ms == 0)
         doctor_find(report, (struct doctor_head){"follower", DOCTOR_OK, NULL},
                     "the file follows %s and lacks nothing", follower->source);
-    else if (follower->trouble[0] != '\0')
+    else if (follower->trouble[0] != '\0' &&
+             now_ms - follower->alive_at_ms <= STORE_FOLLOWER_ALIVE_MS)
         doctor_find(report,
                     (struct doctor_head){"follower", DOCTOR_PROBLEM,
                                          "Streams stay open meanwhile; the follower tries "
@@ -83,8 +84,8 @@ judge_facts(const struct follow_facts *facts, const char *table,
         doctor_find(report,
                     (struct doctor_head){"log", DOCTOR_PROBLEM,
                                          "`rowcast follow --init URL` makes it again."},
-                    "%s: no trigger numbers the rows of %s: it is off or gone",
-                    facts->name, table);
+                    "%s: no trigger numbers the rows of %s: it is off or gone", facts->name,
+                    table);
     else
         doctor_find(report, (struct doctor_head){"log", DOCTOR_OK, NULL},
                     "%s answers after %" PRId64 " ms%s, version %" PRId64

@@ -5,7 +5,7 @@
 #include "feed/feed.h"
 
 #include "feed/watch.h"
-#include "store/files.h"
+#include "store/strangers.h"
 #include "store/read_log.h"
 
 /* A database that cannot be opened is tried again this often at the most, and by each tick. */

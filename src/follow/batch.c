@@ -76,9 +76,10 @@ static enum store_result
 commit_part(struct batch *batch, const struct store_follower_marks *marks)
 {
     struct follow *follow = batch->follow;
+
+    follow->state.alive_at_ms = clock_unix_ms();
     enum store_result result =
         store_follower_commit(follow->store, &follow->state, marks, batch->error);
-
     batch->is_open = false;
     batch->bytes = 0;
     if (result != STORE_OK)
@@ -158,7 +159,7 @@ take(void *arg, int result, const struct pg_row *row)
     case RESULT_DELETIONS:
         if (batch->deletion_count < QUERY_DELETIONS)
             batch->deletions[batch->deletion_count++] = (struct follow_range){
-                pg_number(row, 0), pg_number(row, 1), pg_number(row, 2)};
+                pg_number(row, 0), pg_number(row, 1), pg_number(row, 2), pg_number(row, 3)};
         return PG_MORE;
     default:
         written = take_row(batch, row);
@@ -209,13 +210,21 @@ complete(struct batch *batch, struct store_follower_marks *marks)
     state->behind = 0;
 }
 
+static void
+note_carried(struct follow *follow, const struct follow_range *deletion)
+{
+    follow->state.deletions = deletion->number;
+    follow->state.deletion_mark = deletion->mark;
+}
+
 /* Deletions up to the number are carried. */
 static enum follow_result
 carry_deletions(struct batch *batch)
 {
     struct follow *follow = batch->follow;
     enum follow_result result = FOLLOW_OK;
-    const struct follow_range all = {batch->log.deletions, 0, INT64_MAX - 1};
+    const struct follow_range all = {batch->log.deletions, 0, INT64_MAX - 1,
+                                     batch->log.deletion_mark};
     bool has_hole = batch->deletion_count == 0 ||
                     batch->deletions[0].number != follow->state.deletions + 1;
 
@@ -223,12 +232,12 @@ carry_deletions(struct batch *batch)
         return FOLLOW_OK;
     if (has_hole || follow->must_compare) {
         result = follow_carry(follow, &all, batch->error);
-        follow->state.deletions = all.number;
+        note_carried(follow, &all);
         return result;
     }
     for (size_t i = 0; i < batch->deletion_count && result == FOLLOW_OK; i++) {
         result = follow_carry(follow, &batch->deletions[i], batch->error);
-        follow->state.deletions = batch->deletions[i].number;
+        note_carried(follow, &batch->deletions[i]);
     }
     return result;
 }

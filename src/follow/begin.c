@@ -12,6 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "follow/internal.h"
 #include "follow/schema.h"
 
@@ -41,6 +42,7 @@ follow_take_log(struct follow_log *log, const struct pg_row *row)
         .lowest = pg_number(row, LOG_LOWEST),
         .delay_ms = pg_number(row, LOG_DELAY_MS),
         .clock_ms = pg_number(row, LOG_CLOCK_MS),
+        .deletion_mark = pg_number(row, LOG_DELETION_MARK),
         .is_standby = is_true(row, LOG_IS_STANDBY),
         .is_numbered = is_true(row, LOG_IS_NUMBERED),
         .is_utf8 = slice_equal(pg_text(row, LOG_ENCODING), slice_of("UTF8"))};
@@ -159,8 +161,11 @@ has_never_had_a_row(const struct store_marks *marks)
 static struct store_follower
 state_of(const struct follow *follow, int64_t cursor, int64_t base)
 {
-    struct store_follower state = {
-        .cursor = cursor, .base = base, .deletions = follow->log.deletions};
+    struct store_follower state = {.cursor = cursor,
+                                   .base = base,
+                                   .deletions = follow->log.deletions,
+                                   .deletion_mark = follow->log.deletion_mark,
+                                   .alive_at_ms = clock_unix_ms()};
 
     snprintf(state.origin, sizeof state.origin, "%s", follow->log.origin);
     snprintf(state.source, sizeof state.source, "%s", pg_name(follow->pg));
@@ -316,7 +321,28 @@ is_deleted(struct follow *follow, int64_t id, bool *deleted, struct error *error
     return follow_pg_result(follow, asked);
 }
 
-/* Whether the log has lost the file's last row, or given its id to another. */
+/* Whether the log has lost the last deletion that the file has carried, or given its number to
+ * another. */
+static enum follow_result
+is_deletion_lost(struct follow *follow, bool *lost, struct error *error)
+{
+    const struct store_follower *state = &follow->state;
+    struct number mark;
+    char sql[128];
+
+    *lost = follow->log.deletions < state->deletions;
+    if (*lost || state->deletions == 0)
+        return FOLLOW_OK;
+    snprintf(sql, sizeof sql,
+             "SELECT mark FROM \"notification_deletion\" WHERE number = %" PRId64,
+             state->deletions);
+    enum follow_result result = ask(follow, sql, &mark, error);
+    /* One that is not kept any more is older than 10,000 others: they are all compared. */
+    *lost = result == FOLLOW_OK && mark.found && mark.value != state->deletion_mark;
+    return result;
+}
+
+/* Whether the log has lost a deletion or the file's last row, or given its id to another. */
 static enum follow_result
 is_lost(struct follow *follow, bool *lost, struct error *error)
 {
@@ -325,13 +351,14 @@ is_lost(struct follow *follow, bool *lost, struct error *error)
     struct buf sql = {0};
     bool deleted = false;
 
-    *lost = follow->log.deletions < follow->state.deletions;
+    enum follow_result result = is_deletion_lost(follow, lost, error);
+    if (result != FOLLOW_OK)
+        return result;
     enum store_result read = store_follower_top(follow->store, &top, error);
     if (read != STORE_OK || top.id <= follow->state.base || *lost) /* of another life */
         return follow_store_result(follow, read);
     query_row_time(&sql, follow->settings->table, top.id);
-    enum follow_result result =
-        sql.failed ? FOLLOW_AGAIN : ask(follow, sql.p, &time, error);
+    result = sql.failed ? FOLLOW_AGAIN : ask(follow, sql.p, &time, error);
     buf_fini(&sql);
     if (result != FOLLOW_OK || (time.found && time.value == top.created_at))
         return result;

@@ -38,6 +38,7 @@ delete_rest(struct follow *follow, const struct store_ids *ids, struct error *er
     int64_t deleted = 0;
     enum store_result result = store_follower_begin(follow->store, error);
 
+    follow->state.alive_at_ms = clock_unix_ms();
     if (result == STORE_OK)
         result = store_follower_delete(follow->store, ids, &deleted, error);
     if (result == STORE_OK)

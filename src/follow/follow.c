@@ -70,15 +70,17 @@ say_trouble(struct follow *follow, const struct error *error)
     follow->said = *error;
 }
 
-/* For serve's health and for doctor. A file that cannot be written now says nothing. */
+/* For serve's health and for doctor: the follower is alive, and what its trouble is. A file that
+ * cannot be written now says nothing. */
 static void
-note_trouble(struct follow *follow, const struct error *error)
+note_trouble(struct follow *follow)
 {
     struct error ignored;
 
-    if (follow->store == NULL || strcmp(follow->state.trouble, error->text) == 0)
+    if (follow->store == NULL)
         return;
-    snprintf(follow->state.trouble, sizeof follow->state.trouble, "%s", error->text);
+    snprintf(follow->state.trouble, sizeof follow->state.trouble, "%s", follow->said.text);
+    follow->state.alive_at_ms = clock_unix_ms();
     store_follower_note(follow->store, &follow->state, &ignored);
 }
 
@@ -164,6 +166,7 @@ rest(struct follow *follow, int ms)
     for (int64_t now_ms = clock_unix_ms(); now_ms < until_ms && !stop_asked();
          now_ms = clock_unix_ms()) {
         follow->settings->alive();
+        note_trouble(follow);
         write_metrics(follow, now_ms);
         stop_poll(NULL, 0,
                   until_ms - now_ms < TICK_MS ? (int)(until_ms - now_ms) : TICK_MS);
@@ -184,7 +187,6 @@ follow_until_stopped(struct follow *follow, struct error *error)
         if (result == FOLLOW_HOPELESS && !follow->was_well)
             return -1;
         say_trouble(follow, error);
-        note_trouble(follow, error);
         if (follow->counts.looks > looks + 1) /* it went well for a while */
             backoff_ms = BACKOFF_FIRST_MS;
         rest(follow, backoff_ms);

@@ -14,6 +14,7 @@
 struct follow_log {
     bool found; /* it has a row for our table */
     int64_t version, base, low_water, deletions, last, lowest, delay_ms, clock_ms;
+    int64_t deletion_mark; /* of the last deletion */
     char origin[STORE_ORIGIN_MAX];
     bool is_standby;
     bool is_numbered;
@@ -78,6 +79,7 @@ enum follow_result follow_look(struct follow *follow, struct error *error);
 struct follow_range {
     int64_t number; /* of the deletion */
     int64_t lowest, highest;
+    int64_t mark;
 };
 
 /* Deletes in the file what is gone from the range of the log. */

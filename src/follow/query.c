@@ -48,7 +48,8 @@ static const char log_text[] =
     "pg_last_xact_replay_timestamp()) * 1000)::bigint, 0)) END, "
     "(SELECT min(id) FROM \"notification\" WHERE id > 0), "
     "(extract(epoch FROM clock_timestamp()) * 1000)::bigint, "
-    "current_setting('server_encoding') "
+    "current_setting('server_encoding'), "
+    "(SELECT mark FROM \"notification_deletion\" WHERE number = m.deletions) "
     "FROM \"rowcast_meta\" AS m WHERE m.table_name = 'notification';";
 
 void
@@ -77,7 +78,7 @@ query_look(struct buf *sql, const char *table, int64_t deletions, int64_t cursor
     buf_printf(
         &text,
         "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; %s "
-        "SELECT number, lowest, highest FROM \"notification_deletion\" "
+        "SELECT number, lowest, highest, mark FROM \"notification_deletion\" "
         "WHERE number > %" PRId64 " ORDER BY number LIMIT %d; "
         "SELECT id, channel, recipient, event, collapse_key, created_at, expires_at, "
         "CASE WHEN octet_length(data) <= %" PRId64 " THEN data END "

@@ -30,7 +30,8 @@ enum {
     LOG_DELAY_MS,    /* of a standby behind its primary */
     LOG_LOWEST,      /* the lowest id; NULL: no row */
     LOG_CLOCK_MS,    /* the server's clock */
-    LOG_ENCODING
+    LOG_ENCODING,
+    LOG_DELETION_MARK /* of the last deletion; NULL: none */
 };
 
 /* Columns of rows. */
@@ -45,8 +46,8 @@ enum {
     ROW_DATA
 };
 
-/* All of one snapshot: 0 the log, 1 deletions (number, lowest, highest) after `deletions`, 2 rows
- * after `cursor`. */
+/* All of one snapshot: 0 the log, 1 deletions (number, lowest, highest, mark) after `deletions`, 2
+ * rows after `cursor`. */
 void query_look(struct buf *sql, const char *table, int64_t deletions, int64_t cursor);
 
 /* 0 the log. */

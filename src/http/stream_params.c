@@ -13,8 +13,8 @@
 
 #include "http/accept.h"
 #include "base/json.h"
-#include "base/nearest.h"
 #include "http/start_id.h"
+#include "http/unknown_parameter.h"
 #include "http/urlencoded.h"
 #include "base/parse_number.h"
 
@@ -111,35 +111,13 @@ find_rule(const char *name)
     return NULL;
 }
 
-/* What pages and libraries add to a URL so that no cache answers it, and the empty name between two
- * `&`: not meant for us. doc/PROTOCOL.md has the list. */
-static bool
-is_let_by(const char *name)
-{
-    static const char *const names[] = {
-        "", "cb", "nocache", "r", "rand", "t", "ts", "v", "org.htmx.cache-buster"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(names[i], name) == 0)
-            return true;
-    return *name == '_';
-}
-
-/* A parameter that is misspelt must not be passed over: `chanel=orders` would get all channels. */
 static int
 refuse_unknown(const struct parser *parser, const char *name)
 {
     const char *names[sizeof rules / sizeof *rules];
-    char quoted[PARSE_QUOTED_MAX];
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         names[i] = rules[i].name;
-    const char *nearest = nearest_find(name, names, sizeof rules / sizeof *rules);
-    if (nearest != NULL)
-        error_set(parser->error, "unknown parameter %s: did you mean %s?",
-                  parse_quote(quoted, name), nearest);
-    else
-        error_set(parser->error,
-                  "unknown parameter %s: leave it out, or let its name begin with _",
-                  parse_quote(quoted, name));
+    unknown_parameter_explain(name, names, sizeof rules / sizeof *rules, parser->error);
     return 400;
 }
 
@@ -175,15 +153,7 @@ compile_channels(const struct parser *parser)
 static int
 take_since(const struct parser *parser, struct start_id *since, const char *value)
 {
-    int64_t number = 0;
-
-    if (strcmp(value, "all") == 0)
-        *since = (struct start_id){.kind = START_ALL};
-    else if (parse_id(value, &number) == 0)
-        *since = start_id_parse(value);
-    else if (parse_age(value, &number) == 0 && number <= REQUEST_AGE_MAX_MS)
-        *since = (struct start_id){.kind = START_AGE, .value = number};
-    else
+    if (start_id_parse_since(value, since) != 0)
         return refuse_value(parser, "since", value,
                             "is not all, an id, or an age such as 90s, 10m, 2h, 7d");
     return 0;
@@ -295,7 +265,7 @@ parse_pair(const struct parser *parser, struct wishes *wishes,
         return refuse_name(parser);
     const struct parameter_rule *rule = find_rule(name);
     if (rule == NULL)
-        return is_let_by(name) ? 0 : refuse_unknown(parser, name);
+        return unknown_parameter_is_ignored(name) ? 0 : refuse_unknown(parser, name);
     if (urlencoded_decode(value, pair->value) != 0)
         return refuse_parameter(parser, rule->name, "has a broken % escape or a NUL in it");
     return take_parameter(parser, wishes, rule, value);
@@ -315,7 +285,7 @@ parse_post_pair(const struct parser *parser, const struct urlencoded_pair *pair)
         if (strcmp(name, body_fields[i]) == 0)
             return refuse_parameter(parser, body_fields[i], "belongs into the body");
     }
-    if (is_let_by(name))
+    if (unknown_parameter_is_ignored(name))
         return 0;
     if (strcmp(name, "ticket") != 0)
         return refuse_unknown(parser, name);

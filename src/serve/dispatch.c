@@ -66,7 +66,8 @@ answer_report(struct serve *serve, const struct request *request)
     case RESOURCE_READ: /* never comes here */
     case RESOURCE_STREAM:
     case RESOURCE_PUSH: /* never comes here */
-        response.status = report_health(serve->feed, serve->writer, &text);
+        response.status =
+            report_health(serve->feed, serve->writer, serve->settings->max_lag_ms, &text);
         if (!request->admin)
             report_hide_folders(&text);
         response.content_type = NULL;

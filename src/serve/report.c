@@ -8,38 +8,75 @@
 
 #include "base/clock.h"
 
-/* So far behind although PostgreSQL answers: it is filling, or cannot keep up. */
+/* So far behind although PostgreSQL answers: it cannot keep up. */
 #define BEHIND_MAX_MS 10000
 
-/* What a follower's file lacks. A server that is away is the same for all nodes, so this one is as
- * well as any: readers stay. One that answers while this node lags is a reason to go to another. */
-static int
-report_follower(const struct feed *feed, struct error *text)
+/* --- what a follower's file lacks ------------------------------------------------------ */
+
+struct lack {
+    int64_t lag_ms;     /* rows may have been missing for so long */
+    int64_t silence_ms; /* since PostgreSQL answered the follower */
+    int64_t dead_ms;    /* since the follower gave a sign of life */
+    bool is_filling;    /* it has never had everything */
+    int64_t max_lag_ms; /* what the administrator allows; 0: everything */
+};
+
+static struct lack
+measure_lack(const struct store_follower *follower, int64_t max_lag_ms)
 {
-    const struct store_follower *follower = feed_follower(feed);
     int64_t now_ms = clock_unix_ms();
 
-    if (follower == NULL)
-        return 200;
-    int64_t lag_ms = store_follower_lag_ms(follower, now_ms);
-    int64_t silence_ms = now_ms - follower->answer_at_ms;
-    if (lag_ms == 0)
-        return 200;
-    if (follower->contact_at_ms == 0)
-        error_set(text, "the follower is filling the file: %" PRId64 " ids are left",
-                  follower->behind);
-    else
-        error_set(text,
-                  "%sthe follower lags %" PRId64 ".%" PRId64 " s behind PostgreSQL%s%s",
-                  silence_ms > BEHIND_MAX_MS || lag_ms < BEHIND_MAX_MS ? "ok, but: " : "",
-                  lag_ms / 1000, lag_ms % 1000 / 100,
-                  follower->trouble[0] != '\0' ? ": " : "", follower->trouble);
-    bool is_behind = follower->contact_at_ms == 0 || lag_ms >= BEHIND_MAX_MS;
-    return is_behind && silence_ms <= BEHIND_MAX_MS ? 503 : 200;
+    return (struct lack){.lag_ms = store_follower_lag_ms(follower, now_ms),
+                         .silence_ms = now_ms - follower->answer_at_ms,
+                         .dead_ms = now_ms - follower->alive_at_ms,
+                         .is_filling = follower->contact_at_ms == 0,
+                         .max_lag_ms = max_lag_ms};
 }
 
+/* Other nodes are better off: a load balancer should choose them. Where PostgreSQL is away they are
+ * not, so this one is as well as any and its readers stay, unless the administrator has set a
+ * bound. */
+static bool
+is_unfit(const struct lack *lack)
+{
+    if (lack->is_filling || lack->dead_ms > STORE_FOLLOWER_ALIVE_MS)
+        return true;
+    if (lack->max_lag_ms > 0 && lack->lag_ms >= lack->max_lag_ms)
+        return true;
+    return lack->lag_ms >= BEHIND_MAX_MS && lack->silence_ms <= BEHIND_MAX_MS;
+}
+
+static int
+report_follower(const struct feed *feed, int64_t max_lag_ms, struct error *text)
+{
+    const struct store_follower *follower = feed_follower(feed);
+    if (follower == NULL)
+        return 200;
+    const struct lack lack = measure_lack(follower, max_lag_ms);
+    if (lack.lag_ms == 0)
+        return 200;
+    int status = is_unfit(&lack) ? 503 : 200;
+    if (lack.is_filling)
+        error_set(text, "the follower is filling the file: %" PRId64 " ids are left",
+                  follower->behind);
+    else if (lack.dead_ms > STORE_FOLLOWER_ALIVE_MS)
+        error_set(text,
+                  "no follower has written into the file for %" PRId64
+                  " s: start `rowcast follow` (systemctl start rowcast-follow)",
+                  lack.dead_ms / 1000);
+    else
+        error_set(
+            text, "%sthe follower lags %" PRId64 ".%" PRId64 " s behind PostgreSQL%s%s",
+            status == 200 ? "ok, but: " : "", lack.lag_ms / 1000, lack.lag_ms % 1000 / 100,
+            follower->trouble[0] != '\0' ? ": " : "", follower->trouble);
+    return status;
+}
+
+/* --- all of it ------------------------------------------------------------------------- */
+
 int
-report_health(struct feed *feed, struct writer *writer, struct error *text)
+report_health(struct feed *feed, struct writer *writer, int64_t max_lag_ms,
+              struct error *text)
 {
     struct error cause = {""};
     feed_probe(feed);
@@ -49,7 +86,7 @@ report_health(struct feed *feed, struct writer *writer, struct error *text)
         error_set(text, "%s", trouble);
     else if (health == WRITER_WELL) {
         error_set(text, "ok");
-        return report_follower(feed, text);
+        return report_follower(feed, max_lag_ms, text);
     } else
         error_set(text, "%s%s", health == WRITER_LIMPS ? "ok, but: " : "", cause.text);
     return trouble == NULL && health != WRITER_FAILS ? 200 : 503;

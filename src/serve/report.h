@@ -13,8 +13,10 @@
 #define REPORT_CHANNELS_METRICS 100 /* names of channels in /metrics */
 
 /* Returns 200 and "ok", or 503 and the reason, in *text. Reads the database first. What does not
- * concern readers (old rows are not deleted) follows an "ok". writer: NULL: there is none. */
-int report_health(struct feed *feed, struct writer *writer, struct error *text);
+ * concern readers (old rows are not deleted) follows an "ok". writer: NULL: there is none.
+ * max_lag_ms: so old a follower's file may be, even if PostgreSQL is away; 0: no bound. */
+int report_health(struct feed *feed, struct writer *writer, int64_t max_lag_ms,
+                  struct error *text);
 
 /* The reason for a stranger: of each path only its last name is left. */
 void report_hide_folders(struct error *text);

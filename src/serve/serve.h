@@ -23,6 +23,7 @@ struct serve_settings {
     int64_t max_per_address;
     int64_t connect_rate; /* of an address, a minute; 0: no limit */
     int64_t max_age_ms;
+    int64_t max_lag_ms; /* of a follower's file, for /health; 0: no bound */
     int64_t stall_ms;
     int64_t window_bytes;
     int64_t max_event_bytes;

@@ -17,8 +17,10 @@ static const char mark_sql[] =
     "NULL, "
     "writing INTEGER NOT NULL DEFAULT 0, "
     "\"cursor\" INTEGER NOT NULL DEFAULT 0, base INTEGER NOT NULL DEFAULT 0, "
-    "deletions INTEGER NOT NULL DEFAULT 0, contact_at INTEGER NOT NULL DEFAULT 0, "
-    "answer_at INTEGER NOT NULL DEFAULT 0, behind INTEGER NOT NULL DEFAULT 0, "
+    "deletions INTEGER NOT NULL DEFAULT 0, deletion_mark INTEGER NOT NULL DEFAULT 0, "
+    "contact_at INTEGER NOT NULL DEFAULT 0, "
+    "answer_at INTEGER NOT NULL DEFAULT 0, alive_at INTEGER NOT NULL DEFAULT 0, "
+    "behind INTEGER NOT NULL DEFAULT 0, "
     "refused INTEGER NOT NULL DEFAULT 0, refused_at INTEGER NOT NULL DEFAULT 0, "
     "trouble TEXT NOT NULL DEFAULT '');"
     "DROP TRIGGER IF EXISTS \"notification_follow\";"
@@ -57,6 +59,8 @@ take_follower(sqlite3_stmt *statement, struct store_follower *follower)
     follower->refused = sqlite3_column_int64(statement, 8);
     follower->refused_at_ms = sqlite3_column_int64(statement, 9);
     take_text(statement, 10, follower->trouble, sizeof follower->trouble);
+    follower->alive_at_ms = sqlite3_column_int64(statement, 11);
+    follower->deletion_mark = sqlite3_column_int64(statement, 12);
 }
 
 static enum store_result
@@ -85,7 +89,8 @@ store_follower_read(struct store *store, bool *is_follower, struct store_followe
         store,
         "SELECT origin, source, \"cursor\", base, deletions, contact_at, answer_at, "
         "behind, "
-        "refused, refused_at, trouble FROM rowcast_follow WHERE table_name = ?1",
+        "refused, refused_at, trouble, alive_at, deletion_mark FROM rowcast_follow WHERE "
+        "table_name = ?1",
         &result, error);
     if (result != STORE_OK)
         return result;
@@ -171,21 +176,27 @@ write_state(struct store *store, const struct store_follower *follower, int writ
 {
     return run_taken(
         store,
-        sqlite3_mprintf("INSERT INTO rowcast_follow(table_name, origin, source, writing, "
-                        "\"cursor\", base, "
-                        "deletions, contact_at, answer_at, behind, trouble) "
-                        "VALUES (%Q, %Q, %Q, %d, %lld, %lld, %lld, %lld, %lld, %lld, %Q) "
-                        "ON CONFLICT(table_name) DO UPDATE SET origin = excluded.origin, "
-                        "source = excluded.source, writing = excluded.writing, "
-                        "\"cursor\" = excluded.\"cursor\", base = excluded.base, "
-                        "deletions = excluded.deletions, contact_at = excluded.contact_at, "
-                        "answer_at = excluded.answer_at, behind = excluded.behind, "
-                        "trouble = excluded.trouble",
-                        store->table, follower->origin, follower->source, writing,
-                        (long long)follower->cursor, (long long)follower->base,
-                        (long long)follower->deletions, (long long)follower->contact_at_ms,
-                        (long long)follower->answer_at_ms, (long long)follower->behind,
-                        follower->trouble),
+        sqlite3_mprintf(
+            "INSERT INTO rowcast_follow(table_name, origin, source, writing, "
+            "\"cursor\", base, "
+            "deletions, deletion_mark, contact_at, answer_at, alive_at, behind, trouble) "
+            "VALUES (%Q, %Q, %Q, %d, %lld, %lld, %lld, %lld, %lld, %lld, "
+            "%lld, %lld, %Q) "
+            "ON CONFLICT(table_name) DO UPDATE SET origin = excluded.origin, "
+            "source = excluded.source, writing = excluded.writing, "
+            "\"cursor\" = excluded.\"cursor\", base = excluded.base, "
+            "deletions = excluded.deletions, "
+            "deletion_mark = excluded.deletion_mark, "
+            "contact_at = excluded.contact_at, "
+            "answer_at = excluded.answer_at, alive_at = excluded.alive_at, "
+            "behind = excluded.behind, "
+            "trouble = excluded.trouble",
+            store->table, follower->origin, follower->source, writing,
+            (long long)follower->cursor, (long long)follower->base,
+            (long long)follower->deletions, (long long)follower->deletion_mark,
+            (long long)follower->contact_at_ms, (long long)follower->answer_at_ms,
+            (long long)follower->alive_at_ms, (long long)follower->behind,
+            follower->trouble),
         "write what it follows", error);
 }
 

@@ -21,11 +21,13 @@ struct store_follower {
     int64_t cursor;                /* every row up to it that the log has is in the file */
     int64_t base;                  /* of the log, as it was last carried over */
     int64_t deletions;             /* of the log, likewise */
-    int64_t contact_at_ms;        /* then the file had all that the log had; 0: never yet */
-    int64_t answer_at_ms;         /* when the log last answered; 0: never yet */
-    int64_t behind;               /* so many ids the log was ahead then */
-    int64_t refused;              /* local inserts that were refused */
-    int64_t refused_at_ms;        /* the last of them; 0: none */
+    int64_t deletion_mark;         /* which deletion the last of them is */
+    int64_t contact_at_ms; /* then the file had all that the log had; 0: never yet */
+    int64_t answer_at_ms;  /* when the log last answered; 0: never yet */
+    int64_t alive_at_ms;   /* when the follower last wrote this, whatever its trouble */
+    int64_t behind;        /* so many ids the log was ahead then */
+    int64_t refused;       /* local inserts that were refused */
+    int64_t refused_at_ms; /* the last of them; 0: none */
     char trouble[ERROR_TEXT_MAX]; /* what the follower has to complain of; empty: nothing */
 };
 
@@ -76,7 +78,11 @@ enum store_result store_follower_commit(struct store *store,
                                         const struct store_follower_marks *marks,
                                         struct error *error);
 
-/* The same for contact, answer, behind and trouble alone, in a transaction of its own. */
+/* How often, at the least, a follower that is alive notes it. Longer waits: the server does not
+ * answer, or several hosts do not take a connection. */
+#define STORE_FOLLOWER_ALIVE_MS 30000
+
+/* The same for contact, answer, life, behind and trouble alone, in a transaction of its own. */
 enum store_result store_follower_note(struct store *store,
                                       const struct store_follower *follower,
                                       struct error *error);

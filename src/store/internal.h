@@ -126,6 +126,11 @@ struct store {
 
 enum store_create { STORE_CREATE_NEVER, STORE_CREATE_FILE };
 
+/* Says what is wrong with the database's path, before SQLite opens it. STORE_CREATE_FILE: there may
+ * be no file yet. Notes what lies there in store->files. (store/path.c) */
+enum store_result store_check_path(struct store *store, enum store_create create,
+                                   struct error *error);
+
 /* Opens the file alone, without a look at its tables; for store_open and the schema. The
  * handle must be given to store_close whatever the result. */
 enum store_result store_open_file(struct store *store, const struct store_config *config,
@@ -191,11 +196,6 @@ int64_t store_take_time(sqlite3_value *value);
 bool store_ids_are_new(const struct store_marks *marks);
 
 /* --- store/transaction.c --- */
-
-/* Steps a statement that gives no rows (or only one, of no interest), and resets it. `doing` is for
- * the error, as in store_fail. */
-enum store_result store_run(struct store *store, sqlite3_stmt *statement, const char *doing,
-                            struct error *error);
 
 /* --- store/model.c --- */
 

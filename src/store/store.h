@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "event/filter.h"
 #include "event/row.h"
-#include "store/files.h"
+#include "store/strangers.h"
 
 #define STORE_SCHEMA_VERSION 3
 #define STORE_DEFAULT_TABLE "notification"

@@ -100,7 +100,8 @@ class Node:
         self.processes = {}
 
     def spawn(self, name, command):
-        self.processes[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
+        self.processes[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log,
+                                                stderr=self.log, start_new_session=True)
 
     def start_follow(self):
         self.spawn('follow', [args.rowcast, 'follow', '--from', self.url, '--db', self.db, *self.follow_options])
@@ -201,6 +202,9 @@ def transaction(number, turn):
     if kind < 0.35:
         return f"BEGIN; SAVEPOINT a; {text} ROLLBACK TO a; INSERT INTO notification(data) VALUES ('{number}.{turn}.s'); COMMIT;"
     if kind < 0.40:
+        return (f"BEGIN; SAVEPOINT a; {text} SET CONSTRAINTS ALL IMMEDIATE; ROLLBACK TO a; INSERT INTO notification(data) VALUES ('{number}.{turn}.a'); "
+                f"SAVEPOINT b; INSERT INTO notification(data) VALUES ('{number}.{turn}.b'); RELEASE b; COMMIT;")
+    if kind < 0.45:
         return f"{text} DELETE FROM notification WHERE id = (SELECT max(id) FROM notification WHERE id > 0) AND {number} = 0;"
     return text
 

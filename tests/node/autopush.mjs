@@ -41,7 +41,8 @@ export class Autopush {
   #hear(socket, message) {
     const { messageType, channelID } = message;
     if (messageType === 'hello') {
-      socket.send(JSON.stringify({ messageType, uaid: randomUUID().replaceAll('-', ''), status: 200, use_webpush: true, broadcasts: {} }));
+      socket.send(JSON.stringify({ messageType, uaid: randomUUID().replaceAll('-', ''), status: 200, use_webpush: true,
+        broadcasts: {} }));
       this.hellos++;
     } else if (messageType === 'register') {
       this.#channels.set(channelID, socket);

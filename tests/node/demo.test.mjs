@@ -35,7 +35,8 @@ async function openPage(query, options = {}) {
   return openDemo(context, site, faults, query);
 }
 
-const insert = (channel, event, data, more = {}) => site.insert({ channel, event, data: JSON.stringify(data), ...more });
+const insert = (channel, event, data, more = {}) =>
+  site.insert({ channel, event, data: JSON.stringify(data), ...more });
 const text = (page, selector) => page.locator(selector).textContent();
 
 // --- the widgets -----------------------------------------------------------------------------------
@@ -77,7 +78,8 @@ test('demo: a table that two tabs edit is the same in both, and as another progr
   const shows = async (...lines) => {
     for (const page of pages) {
       await until(() => `the list is ${lines}`, async () => (await page.$$eval('#table-list li', (items) => items.map(
-        (item) => (item.querySelector('input').checked ? '+' : '-') + item.querySelector('span').textContent))).join() === lines.join());
+        (item) => (item.querySelector('input').checked ? '+' : '-')
+          + item.querySelector('span').textContent))).join() === lines.join());
     }
   };
   const enter = async (page, words) => {
@@ -422,7 +424,8 @@ test('demo: all of it can be reached and used by keyboard, and focus is seen', a
     assert.equal(one.seen, true, `the focus on ${one.name} is not seen`);
     reached.push(one.name);
   }
-  for (const name of ['Skip to the events', '1000', 'default', 'others', 'Join', 'list-box', 'clear', 'cut', 'alerts-button', 'push', 'Throw ann out',
+  for (const name of ['Skip to the events', '1000', 'default', 'others', 'Join', 'list-box', 'clear', 'cut', 'alerts-button', 'push',
+    'Throw ann out',
     'user', 'password', 'Log in', 'Copy'])
     assert.ok(reached.includes(name), `${name} is not among ${reached.join(', ')}`);
   // One turn through what the page does, without a pointer.

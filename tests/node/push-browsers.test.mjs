@@ -1,7 +1,8 @@
 // push-browsers.test.mjs - Web Push with real browsers, rowcast and `rowcast push`, without a network.
 //
 // Stock Firefox gets messages from a push service that is made here (autopush.mjs), and decrypts what
-// rowcast has encrypted. Chromium has no such way, so its service worker gets messages by DevTools (ServiceWorker.deliverPushMessage).
+// rowcast has encrypted. Chromium has no such way, so its service worker gets messages by DevTools
+// (ServiceWorker.deliverPushMessage).
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -39,7 +40,8 @@ const alertRow = (data) => site.insert({ channel: 'a', event: 'alert', data: JSO
 async function shown(page) {
   return page.evaluate(async () => {
     const registration = await navigator.serviceWorker.getRegistration('/');
-    return (await registration.getNotifications()).map(({ title, body, tag, data }) => ({ title, body, tag, id: data.id }));
+    const notifications = await registration.getNotifications();
+    return notifications.map(({ title, body, tag, data }) => ({ title, body, tag, id: data.id }));
   });
 }
 
@@ -130,7 +132,7 @@ async function withChromium(fn) {
     devtools.on('ServiceWorker.workerRegistrationUpdated', ({ registrations }) => { registrationId = registrations.at(-1)?.registrationId ?? registrationId; });
     await devtools.send('ServiceWorker.enable');
     await until('there is a worker', () => registrationId !== undefined);
-    await page.evaluate(() => navigator.serviceWorker.ready.then(() => true)); // else the message is dropped
+    await page.evaluate(() => navigator.serviceWorker.ready.then(() => true)); // else it is dropped
     const deliverText = (data) => devtools.send('ServiceWorker.deliverPushMessage', { origin: site.url, registrationId, data });
     await fn({ context, page, deliverText, deliver: (row) => deliverText(JSON.stringify(row)) });
   } finally {
@@ -146,7 +148,10 @@ test('push, Chromium: the worker shows what is pushed as the page does, and each
   await until('it is shown', async () => (await shown(page)).length === 1);
   assert.deepEqual(await shown(page), [{ title: 'T', body: 'B', tag: 't', id: '5' }]);
   // A second time: closed by the person, it stays closed.
-  await page.evaluate(async () => (await (await navigator.serviceWorker.getRegistration('/')).getNotifications()).forEach((one) => one.close()));
+  await page.evaluate(async () => {
+    const registration = await navigator.serviceWorker.getRegistration('/');
+    (await registration.getNotifications()).forEach((one) => one.close());
+  });
   await until('the closed one is gone', async () => (await shown(page)).length === 0);
   await deliver(row);
   await deliver({ ...row, id: '6', data: 'plain', event: 'message' });
@@ -158,7 +163,8 @@ test('push, Chromium: the worker shows what is pushed as the page does, and each
   await until('the last is shown', async () => (await shown(page)).length === 2);
 }));
 
-const pushed = (id, title) => ({ id: String(id), channel: 'a', event: 'alert', data: JSON.stringify({ title }), created_at: 1 });
+const pushed = (id, title) => (
+  { id: String(id), channel: 'a', event: 'alert', data: JSON.stringify({ title }), created_at: 1 });
 
 test('push, Chromium: two tabs are open while rows are pushed: each row is shown once in all', () => withChromium(async ({ context, page, deliver }) => {
   const pages = [page, await openAlerts(context)];
