@@ -9,9 +9,16 @@ setup() {
 	KEYS=$T.keys
 	mkdir "$KEYS"
 }
+# The sender says at its end what a sanitizer has found, and which memory it leaked.
 teardown() {
+	local pgid reports
+	for pgid in "${!GROUP[@]}"; do
+		WAIT=10 end_group TERM "$pgid" || true
+	done
+	reports=$(grep -hE 'Sanitizer|runtime error:|Assertion' "$T"/*.err 2>/dev/null) || true
 	rowcast_teardown
 	rm -rf "$KEYS"
+	[[ -z $reports ]] || fail "$reports"
 }
 
 # rowcast with a key behind lighttpd, and a push service. begin [OPTION OF SERVE...]
