@@ -296,7 +296,7 @@ enum store_result
 store_prune(struct store *store, const struct store_prune *prune, int *deleted,
             struct error *error)
 {
-    struct batch batch;
+    struct batch batch = {0};
     int count = 0;
 
     *deleted = 0;
