@@ -46,7 +46,7 @@ enum {
     ROW_DATA
 };
 
-/* Once for each connection, before query_look: to plan a look anew costs PostgreSQL nine times what
+/* Once for each connection, before query_look: to plan a look each time costs PostgreSQL nine times what
  * the look itself does. */
 void query_prepare(struct buf *sql, const char *table);
 
