@@ -89,6 +89,25 @@ time.sleep(600)' "$T/stuck"
 	assert_equal "$(sql 'SELECT count(*) FROM rowcast_push')" 3
 }
 
+@test "push faults: a push service that hangs does not hold up the others" {
+	begin --max-push-per-address 0
+	local name
+	stuck_listener
+	# Those that hang come first, and are more than may be under way at once.
+	for name in h1 h2 h3 h4 h5 h6 h7 h8 h9 a b; do
+		subscribe "$name" '["orders"]'
+	done
+	sql "UPDATE rowcast_push SET endpoint = replace(endpoint, '$SERVICE', '$STUCK') WHERE endpoint LIKE '%/push/h_'"
+	start_push --push-host "$STUCK" --max-requests 4
+	order 1
+	wait_for has_texts a '"1"'
+	order 2
+	wait_for has_texts b '"1" "2"'
+	wait_for has_texts a '"1" "2"'
+	# Before the first of the others has given up.
+	assert_equal "$(sql 'SELECT sum(failures) FROM rowcast_push')" 0
+}
+
 @test "push faults: an hour without the push service: what has expired is not sent, the rest is, once" {
 	begin
 	local row expired
