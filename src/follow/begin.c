@@ -108,6 +108,19 @@ read_log(struct follow *follow, struct error *error)
                           : follow_check_log(follow, &follow->log, error);
 }
 
+/* What looks need. */
+static enum follow_result
+prepare(struct follow *follow, struct error *error)
+{
+    struct buf sql = {0};
+
+    query_prepare(&sql, follow->settings->table);
+    enum pg_outcome asked =
+        sql.failed ? PG_LOST : pg_run(follow->pg, sql.p, NULL, NULL, error);
+    buf_fini(&sql);
+    return follow_pg_result(follow, asked);
+}
+
 /* --- short queries --------------------------------------------------------------------- */
 
 struct number {
@@ -432,6 +445,8 @@ follow_begin(struct follow *follow, struct error *error)
 
     if (result == FOLLOW_OK)
         result = read_log(follow, error);
+    if (result == FOLLOW_OK)
+        result = prepare(follow, error);
     if (result == FOLLOW_OK)
         result = listen(follow, error);
     if (result == FOLLOW_OK && follow->store == NULL)

@@ -36,8 +36,12 @@ ask(struct pg *pg, const char *table, struct follow_log *log, struct error *erro
 {
     struct buf sql = {0};
 
+    query_prepare(&sql, table);
+    enum pg_outcome asked = sql.failed ? PG_LOST : pg_run(pg, sql.p, NULL, NULL, error);
+    buf_fini(&sql);
     query_look(&sql, table, INT64_MAX - 1, INT64_MAX - 1);
-    enum pg_outcome asked = sql.failed ? PG_LOST : pg_run(pg, sql.p, take, log, error);
+    if (asked == PG_OK)
+        asked = sql.failed ? PG_LOST : pg_run(pg, sql.p, take, log, error);
     buf_fini(&sql);
     if (asked == PG_OK && !log->found)
         error_set(error, "%s: rowcast has not made the table %s there", pg_name(pg), table);

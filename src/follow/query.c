@@ -70,20 +70,38 @@ append_format(struct buf *sql, const char *table, struct buf *text)
     buf_fini(text);
 }
 
+/* A plan for the table as it is now would be a bad one when it has grown, hence only such as go
+ * through an index; jit would compile each of them, since they seem to be dear without others. */
 void
-query_look(struct buf *sql, const char *table, int64_t deletions, int64_t cursor)
+query_prepare(struct buf *sql, const char *table)
 {
     struct buf text = {0};
 
     buf_printf(
         &text,
-        "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; %s "
-        "SELECT number, lowest, highest, mark FROM \"notification_deletion\" "
-        "WHERE number > %" PRId64 " ORDER BY number LIMIT %d; "
+        "SET jit = off; SET enable_seqscan = off; SET enable_bitmapscan = off; "
+        "SET enable_sort = off; SET plan_cache_mode = force_generic_plan; "
+        "PREPARE rowcast_log AS %s "
+        "PREPARE rowcast_deletions(bigint) AS SELECT number, lowest, highest, mark "
+        "FROM \"notification_deletion\" WHERE number > $1 ORDER BY number LIMIT %d; "
+        "PREPARE rowcast_rows(bigint) AS "
         "SELECT id, channel, recipient, event, collapse_key, created_at, expires_at, "
         "CASE WHEN octet_length(data) <= %" PRId64 " THEN data END "
-        "FROM \"notification\" WHERE id > %" PRId64 " ORDER BY id LIMIT %d; COMMIT",
-        log_text, deletions, QUERY_DELETIONS, QUERY_DATA_MAX, cursor, QUERY_ROWS);
+        "FROM \"notification\" WHERE id > $1 ORDER BY id LIMIT %d",
+        log_text, QUERY_DELETIONS, QUERY_DATA_MAX, QUERY_ROWS);
+    append_format(sql, table, &text);
+}
+
+void
+query_look(struct buf *sql, const char *table, int64_t deletions, int64_t cursor)
+{
+    struct buf text = {0};
+
+    buf_printf(&text,
+               "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; EXECUTE rowcast_log; "
+               "EXECUTE rowcast_deletions(%" PRId64 "); EXECUTE rowcast_rows(%" PRId64
+               "); COMMIT",
+               deletions, cursor);
     append_format(sql, table, &text);
 }
 

@@ -1,7 +1,10 @@
 /* stream_params.c - what a stream's URL and headers ask for.
  *
- * Called by http/request.c, once the path and the method are known. One table has the rules of the
- * query parameters; what they say is gathered as wishes first, as some win over others. */
+ * http/request.c calls it once the path and the method are known. One table has the rules of the
+ * query parameters. Their values are collected as wishes first, because some override others.
+ *
+ * A new parameter is a line in `rules` and `enum parameter`, a field of struct request, and what
+ * CONTRIBUTING.md lists. */
 #include "config.h"
 
 #include "http/stream_params.h"
@@ -69,7 +72,7 @@ enum parameter {
     PARAMS
 };
 
-/* What the query string said, before it is known what comes of it. */
+/* The values of the query string, before it is decided which of them count. */
 struct wishes {
     bool given[PARAMS];
     int64_t numbers[PARAMS]; /* LAST, PING, THROTTLE, WAIT, ENVELOPE; 0: not given */
@@ -136,7 +139,7 @@ take_channel(const struct parser *parser, const char *value)
     return 0;
 }
 
-/* All of them are there: how much work may they make? */
+/* Called when the list is complete: limits the work that its patterns may cause. */
 static int
 compile_channels(const struct parser *parser)
 {
@@ -193,7 +196,8 @@ take_state(const struct parser *parser, const char *value)
         return refuse_parameter(parser, "state",
                                 "is not the name of a table, at most 256 bytes of UTF-8");
     for (size_t i = 0; i < request->state_count; i++)
-        if (strcasecmp(request->states[i], value) == 0) /* names of tables are equal then */
+        if (strcasecmp(request->states[i], value) ==
+            0) /* as SQLite compares names of tables */
             return 0;
     if (request->state_count == REQUEST_STATES_MAX)
         return refuse_parameter(parser, "state", "is given more than 8 times");
@@ -347,8 +351,8 @@ parse_query(const struct parser *parser, struct wishes *wishes)
 static int
 choose_format(const struct parser *parser, const struct wishes *wishes)
 {
-    /* JSON before NDJSON, for a reader that accepts application with a star. The last three are one
-     * format under the names that it goes by. */
+    /* JSON stands before NDJSON, for a reader that accepts application with a star. The last three
+     * are names of one format. */
     static const char *const types[] = {"text/event-stream",    "application/json",
                                         "application/x-ndjson", "application/ndjson",
                                         "application/jsonl",    NULL};

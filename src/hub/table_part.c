@@ -13,10 +13,9 @@
 #include "hub/tables.h"
 #include "hub/turns.h"
 
-#define PART_BYTES                                                                         \
-    32768 /* a part of this size ends: with one more row it is mostly below 64 KiB */
-#define PART_ROWS 2000 /* looked at */
-#define PART_NS 500000 /* time for it, however little of the turn's is left */
+#define PART_BYTES 32768 /* ends a part: with one more row it is mostly below 64 KiB */
+#define PART_ROWS 2000   /* looked at */
+#define PART_NS 500000   /* time for it, however little of the turn's is left */
 #define PART_KEEP_MS 1000
 
 struct part_reader {
@@ -36,8 +35,7 @@ part_append_row(const struct hub *hub, struct buf *rows, const struct track_row 
         utf8_append(rows, row->row);
         return;
     }
-    utf8_append(rows,
-                (struct slice){row->key.p, row->key.len - 1}); /* without its final } */
+    utf8_append(rows, (struct slice){row->key.p, row->key.len - 1}); /* without the } */
     buf_printf(rows, ",\"rowcast:too-large\":{\"bytes\":%zu,\"limit\":%zu}}", row->row.len,
                most);
 }

@@ -81,8 +81,8 @@ store_files_note(struct store_files *files, const char *opened, enum store_files
 bool
 store_files_have_moved(const struct store_files *files, const char *path)
 {
-    /* Both by the name that was given, as a link may have been turned, and by the one that SQLite
-     * goes by, as a folder on the way may have been moved. */
+    /* Both names are checked: the one that was given, because a link may lead elsewhere now, and
+     * the one that SQLite uses, because a folder on the way may have been moved. */
     return !is_same(store_file_at(path), files->database) ||
            !is_same(store_file_at(files->path), files->database) ||
            !is_kept(files->wal, files->path, "-wal") ||
