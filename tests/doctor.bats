@@ -26,7 +26,8 @@ level_of() { jq -r --arg c "$1" '[.[] | select(.check == $c).level] | join(",")'
 seen_of() { jq -r --arg c "$1" '.[] | select(.check == $c).seen' "$T/doctor.json"; }
 remedy_of() { jq -r --arg c "$1" '.[] | select(.check == $c).remedy' "$T/doctor.json"; }
 # All findings with a level that wants something done, as CHECK=LEVEL in order.
-faults() { jq -r '[.[] | select(.level == "warning" or .level == "problem") | .check + "=" + .level] | join(" ")' "$T/doctor.json"; }
+faults() { jq -r '[.[] | select(.level == "warning" or .level == "problem") | .check + "=" + .level] | join(" ")' \
+	"$T/doctor.json"; }
 assert_faults() { assert_equal "$(faults)" "$*" || { cat "$T/doctor.json" >&2; false; }; }
 
 # begin SERVER [OPTION OF SERVE...]
@@ -115,8 +116,10 @@ healthy() {
 	init_db
 	examine 0 --db "$DB"
 	assert_equal "$(level_of push)$(level_of sender)" ''
-	sql "INSERT INTO rowcast_push(endpoint, channels, p256dh, auth, vapid_key, cursor, created_at, failures, last_status, last_error)
-		VALUES ('https://push.example/1', '[]', 'x', 'x', 'x', 1, 1, 0, NULL, NULL), ('https://push.example/2', '[]', 'x', 'x', 'x', 1, 1, 3, 403, '403 of push.example')"
+	sql "INSERT INTO rowcast_push(endpoint, channels, p256dh, auth, vapid_key, cursor, created_at,
+		failures, last_status, last_error)
+		VALUES ('https://push.example/1', '[]', 'x', 'x', 'x', 1, 1, 0, NULL, NULL),
+		('https://push.example/2', '[]', 'x', 'x', 'x', 1, 1, 3, 403, '403 of push.example')"
 	examine 1 --db "$DB"
 	assert_faults 'push=warning sender=problem'
 	assert_regex "$(seen_of push)" '^1 of 2 subscriptions to Web Push fail; one with 403'

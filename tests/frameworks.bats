@@ -150,7 +150,8 @@ eloquent() {
 \$order = Order::create(['article' => 'Pie', 'total' => 5]);
 \$order->state = 'paid';
 \$order->save();
-Order::upsert([['id' => \$order->id, 'article' => 'Pie', 'total' => 6], ['id' => 9, 'article' => 'Jam', 'total' => 2]], ['id'], ['total']);
+Order::upsert([['id' => \$order->id, 'article' => 'Pie', 'total' => 6],
+	['id' => 9, 'article' => 'Jam', 'total' => 2]], ['id'], ['total']);
 Order::where('id', 9)->increment('total');
 Order::updateOrCreate(['article' => 'Tea'], ['state' => 'sent']);
 Order::insertOrIgnore([['id' => 9, 'article' => 'no', 'total' => 1]]);

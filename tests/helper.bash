@@ -461,7 +461,8 @@ haproxy_main() {
 		frontend site
 			bind 127.0.0.1:$PORT
 			http-request return status 200 content-type text/plain string "$T" if { path /alive }
-			http-request return status 404 content-type text/html string "<html>" unless { path /events } || { path_beg /events/ }
+			http-request return status 404 content-type text/html string "<html>" \
+				unless { path /events } || { path_beg /events/ }
 			use_backend rowcast if { path /events } || { path_beg /events/ }
 			${EXTRA_CONF:-}
 	CONF

@@ -98,7 +98,8 @@ last_line() { echo "${lines[-1]}"; }
 	start_rowcast
 	listen_direct other '/?channel=news'
 	before=$(peak_kb)
-	paused --readers 2 --user ann -- sqlite3 "$DB" "INSERT INTO notification(channel, data) VALUES ('news', 'meanwhile')"
+	paused --readers 2 --user ann -- sqlite3 "$DB" \
+		"INSERT INTO notification(channel, data) VALUES ('news', 'meanwhile')"
 	holds "$(last_line)" "d['same'] and d['begun'] == 1 and len(d['keys']) == ${LARGE_ROWS:-150000}"
 	wait_for grep -q 'data: meanwhile' "$T/other.out"
 	echo "# peak before $before KiB, after $(peak_kb) KiB" >&3
@@ -141,7 +142,8 @@ peak_kb() { awk '/^VmHWM/ { print $2 }' "/proc/$ROWCAST_PID/status"; }
 	track r
 	track long
 	sql "INSERT INTO r VALUES (0.3, 1), (0.1 + 0.2, 2), (2.5, 3);
-	     INSERT INTO long VALUES (printf('%.*c', 4096, 'a'), 1), (printf('%.*c', 4097, 'a'), 2), (printf('%.*c', 70000, 'b'), 3)"
+	     INSERT INTO long VALUES (printf('%.*c', 4096, 'a'), 1), (printf('%.*c', 4097, 'a'), 2),
+	     (printf('%.*c', 70000, 'b'), 3)"
 	run sql "SELECT json_extract(data, '$.row.x') FROM notification WHERE data LIKE '%insert%' ORDER BY id"
 	assert_output '1
 3
@@ -209,7 +211,8 @@ Ann: [5, 11]
 }
 
 @test "hostile state: whatever the order of the key's index, no part sorts the table" {
-	sql 'CREATE TABLE a(x, y, v, PRIMARY KEY(x, y DESC)) WITHOUT ROWID; CREATE TABLE b(x NOT NULL, y NOT NULL, v, UNIQUE(x, y));
+	sql 'CREATE TABLE a(x, y, v, PRIMARY KEY(x, y DESC)) WITHOUT ROWID;
+	     CREATE TABLE b(x NOT NULL, y NOT NULL, v, UNIQUE(x, y));
 	     CREATE TABLE c(x TEXT, y COLLATE NOCASE, v, PRIMARY KEY(y DESC, x COLLATE RTRIM)); CREATE TABLE d(x UNIQUE, v)'
 	track a
 	track b --key y,x
@@ -299,7 +302,8 @@ Ann: [5, 11]
 
 @test "hostile state: more tables than are remembered are read all the same" {
 	local i
-	for i in $(seq 70); do echo "CREATE TABLE t$i(id INTEGER PRIMARY KEY); INSERT INTO t$i VALUES ($i);"; done | sqlite3 "$DB"
+	for i in $(seq 70); do echo "CREATE TABLE t$i(id INTEGER PRIMARY KEY); INSERT INTO t$i VALUES ($i);"; done \
+		| sqlite3 "$DB"
 	for i in $(seq 70); do track "t$i"; done
 	run -0 "$ROWCAST" track --db "$DB" --list
 	assert_equal "${#lines[@]}" 70
@@ -356,7 +360,8 @@ Ann: [5, 11]
 	cp "$DB" "$T/other.db"
 	sqlite3 "$T/other.db" "DELETE FROM items WHERE id > 10"
 	"$ROWCAST" rebase --db "$T/other.db" >/dev/null
-	paused --user ann -- sh -c "mv '$T/other.db' '$T/new' && rm -f '$DB-wal' '$DB-shm' && mv '$T/new' '$DB' && chmod a+rw '$DB'"
+	paused --user ann -- sh -c \
+		"mv '$T/other.db' '$T/new' && rm -f '$DB-wal' '$DB-shm' && mv '$T/new' '$DB' && chmod a+rw '$DB'"
 	holds "$(last_line)" '"reset" in d["said"] and len(d["keys"]) == 10 and d["begun"] == 2'
 	assert_healthy
 }

@@ -128,7 +128,8 @@ has_snapshots() { [[ $(snapshots "$1") -ge $2 ]]; }
 	listen_direct b '?channel=a&channel=n.*' REMOTE_USER=ann
 	listen_direct c
 	status >"$T/status.json"
-	assert_equal "$(jq -c '[.channels[] | [.channel, .streams]]' "$T/status.json")" '[["a",2],["*",1],["b",1],["n.*",1]]'
+	assert_equal "$(jq -c '[.channels[] | [.channel, .streams]]' "$T/status.json")" \
+		'[["a",2],["*",1],["b",1],["n.*",1]]'
 	assert_equal "$(jq -r '[.channels_more, .file] | join(" ")' "$T/status.json")" "0 $DB"
 	# 64 channels each: more than one event of the live status lists.
 	for i in 1 2; do
@@ -136,7 +137,8 @@ has_snapshots() { [[ $(snapshots "$1") -ge $2 ]]; }
 	done
 	watch_status s
 	wait_for has_snapshots s 1
-	assert_equal "$(grep -m1 '^data: ' "$T/s.out" | cut -c7- | jq -c '[(.channels | length), .channels_more]')" '[100,32]'
+	assert_equal "$(grep -m1 '^data: ' "$T/s.out" | cut -c7- \
+		| jq -c '[(.channels | length), .channels_more]')" '[100,32]'
 	close_all
 	wait_for is_gone
 	assert_equal "$(status | jq -c '.channels')" '[]'

@@ -25,7 +25,9 @@ contents() { dpkg-deb -c "$PACKAGE" | awk '{ print $6 }'; }
 	run contents
 	for file in ./usr/bin/rowcast ./usr/bin/rowcast.cgi ./etc/default/rowcast \
 		./lib/systemd/system/rowcast.service ./lib/systemd/system/rowcast.socket \
-		./lib/systemd/system/rowcast-push.service ./lib/systemd/system/rowcast-follow.service ./lib/systemd/system/rowcast-prune.service ./lib/systemd/system/rowcast-prune.timer \
+		./lib/systemd/system/rowcast-push.service ./lib/systemd/system/rowcast-follow.service \
+		./lib/systemd/system/rowcast-prune.service \
+		./lib/systemd/system/rowcast-prune.timer \
 		./usr/lib/sysusers.d/rowcast.conf ./usr/lib/tmpfiles.d/rowcast.conf \
 		./etc/lighttpd/conf-available/50-rowcast.conf \
 		./etc/lighttpd/conf-available/50-rowcast-spawn.conf \
@@ -34,7 +36,8 @@ contents() { dpkg-deb -c "$PACKAGE" | awk '{ print $6 }'; }
 		./etc/lighttpd/rowcast/login.conf \
 		./usr/share/bash-completion/completions/rowcast \
 		./usr/share/zsh/vendor-completions/_rowcast ./usr/share/rowcast/web/demo.html \
-		./usr/share/man/man1/rowcast.1.gz ./usr/share/man/man1/rowcast-follow.1.gz ./etc/default/rowcast-follow ./usr/share/man/man8/rowcast-serve.8.gz \
+		./usr/share/man/man1/rowcast.1.gz ./usr/share/man/man1/rowcast-follow.1.gz \
+		./etc/default/rowcast-follow ./usr/share/man/man8/rowcast-serve.8.gz \
 		./usr/share/man/man7/rowcast-schema.7.gz ./usr/share/doc/rowcast/copyright; do
 		assert_line --partial "$file"
 	done

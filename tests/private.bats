@@ -356,7 +356,7 @@ check_admin() {
 	check_admin --interface 127.0.0.2 -H 'X-Forwarded-For: 127.0.0.1' -H 'X-Real-IP: 127.0.0.1'
 }
 
-# --- the pages that streams share --------------------------------------------------------------------------------------
+# --- the pages that streams share --------------------------------------------------------------
 
 # One page of rows is kept for the next stream that needs the same. Here everybody needs the same,
 # but for the name: each gets their own. direct_poll USER QUERY

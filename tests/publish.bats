@@ -450,7 +450,8 @@ refused() {
 @test "json: data of every kind is kept as its compact text; null is what is not there" {
 	begin_direct
 	export TYPE=application/json
-	assert_equal "$(direct '[{"data": "text"}, {"data": {"b": [1, 0.1, -2.5e-300, true, null], "a": "\u00fc\n"} }, {"data": [ ]}, {"data": 7}, {"data": null, "to": null, "event": null, "collapse_key": null, "ttl": null}]')" 201
+	assert_equal "$(direct '[{"data": "text"}, {"data": {"b": [1, 0.1, -2.5e-300, true, null], "a": "\u00fc\n"} }, {"data": [ ]}, {"data": 7},
+		{"data": null, "to": null, "event": null, "collapse_key": null, "ttl": null}]')" 201
 	assert_equal "$(table)" 'default|-|-|-|text
 default|-|-|-|{"b":[1,0.1,-2.5e-300,true,null],"a":"ü\n"}
 default|-|-|-|[]
@@ -646,7 +647,8 @@ answers_are() { [[ $(wc -l <"$T/answers") -eq $1 ]]; }
 
 @test "log and metrics: who, from where, which ids; never the data" {
 	begin_direct
-	assert_equal "$(TYPE=application/json direct '[{"data":"secret"},{"data":"secret"}]' REMOTE_USER=alice REMOTE_ADDR=192.0.2.7)" 201
+	assert_equal "$(TYPE=application/json direct '[{"data":"secret"},{"data":"secret"}]' REMOTE_USER=alice \
+		REMOTE_ADDR=192.0.2.7)" 201
 	wait_for grep -q 'publish user=alice address=192.0.2.7 rows=2 first=' "$T/rowcast.err"
 	run ! grep -q secret "$T/rowcast.err"
 	fcgi --get /metrics ROWCAST_ADMIN=1 >"$T/answer"

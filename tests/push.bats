@@ -5,62 +5,7 @@
 # shellcheck shell=bash
 
 load helper
-
-# Keys lie in a folder of their own, as in /etc: a confined process reaches the database's only.
-setup() {
-	rowcast_setup
-	KEYS=$T.keys
-	mkdir "$KEYS"
-}
-teardown() {
-	rowcast_teardown
-	rm -rf "$KEYS"
-}
-
-# rowcast with a key behind lighttpd, and a push service. begin [OPTION OF SERVE...]
-begin() {
-	init_db
-	"$ROWCAST" push --new-key "$KEYS/vapid.key" >"$T/public"
-	start_service
-	start_rowcast --vapid-key-file "$KEYS/vapid.key" --push-host "http://127.0.0.1:$PUSH_PORT" "$@"
-	start_lighttpd
-}
-
-start_service() {
-	rm -f "$T/port"
-	background node "$SRC/tests/node/push-service.mjs" "$T" "$@" >"$T/service.log" 2>&1
-	SERVICE_PID=$PID
-	wait_for_start "$PID" test -s "$T/port"
-	PUSH_PORT=$(<"$T/port")
-	SERVICE=http://127.0.0.1:$PUSH_PORT
-}
-
-start_push() {
-	background "$ROWCAST" push --db "$DB" --vapid-key-file "${KEY_FILE:-$KEYS/vapid.key}" \
-		--subject mailto:admin@example.org --push-host "$SERVICE" "$@" >>"$T/push.err" 2>&1
-	PUSH_PID=$PID
-	wait_for_start "$PID" grep -q 'pushes rows' "$T/push.err"
-}
-
-ask() { curl -s -m "$WAIT" "$@"; }
-mode() { ask -X POST "$SERVICE/mode/$1?m=$2" >"$T/mode"; }
-# The PushSubscription of a new browser with channels (JSON). subscription NAME CHANNELS [MEMBERS]
-subscription() { ask -X POST "$SERVICE/new/$1" | jq -c ". + {channels: $2} + ${3:-{\}}"; }
-# Its POST or DELETE through lighttpd: the status. to_push METHOD JSON [curl's options]
-to_push() {
-	ask -o "$T/answer" -w '%{http_code}' -X "$1" -H "Content-Type: ${TYPE:-application/json}" \
-		--data-binary "$2" "${@:3}" "http://127.0.0.1:$PORT/events/push"
-}
-subscribe() { assert_equal "$(to_push POST "$(subscription "$@")")" 201; }
-
-# What has come for NAME, through jq. got NAME FILTER
-got() { ask "$SERVICE/got" | jq -c "select(.name == \"$1\") | $2"; }
-texts() { got "$1" '.text | fromjson | .data'; }
-has_texts() { [[ $(texts "$1" | tr '\n' ' ') == "$2 " ]]; }
-has_tries() { (($(got "$1" .mode | wc -l) >= $2)); }
-column() { sql "SELECT $2 FROM rowcast_push WHERE endpoint LIKE '%/push/$1'"; }
-column_is() { [[ $(column "$1" "$2") == "$3" ]]; }
-order() { row "$1" orders; }
+load push
 
 @test "push: --new-key makes a key of mode 0600, and never a second one there" {
 	run -0 "$ROWCAST" push --new-key "$T/k"
@@ -162,6 +107,24 @@ order() { row "$1" orders; }
 	assert_equal "$(texts a | wc -l)" 4
 }
 
+@test "push: --max-push bounds all subscriptions; those that are there may be renewed" {
+	begin --max-push 2
+	local first
+	first=$(subscription a '["orders"]')
+	assert_equal "$(to_push POST "$first")" 201
+	subscribe b '["orders"]'
+	assert_equal "$(to_push POST "$(subscription c '["orders"]')")" 503
+	grep -q 'as many subscriptions as --max-push' "$T/answer" || fail "$(<"$T/answer")"
+	assert_equal "$(sql 'SELECT count(*) FROM rowcast_push')" 2
+	# Lowered, it ends none.
+	stop_rowcast
+	start_rowcast --vapid-key-file "$KEYS/vapid.key" --push-host "$SERVICE" --max-push 1
+	assert_equal "$(to_push POST "$first")" 201
+	assert_equal "$(to_push DELETE "{\"endpoint\":\"$SERVICE/push/a\"}")" 200
+	assert_equal "$(to_push POST "$first")" 503
+	assert_healthy
+}
+
 @test "push: whatever a push service answers, no row is lost, and only 404 and 410 end it" {
 	begin --max-push-per-address 0
 	local -A modes=([s201]=201 [s400]=400,201 [s401]=401,201 [s403]=403,201 [s413]=413,201
@@ -216,13 +179,6 @@ order() { row "$1" orders; }
 	wait_for has_texts a '"1" "2"'
 	wait_for has_texts b '"1" "2"'
 	assert_equal "$(sql 'SELECT count(*) FROM rowcast_push')" 2
-}
-# At the port that it had; it knows its subscriptions from a file.
-start_push_service_again() {
-	rm -f "$T/port"
-	background node "$SRC/tests/node/push-service.mjs" "$T" --port "$PUSH_PORT" >"$T/service2.log" 2>&1
-	SERVICE_PID=$PID
-	wait_for_start "$PID" test -s "$T/port"
 }
 
 @test "push: kill -9 at any moment: each row comes, and what comes twice has the same id" {
@@ -344,6 +300,27 @@ start_push_service_again() {
 	order 1
 	wait_for column_is a "last_error LIKE '%private%'" 1
 	assert_equal "$(got a .mode)" ''
+}
+
+@test "push: --metrics says what was sent, what failed, and what waits" {
+	begin
+	subscribe a '["orders"]'
+	subscribe b '["orders"]'
+	subscribe c '["orders"]'
+	mode b 500
+	mode c 410
+	start_push --metrics "$T/push.prom"
+	order 1
+	wait_for column_is a "cursor || coalesce(last_status, '-')" "$(tail_id)201"
+	wait_for column_is b 'failures > 0' 1
+	wait_for column_is c 'count(*)' 0
+	end_group TERM "$PUSH_PID"
+	figure() { sed -n "s/^rowcast_push_$1 //p" "$T/push.prom"; }
+	assert_equal "$(figure sent_total) $(figure ended_total) $(figure subscriptions) $(figure waiting)" '1 1 2 1'
+	(($(figure failed_total) >= 1)) || fail "$(<"$T/push.prom")"
+	assert_equal "$(figure queue)" 0
+	assert_equal "$(stat -c %a "$T/push.prom")" 644
+	[[ ! -e $T/push.prom.new ]]
 }
 
 @test "push: --test sends one message and says what came of it" {

@@ -13,9 +13,15 @@ rebuild() {
 	sql "PRAGMA legacy_alter_table = 1; BEGIN;
 		CREATE TABLE new__notification(id ${1:-INTEGER PRIMARY KEY AUTOINCREMENT},
 			channel TEXT NOT NULL DEFAULT 'default', recipient TEXT, event TEXT, data TEXT NOT NULL,
-			${COLUMNS_LEFT_OUT:-collapse_key TEXT,} created_at INTEGER NOT NULL ${CREATED_DEFAULT-DEFAULT 0}, expires_at INTEGER);
+			${COLUMNS_LEFT_OUT:-collapse_key TEXT,} created_at INTEGER NOT NULL ${CREATED_DEFAULT-DEFAULT 0},
+			expires_at INTEGER);
 		INSERT INTO new__notification($columns) SELECT $columns FROM notification;
 		DROP TABLE notification; ALTER TABLE new__notification RENAME TO notification; COMMIT"
+}
+
+contents() {
+	sql "SELECT id, channel, data FROM notification; SELECT * FROM sqlite_sequence;
+		SELECT * FROM rowcast_meta"
 }
 
 is_well() { fcgi --get /health; }
@@ -38,7 +44,7 @@ is_like_new() {
 	init_db
 	rows 1 3
 	local before
-	before=$(sql "SELECT id, channel, data FROM notification; SELECT * FROM sqlite_sequence; SELECT * FROM rowcast_meta")
+	before=$(contents)
 	rebuild
 	run -1 examine
 	sees schema problem
@@ -46,7 +52,7 @@ is_like_new() {
 	run "$ROWCAST" init --db "$DB"
 	assert_success
 	assert_output --partial "made again what it had lost"
-	assert_equal "$(sql "SELECT id, channel, data FROM notification; SELECT * FROM sqlite_sequence; SELECT * FROM rowcast_meta")" "$before"
+	assert_equal "$(contents)" "$before"
 	is_like_new
 	run "$ROWCAST" init --db "$DB"
 	assert_output --partial "is up to date"
@@ -117,7 +123,8 @@ is_like_new() {
 	COLUMNS_LEFT_OUT=" " CREATED_DEFAULT="" rebuild "INTEGER PRIMARY KEY" "id, channel, data, created_at"
 	sql "ALTER TABLE notification ADD COLUMN seen_by TEXT NOT NULL DEFAULT 'no''body';
 		CREATE INDEX mine ON notification(seen_by);
-		CREATE TABLE log(id); CREATE TRIGGER my_log AFTER INSERT ON notification BEGIN INSERT INTO log VALUES (NEW.id); END;
+		CREATE TABLE log(id);
+		CREATE TRIGGER my_log AFTER INSERT ON notification BEGIN INSERT INTO log VALUES (NEW.id); END;
 		CREATE VIEW mine_too AS SELECT id FROM notification"
 	run -1 examine
 	"$ROWCAST" init --db "$DB"

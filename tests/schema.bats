@@ -206,11 +206,14 @@ refused() {
 		slow = re.sub(r"(BEFORE (?:INSERT|UPDATE) ON \S+\n)WHEN.*?\nBEGIN", r"\1BEGIN", schema, flags=re.S)
 		assert slow != schema
 		names = "channel recipient event collapse_key created_at expires_at data".split()
-		texts = ["a", "", "a b", "x.y", "2.0", "1e+300", "a+b", "\n", "a\r", "a\0b", "\0", "\x1f", "\x7f", "é", "]", "[", "^", "-", "~", "/", "*",
-		         "rowcast:read", "rowcast:gap", "rowcast:", "ROWCAST:x", "open", "error", "Open", b"a", b"", b"2.0", None, 7, 7.0, 7.5, -1]
+		texts = ["a", "", "a b", "x.y", "2.0", "1e+300", "a+b", "\n", "a\r", "a\0b", "\0", "\x1f", "\x7f", "é",
+		         "]", "[", "^", "-", "~",
+		         "/", "*", "rowcast:read", "rowcast:gap", "rowcast:", "ROWCAST:x", "open", "error", "Open",
+		         b"a", b"", b"2.0", None, 7, 7.0, 7.5, -1]
 		times = [1, 1.5, None, "x", "5", b"1", 2**60]
 		random.seed(5)
-		rows = [[t if i == c else ("a" if i != 4 and i != 5 else 1) for i in range(7)] for c in range(7) for t in (times if c in (4, 5) else texts)]
+		rows = [[t if i == c else ("a" if i != 4 and i != 5 else 1) for i in range(7)]
+		        for c in range(7) for t in (times if c in (4, 5) else texts)]
 		rows += [[random.choice(times if i in (4, 5) else texts) for i in range(7)] for _ in range(3000)]
 		def outcomes(script):
 		    db = sqlite3.connect(":memory:", isolation_level=None)
@@ -278,7 +281,9 @@ refused() {
 		$insert = $db->prepare("INSERT INTO notification(recipient, data) VALUES (?, ?)");
 		$insert->bindValue(1, 9); $insert->bindValue(2, "sqlite3"); $insert->execute();' "$DB"
 	sql "INSERT INTO notification(recipient, data) VALUES (10, 'shell')"
-	assert_equal "$(sql "SELECT group_concat(recipient) FROM (SELECT quote(recipient) AS recipient FROM notification ORDER BY id)")" \
+	run sql "SELECT group_concat(recipient) FROM
+		(SELECT quote(recipient) AS recipient FROM notification ORDER BY id)"
+	assert_output \
 		"'7','8','9','10'"
 }
 
@@ -324,7 +329,8 @@ refused() {
 
 @test "id order: an upsert keeps the id" {
 	run sql "INSERT INTO notification(data) VALUES (1);
-		INSERT INTO notification(id, data) SELECT id, 2 FROM notification WHERE 1 ON CONFLICT(id) DO UPDATE SET data = excluded.data;
+		INSERT INTO notification(id, data) SELECT id, 2 FROM notification WHERE 1
+			ON CONFLICT(id) DO UPDATE SET data = excluded.data;
 		SELECT data FROM notification"
 	assert_output 2
 }
@@ -415,7 +421,8 @@ application() {
 		CREATE TABLE orders(id INTEGER PRIMARY KEY AUTOINCREMENT, state TEXT);
 		CREATE INDEX orders_state ON orders(state);
 		CREATE VIEW paid AS SELECT * FROM orders WHERE state = 'paid';
-		CREATE TABLE log(line); CREATE TRIGGER orders_log AFTER INSERT ON orders BEGIN INSERT INTO log VALUES (NEW.id); END;
+		CREATE TABLE log(line);
+		CREATE TRIGGER orders_log AFTER INSERT ON orders BEGIN INSERT INTO log VALUES (NEW.id); END;
 		INSERT INTO orders(state) VALUES ('new'), ('paid')"
 }
 

@@ -202,7 +202,8 @@ has_last_id() { [[ $(last_id "$1") == "$2" ]]; }
 
 @test "last=: rows that are replaced by one found earlier in the search are not counted" {
 	begin
-	sql "INSERT INTO notification(channel, data, collapse_key) VALUES ('a', 'zero', NULL), ('a', 'old', 'k'), ('a', 'one', NULL);
+	sql "INSERT INTO notification(channel, data, collapse_key)
+		VALUES ('a', 'zero', NULL), ('a', 'old', 'k'), ('a', 'one', NULL);
 		WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2500)
 		INSERT INTO notification(channel, data) SELECT 'b', i FROM n;
 		INSERT INTO notification(channel, data, collapse_key) VALUES ('a', 'new', 'k')"

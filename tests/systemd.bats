@@ -188,7 +188,9 @@ build_folder() {
 		systemdsystemunitdir=/usr/lib/systemd/system >"$T/install.log" 2>&1
 	local file
 	for file in lib/systemd/system/rowcast.service lib/systemd/system/rowcast.socket \
-		lib/systemd/system/rowcast-push.service lib/systemd/system/rowcast-follow.service lib/systemd/system/rowcast-prune.service lib/systemd/system/rowcast-prune.timer \
+		lib/systemd/system/rowcast-push.service lib/systemd/system/rowcast-follow.service \
+		lib/systemd/system/rowcast-prune.service \
+		lib/systemd/system/rowcast-prune.timer \
 		lib/sysusers.d/rowcast.conf lib/tmpfiles.d/rowcast.conf \
 		share/bash-completion/completions/rowcast share/zsh/site-functions/_rowcast \
 		share/rowcast/web/demo.html share/man/man8/rowcast-serve.8 \

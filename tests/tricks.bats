@@ -6,7 +6,8 @@
 # tests/tricks/ plays tricks on the program in its modes, with WAL and with a rollback journal:
 # matrix.py many of these cells at a time, from the start of this file on. A case here waits for the
 # last cell of its trick. `make check` plays one cell of each, `make check-tricks` all of them
-# (TRICKS_OF=all), some minutes of processor time. oracle.py has the rule, tricks.py the tricks. One trick alone, with evidence:
+# (TRICKS_OF=all), some minutes of processor time. oracle.py has the rule, tricks.py the tricks. One
+# trick alone, with evidence:
 #
 #     tests/tricks/matrix.py --rowcast b/rowcast --verbose '^shm-removed/'
 #

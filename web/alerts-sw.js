@@ -238,26 +238,29 @@ async function unsubscribePush(registration, options = {}) {
     return false;
   await subscription.unsubscribe();
   const url = options.url ? new URL(options.url, document.baseURI).href.replace(/\/$/, '') : config?.url;
-  if (url !== undefined)
-    await askPush(url, 'DELETE', { body: { endpoint: subscription.endpoint }, ticket: await ticketOf(options.ticket) }).catch(() => {});
+  if (url !== undefined) {
+    const ticket = await ticketOf(options.ticket);
+    await askPush(url, 'DELETE', { body: { endpoint: subscription.endpoint }, ticket }).catch(() => {});
+  }
   return true;
 }
 
 // Rows that come by stream, in a browser that gets them by push too: whether the page is to show it.
 class PushLedger {
-  #isSubscribed = null;         // a promise
+  #isSubscribed = false;
 
   constructor(name) {
     this.name = name;
   }
 
   reset() {
-    this.#isSubscribed = null;
+    this.#isSubscribed = false;
   }
 
+  // Another tab may subscribe at any time, so a "no" is looked up again for each row.
   async take(id) {
-    this.#isSubscribed ??= Promise.resolve().then(readConfig).then((config) => config !== undefined).catch(() => false);
-    return !(await this.#isSubscribed) || takeRow(this.name, id);
+    this.#isSubscribed ||= await readConfig().then((config) => config !== undefined).catch(() => false);
+    return !this.#isSubscribed || takeRow(this.name, id);
   }
 }
 
@@ -357,8 +360,9 @@ async function takePush(event) {
 }
 
 // As the page shows it.
-function show({ name, page }, { id }, { title, body, url, icon, tag: own, quiet }, tag) {
-  const options = { body, tag, renotify: own !== '' && !quiet, data: { rowcast: true, name, id, url, page } };
+function show({ name, page }, { id, channel }, { title, body, url, icon, tag: own, quiet }, tag) {
+  const data = { rowcast: true, name, id, channel, url, page };
+  const options = { body, tag, renotify: own !== '' && !quiet, data };
   if (icon !== '')
     options.icon = icon;
   if (quiet)

@@ -322,26 +322,29 @@ async function unsubscribePush(registration, options = {}) {
     return false;
   await subscription.unsubscribe();
   const url = options.url ? new URL(options.url, document.baseURI).href.replace(/\/$/, '') : config?.url;
-  if (url !== undefined)
-    await askPush(url, 'DELETE', { body: { endpoint: subscription.endpoint }, ticket: await ticketOf(options.ticket) }).catch(() => {});
+  if (url !== undefined) {
+    const ticket = await ticketOf(options.ticket);
+    await askPush(url, 'DELETE', { body: { endpoint: subscription.endpoint }, ticket }).catch(() => {});
+  }
   return true;
 }
 
 // Rows that come by stream, in a browser that gets them by push too: whether the page is to show it.
 class PushLedger {
-  #isSubscribed = null;         // a promise
+  #isSubscribed = false;
 
   constructor(name) {
     this.name = name;
   }
 
   reset() {
-    this.#isSubscribed = null;
+    this.#isSubscribed = false;
   }
 
+  // Another tab may subscribe at any time, so a "no" is looked up again for each row.
   async take(id) {
-    this.#isSubscribed ??= Promise.resolve().then(readConfig).then((config) => config !== undefined).catch(() => false);
-    return !(await this.#isSubscribed) || takeRow(this.name, id);
+    this.#isSubscribed ||= await readConfig().then((config) => config !== undefined).catch(() => false);
+    return !this.#isSubscribed || takeRow(this.name, id);
   }
 }
 
@@ -382,7 +385,8 @@ const STYLE = `
 :where(.rowcast-toasts) { position: fixed; right: 1rem; bottom: 1rem; z-index: 1; display: grid; gap: .5rem;
   width: min(22rem, calc(100vw - 2rem)); }
 :where(.rowcast-toasts .toast) { position: relative; padding: .7rem 2.6rem .7rem 1rem; border: 1px solid GrayText;
-  border-radius: .5rem; background: Canvas; color: CanvasText; box-shadow: 0 .4rem 1.5rem #0004; overflow-wrap: anywhere; }
+  border-radius: .5rem; background: Canvas; color: CanvasText; box-shadow: 0 .4rem 1.5rem #0004;
+  overflow-wrap: anywhere; }
 :where(.rowcast-toasts .toast-title) { display: block; font-weight: 600; }
 :where(.rowcast-toasts .toast-body) { white-space: pre-line; }
 :where(.rowcast-toasts .toast-close) { position: absolute; top: .35rem; right: .35rem; width: 1.9rem; height: 1.9rem;
@@ -658,7 +662,8 @@ class Alerts extends EventTarget {
     return this.#unread.size;
   }
 
-  // The row and those before it in its channel are read, on all pages and devices of the person; without an id: all that this page has got.
+  // The row and those before it in its channel are read, on all pages and devices of the person.
+  // Without an id: all rows that this page has got.
   async read(id) {
     const marks = id === undefined ? this.#unread.newest() : [[String(id), this.#unread.channelOf(String(id))]];
     for (const [row, channel] of marks) {
@@ -879,7 +884,8 @@ class Alerts extends EventTarget {
       return;
     const there = [...this.#settings.toasts.children].some((one) => one.dataset.tag === MORE_TAG);
     this.#more = others + (there ? this.#more : 0);
-    this.#toasts.show({ ...clean(this.#settings.more(this.#more), document.baseURI), tag: MORE_TAG }, { id: '', url: '' });
+    this.#toasts.show({ ...clean(this.#settings.more(this.#more), document.baseURI), tag: MORE_TAG },
+      { id: '', url: '' });
   }
 }
 

@@ -70,7 +70,7 @@ export function talk(text) {
 // demo-config.json beside this file (optional, written by tools/demo). Not read from the page's
 // address: a link must not choose what a person pastes in a shell.
 export async function readConfig() {
-  const config = { events: '/events', private: null, table: null, db: 'your.db', rowcast: 'rowcast',
+  const config = { events: '/events', private: null, table: null, people: null, later: null, db: 'your.db', rowcast: 'rowcast',
     user: '', password: '', timeouts: {} };
   try {
     const answer = await fetch('demo-config.json', { cache: 'no-store' });

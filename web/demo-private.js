@@ -8,28 +8,41 @@
 // that is. An application would rather use its own session, or tickets.
 import { alertOf, clean } from './alerts.js';
 import { $, element, say, timeOf } from './demo-page.js';
+import { Heard } from './demo-streams.js';
 
 const NOTES_MAX = 6;
+const NOTES_FIRST = 20;        // rows of before the login that the bell counts too
 
-export function setUpPrivate(streams, config, alertsOf) {
+let user = '';                 // who is logged in
+let bell = null;               // the alerts whose unread it counts
+
+// alerts: { make(rows, types), end(one) }. Returns what leaves, if that user is logged in.
+export function setUpPrivate(streams, config, alerts) {
   if (config.private === null) {
     $('private-none').hidden = false;
-    return;
+    return () => {};
   }
   const form = $('private-form');
   form.hidden = false;
   $('private-hint').textContent = config.user === '' ? '' : `For this demo: ${config.user}, password ${config.password}.`;
   form.addEventListener('submit', async (event) => {
     event.preventDefault();
-    const [user, password] = [$('user').value, $('password').value];
-    const refused = await login(config.private, user, password);
+    const [name, password] = [$('user').value, $('password').value];
+    const refused = await login(config.private, name, password);
     $('private-error').textContent = refused;
     if (refused === '')
-      enter(streams, config, user, alertsOf);
+      enter(streams, config, name, alerts);
     else
       $('user').focus();
   });
-  $('private-leave').addEventListener('click', () => leave(streams));
+  $('bell').addEventListener('click', readAll);
+  $('private-leave').addEventListener('click', () => leave(streams, alerts));
+  return (name, why) => {
+    if (name !== user)
+      return;
+    leave(streams, alerts);
+    $('private-error').textContent = why;
+  };
 }
 
 // btoa wants bytes; HTTP's Basic login is UTF-8 (RFC 7617).
@@ -61,7 +74,8 @@ function teach(url, user, password) {
   });
 }
 
-function enter(streams, config, user, alertsOf) {
+function enter(streams, config, name, alerts) {
+  user = name;
   $('password').value = '';
   $('private-form').hidden = true;
   $('private').hidden = false;
@@ -69,19 +83,45 @@ function enter(streams, config, user, alertsOf) {
   $('private-empty').hidden = false;
   $('private-leave').focus();
   say(`Logged in as ${user}.`);
+  const heard = new Heard();
+  bell = alerts.make(heard, ['note']);
+  bell.addEventListener('unread', showBell);
+  showBell();
   // share: tabs of two persons must not share a connection.
-  streams.open('private', config.private, { channels: ['private'], share: `user-${user}`, storage: null }, (rows) => {
-    rows.on('*', show);
-    return alertsOf(rows, ['note']);
+  const options = { channels: ['private'], last: NOTES_FIRST, share: `user-${user}`, storage: null };
+  streams.open('private', config.private, options, (rows) => {
+    rows.on('note', show);
+    heard.follow(rows);
   });
 }
 
-function leave(streams) {
+function leave(streams, alerts) {
   streams.close('private');
+  alerts.end(bell);
+  bell = null;
+  user = '';
+  showBell();
   $('private-list').replaceChildren();
   $('private').hidden = true;
   $('private-form').hidden = false;
   $('user').focus();
+}
+
+function showBell() {
+  const unread = bell?.unread ?? 0;
+  $('bell').hidden = bell === null;
+  $('bell').dataset.unread = String(unread > 0);
+  $('bell-count').textContent = unread.toLocaleString();
+}
+
+// On this page, and by the server on all other pages of the user.
+async function readAll() {
+  try {
+    await bell.read();
+    say('All read.');
+  } catch (error) {
+    $('private-error').textContent = `The server says: ${error.message}`;
+  }
 }
 
 function show(row) {

@@ -70,3 +70,24 @@ export class Streams extends EventTarget {
     stream.rows = stream.unwire = null;
   }
 }
+
+// What alerts hear: whichever reader there is. So they, and the bell's count, outlive a cut.
+export class Heard {
+  rows = null;
+  #listeners = [];
+
+  on(type, fn) {
+    this.#listeners.push([type, fn]);
+    return () => { this.#listeners = this.#listeners.filter((one) => one[1] !== fn); };
+  }
+
+  follow(rows) {
+    this.rows = rows;
+    for (const [type, fn] of this.#listeners)
+      rows.on(type, fn);
+  }
+
+  read(id, channel) {
+    return this.rows.read(id, channel);
+  }
+}

@@ -4,7 +4,8 @@
 //   demo-ticker.js   a chart of throttled rows           demo-answer.js   a text, row by row
 //   demo-private.js  rows for one person, after a login  demo-cut.js      cut and resume
 //   demo-try.js      lines for a terminal                demo-streams.js  all the page's readers
-//   demo-table.js    a table that all tabs edit          demo-page.js     what they all need
+//   demo-table.js    a table that all tabs edit          demo-people.js   who is here; throwing out
+//   demo-push.js     an alert with the page closed       demo-page.js     what they all need
 //
 // The connection is rowcast.js, notifications are alerts.js; a page of your own needs no more.
 import { Alerts } from './alerts.js';
@@ -13,6 +14,8 @@ import { cutSaw, setUpCut } from './demo-cut.js';
 import { setUpJob } from './demo-job.js';
 import { channelsOfAddress, setUpChannels, setUpList, wireList } from './demo-list.js';
 import { $, readConfig, say } from './demo-page.js';
+import { setUpPeople } from './demo-people.js';
+import { setUpPush } from './demo-push.js';
 import { setUpPrivate } from './demo-private.js';
 import { Streams } from './demo-streams.js';
 import { setUpTable } from './demo-table.js';
@@ -67,16 +70,18 @@ function showLastId() {
 
 // --- alerts -----------------------------------------------------------------------------------------
 
-// Raises alerts for rows of these types; returns what ends it.
-function alertsOf(rows, types) {
+// Raises alerts for rows of these types, until endAlerts.
+function makeAlerts(rows, types) {
   const one = new Alerts(rows, { types, toasts: $('toasts') });
   one.enabled = enabled;
   one.addEventListener('change', showAlerts);
   alerts.add(one);
-  return () => {
-    alerts.delete(one);
-    one.close();
-  };
+  return one;
+}
+
+function endAlerts(one) {
+  alerts.delete(one);
+  one.close();
 }
 
 // What the browser thinks of notifications, whatever is connected.
@@ -124,7 +129,8 @@ function listen() {
       $('last-id').textContent = id;
       cutSaw(id);
     });
-    return alertsOf(rows, ALERT_TYPES);
+    const raised = makeAlerts(rows, ALERT_TYPES);
+    return () => endAlerts(raised);
   });
 }
 
@@ -150,5 +156,7 @@ setUpTicker(streams, config.events);
 setUpAnswer(streams, config.events);
 setUpJob(streams, config.events);
 setUpTable(streams, config);
-setUpPrivate(streams, config, alertsOf);
+const leave = setUpPrivate(streams, config, { make: makeAlerts, end: endAlerts });
+setUpPeople(streams, config, leave);
+setUpPush(streams, config, makeAlerts);
 setUpCut(streams, listUrl);

@@ -21,8 +21,8 @@
 //
 // Reading order: glob.js, cursor.js, time.js, request.js; then link.js (one attempt), source.js
 // (attempt after attempt), share.js (which tab leads), tabs.js (what tabs say to each other);
-// copy.js and table.js (a table on the page); settings.js, position.js, events.js and rowcast.js (what a
-// page sees).
+// catchup.js (asking for what is missing); copy.js and table.js (a table on the page); settings.js,
+// position.js, events.js and rowcast.js (what a page sees).
 //
 // Made from the modules in web/rowcast/ by tools/bundle-js: change those, not this file.
 
@@ -1098,6 +1098,98 @@ class RowEvent extends MessageEvent {
   }
 }
 
+// --- catchup.js - CatchUp: a reader asks the server for what it lacks, attempt after attempt.
+//
+// Rowcast (for the page's rows) and each Table (for its copy) have one. While it runs, the feeds that
+// come to the reader wait in a queue, and the reader gets them at the end. What the reader asks the
+// server, and what it does with the answer, is the reader's business. host is that reader:
+//
+//    ask(feed, signal)    asks for what lies between its cursor and the feed (null: and now); rejects
+//                         when that attempt has failed
+//    failed(failure, ms)  hears of such an attempt, and in how many ms the next one begins
+//    caughtUp()           is called once ask() has succeeded; then receive(feed) for each waiting feed
+
+const FEEDS_MAX = 1000;         // feeds that wait
+
+class CatchUp {
+  #timeouts;
+  #host;
+  #waiting = null;                     // the queue; null: not running
+  #asking = new AbortController();     // ends the run,
+  #pause = new AbortController();      // and the time between two attempts
+  #isRefusalOld = false;               // see askAgain
+
+  constructor(timeouts, host) {
+    this.#timeouts = timeouts;
+    this.#host = host;
+  }
+
+  get isRunning() { return this.#waiting !== null; }
+
+  // Runs until an attempt has succeeded, or stop() is called.
+  async run(feed) {
+    this.#waiting = feed === null ? [] : [feed];
+    this.#asking = new AbortController();
+    const { signal } = this.#asking;
+    for (let attempt = 1, isDone = false; !isDone; attempt++) {
+      isDone = await this.#attempt(feed, attempt, signal);
+      if (signal.aborted)
+        return;
+    }
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    this.#host.caughtUp();
+    waiting.forEach((one) => this.#host.receive(one));   // into the next queue, if a run begins
+  }
+
+  // While it runs: a feed that the reader is to get at the end.
+  keep(feed) {
+    if (this.#waiting.push(feed) > FEEDS_MAX)
+      this.#waiting.length = 0;   // then the next feed shows what is missing
+  }
+
+  stop() {
+    this.#asking.abort();
+    this.#pause.abort();
+    this.#waiting = null;
+  }
+
+  // Ends the pause.
+  wake() {
+    this.#pause.abort();
+  }
+
+  // The reason of a refusal may be gone: the next attempt begins at once, or after a short pause if
+  // this attempt fails.
+  askAgain() {
+    this.#isRefusalOld = true;
+    this.#pause.abort();
+  }
+
+  // Resolves to whether the attempt has succeeded: if not, after the pause.
+  async #attempt(feed, attempt, signal) {
+    this.#isRefusalOld = false;
+    try {
+      await this.#host.ask(feed, signal);
+      return true;
+    } catch (error) {
+      if (!signal.aborted)
+        await this.#pauseAfter(asFailure(error), attempt);
+      return false;
+    }
+  }
+
+  async #pauseAfter(failure, attempt) {
+    const { retry, retryMax, refused } = this.#timeouts;
+    const isLong = failure.refused && !this.#isRefusalOld;
+    const delay = isLong ? refused : backoff(attempt, retry, retryMax);
+    this.#pause = new AbortController();
+    const { signal } = this.#pause;
+    this.#host.failed(failure, Math.round(delay));   // which may stop this
+    await sleep(delay, signal);
+  }
+}
+
 // --- table.js - Table: a tracked table on the page, complete and current, as a live Map of key to row.
 //
 // A table is a reader like the page itself: its copy is right up to an id, its cursor, and the feeds
@@ -1112,7 +1204,6 @@ class RowEvent extends MessageEvent {
 //
 // host is the Rowcast: { settings, wants(), forget(table) }.
 
-const FEEDS_MAX = 1000;         // feeds kept while the server is asked
 const BEHIND_MS = 50;           // first delay where the server that answers is behind the stream,
 const BEHIND_TIMES = 8;         // and so often; it doubles: more than 10 seconds
 const NOT_TRACKED = 400;        // HTTP's status for a name that is none of a tracked table
@@ -1125,12 +1216,9 @@ class Table extends EventTarget {
   #copy = new Copy();           // as the page sees it
   #next = null;                 // one that is not complete yet, and takes its place then
   #cursor = null;               // of #next, or else of #copy; null: there is nothing to go on from
-  #queue = null;                // feeds that wait while the server is asked; null: it is not
-  #asking = new AbortController();
-  #pause = new AbortController();
+  #catchUp;                     // asks the server
   #isActive = false;
   #isAllowed = false;           // the server has answered since the start
-  #isRetracked = false;              // the table was tracked again since the server was asked
   #wanted = null;               // the channel that the tabs know
   #state = 'loading';
   #error = null;
@@ -1143,6 +1231,12 @@ class Table extends EventTarget {
     this.#host = host;
     this.#channels = host.settings.channels;
     this.#matchers = this.#channels.map(glob);
+    this.#catchUp = new CatchUp(host.settings.timeouts, {
+      ask: (feed, signal) => this.#takePages(feed, signal),
+      failed: (failure, delay) => this.#fail(failure, delay),
+      caughtUp: () => this.#tellChannel(),
+      receive: (feed) => this.receive(feed),
+    });
   }
 
   // --- what a page sees: the Map,
@@ -1209,39 +1303,34 @@ class Table extends EventTarget {
     if (this.#isActive)
       return;
     this.#isActive = true;
-    this.#ask(null);
+    this.#catchUp.run(null);
   }
 
   stop() {
     this.#isActive = false;
     this.#isAllowed = false;
     this.#wanted = null;
-    this.#asking.abort();
-    this.#pause.abort();
-    this.#queue = null;
+    this.#catchUp.stop();
   }
 
   wake() {
-    this.#pause.abort();
+    this.#catchUp.wake();
   }
 
   receive(feed) {
     if (!this.#isActive)
       return;
-    if (this.#queue === null)
-      this.#take(feed);
-    else
+    if (this.#catchUp.isRunning)
       this.#keep(feed);
+    else
+      this.#take(feed);
   }
 
-  // A migration untracks a table and tracks it again: one who was refused between need not wait.
+  // A migration untracks a table and tracks it again: a refusal of the time between is old then.
   #keep(feed) {
-    if (feed.rows.some((row) => this.#isReset(row))) {
-      this.#isRetracked = true;
-      this.#pause.abort();
-    }
-    if (this.#queue.push(feed) > FEEDS_MAX)
-      this.#queue.length = 0;     // then the next feed shows what is missing
+    if (feed.rows.some((row) => this.#isReset(row)))
+      this.#catchUp.askAgain();
+    this.#catchUp.keep(feed);
   }
 
   #isReset(row) {
@@ -1276,7 +1365,7 @@ class Table extends EventTarget {
     if (isLost)
       this.#cursor = null;
     if (isLost || missed === 'rows')
-      this.#ask(feed);
+      this.#catchUp.run(feed);
     else
       this.#tell();
   }
@@ -1333,49 +1422,17 @@ class Table extends EventTarget {
 
   // --- asking the server
 
-  // Again and again until it has answered: for what lies between the cursor and a feed (null: and now), or
-  // for all. Feeds wait in the queue meanwhile, and are taken then.
-  async #ask(feed) {
-    this.#queue = feed === null ? [] : [feed];
-    this.#asking = new AbortController();
-    const { signal } = this.#asking;
-    for (let attempt = 1, isDone = false; !isDone; attempt++) {
-      isDone = await this.#hasTaken(feed, attempt);
-      if (signal.aborted)
-        return;
-    }
-    const queue = this.#queue;
-    this.#queue = null;
-    if (this.channel !== this.#wanted) {
-      this.#wanted = this.channel;
-      this.#host.wants();
-    }
-    queue.forEach((waiting) => this.receive(waiting));   // into the next queue, if one begins
-  }
-
-  // Whether the attempt did; if not, after the time until the next.
-  async #hasTaken(feed, attempt) {
-    const { signal } = this.#asking;
-    this.#isRetracked = false;
-    try {
-      await this.#takePages(feed, signal);
-      return true;
-    } catch (error) {
-      if (!signal.aborted)
-        await this.#waitAfter(asFailure(error), attempt);
-      return false;
-    }
-  }
-
   // A table that is not tracked any more (400) may be again: its channel is still read.
-  async #waitAfter({ refused, detail }, attempt) {
-    const { retry, retryMax, refused: long } = this.#host.settings.timeouts;
-    const delay = refused && !this.#isRetracked ? long : backoff(attempt, retry, retryMax);
+  #fail({ refused, detail }, delay) {
     this.#isAllowed &&= !refused || detail.status === NOT_TRACKED;
-    this.#pause = new AbortController();
-    const { signal } = this.#pause;
-    this.#setState('failed', detail, Math.round(delay));
-    await sleep(delay, signal);
+    this.#setState('failed', detail, delay);
+  }
+
+  #tellChannel() {
+    if (this.channel === this.#wanted)
+      return;
+    this.#wanted = this.channel;
+    this.#host.wants();
   }
 
   async #takePages(feed, signal) {
@@ -1430,7 +1487,8 @@ class Table extends EventTarget {
   #checkChannels() {
     const isCut = fitting(this.#channels).length < this.#channels.length;
     if (this.#next.channel === null && isCut)
-      throw Object.assign(new Failure('its rows have channels, and one request cannot name all of the page\'s'), { refused: true });
+      throw Object.assign(new Failure('its rows have channels, and one request cannot name all of the page\'s'),
+        { refused: true });
   }
 }
 
@@ -1466,7 +1524,8 @@ function absolute(url) {
   try {
     return new URL(url, base).href;
   } catch {
-    throw new TypeError(`url: ${url} is no address${base === undefined ? ', and there is no page that it is relative to' : ''}`);
+    throw new TypeError(`url: ${url} is no address${base === undefined ? ', and there is no page that it is relative to'
+      : ''}`);
   }
 }
 
@@ -1578,8 +1637,6 @@ class Position {
 // itself where it may not read. Then it joins the tabs, from which feeds come (cursor.js). When a
 // feed shows that something is missing it asks the server again, for the part between.
 
-const QUEUE_MAX = 1000;         // feeds kept while this tab asks for what it missed
-
 const OUR_ROWS = ['rowcast:too-large', 'rowcast:read'];   // events that are rows of the log
 
 class Rowcast extends EventTarget {
@@ -1592,10 +1649,8 @@ class Rowcast extends EventTarget {
   #isBeginning;                 // the rows of since or last are coming
   #tabs;
   #tables = new Map();          // by name
-  #queue = null;                // feeds that wait while what was missed is being fetched; null: none
+  #catchUp;                     // asks the server for what this tab has missed
   #isActive = false;            // false: closed, or put aside by the browser
-  #catching = new AbortController();   // ends asking for what was missed,
-  #pause = new AbortController();      // and the time between two attempts at that
   #closed = new AbortController();
   #status = { state: 'connecting', error: null, delay: null, transport: null };
   #handlers = {};
@@ -1620,6 +1675,12 @@ class Rowcast extends EventTarget {
       receive: (feed) => this.#receive(feed),
       setStatus: (status) => this.#setStatus(status),
       restart: () => this.#restart(),
+    });
+    this.#catchUp = new CatchUp(this.#settings.timeouts, {
+      ask: (feed, signal) => this.#takePages(feed, signal),
+      failed: ({ detail }, delay) => this.#setStatus({ state: 'retrying', error: detail, delay, transport: null }),
+      caughtUp: () => this.#join(),
+      receive: (feed) => this.#receive(feed),
     });
     this.#hearBrowser();
     // A moment later, so that the listeners that come next hear everything from the start.
@@ -1773,7 +1834,7 @@ class Rowcast extends EventTarget {
   }
 
   #wake(why) {
-    this.#pause.abort();
+    this.#catchUp.wake();
     this.#tables.forEach((table) => table.wake());
     this.#tabs.wake(why);
   }
@@ -1782,9 +1843,7 @@ class Rowcast extends EventTarget {
     this.#isActive = false;
     this.#tables.forEach((table) => table.stop());
     this.#tabs.leave();
-    this.#catching.abort();
-    this.#queue = null;
-    this.#pause.abort();
+    this.#catchUp.stop();
   }
 
   #resume() {
@@ -1795,7 +1854,7 @@ class Rowcast extends EventTarget {
     if (!this.#isActive)
       return;
     this.#tables.forEach((table) => table.start());
-    this.#catchUp(null);
+    this.#catchUp.run(null);
   }
 
   #restart() {
@@ -1807,9 +1866,8 @@ class Rowcast extends EventTarget {
 
   #receive(feed) {
     this.#tables.forEach((table) => table.receive(feed));
-    if (this.#queue !== null) {
-      if (this.#queue.push(feed) > QUEUE_MAX)
-        this.#queue.length = 0;   // then the next feed shows what is missing
+    if (this.#catchUp.isRunning) {
+      this.#catchUp.keep(feed);
       return;
     }
     this.#setStatus(feed.status);
@@ -1821,48 +1879,13 @@ class Rowcast extends EventTarget {
     else if (taken.missed === 'nothing')
       this.#tabs.ask();           // so the leader learns of the newer era
     else
-      this.#catchUp(feed);
+      this.#catchUp.run(feed);
   }
 
-  // Asks the server for what lies between the cursor and a feed (null: and now), again and again
-  // until it answers. Feeds wait in the queue meanwhile, and are taken then.
-  async #catchUp(feed) {
-    this.#queue = feed === null ? [] : [feed];
-    this.#catching = new AbortController();
-    const { signal } = this.#catching;
-    for (let attempt = 1, isDone = false; !isDone; attempt++) {
-      isDone = await this.#hasTaken(feed, attempt);
-      if (signal.aborted)
-        return;
-    }
+  #join() {
     this.#isBeginning = false;
-    const queue = this.#queue;
-    this.#queue = null;
     if (!this.#tabs.hasJoined)
       this.#tabs.join();
-    queue.forEach((waiting) => this.#receive(waiting));   // into the next queue, if one begins
-  }
-
-  // Whether the attempt did; if not, after the time until the next.
-  async #hasTaken(feed, attempt) {
-    const { signal } = this.#catching;
-    try {
-      await this.#takePages(feed, signal);
-      return true;
-    } catch (error) {
-      if (!signal.aborted)
-        await this.#waitAfter(asFailure(error), attempt);
-      return false;
-    }
-  }
-
-  async #waitAfter({ refused, detail }, attempt) {
-    const { retry, retryMax, refused: long } = this.#settings.timeouts;
-    const delay = refused ? long : backoff(attempt, retry, retryMax);
-    this.#pause = new AbortController();
-    const { signal } = this.#pause;
-    this.#setStatus({ state: 'retrying', error: detail, delay: Math.round(delay), transport: null });
-    await sleep(delay, signal);
   }
 
   async #takePages(feed, signal) {

@@ -57,11 +57,11 @@ client_open(struct client *client, const struct client_target *target, const cha
 }
 
 bool
-client_read(struct client *client, fcgi_client_fn fn, void *arg)
+client_read(struct client *client, client_bytes_fn fn, void *arg)
 {
     if (client->is_fcgi)
-        return fcgi_client_read(&client->fcgi, fn, arg) == FCGI_CLIENT_OPEN;
-    return http_client_read(&client->http, fn, arg) == HTTP_CLIENT_OPEN;
+        return fcgi_client_read(&client->fcgi, fn, arg) == CLIENT_OPEN;
+    return http_client_read(&client->http, fn, arg) == CLIENT_OPEN;
 }
 
 int

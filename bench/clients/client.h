@@ -29,7 +29,7 @@ int client_open(struct client *client, const struct client_target *target,
                 const char *query, int number);
 
 /* Reads what is there and gives the body to fn (FastCGI: headers too). False at the end. */
-bool client_read(struct client *client, fcgi_client_fn fn, void *arg);
+bool client_read(struct client *client, client_bytes_fn fn, void *arg);
 
 int client_fd(const struct client *client);
 

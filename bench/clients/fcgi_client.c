@@ -7,14 +7,13 @@
 #include "fcgi_client.h"
 
 #include <errno.h>
-#include <fcntl.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #define REQUEST_MAX 4096 /* bytes of the whole request */
-#define READ_MAX 65536   /* bytes taken from the socket at a time */
 #define SHORT_LEN_MAX                                                                      \
     127 /* longer name-value lengths take four bytes, which we do not write */
 
@@ -29,18 +28,8 @@ fcgi_client_open(struct fcgi_client *client, const char *path)
         return -1;
     }
     memcpy(address.sun_path, path, strlen(path) + 1);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-        fcntl(fd, F_SETFL, O_NONBLOCK) != 0) {
-        int saved = errno;
-        close(fd);
-        errno = saved;
-        return -1;
-    }
-    client->fd = fd;
-    return 0;
+    client->fd = client_socket_open((struct sockaddr *)&address, sizeof address);
+    return client->fd >= 0 ? 0 : -1;
 }
 
 static size_t
@@ -121,53 +110,59 @@ take_header(struct fcgi_client *client, const char *bytes, size_t len)
     return take;
 }
 
-static enum fcgi_client_state
-take_bytes(struct fcgi_client *client, const char *bytes, size_t len, fcgi_client_fn fn,
-           void *arg)
+/* A read of the answer: the client, and where the content goes. */
+struct reading {
+    struct fcgi_client *client;
+    client_bytes_fn fn;
+    void *arg;
+};
+
+static bool
+is_at_record_end(const struct fcgi_client *client)
 {
-    while (len > 0 || (client->header_len == sizeof client->header &&
-                       client->content_left == 0 && client->padding_left == 0)) {
+    return client->header_len == sizeof client->header && client->content_left == 0 &&
+           client->padding_left == 0;
+}
+
+/* client_parse_fn. */
+static enum client_state
+take_bytes(void *arg, const char *bytes, size_t len)
+{
+    const struct reading *reading = arg;
+    struct fcgi_client *client = reading->client;
+
+    while (len > 0 || is_at_record_end(client)) {
         size_t take = 0;
         if (client->header_len < sizeof client->header) {
             take = take_header(client, bytes, len);
             if (client->header[0] != FCGI_VERSION_1)
-                return FCGI_CLIENT_FAILED;
+                return CLIENT_FAILED;
         } else if (client->content_left > 0) {
             take = len < client->content_left ? len : client->content_left;
             if (client->header[1] == FCGI_STDOUT)
-                fn(arg, bytes, take);
+                reading->fn(reading->arg, bytes, take);
             client->content_left -= take;
         } else if (client->padding_left > 0) {
             take = len < client->padding_left ? len : client->padding_left;
             client->padding_left -= take;
         } else {
             if (client->header[1] == FCGI_END_REQUEST)
-                return FCGI_CLIENT_ENDED;
+                return CLIENT_ENDED;
             client->header_len = 0;
         }
         bytes += take;
         len -= take;
     }
-    return FCGI_CLIENT_OPEN;
+    return CLIENT_OPEN;
 }
 
-enum fcgi_client_state
-fcgi_client_read(struct fcgi_client *client, fcgi_client_fn fn, void *arg)
+enum client_state
+fcgi_client_read(struct fcgi_client *client, client_bytes_fn fn, void *arg)
 {
-    char bytes[READ_MAX];
+    struct reading reading = {client, fn, arg};
+    enum client_state state = client_socket_read(client->fd, take_bytes, &reading);
 
-    for (;;) {
-        ssize_t got = recv(client->fd, bytes, sizeof bytes, MSG_DONTWAIT);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return errno == EAGAIN ? FCGI_CLIENT_OPEN : FCGI_CLIENT_FAILED;
-        if (got == 0)
-            return FCGI_CLIENT_FAILED;
-        enum fcgi_client_state state = take_bytes(client, bytes, (size_t)got, fn, arg);
-        if (state != FCGI_CLIENT_OPEN || (size_t)got < sizeof bytes)
-            return state;
-    }
+    return state == CLIENT_CLOSED ? CLIENT_FAILED : state;
 }
 
 void

@@ -11,22 +11,14 @@
 
 #include <fastcgi.h>
 
+#include "client_socket.h"
+
 struct fcgi_client {
     int fd; /* the connection; -1: none. Non-blocking once connected */
     unsigned char header[FCGI_HEADER_LEN];
     size_t header_len;   /* bytes of the current record's header that are here */
     size_t content_left; /* of the current record */
     size_t padding_left;
-};
-
-/* Takes a piece of the answer (headers and body as they come; valid until it returns). */
-typedef void (*fcgi_client_fn)(void *arg, const char *bytes, size_t len);
-
-/* What became of the answer so far. */
-enum fcgi_client_state {
-    FCGI_CLIENT_OPEN,  /* all that had arrived was read; more may come */
-    FCGI_CLIENT_ENDED, /* FCGI_END_REQUEST */
-    FCGI_CLIENT_FAILED /* closed in the middle, or not FastCGI */
 };
 
 /* Connects to the Unix socket. Returns 0, or -1 with errno. Blocks only as connect(2) does. */
@@ -36,9 +28,10 @@ int fcgi_client_open(struct fcgi_client *client, const char *path);
  * shorter than 128 bytes. Returns 0, or -1 with errno. */
 int fcgi_client_send(const struct fcgi_client *client, const char *const *params);
 
-/* Reads what is there, without waiting, and gives the FCGI_STDOUT content to fn. */
-enum fcgi_client_state fcgi_client_read(struct fcgi_client *client, fcgi_client_fn fn,
-                                        void *arg);
+/* Reads what has come, without waiting, and gives the FCGI_STDOUT content (headers and body) to fn.
+ * CLIENT_ENDED: FCGI_END_REQUEST has come. */
+enum client_state fcgi_client_read(struct fcgi_client *client, client_bytes_fn fn,
+                                   void *arg);
 
 void fcgi_client_close(struct fcgi_client *client);
 

@@ -15,8 +15,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define READ_MAX 65536 /* bytes taken from the socket at a time */
-
 int
 http_client_open(struct http_client *client, int port)
 {
@@ -25,18 +23,8 @@ http_client_open(struct http_client *client, int port)
                                   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 
     *client = (struct http_client){.fd = -1};
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -1;
-    if (connect(fd, (struct sockaddr *)&address, sizeof address) != 0 ||
-        fcntl(fd, F_SETFL, O_NONBLOCK) != 0) {
-        int saved = errno;
-        close(fd);
-        errno = saved;
-        return -1;
-    }
-    client->fd = fd;
-    return 0;
+    client->fd = client_socket_open((struct sockaddr *)&address, sizeof address);
+    return client->fd >= 0 ? 0 : -1;
 }
 
 int
@@ -86,56 +74,66 @@ take_head_byte(struct http_client *client, char c)
     return true;
 }
 
-static enum http_client_state
+static enum client_state
 take_size_byte(struct http_client *client, char c)
 {
     if (c == '\n') {
         if (client->chunk_left == 0)
-            return HTTP_CLIENT_ENDED;
+            return CLIENT_ENDED;
         client->place = HTTP_CLIENT_BODY;
     } else if (isxdigit((unsigned char)c)) {
         int digit =
             isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
         client->chunk_left = client->chunk_left * 16 + (size_t)digit;
     } else if (c != '\r') {
-        return HTTP_CLIENT_FAILED;
+        return CLIENT_FAILED;
     }
-    return HTTP_CLIENT_OPEN;
+    return CLIENT_OPEN;
 }
 
+/* A read of the answer: the client, and where the body goes. */
+struct reading {
+    struct http_client *client;
+    client_bytes_fn fn;
+    void *arg;
+};
+
 static size_t
-take_body(struct http_client *client, const char *bytes, size_t len, http_client_fn fn,
-          void *arg)
+take_body(const struct reading *reading, const char *bytes, size_t len)
 {
+    struct http_client *client = reading->client;
+
     if (!client->chunked) {
-        fn(arg, bytes, len);
+        reading->fn(reading->arg, bytes, len);
         return len;
     }
     size_t take = len < client->chunk_left ? len : client->chunk_left;
-    fn(arg, bytes, take);
+    reading->fn(reading->arg, bytes, take);
     client->chunk_left -= take;
     if (client->chunk_left == 0)
         client->place = HTTP_CLIENT_AFTER;
     return take;
 }
 
-static enum http_client_state
-take_bytes(struct http_client *client, const char *bytes, size_t len, http_client_fn fn,
-           void *arg)
+/* client_parse_fn. */
+static enum client_state
+take_bytes(void *arg, const char *bytes, size_t len)
 {
-    enum http_client_state state = HTTP_CLIENT_OPEN;
+    const struct reading *reading = arg;
+    struct http_client *client = reading->client;
+    enum client_state state = CLIENT_OPEN;
 
-    for (size_t at = 0; at < len && state == HTTP_CLIENT_OPEN;) {
+    for (size_t at = 0; at < len && state == CLIENT_OPEN;) {
         switch (client->place) {
         case HTTP_CLIENT_HEAD:
             if (!take_head_byte(client, bytes[at++]))
-                state = HTTP_CLIENT_FAILED;
+                state = CLIENT_FAILED;
             break;
         case HTTP_CLIENT_SIZE:
             state = take_size_byte(client, bytes[at++]);
             break;
         case HTTP_CLIENT_BODY:
-            at += take_body(client, bytes + at, len - at, fn, arg);
+            at += take_body(reading, bytes + at, len - at);
             break;
         case HTTP_CLIENT_AFTER:
             if (bytes[at++] == '\n')
@@ -146,25 +144,16 @@ take_bytes(struct http_client *client, const char *bytes, size_t len, http_clien
     return state;
 }
 
-enum http_client_state
-http_client_read(struct http_client *client, http_client_fn fn, void *arg)
+enum client_state
+http_client_read(struct http_client *client, client_bytes_fn fn, void *arg)
 {
-    char bytes[READ_MAX];
+    struct reading reading = {client, fn, arg};
+    enum client_state state = client_socket_read(client->fd, take_bytes, &reading);
 
-    for (;;) {
-        ssize_t got = recv(client->fd, bytes, sizeof bytes, MSG_DONTWAIT);
-        if (got < 0 && errno == EINTR)
-            continue;
-        if (got < 0)
-            return errno == EAGAIN ? HTTP_CLIENT_OPEN : HTTP_CLIENT_FAILED;
-        if (got == 0)
-            return client->place == HTTP_CLIENT_BODY && !client->chunked
-                       ? HTTP_CLIENT_ENDED
-                       : HTTP_CLIENT_FAILED;
-        enum http_client_state state = take_bytes(client, bytes, (size_t)got, fn, arg);
-        if (state != HTTP_CLIENT_OPEN || (size_t)got < sizeof bytes)
-            return state;
-    }
+    if (state != CLIENT_CLOSED)
+        return state;
+    bool is_body = client->place == HTTP_CLIENT_BODY && !client->chunked;
+    return is_body ? CLIENT_ENDED : CLIENT_FAILED;
 }
 
 int

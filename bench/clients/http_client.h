@@ -8,6 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "client_socket.h"
+
 enum http_client_place {
     HTTP_CLIENT_HEAD,
     HTTP_CLIENT_SIZE, /* in the line with a chunk's size */
@@ -24,24 +26,16 @@ struct http_client {
     char line[40];     /* its beginning, in small letters */
 };
 
-/* Takes a piece of the body (valid until it returns). */
-typedef void (*http_client_fn)(void *arg, const char *bytes, size_t len);
-
-enum http_client_state {
-    HTTP_CLIENT_OPEN,  /* all that had arrived was read; more may come */
-    HTTP_CLIENT_ENDED, /* the last chunk, or the close */
-    HTTP_CLIENT_FAILED /* not 200, not HTTP, or a broken connection */
-};
-
 /* Connects to 127.0.0.1. Returns 0, or -1 with errno. */
 int http_client_open(struct http_client *client, int port);
 
 /* Asks for the target (path and query). Returns 0, or -1 with errno. */
 int http_client_get(const struct http_client *client, const char *target);
 
-/* Reads what is there, without waiting, and gives the body to fn. */
-enum http_client_state http_client_read(struct http_client *client, http_client_fn fn,
-                                        void *arg);
+/* Reads what has come, without waiting, and gives the body to fn. CLIENT_ENDED: the last chunk, or
+ * the end of an answer that is not chunked. */
+enum client_state http_client_read(struct http_client *client, client_bytes_fn fn,
+                                   void *arg);
 
 /* For a caller that wants to wait in recv(2) itself. Returns 0, or -1 with errno. */
 int http_client_block(const struct http_client *client);

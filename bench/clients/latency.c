@@ -188,7 +188,7 @@ read_streams(void *arg)
         int count = epoll_wait(bench->epoll_fd, events, 64, 100);
         for (int i = 0; i < count; i++) {
             struct stream *stream = events[i].data.ptr;
-            if (fcgi_client_read(&stream->client, take_bytes, stream) != FCGI_CLIENT_OPEN) {
+            if (fcgi_client_read(&stream->client, take_bytes, stream) != CLIENT_OPEN) {
                 fputs("latency: rowcast ended a stream\n", stderr);
                 epoll_ctl(bench->epoll_fd, EPOLL_CTL_DEL, stream->client.fd, NULL);
             }

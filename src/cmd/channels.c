@@ -18,12 +18,12 @@ struct settings {
     bool json;
 };
 
+#define OPTION(field, ...) CMD_OPTION(struct settings, field, __VA_ARGS__)
+
 static const struct option options[] = {
     CMD_DATABASE_OPTIONS(struct settings),
-    {.name = "json",
-     .kind = OPTION_FLAG,
-     .offset = offsetof(struct settings, json),
-     .help = "print a JSON object a line: channel, rows, last_id"},
+    OPTION(json, "json", OPTION_FLAG,
+           .help = "print a JSON object a line: channel, rows, last_id"),
     {.name = NULL},
 };
 

@@ -39,22 +39,24 @@ int cmd_untrack(char **argv);
 /* How long a subcommand waits for another writer. */
 #define CMD_BUSY_MS 10000
 
+/* A line of a command's table: the option sets a field of the type. More fields of struct option
+ * may follow. */
+#define CMD_OPTION(type, field, option_name, option_kind, ...)                             \
+    {                                                                                      \
+        .name = option_name, .kind = option_kind, .offset = offsetof(type, field),         \
+        __VA_ARGS__                                                                        \
+    }
+
 /* The options that every subcommand on a database has; first in its settings and its table. */
 struct cmd_database {
     const char *db;
     const char *table;
 };
-#define CMD_DATABASE_OPTIONS(settings)                                                     \
-    {.name = "db",                                                                         \
-     .kind = OPTION_TEXT,                                                                  \
-     .offset = offsetof(settings, database.db),                                            \
-     .value_name = "FILE",                                                                 \
-     .help = "the database"},                                                              \
-    {                                                                                      \
-        .name = "table", .kind = OPTION_TEXT,                                              \
-        .offset = offsetof(settings, database.table), .fallback = STORE_DEFAULT_TABLE,     \
-        .value_name = "NAME", .help = "the table"                                          \
-    }
+#define CMD_DATABASE_OPTIONS(type)                                                         \
+    CMD_OPTION(type, database.db, "db", OPTION_TEXT, .value_name = "FILE",                 \
+               .help = "the database"),                                                    \
+        CMD_OPTION(type, database.table, "table", OPTION_TEXT, .value_name = "NAME",       \
+                   .fallback = STORE_DEFAULT_TABLE, .help = "the table")
 
 /* Prints "rowcast NAME: text" to stderr; return CMD_FAILED and CMD_USAGE. */
 int cmd_fail(const char *name, const struct error *error);

@@ -16,17 +16,14 @@ struct settings {
     const char *group; /* NULL: rights are not ours to set */
 };
 
+#define OPTION(field, ...) CMD_OPTION(struct settings, field, __VA_ARGS__)
+
 static const struct option options[] = {
     CMD_DATABASE_OPTIONS(struct settings),
-    {.name = "keep-journal",
-     .kind = OPTION_FLAG,
-     .offset = offsetof(struct settings, keep_journal),
-     .help = "leave the journal mode as it is, do not switch to WAL"},
-    {.name = "group",
-     .kind = OPTION_TEXT,
-     .offset = offsetof(struct settings, group),
-     .value_name = "NAME",
-     .help = "let the members of a group write and serve: file g+rw, folder g+rwxs"},
+    OPTION(keep_journal, "keep-journal", OPTION_FLAG,
+           .help = "leave the journal mode as it is, do not switch to WAL"),
+    OPTION(group, "group", OPTION_TEXT, .value_name = "NAME",
+           .help = "let the members of a group write and serve: file g+rw, folder g+rwxs"),
     {.name = NULL},
 };
 

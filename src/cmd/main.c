@@ -1,4 +1,4 @@
-/* main.c - finds the subcommand; everything else is in cmd_*.c. */
+/* main.c - finds the subcommand in the table of cmd/about.c; each has a file of its own here. */
 #include "config.h"
 
 #include <errno.h>

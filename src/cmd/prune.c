@@ -18,24 +18,15 @@ struct settings {
     bool expired;
 };
 
+#define OPTION(field, ...) CMD_OPTION(struct settings, field, __VA_ARGS__)
+
 static const struct option options[] = {
     CMD_DATABASE_OPTIONS(struct settings),
-    {.name = "keep-age",
-     .kind = OPTION_AGE,
-     .offset = offsetof(struct settings, keep_age_ms),
-     .value_name = "AGE",
-     .help = "delete rows older than that: 90s, 10m, 2h, 7d"},
-    {.name = "keep-rows",
-     .kind = OPTION_COUNT,
-     .offset = offsetof(struct settings, keep_rows),
-     .min = 0,
-     .max = ROW_ID_MAX,
-     .value_name = "N",
-     .help = "delete all but the newest N rows"},
-    {.name = "expired",
-     .kind = OPTION_FLAG,
-     .offset = offsetof(struct settings, expired),
-     .help = "delete rows whose expires_at is past"},
+    OPTION(keep_age_ms, "keep-age", OPTION_AGE, .value_name = "AGE",
+           .help = "delete rows older than that: 90s, 10m, 2h, 7d"),
+    OPTION(keep_rows, "keep-rows", OPTION_COUNT, .min = 0, .max = ROW_ID_MAX,
+           .value_name = "N", .help = "delete all but the newest N rows"),
+    OPTION(expired, "expired", OPTION_FLAG, .help = "delete rows whose expires_at is past"),
     {.name = NULL},
 };
 

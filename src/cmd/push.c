@@ -16,6 +16,7 @@
 #include <uv.h>
 
 #include "base/log.h"
+#include "base/metrics_file.h"
 #include "feed/watch.h"
 #include "push/hosts.h"
 #include "push/sender.h"
@@ -164,32 +165,31 @@ on_look(void *arg, enum watch_reason reason)
     return sender_look(run->sender, reason);
 }
 
-/* The file is there whole or not at all. */
 static void
 write_metrics(const struct service_run *run)
 {
-    char path[4096];
     struct sender_counts counts = sender_count(run->sender);
-    if (run->settings->metrics == NULL)
-        return;
-    snprintf(path, sizeof path, "%s.tmp", run->settings->metrics);
-    FILE *file = fopen(path, "we");
-    if (file == NULL)
-        return;
-    fprintf(file,
-            "# HELP rowcast_push_sent_total Messages that push services have taken.\n"
-            "# TYPE rowcast_push_sent_total counter\nrowcast_push_sent_total %llu\n"
-            "# HELP rowcast_push_failed_total Tries that failed, and are repeated.\n"
-            "# TYPE rowcast_push_failed_total counter\nrowcast_push_failed_total %llu\n"
-            "# HELP rowcast_push_ended_total Subscriptions that have ended.\n"
-            "# TYPE rowcast_push_ended_total counter\nrowcast_push_ended_total %llu\n"
-            "# HELP rowcast_push_subscriptions Subscriptions.\n"
-            "# TYPE rowcast_push_subscriptions gauge\nrowcast_push_subscriptions %lld\n",
-            (unsigned long long)counts.sent, (unsigned long long)counts.failed,
-            (unsigned long long)counts.ended, (long long)counts.subscriptions);
-    if (fclose(file) != 0 || rename(path, run->settings->metrics) != 0)
-        log_line(run->log, LOG_WARN, "cannot write %s: %s", run->settings->metrics,
-                 strerror(errno));
+    struct error error;
+    const struct metrics_figure figures[] = {
+        {"rowcast_push_sent_total", "counter", "Messages that push services have taken.",
+         (double)counts.sent},
+        {"rowcast_push_failed_total", "counter", "Tries that failed, and are repeated.",
+         (double)counts.failed},
+        {"rowcast_push_ended_total", "counter", "Subscriptions that have ended.",
+         (double)counts.ended},
+        {"rowcast_push_subscriptions", "gauge", "Subscriptions.",
+         (double)counts.subscriptions},
+        {"rowcast_push_queue", "gauge",
+         "Subscriptions whose next row is on its way, or waits to be sent.",
+         (double)counts.queued},
+        {"rowcast_push_waiting", "gauge",
+         "Subscriptions whose last try failed, and that wait for the next.",
+         (double)counts.waiting},
+    };
+    if (run->settings->metrics != NULL &&
+        metrics_file_write(run->settings->metrics, figures,
+                           sizeof figures / sizeof *figures, &error) != 0)
+        log_line(run->log, LOG_WARN, "%s", error.text);
 }
 
 static void

@@ -13,15 +13,13 @@ struct settings {
     int64_t above;
 };
 
+#define OPTION(field, ...) CMD_OPTION(struct settings, field, __VA_ARGS__)
+
 static const struct option options[] = {
     CMD_DATABASE_OPTIONS(struct settings),
-    {.name = "above",
-     .kind = OPTION_COUNT,
-     .offset = offsetof(struct settings, above),
-     .min = 0,
-     .max = ROW_ID_MAX - IDS_LEFT,
-     .value_name = "ID",
-     .help = "an id known to have been in use, where ids outran the clock"},
+    OPTION(above, "above", OPTION_COUNT, .min = 0, .max = ROW_ID_MAX - IDS_LEFT,
+           .value_name = "ID",
+           .help = "an id known to have been in use, where ids outran the clock"),
     {.name = NULL},
 };
 

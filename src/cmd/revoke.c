@@ -21,26 +21,16 @@ struct settings {
     int64_t forget_ms;
 };
 
+#define OPTION(field, ...) CMD_OPTION(struct settings, field, __VA_ARGS__)
+
 static const struct option options[] = {
     CMD_DATABASE_OPTIONS(struct settings),
-    {.name = "user",
-     .kind = OPTION_TEXT,
-     .offset = offsetof(struct settings, user),
-     .value_name = "NAME",
-     .has_no_variable = true,
-     .help = "whom to throw out"},
-    {.name = "before",
-     .kind = OPTION_TEXT,
-     .offset = offsetof(struct settings, before),
-     .value_name = "TIME",
-     .has_no_variable = true,
-     .help = "2026-11-28T20:00:00Z, 10m (ago) or Unix milliseconds; else now"},
-    {.name = "forget",
-     .kind = OPTION_AGE,
-     .offset = offsetof(struct settings, forget_ms),
-     .value_name = "AGE",
-     .has_no_variable = true,
-     .help = "delete revocations older than that: no ticket lives so long"},
+    OPTION(user, "user", OPTION_TEXT, .value_name = "NAME", .has_no_variable = true,
+           .help = "whom to throw out"),
+    OPTION(before, "before", OPTION_TEXT, .value_name = "TIME", .has_no_variable = true,
+           .help = "2026-11-28T20:00:00Z, 10m (ago) or Unix milliseconds; else now"),
+    OPTION(forget_ms, "forget", OPTION_AGE, .value_name = "AGE", .has_no_variable = true,
+           .help = "delete revocations older than that: no ticket lives so long"),
     {.name = NULL},
 };
 

@@ -29,11 +29,7 @@ _Static_assert((uint64_t)WINDOW_BYTES_MAX <= SIZE_MAX, "no size wraps around");
 
 #define DAY_MS INT64_C(86400000)
 
-#define OPTION(field, option_name, option_kind, ...)                                       \
-    {                                                                                      \
-        .name = option_name, .kind = option_kind,                                          \
-        .offset = offsetof(struct serve_settings, field), __VA_ARGS__                      \
-    }
+#define OPTION(field, ...) CMD_OPTION(struct serve_settings, field, __VA_ARGS__)
 
 static const struct option options[] = {
     OPTION(db, "db", OPTION_TEXT, .value_name = "FILE", .help = "the database"),
@@ -114,6 +110,8 @@ static const struct option options[] = {
            .fallback = "20", .max = 1000000, .help = "subscriptions; 0: no limit"),
     OPTION(max_push_per_address, "max-push-per-address", OPTION_COUNT, .value_name = "N",
            .fallback = "100", .max = 1000000, .help = "subscriptions; 0: no limit"),
+    OPTION(max_push, "max-push", OPTION_COUNT, .value_name = "N", .fallback = "100000",
+           .max = 10000000, .help = "subscriptions of all together; 0: no limit"),
     OPTION(drain_ms, "drain", OPTION_SECONDS, .value_name = "SECONDS", .fallback = "5",
            .max = 3600000, .help = "how long rowcast may take to end"),
     OPTION(request_timeout_ms, "request-timeout", OPTION_SECONDS, .value_name = "SECONDS",

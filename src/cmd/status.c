@@ -33,22 +33,14 @@ struct settings {
     bool watch;
 };
 
+#define OPTION(field, ...) CMD_OPTION(struct settings, field, __VA_ARGS__)
+
 static const struct option options[] = {
     CMD_DATABASE_OPTIONS(struct settings),
-    {.name = "url",
-     .kind = OPTION_TEXT,
-     .offset = offsetof(struct settings, url),
-     .value_name = "URL",
-     .has_no_variable = true,
-     .help = "of a running server's status, as in http://localhost/events/status"},
-    {.name = "json",
-     .kind = OPTION_FLAG,
-     .offset = offsetof(struct settings, json),
-     .help = "print a JSON object on one line"},
-    {.name = "watch",
-     .kind = OPTION_FLAG,
-     .offset = offsetof(struct settings, watch),
-     .help = "print it again each second, until Ctrl-C"},
+    OPTION(url, "url", OPTION_TEXT, .value_name = "URL", .has_no_variable = true,
+           .help = "of a running server's status, as in http://localhost/events/status"),
+    OPTION(json, "json", OPTION_FLAG, .help = "print a JSON object on one line"),
+    OPTION(watch, "watch", OPTION_FLAG, .help = "print it again each second, until Ctrl-C"),
     {.name = NULL},
 };
 

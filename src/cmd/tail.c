@@ -36,34 +36,19 @@ struct settings {
     bool json;
 };
 
+#define OPTION(field, ...) CMD_OPTION(struct settings, field, __VA_ARGS__)
+
 static const struct option options[] = {
     CMD_DATABASE_OPTIONS(struct settings),
-    {.name = "follow",
-     .letter = 'f',
-     .kind = OPTION_FLAG,
-     .offset = offsetof(struct settings, follow),
-     .help = "continue with new rows as they come"},
-    {.name = "channel",
-     .kind = OPTION_LIST,
-     .offset = offsetof(struct settings, channels),
-     .value_name = "GLOB",
-     .help = "only channels that match; repeatable"},
-    {.name = "since",
-     .kind = OPTION_TEXT,
-     .offset = offsetof(struct settings, since),
-     .value_name = "all|ID|AGE",
-     .help = "start at the first row, after an id, or at an age (90s, 2h)"},
-    {.name = "last",
-     .kind = OPTION_COUNT,
-     .offset = offsetof(struct settings, last),
-     .min = 1,
-     .max = 1000000000,
-     .value_name = "N",
-     .help = "start with the newest N rows (without --since: 10)"},
-    {.name = "json",
-     .kind = OPTION_FLAG,
-     .offset = offsetof(struct settings, json),
-     .help = "one JSON object a line"},
+    OPTION(follow, "follow", OPTION_FLAG, .letter = 'f',
+           .help = "continue with new rows as they come"),
+    OPTION(channels, "channel", OPTION_LIST, .value_name = "GLOB",
+           .help = "only channels that match; repeatable"),
+    OPTION(since, "since", OPTION_TEXT, .value_name = "all|ID|AGE",
+           .help = "start at the first row, after an id, or at an age (90s, 2h)"),
+    OPTION(last, "last", OPTION_COUNT, .min = 1, .max = 1000000000, .value_name = "N",
+           .help = "start with the newest N rows (without --since: 10)"),
+    OPTION(json, "json", OPTION_FLAG, .help = "one JSON object a line"),
     {.name = NULL},
 };
 

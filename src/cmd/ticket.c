@@ -27,11 +27,7 @@ struct settings {
     int64_t not_before_ms;
 };
 
-#define OPTION(field, option_name, option_kind, ...)                                       \
-    {                                                                                      \
-        .name = option_name, .kind = option_kind,                                          \
-        .offset = offsetof(struct settings, field), __VA_ARGS__                            \
-    }
+#define OPTION(field, ...) CMD_OPTION(struct settings, field, __VA_ARGS__)
 
 static const struct option options[] = {
     OPTION(key_file, "key-file", OPTION_TEXT, .value_name = "FILE",

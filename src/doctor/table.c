@@ -1,262 +1,22 @@
-/* table.c - rights, journal, write-ahead log and table, seen with the rights of this process.
+/* table.c - the table of notifications and its marks, seen with the rights of this process.
  *
- * Called by doctor/db.c, in its child. Nothing is written: the log's state is read from its files
- * instead of by a checkpoint, and STORE_INSPECT makes no file. */
+ * Called by doctor/db.c, in its child. Nothing is written: STORE_INSPECT makes no file. */
 #include "config.h"
 
 #include "doctor/db.h"
 
-#include <ctype.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "doctor/follower.h"
+#include "doctor/journal.h"
 #include "doctor/push.h"
-#include "doctor/process.h"
+#include "doctor/rights.h"
 #include "store/inspect.h"
 #include "track/track.h"
 
 #define LOCKED_MS 2000
 
-/* SQLite's own idea of a log that is due: wal_autocheckpoint's default (sqlite.org/pragma.html). */
-#define DUE_FRAMES 1000
-
-/* A reader is called long when it was seen each time. */
-#define SAMPLES 10
-#define SAMPLE_PAUSE_MS 100
-
 #define IDS_LEFT_MIN (INT64_C(1) << 40)
-
-/* --- rights -------------------------------------------------------------------------- */
-
-/* Where the remedy begins in "what: give it the right, as with ...", or NULL. */
-static const char *
-find_remedy(const char *text)
-{
-    static const char *const marks[] = {": give it ", ": mount it "};
-    const char *cut = NULL;
-
-    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
-        for (const char *p = text; (p = strstr(p, marks[i])) != NULL; p++)
-            cut = cut == NULL || p > cut ? p : cut;
-    return cut;
-}
-
-/* Such an error in its two parts. */
-static void
-find_error(struct doctor_report *report, struct doctor_head head, const struct error *error)
-{
-    const char *cut = find_remedy(error->text);
-
-    if (cut == NULL) {
-        doctor_find(report, head, "%s", error->text);
-        return;
-    }
-    char remedy[ERROR_TEXT_MAX];
-    snprintf(remedy, sizeof remedy, "%c%s", toupper((unsigned char)cut[2]), cut + 3);
-    head.remedy = remedy;
-    doctor_find(report, head, "%.*s", (int)(cut - error->text), error->text);
-}
-
-static bool
-may_write(const char *path, const char *suffix)
-{
-    char name[PATH_MAX];
-
-    if (snprintf(name, sizeof name, "%s%s", path, suffix) >= (int)sizeof name)
-        return false;
-    return faccessat(AT_FDCWD, name, F_OK, 0) != 0 ||
-           faccessat(AT_FDCWD, name, W_OK, AT_EACCESS) == 0;
-}
-
-/* What a reader can do without for the moment. */
-static void
-judge_writing(const char *path, const char *who, struct doctor_report *report)
-{
-    char real[PATH_MAX];
-    struct doctor_head head = {"rights", DOCTOR_WARNING,
-                               "Give it the right, as with chgrp and chmod g+w."};
-
-    if (realpath(path, real) == NULL)
-        return;
-    if (faccessat(AT_FDCWD, real, W_OK, AT_EACCESS) != 0 && errno == EROFS)
-        head.remedy =
-            "Mount it read-write; in a systemd service add ReadWritePaths= and the "
-            "database's folder.";
-    if (!may_write(real, "-shm"))
-        doctor_find(
-            report, head,
-            "%s may read %s-shm but not write it: it then reads only what others have "
-            "prepared, and cannot recover the log after a crash",
-            who, real);
-    bool may_write_file = may_write(real, "");
-    char *slash = strrchr(real, '/');
-    slash[slash == real] = '\0';
-    if (!may_write(real, ""))
-        doctor_find(report, head,
-                    "%s may not write the folder %s: when the last process has closed the "
-                    "database, its -wal and -shm go, and this user cannot make them again",
-                    who, real);
-    if (!may_write_file)
-        doctor_find(report, (struct doctor_head){"rights", DOCTOR_NOTE, NULL},
-                    "%s may not write the database: enough to serve it, not for serve "
-                    "--keep-age and --keep-rows, nor for send and prune",
-                    who);
-}
-
-static bool
-judge_rights(const char *path, const char *who, struct doctor_report *report)
-{
-    struct error error;
-
-    if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) != 0 &&
-        !store_diagnose_rights(path, STORE_READ, &error)) {
-        doctor_find(
-            report,
-            (struct doctor_head){"rights", DOCTOR_PROBLEM,
-                                 "Check --db; `rowcast init` makes a new database."},
-            "%s is not there", path);
-        return false;
-    }
-    if (store_diagnose_rights(path, STORE_READ, &error)) {
-        find_error(report, (struct doctor_head){"rights", DOCTOR_PROBLEM, NULL}, &error);
-        return faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == 0;
-    }
-    size_t before = report->count;
-    judge_writing(path, who, report);
-    if (geteuid() == 0)
-        doctor_find(
-            report,
-            (struct doctor_head){"rights", DOCTOR_NOTE,
-                                 "Give --user NAME: the one that runs `rowcast serve`."},
-            "judged as root, who may do anything");
-    else if (report->count == before)
-        doctor_find(report, (struct doctor_head){"rights", DOCTOR_OK, NULL},
-                    "%s may read and write the database, its -wal and -shm, and its folder",
-                    who);
-    return true;
-}
-
-/* --- the log ------------------------------------------------------------------------- */
-
-/* The mark of a reader that a checkpoint has to wait for, -1 when there is none. */
-static int
-find_holder(const struct store_wal *wal)
-{
-    int holder = -1;
-
-    for (int i = 0; i < STORE_WAL_READERS; i++) {
-        if (wal->readers[i].locked && wal->readers[i].frame < wal->frames &&
-            (holder < 0 || wal->readers[i].frame < wal->readers[holder].frame))
-            holder = i;
-    }
-    return holder;
-}
-
-/* The same reader, at the same place, for about a second: not one of many short ones. */
-static bool
-is_long(const char *path, const struct store_wal *first, int holder)
-{
-    struct timespec pause = {.tv_nsec = SAMPLE_PAUSE_MS * 1000000L};
-    struct store_wal wal;
-    struct error ignored;
-
-    for (int i = 0; i < SAMPLES; i++) {
-        nanosleep(&pause, NULL);
-        if (store_inspect_wal(path, &wal, &ignored) != 0 || !wal.readers[holder].locked ||
-            wal.readers[holder].pid != first->readers[holder].pid ||
-            wal.readers[holder].frame != first->readers[holder].frame)
-            return false;
-    }
-    return true;
-}
-
-static void
-find_held(const struct store_wal *wal, int holder, struct doctor_report *report)
-{
-    char name[PROCESS_NAME_MAX];
-    char who[PROCESS_NAME_MAX + 32] = "a process of another container or machine";
-    uint32_t open = wal->frames - wal->readers[holder].frame;
-    pid_t pid = wal->readers[holder].pid;
-
-    if (pid > 0)
-        snprintf(who, sizeof who, "process %d (%s)", (int)pid,
-                 doctor_process_name(pid, name));
-    doctor_find(
-        report,
-        (struct doctor_head){"wal", open >= DUE_FRAMES ? DOCTOR_WARNING : DOCTOR_NOTE,
-                             "That program keeps a read transaction open (BEGIN without "
-                             "COMMIT, or a SELECT that is\n"
-                             "not read to its end): end it there, or restart the program. "
-                             "The log then stops growing."},
-        "%s has been reading for longer than a second and holds checkpoints back: %u pages "
-        "wait in the log, which has %lld KiB",
-        who, open, (long long)wal->bytes / 1024);
-}
-
-static void
-judge_wal(const char *path, const struct store_wal *wal, struct doctor_report *report)
-{
-    int holder = find_holder(wal);
-    uint32_t open = wal->frames - wal->checkpointed;
-
-    if (holder >= 0 && is_long(path, wal, holder)) {
-        find_held(wal, holder, report);
-        return;
-    }
-    if (wal->bytes < 0 || wal->shm_bytes < 0) {
-        doctor_find(report, (struct doctor_head){"wal", DOCTOR_OK, NULL},
-                    "no process has the database open");
-        return;
-    }
-    struct doctor_head head = {"wal", DOCTOR_OK, NULL};
-    if (open >= 4 * DUE_FRAMES) {
-        head.level = DOCTOR_WARNING;
-        head.remedy = "Does a writer set wal_autocheckpoint to 0, or keep a transaction "
-                      "open? Once they are done:\n"
-                      "PRAGMA wal_checkpoint(TRUNCATE)";
-    } else if (wal->bytes >= (int64_t)64 << 20) {
-        head.level = DOCTOR_NOTE;
-        head.remedy =
-            "The file keeps its largest size. To make it small again, at a quiet time:\n"
-            "PRAGMA wal_checkpoint(TRUNCATE)";
-    }
-    doctor_find(report, head,
-                "the log has %lld KiB; %u of its %u pages wait for a checkpoint",
-                (long long)wal->bytes / 1024, open, wal->frames);
-}
-
-static void
-judge_journal(const char *path, struct doctor_report *report)
-{
-    struct store_wal wal;
-    struct error error;
-
-    if (store_inspect_wal(path, &wal, &error) != 0) {
-        doctor_find(report, (struct doctor_head){"journal", DOCTOR_PROBLEM, NULL}, "%s",
-                    error.text);
-    } else if (!wal.wal_mode) {
-        doctor_find(report,
-                    (struct doctor_head){
-                        "journal", DOCTOR_WARNING,
-                        "PRAGMA journal_mode = WAL, once, by anybody who may write."},
-                    "a rollback journal, not WAL: readers and writers wait for each other");
-    } else {
-        doctor_find(
-            report, (struct doctor_head){"journal", DOCTOR_OK, NULL},
-            "WAL; an application that sets another journal_mode while rowcast has it "
-            "open learns that the database is locked");
-        judge_wal(path, &wal, report);
-    }
-}
-
-/* --- the table ----------------------------------------------------------------------- */
 
 /* Ids that readers have seen would be given once more. A low-water mark below the base is in
  * order: so `rowcast rebase` leaves it. A foreign table, of base 0, has no marks of ours. */
@@ -458,9 +218,9 @@ void
 doctor_look_at_database(const struct doctor_database *database, const char *who,
                         struct doctor_report *report)
 {
-    if (!judge_rights(database->path, who, report))
+    if (!doctor_judge_rights(database->path, who, report))
         return;
     judge_names(database, report);
-    judge_journal(database->path, report);
+    doctor_judge_journal(database->path, report);
     judge_table(database, report);
 }

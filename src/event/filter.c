@@ -1,8 +1,8 @@
 /* filter.c - pattern lists, and the one decision on who gets a row.
  *
- * http/request.c, http/stream_params.c and access/claims.c read the lists and compile them;
- * access/access.c asks for channels, hub/audience.c and the pages of catch-up for rows. How a
- * pattern matches is in event/glob.c. */
+ * http/request.c, http/stream_params.c and access/claims.c read the lists and compile them.
+ * access/access.c asks about channels; hub/audience.c and the pages of replay ask about rows. How
+ * a pattern matches is in event/glob.c. */
 #include "config.h"
 
 #include "event/filter.h"
@@ -24,7 +24,7 @@ compare_slices(struct slice a, struct slice b)
     return order != 0 ? order : (a.len > b.len) - (a.len < b.len);
 }
 
-/* Where the pattern is, or belongs; *found says which. */
+/* The place where the pattern is (*found) or belongs. */
 static size_t
 find_place(const struct patterns *patterns, struct slice pattern, bool *found)
 {

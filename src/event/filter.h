@@ -16,8 +16,9 @@
 #define FILTER_PATTERN_MAX 256 /* bytes in one pattern */
 #define FILTER_PATTERNS_MAX 64 /* patterns in one list */
 
-/* Of those in a list that are not exact, so many, and of so many bytes together. What a reader asks
- * for is a stranger's; what bounds it was written by the administrator or the application. */
+/* How many patterns of a list may be other than exact, and how many bytes these may have together.
+ * A reader's list comes from a stranger; a bound comes from the administrator or the
+ * application. */
 #define FILTER_ASKED_GLOBS_MAX 16
 #define FILTER_ASKED_BYTES_MAX 512
 #define FILTER_GRANTED_GLOBS_MAX FILTER_PATTERNS_MAX
@@ -49,7 +50,8 @@ bool filter_matches(const struct filter *filter, struct slice channel,
 bool filter_allows_channel(const struct filter *filter, struct slice channel);
 bool filter_allows_recipient(const struct filter *filter, struct slice recipient);
 
-/* Has a list in which more than names is compared: a verdict on a channel is worth keeping. */
+/* True when it has a list with more than exact names: then verdicts on channels are worth
+ * remembering. */
 bool filter_has_globs(const struct filter *filter);
 
 /* The part of filter_matches that looks at one channel by its name: used to refuse at once an

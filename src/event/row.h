@@ -13,7 +13,7 @@
 
 /* A column that the tailed table does not have reads as its NULL or 0. */
 struct row {
-    int64_t id; /* ROW_ID_MIN .. ROW_ID_MAX */
+    int64_t id;         /* ROW_ID_MIN .. ROW_ID_MAX */
     int64_t created_at; /* Unix milliseconds; 0: not known */
     int64_t expires_at; /* Unix milliseconds; 0: never */
     struct slice channel;

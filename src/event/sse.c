@@ -1,8 +1,8 @@
-/* sse.c - rows and our own words as Server-Sent Events, JSON lines or JSON objects.
+/* sse.c - rows and rowcast's own messages as Server-Sent Events, JSON lines or JSON objects.
  *
- * Called by the window once for each row and by catch-up for each row of a page; the bytes are
- * then shared by all streams of a format. Whatever a foreign table holds, the output is one
- * well-formed block: bad UTF-8 is repaired, line ends inside a field end that line only. */
+ * The window calls it once for each row, replay for each row of a page; all streams of a format
+ * then share the bytes. Whatever a foreign table holds, the output is one well-formed block: bad
+ * UTF-8 is repaired, and a line end inside a field ends that line only. */
 #include "config.h"
 
 #include "event/sse.h"
@@ -186,7 +186,7 @@ sse_append_row(struct buf *buf, enum format format, const struct row *row,
     struct buf scratch = {0};
     struct message message = tell(row, max_event_bytes, &scratch);
 
-    /* What nearly every row needs, at once: growing step by step would copy it again. */
+    /* Enough for nearly every row: growing step by step would copy the bytes again. */
     buf_reserve(buf,
                 BLOCK_OVERHEAD + row->channel.len + message.event.len + message.data.len);
     if (is_event_stream(format))

@@ -20,7 +20,7 @@
 
 enum gap_reason { GAP_PRUNED, GAP_RESET, GAP_BAD_ID };
 
-/* Events that the client may have wanted are gone (doc/PROTOCOL.md, "Gaps"). */
+/* Events for the client may be missing (doc/PROTOCOL.md, "Gaps"). */
 struct gap {
     enum gap_reason reason;
     char after[GAP_ID_TEXT_MAX + 1]; /* what the client had: its id as text, any bytes */

@@ -49,8 +49,8 @@ cgi_finish(struct cgi *cgi)
 static void
 cgi_watch(struct cgi *cgi)
 {
-    /* Asks for nothing that comes by itself: a hang-up or an error is reported in any case. Not for
-     * UV_DISCONNECT: Apache's mod_cgid half-closes the socket once the request is written. */
+    /* A hang-up or an error is reported without being asked for. UV_DISCONNECT is not used:
+     * Apache's mod_cgid half-closes the socket once the request is written. */
     int events = UV_PRIORITIZED | (cgi->wants_write ? UV_WRITABLE : 0);
     if (cgi->has_poll && !cgi->done)
         uv_poll_start(&cgi->poll, events, on_event);
@@ -189,7 +189,8 @@ read_input(char *to, size_t len, uint64_t until_ms)
     return 0;
 }
 
-/* A body that is too long: an end while Apache still writes it would reset the connection. */
+/* A body that is too long is read and dropped: to end while Apache still writes it would reset the
+ * connection. */
 static void
 skip_input(uint64_t until_ms)
 {

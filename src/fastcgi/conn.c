@@ -1,8 +1,9 @@
-/* conn.c - one connection from the web server: reading a request, being answered, flushing.
+/* conn.c - one connection from the web server: it reads a request, waits for the answer, flushes
+ * it.
  *
  * fastcgi/gateway.c opens it; fastcgi/parser.c parses what it sends, fastcgi/libfcgi.c turns
- * params into an environment. A connection is freed only from uv_close's callback, at the end
- * of a turn of the loop, so no caller finds its output gone under its feet. */
+ * params into an environment. A connection is freed only in uv_close's callback, at the end of a
+ * turn of the loop, so its output is valid for the whole turn. */
 #include "config.h"
 
 #include "fastcgi/internal.h"
@@ -25,7 +26,7 @@ on_conn_closed(uv_handle_t *handle)
 
 /* --- answers that wait ------------------------------------------------------------------- */
 
-/* False: it may not wait, and the connection is closed. */
+/* False: the answer may not wait, and the connection is closed. */
 static bool
 conn_enter_flushing(struct conn *conn)
 {
@@ -275,9 +276,9 @@ conn_feed(struct conn *conn, const char *p, size_t len)
 }
 
 /* End of file while a request is being answered means that the reader is gone: no web server
- * half-closes for another reason (lighttpd's tcp-fin-propagate does so for this). Where the
- * other half is open the answer is ended properly, or lighttpd logs an error for each page
- * that is closed. */
+ * half-closes for another reason (lighttpd's tcp-fin-propagate does so for this). If our half is
+ * still open, the answer is ended properly; else lighttpd would log an error for each page that is
+ * closed. */
 static void
 conn_ended(struct conn *conn)
 {
@@ -315,7 +316,7 @@ conn_read_now(struct conn *conn)
         conn_await_request(conn); /* the deadline runs from this request's first byte */
 }
 
-/* What is not read now makes the descriptor readable still, in the next turn. */
+/* The descriptor stays readable for what is not read now, and the next turn reads it. */
 static void
 conn_read(struct conn *conn)
 {
@@ -354,7 +355,7 @@ conn_write_now(struct conn *conn)
     }
 }
 
-/* Thousands of readers may take what waits for them at once. */
+/* Thousands of waiting answers may become writable at once. */
 static void
 conn_write(struct conn *conn)
 {

@@ -1,7 +1,7 @@
-/* gateway.c - accepts connections and bounds how long they may take to say what they want.
+/* gateway.c - accepts connections and limits how long a request may take to arrive.
  *
  * serve/serve.c starts it and gives the handlers; what happens on a connection is in
- * fastcgi/conn.c. Running out of descriptors is an ordinary outcome here: accepting rests, it never
+ * fastcgi/conn.c. Running out of descriptors is an ordinary outcome: accepting pauses, and never
  * spins. */
 #include "config.h"
 
@@ -15,8 +15,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Accepted in one turn, so that a flood of connects leaves time for rows, and so that of several
- * workers not the one that wakes first takes them all. */
+/* How many connections one turn accepts: a flood of them must leave time for rows, and must not
+ * all go to the worker that wakes first. */
 #define ACCEPTS_PER_TURN 256
 #define ACCEPTS_PER_TURN_SHARED 4
 #define ACCEPT_PAUSE_MS 100
@@ -88,8 +88,8 @@ gateway_warn(struct gateway *gateway, enum gateway_fault fault, const char *form
 
 /* --- deadlines --------------------------------------------------------------------------- */
 
-/* The head of the queue when its time is over, else NULL and *in: milliseconds until then,
- * UINT64_MAX when never. */
+/* Returns the head of the queue if its time is over. Else NULL, and *in is the time until then in
+ * milliseconds; UINT64_MAX: never. */
 static struct conn *
 next_overdue(const struct gateway *gateway, const struct queue *queue, uint64_t timeout_ms,
              uint64_t *in)
@@ -187,10 +187,10 @@ on_pause_over(uv_timer_t *timer)
     gateway_resume_accept(timer->data);
 }
 
-/* No descriptor is left. Spinning on a readable listening socket does not help; refusing the
- * connection makes the web server answer 502, after which an EventSource gives up. So the
- * reserve lets one in, which gets the advice to come back, and accepting rests until a
- * connection has closed. */
+/* No descriptor is left. To poll a readable listening socket again and again does not help; if the
+ * connection is refused, the web server answers 502, after which an EventSource gives up. So the
+ * reserve descriptor accepts one connection, which gets the advice to come back, and accepting
+ * pauses until a connection has closed. */
 static void
 gateway_out_of_descriptors(struct gateway *gateway, int listen_fd)
 {
@@ -345,7 +345,7 @@ on_own_handle_closed(uv_handle_t *handle)
     gateway_handle_closed(handle->data);
 }
 
-/* Connections that are being answered stand in no queue of ours: libuv knows them all. */
+/* Connections that are being answered are in no queue here: libuv knows them all. */
 static void
 close_if_ours(uv_handle_t *handle, void *arg)
 {

@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "fastcgi/pairs.h"
 #include "fastcgi/records.h"
 #include "base/parse_number.h"
 
@@ -44,80 +45,6 @@ fcgi_parser_need_work(struct fcgi_parser *parser)
     if (parser->work == NULL)
         parser->work = calloc(1, sizeof *parser->work);
     return parser->work;
-}
-
-/* Reads one length of a name-value pair (specification section 3.4). Returns the bytes it took,
- * 0 when they are not there. */
-static size_t
-pair_read_len(const unsigned char *p, size_t left, size_t *value)
-{
-    if (left >= 1 && p[0] < 0x80) {
-        *value = p[0];
-        return 1;
-    }
-    if (left < 4)
-        return 0;
-    *value = (size_t)(p[0] & 0x7f) << 24 | (size_t)p[1] << 16 | (size_t)p[2] << 8 | p[3];
-    return 4;
-}
-
-/* Splits the first pair off `pairs`. False when the lengths do not fit. */
-static bool
-pair_next(struct slice *pairs, struct slice *name, struct slice *value)
-{
-    const unsigned char *p = (const unsigned char *)pairs->p;
-    size_t name_len = 0;
-    size_t value_len = 0;
-    size_t first = pair_read_len(p, pairs->len, &name_len);
-    if (first == 0)
-        return false;
-    size_t second = pair_read_len(p + first, pairs->len - first, &value_len);
-    if (second == 0)
-        return false;
-    size_t left = pairs->len - first - second;
-    if (name_len > left || value_len > left - name_len)
-        return false;
-
-    *name = (struct slice){pairs->p + first + second, name_len};
-    *value = (struct slice){name->p + name_len, value_len};
-    size_t used = first + second + name_len + value_len;
-    pairs->p += used;
-    pairs->len -= used;
-    return true;
-}
-
-static bool
-pairs_are_sound(struct slice pairs)
-{
-    struct slice name;
-    struct slice value;
-    while (pairs.len > 0) {
-        if (!pair_next(&pairs, &name, &value))
-            return false;
-        /* libfcgi and getenv-like look-ups work on C strings. */
-        if (name.len == 0 || memchr(name.p, '\0', name.len) != NULL ||
-            memchr(name.p, '=', name.len) != NULL ||
-            (value.len > 0 && memchr(value.p, '\0', value.len) != NULL))
-            return false;
-    }
-    return true;
-}
-
-/* A variable as a string in `value`, which has `size` bytes; false when it is not there, or too
- * long. */
-static bool
-pairs_find(struct slice pairs, const char *wanted, char *value, size_t size)
-{
-    struct slice name;
-    struct slice found;
-    while (pairs.len > 0 && pair_next(&pairs, &name, &found)) {
-        if (!slice_equal(name, slice_of(wanted)) || found.len >= size)
-            continue;
-        memcpy(value, found.p, found.len);
-        value[found.len] = '\0';
-        return true;
-    }
-    return false;
 }
 
 /* The params are complete: is there a body that will be read? How long it is going to be is
@@ -202,7 +129,7 @@ fcgi_parser_values(struct fcgi_parser *parser, struct fcgi_parser_work *work,
     struct slice name;
     struct slice value;
     bool answered[3] = {false, false, false};
-    while (pairs.len > 0 && pair_next(&pairs, &name, &value)) {
+    while (pairs.len > 0 && pairs_next(&pairs, &name, &value)) {
         for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {
             if (answered[i] || !slice_equal(name, slice_of(known[i][0])))
                 continue;

@@ -1,8 +1,8 @@
 /* records.c - packs events into FastCGI records (specification sections 3.3 and 5.3).
  *
- * hub/fanout.c and hub/replay_page.c fill one `struct records` for each audience and batch, or
- * for a page of catch-up, and hands its bytes to fastcgi/output.c, once for each stream. No
- * padding: it is optional, and the web servers at hand gain nothing by it. */
+ * hub/fanout.c fills one `struct records` for each audience and batch, hub/replay_page.c one for
+ * each page; fastcgi/output.c sends its bytes, once for each stream. No padding: it is optional,
+ * and lighttpd, nginx and Apache gain nothing from it. */
 #include "config.h"
 
 #include "fastcgi/records.h"
@@ -92,7 +92,7 @@ records_open(struct records *records)
     records->open = true;
 }
 
-/* Makes sure that a record is open which has room for `len` bytes, if any record has. */
+/* Makes sure that a record with room for `len` bytes is open, unless no record has that much. */
 static void
 records_make_room(struct records *records, size_t len)
 {

@@ -1,17 +1,17 @@
 /* feed.c - from "the database may have changed" to rows; see feed/feed.h.
  *
- * serve/serve.c makes it, hub/hub.c takes the rows. A failed look is an ordinary outcome: streams
- * stay open, the watch's retries and its fallback tick come back here, and what was missed
- * meanwhile is read then, as the tail has not moved. feed/reopen.c sees that what is open is what
- * lies at the path, feed/trouble.c reports what is wrong. */
+ * serve/serve.c makes it, hub/hub.c takes the rows. A look that fails is an ordinary outcome:
+ * streams stay open, and the watch's retries and its fallback tick look again. The tail has not
+ * moved, so no row is lost. feed/reopen.c checks that the open files are those at the path,
+ * feed/trouble.c reports what is wrong. */
 #include "config.h"
 
 #include "feed/internal.h"
 
 #include <stdlib.h>
 
-/* At the start a lock is waited for: of workers that start together one recovers the WAL, and a
- * writer with a rollback journal commits. */
+/* At the start the feed waits for a lock: when several workers start, one recovers the WAL; with a
+ * rollback journal a writer may be committing. */
 #define START_PATIENCE_MS FEED_BUSY_PATIENCE_MS
 
 /* What comes of one read. */
@@ -89,7 +89,7 @@ feed_read_page(struct feed *feed, struct error *error)
     }
     feed->more = result != STORE_OK || !log.progress.complete;
     if (result != STORE_OK && log.progress.given.id == 0)
-        return result; /* not even the first row: try again from the same place */
+        return result; /* not even the first row was read: try again from the same place */
     feed_note_follower(feed);
     feed->marks = log.marks;
     feed->handlers.batch(feed->arg, &log.marks, cursor.id, page.lost_up_to);
@@ -109,7 +109,7 @@ feed_look(struct feed *feed)
     enum store_result result = store_changed(feed->store, &changed, &error);
     bool has_read = result == STORE_OK && (changed || feed->more);
     if (has_read) {
-        /* Until the page says otherwise: a failure must not lose the news. */
+        /* The page may say otherwise: if the read fails, the rows must not be forgotten. */
         feed->more = true;
         result = feed_read_page(feed, &error);
         feed_tell_fault(feed);
@@ -121,7 +121,7 @@ feed_look(struct feed *feed)
         feed->behind_since_ms = 0;
     else if (feed->behind_since_ms == 0)
         feed->behind_since_ms = uv_now(feed->loop);
-    /* That nothing was committed says nothing of a table that could not be read just now. */
+    /* If the table could not be read just now, it does not matter that nothing was committed. */
     if (has_read || result != STORE_OK || !feed->doubtful)
         feed_report(feed, result, &error);
     /* After a failure the watch's own retries, which grow rarer, are often enough. */
@@ -188,7 +188,7 @@ feed_begin(struct feed *feed, struct error *error)
     return result;
 }
 
-/* The same; waits, as nothing is served yet. */
+/* The same; it may wait, because nothing is served yet. */
 static int
 feed_begin_patiently(struct feed *feed, struct error *error)
 {

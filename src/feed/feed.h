@@ -1,8 +1,8 @@
 /* feed.h - each committed row once, in id order.
  *
- * Joins watch and store: looks when the watch says so, reads what is new in pages, notices a
- * database that was replaced or restored, and keeps going while it is locked or broken. Also
- * the door for everything else that reads the table (catch-up, look-ups of a start). */
+ * Connects watch and store: looks when the watch says so, reads new rows in pages, notices that
+ * the database was replaced or restored, and continues after a lock or an error. Replay and the
+ * look-up of a stream's start read the table through it too. */
 #ifndef ROWCAST_FEED_FEED_H
 #define ROWCAST_FEED_FEED_H
 
@@ -60,7 +60,7 @@ void feed_on_change(struct feed *feed, feed_changed_fn changed, void *arg);
 /* How often the database was opened: with another number it may be another database. */
 uint64_t feed_openings(const struct feed *feed);
 
-/* Who else in the process opens the database: only through this. */
+/* Other parts of the process open the database only through this. */
 struct store_gate *feed_gate(const struct feed *feed);
 
 /* Called on the loop; error: what has happened and what to do. */
@@ -96,14 +96,14 @@ const char *feed_lasting_trouble(const struct feed *feed);
 /* Reads the table in any case, after a look; the two above have the result. */
 void feed_probe(struct feed *feed);
 
-/* For how long there have been rows that were not handed out yet, or the database could not be
- * read; 0: neither is so. */
+/* For how long rows have waited to be handed out, or the database could not be read; 0: neither. */
 uint64_t feed_lag_ms(const struct feed *feed);
 
 /* From now on failed reads (a lock is none) are counted in *errors. */
 void feed_count_errors(struct feed *feed, uint64_t *errors);
 
-/* Tell it that a read of the caller's has failed, so that it reopens when need be. */
+/* Reports that a read of the caller's has failed, so that the feed reopens the database if need
+ * be. */
 void feed_report(struct feed *feed, enum store_result result, const struct error *error);
 
 void feed_free(struct feed *feed);

@@ -1,11 +1,11 @@
-/* feed/internal.h - the feed's state, and what its three files ask of each other. */
+/* internal.h - the feed's state, and the functions of its three files that the others call. */
 #ifndef FEED_INTERNAL_H
 #define FEED_INTERNAL_H
 
 #include "feed/feed.h"
 
 #include "feed/watch.h"
-#include "store/files.h"
+#include "store/strangers.h"
 #include "store/read_log.h"
 
 /* A database that cannot be opened is tried again this often at the most, and by each tick. */
@@ -25,7 +25,8 @@ struct feed {
     struct store_marks marks;
     struct store_follower follower; /* where is_follower */
     bool is_follower;
-    int64_t own_schema; /* of it we know that the table is no follower's; -1: of none */
+    int64_t
+        own_schema; /* the schema with which the table was no follower's; -1: not looked yet */
     struct store_cursor cursor; /* rows up to it were handed out */
     bool more;                  /* the last look stopped at its page's end */
     bool in_look;               /* handlers must not start another look */
@@ -34,7 +35,7 @@ struct feed {
     struct error trouble;       /* text empty: none */
     enum store_result trouble_kind;
     uint64_t trouble_since_ms;
-    struct error said;  /* of the trouble, in the log; text empty: nothing */
+    struct error said;  /* the trouble that the log has; text empty: none */
     struct error doubt; /* why rows may not arrive though all can be read; empty: nothing */
     uint64_t strangers_looked_ms;
     unsigned strangers; /* looks that saw one; see feed_look_for_strangers */
@@ -43,7 +44,7 @@ struct feed {
     uint64_t closed_ms; /* when it was closed to be reopened */
     feed_lost_fn lost;  /* NULL: not confined */
     void *lost_arg;
-    struct store_folders folders; /* that it may enter then */
+    struct store_folders folders; /* the folders that the sandbox allows */
     uint64_t behind_since_ms;     /* 0: all is handed out */
     uint64_t *errors;             /* counts failed reads, or NULL */
     feed_changed_fn changed;      /* NULL: none */

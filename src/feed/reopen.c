@@ -1,8 +1,8 @@
-/* reopen.c - are the files that are open those at the path, and may their rows be believed?
+/* reopen.c - are the open files those at the path, and do all rows arrive through them?
  *
- * feed/feed.c asks here once a second, and when a file in the folder came or went. If what is open
- * is not what lies at the path, the gate (store/gate.h) is shut, and the database is reopened
- * when the last connection of the process is closed. */
+ * feed/feed.c asks once a second, and when a file in the folder came or went. If the open files
+ * are not those at the path, the gate (store/gate.h) is shut, and the database is reopened once
+ * the last connection of the process is closed. */
 #include "config.h"
 
 #include "feed/internal.h"
@@ -14,12 +14,12 @@
 #define STRANGERS_FIRST_MISSES 2
 #define STRANGERS_FIRST_MS 30
 
-/* How often it is looked who else has the database open, and how often in a row a stranger must be
- * seen: one that is just opening it looks like one. */
+/* How often the feed looks which other processes have the database open, and in how many looks in
+ * a row a stranger must be seen: a process that is just opening the database looks like one. */
 #define STRANGERS_LOOK_MS 900
 #define STRANGERS_LOOKS 2
 
-/* Until then the other processes that had the old files open may be about to close them, too. */
+/* For so long other processes that had the old files open may take to close them. */
 #define STRANGERS_LEAVE_MS 1500
 
 /* --- reopening ------------------------------------------------------------------------ */
@@ -34,7 +34,8 @@ feed_close(struct feed *feed)
     watch_nudge(feed->watch); /* the writer and other processes close theirs in a moment */
 }
 
-/* In a sandbox that knows another folder than the one at the path, where all else would do. */
+/* The sandbox allows another folder than the one at the path now, and nothing else is in the
+ * way. */
 static bool
 feed_is_lost(const struct feed *feed)
 {
@@ -57,7 +58,8 @@ feed_fail_open(struct feed *feed, enum store_result result, struct error *error)
     feed_set_trouble(feed, result, error);
 }
 
-/* STORE_OK when no process has the old files open any more, which would damage the new ones. */
+/* STORE_OK when no process has the old files open any more; such a process would damage the new
+ * ones. */
 static enum store_result
 feed_check_others(const struct feed *feed, struct error *error)
 {
@@ -89,7 +91,7 @@ feed_open(struct feed *feed)
         return;
     }
     feed->doubtful = false;
-    feed->more = true; /* whatever store_changed says of the new connection */
+    feed->more = true; /* store_changed knows nothing of the new connection yet */
     feed->openings++;
     watch_follow(feed->watch, feed->config.path);
     store_gate_open(feed->gate, store_opened_files(feed->store));
@@ -98,8 +100,8 @@ feed_open(struct feed *feed)
 
 /* --- doubts: all can be read, and yet rows may not arrive ---------------------------- */
 
-/* Up by each look that sees one, to a look more than it takes; down by each that sees none, as the
- * kernel's list may lack a line. */
+/* Each look that sees a stranger adds one, up to one more than are needed. Each look that sees
+ * none takes one away, because the kernel's list may lack a line. */
 static void
 feed_look_for_strangers(struct feed *feed, struct error *error)
 {
@@ -146,7 +148,7 @@ feed_check_doubt(struct feed *feed)
     store_gate_forbid(feed->gate, is_doubtful ? &error : NULL);
 }
 
-/* Leaves it to the next look to tell of one who is there all the time. */
+/* A stranger that stays is reported by the next look. */
 void
 feed_watch_strangers(struct feed *feed)
 {

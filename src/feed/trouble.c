@@ -1,15 +1,15 @@
-/* trouble.c - what keeps the feed from reading, and how the log and /health tell it.
+/* trouble.c - what keeps the feed from reading, and how the log and /health report it.
  *
- * There are three kinds: trouble (the last look failed), a doubt (all can be read, and yet rows may
- * not arrive; feed/reopen.c finds it), and a fault (the table has lost what rowcast made). The log
- * gets a line when one changes, not each time it is seen. */
+ * There are three kinds: trouble (the last look failed), a doubt (all can be read, and yet rows
+ * may not arrive; feed/reopen.c finds it), and a fault (the table has lost what rowcast made). The
+ * log gets a line when one changes, not each time it is seen. */
 #include "config.h"
 
 #include "feed/internal.h"
 
 #include <string.h>
 
-/* Busy for a moment is no trouble: every commit to a database with a rollback journal is that. */
+/* A lock that lasts a moment is no trouble: with a rollback journal every commit is one. */
 static bool
 feed_is_locked_briefly(const struct feed *feed)
 {
@@ -44,8 +44,8 @@ feed_set_trouble(struct feed *feed, enum store_result result, const struct error
     feed_say_trouble(feed);
 }
 
-/* What a change of the schema has taken from the table: rows still arrive, but the health check
- * fails. */
+/* Reports what a change of the schema has taken from the table. Rows still arrive, but the health
+ * check fails. */
 void
 feed_tell_fault(struct feed *feed)
 {

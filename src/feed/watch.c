@@ -25,19 +25,20 @@
 #include "feed/watch_events.h"
 
 #define FOUND_WAIT_US 2000 /* the next look after one that found something */
-#define FOUND_GROWTH 4    /* and each wait after it is so much longer than the one before */
-#define POLLING_STREAK 16 /* looks in close order until events are off */
-#define POLLING_GAP_NS 2000000 /* what close order means */
-#define POLLING_LOOK_US 500    /* then a look so often */
+#define FOUND_GROWTH 4     /* each following wait is so many times longer */
+#define POLLING_STREAK 16 /* so many looks that follow each other closely turn events off */
+#define POLLING_GAP_NS 2000000 /* looks with less time between them follow closely */
+#define POLLING_LOOK_US 500    /* then the timer looks so often */
 
-/* What is shorter needs a timerfd. */
+/* A shorter wait needs a timerfd. */
 #define COARSE_WAIT_US 2000
 
-/* Until so many in a row found nothing: a checkpoint's fsyncs keep a busy writer quiet as long. */
+/* After so many looks in a row without rows the events are turned on again. A busy writer may be
+ * silent for as long, while a checkpoint's fsyncs run. */
 #define POLLING_EMPTY_LOOKS 64
 
 struct watch {
-    struct watch_events *events; /* NULL: there are none to be had */
+    struct watch_events *events; /* NULL: the system has none */
     uv_check_t turn;             /* looks at what was noted */
     uv_poll_t timer_poll;        /* of timer_fd, where there is a timerfd */
     uv_timer_t timer;            /* for longer waits, and where there is none */
@@ -52,8 +53,8 @@ struct watch {
     uint64_t waited_us; /* since the event */
     uint64_t found_ns;  /* when a look last found something */
     uint64_t ticked_ns; /* when a look was last the tick */
-    unsigned streak;    /* looks in close order that found something */
-    unsigned empty;     /* when hot: looks in a row that found nothing */
+    unsigned streak;    /* looks that followed closely and found something */
+    unsigned empty;     /* while polling: looks in a row that found nothing */
     bool has_found;     /* the last look found something, or one since the event did */
     bool is_armed;      /* for the next look, by what happened during this one */
     bool is_fd_armed;
@@ -108,9 +109,9 @@ watch_arm(struct watch *watch)
         uv_timer_start(&watch->timer, on_uv_timer, (watch->wait_us + 999) / 1000, 0);
 }
 
-/* Doubling, but in finer steps while an fsync may still be under way: the wait that is on when
- * the commit becomes visible is what a row is late by. Once that commit was found only another
- * one may be hidden behind it, whose events merged with its own: that is rare. */
+/* Doubles the wait, but in finer steps while an fsync may be running: a row is late by the wait
+ * that runs when its commit becomes visible. After that commit was found, only another commit
+ * whose events merged with the first one's can be hidden, which is rare. */
 static uint64_t
 next_wait_us(const struct watch *watch)
 {
@@ -122,7 +123,7 @@ next_wait_us(const struct watch *watch)
     return next < WATCH_FALLBACK_US ? next : WATCH_FALLBACK_US;
 }
 
-/* --- hot and cold ------------------------------------------------------------------------ */
+/* --- polling and notified ---------------------------------------------------------------- */
 
 /* Without the file's name: "/" for a file in the root folder. */
 static int
@@ -134,7 +135,7 @@ split_path(const char *path, char folder[PATH_MAX], const char **name)
     return snprintf(folder, PATH_MAX, "%.*s", len, path) < PATH_MAX ? 0 : -1;
 }
 
-/* Failure is no error: the fallback remains, tries again, and watch_has_events shows it. */
+/* A failure is no error: the fallback remains and tries again, and watch_has_events shows it. */
 static void
 watch_start_events(struct watch *watch)
 {
@@ -159,7 +160,7 @@ watch_start_polling(struct watch *watch)
     watch_arm(watch);
 }
 
-/* What is committed before the events are on again is seen by the looks that follow. */
+/* The looks that follow find what was committed before the events were on again. */
 static void
 watch_stop_polling(struct watch *watch)
 {
@@ -169,7 +170,7 @@ watch_stop_polling(struct watch *watch)
     watch_nudge(watch);
 }
 
-/* The tick has a clock of its own: a busy writer's events would put the fallback off for ever. */
+/* The tick has its own clock: else a busy writer's events would put the fallback off for ever. */
 static bool
 watch_is_tick(struct watch *watch)
 {
@@ -178,7 +179,8 @@ watch_is_tick(struct watch *watch)
         return false;
     watch->ticked_ns = now;
     if (!watch->polling && !watch_has_events(watch))
-        watch_start_events(watch); /* it failed before: out of inotify watches, perhaps */
+        watch_start_events(
+            watch); /* it failed before, perhaps because no inotify watch was free */
     return true;
 }
 
@@ -244,7 +246,7 @@ on_timer_poll(uv_poll_t *poll, int status, int events)
     on_timer(watch);
 }
 
-/* The waits begin again. */
+/* Begins again with the first wait. */
 static void
 watch_restart_waits(struct watch *watch)
 {
@@ -292,7 +294,7 @@ watch_start_timer(struct watch *watch, uv_loop_t *loop)
         return 0; /* libuv's timer will do */
     if (uv_poll_init(loop, &watch->timer_poll, watch->timer_fd) != 0) {
         close(watch->timer_fd);
-        watch->timer_fd = -1; /* nothing of it for watch_free to close */
+        watch->timer_fd = -1; /* watch_free has nothing to close */
         return -1;
     }
     watch->timer_poll.data = watch;
@@ -360,7 +362,7 @@ watch_follow(struct watch *watch, const char *db_path)
     }
     free(watch->path);
     watch->path = path;
-    if (!watch->polling) /* else its end does so */
+    if (!watch->polling) /* the end of polling does this */
         watch_start_events(watch);
 }
 

@@ -1,7 +1,7 @@
 /* watch_events.c - inotify on a folder; see feed/watch_events.h. feed/watch.c owns one.
  *
- * Elsewhere than on Linux by uv_fs_event, whose callback here only notes: feed/watch.c looks at the
- * table from a timer. */
+ * On other systems than Linux it uses uv_fs_event, whose callback here only notes the event:
+ * feed/watch.c looks at the table from a timer. */
 #include "config.h"
 
 #include "feed/watch_events.h"
@@ -38,7 +38,7 @@ read_event(struct watch_events *events, const struct inotify_event *event)
     if (event->mask & IN_Q_OVERFLOW)
         return FOLDER_WRITTEN | FOLDER_NAMES;
     if (event->wd != events->watched)
-        return 0; /* of a folder that was watched before */
+        return 0; /* an event of a folder that was watched before */
     if (event->mask & IN_IGNORED) {
         events->watched = -1; /* the folder is gone, and the kernel has ended the watch */
         return FOLDER_NAMES;
@@ -49,7 +49,8 @@ read_event(struct watch_events *events, const struct inotify_event *event)
            (event->mask & NEWS_NAMES ? FOLDER_NAMES : 0);
 }
 
-/* One read: what is still there, and what the look at the table causes, comes in the next turn. */
+/* One read for each turn: later events, also those that the look at the table causes, come in the
+ * next turn. */
 static void
 on_readable(uv_poll_t *poll, int status, int readable)
 {

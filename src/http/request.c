@@ -35,7 +35,7 @@ enum variable {
     VAR_HOST,
     VAR_HTTPS,
     VAR_FETCH_SITE,
-    VAR_USER, /* from here on: set by the web server, and rights depend on them */
+    VAR_USER, /* from here on: set by the web server; rights depend on them */
     VAR_CHANNELS,
     VAR_ADMIN,
     VAR_PUBLISH,
@@ -157,7 +157,7 @@ copy_credentials(const struct parser *parser)
 
 /* --- path and method ----------------------------------------------------------------- */
 
-/* What follows the mount point; all of the path where it is not below it. */
+/* The part after the mount point; the whole path if it is not below it. */
 static const char *
 below_mount(const char *mount, const char *path)
 {
@@ -245,7 +245,7 @@ refuse_pattern(const struct parser *parser, enum variable variable, struct slice
 {
     if (result == PATTERNS_NO_MEMORY)
         return out_of_memory(parser);
-    /* The client learns little: the pattern is the administrator's. */
+    /* The client does not see the pattern, which is the administrator's. */
     error_set(parser->error, "%s: a pattern of %zu bytes %s", variable_names[variable],
               pattern.len, patterns_strerror(result));
     return 500;
@@ -381,7 +381,7 @@ request_parse(struct request *request, const char *const *envp, const char *moun
 
     *request = (struct request){.start = START_TAIL};
     collect_variables(&parser, envp);
-    /* Known before anything is refused: the answer to HEAD has no body, whatever it says. */
+    /* HEAD is known before anything is refused: no answer to it has a body. */
     if (strcmp(value_of(&parser, VAR_METHOD), "HEAD") == 0)
         request->method = METHOD_HEAD;
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++) {

@@ -126,7 +126,7 @@ response_append_stream_headers(struct buf *buf, const struct request *request,
     buf_append_text(buf, "Vary: Accept\r\n\r\n"); /* which format it is */
 }
 
-/* The headers that say how or when to ask instead. */
+/* The headers that say how, or when, to ask again. */
 static void
 append_remedy(struct buf *buf, int status, const struct request *request)
 {
@@ -188,7 +188,7 @@ response_append(struct buf *buf, const struct response *response,
 
 /* --- preflights ---------------------------------------------------------------------- */
 
-/* Takes the next name off a list such as "a, b"; empty when there is none. */
+/* Cuts the next name off a list such as "a, b"; empty when there is none. */
 static struct slice
 next_name(const char **list)
 {
@@ -234,7 +234,7 @@ response_append_options(struct buf *buf, const struct request *request,
     if (request->cors_method == NULL) {
         response_append_cors(buf, origins, request->origin);
     } else if (!is_allowed_preflight(request)) {
-        append_vary(buf, origins); /* no leave at all */
+        append_vary(buf, origins); /* the answer allows nothing */
     } else if (response_append_cors(buf, origins, request->origin) &&
                request->origin != NULL) {
         buf_printf(buf,

@@ -8,6 +8,7 @@
 
 #include "base/parse_number.h"
 #include "base/slice.h"
+#include "http/request.h"
 
 /* One member of a list of ids. */
 static struct start_id
@@ -48,6 +49,22 @@ start_id_parse(const char *text)
         text += text[len] == ',' ? len + 1 : len;
     }
     return start;
+}
+
+int
+start_id_parse_since(const char *text, struct start_id *since)
+{
+    int64_t number = 0;
+
+    if (strcmp(text, "all") == 0)
+        *since = (struct start_id){.kind = START_ALL};
+    else if (parse_id(text, &number) == 0)
+        *since = start_id_parse(text);
+    else if (parse_age(text, &number) == 0 && number <= REQUEST_AGE_MAX_MS)
+        *since = (struct start_id){.kind = START_AGE, .value = number};
+    else
+        return -1;
+    return 0;
 }
 
 const char *

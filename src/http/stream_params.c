@@ -1,7 +1,10 @@
 /* stream_params.c - what a stream's URL and headers ask for.
  *
- * Called by http/request.c, once the path and the method are known. One table has the rules of the
- * query parameters; what they say is gathered as wishes first, as some win over others. */
+ * http/request.c calls it once the path and the method are known. One table has the rules of the
+ * query parameters. Their values are collected as wishes first, because some override others.
+ *
+ * A new parameter is a line in `rules` and `enum parameter`, a field of struct request, and what
+ * CONTRIBUTING.md lists. */
 #include "config.h"
 
 #include "http/stream_params.h"
@@ -13,8 +16,8 @@
 
 #include "http/accept.h"
 #include "base/json.h"
-#include "base/nearest.h"
 #include "http/start_id.h"
+#include "http/unknown_parameter.h"
 #include "http/urlencoded.h"
 #include "base/parse_number.h"
 
@@ -69,7 +72,7 @@ enum parameter {
     PARAMS
 };
 
-/* What the query string said, before it is known what comes of it. */
+/* The values of the query string, before it is decided which of them count. */
 struct wishes {
     bool given[PARAMS];
     int64_t numbers[PARAMS]; /* LAST, PING, THROTTLE, WAIT, ENVELOPE; 0: not given */
@@ -111,35 +114,13 @@ find_rule(const char *name)
     return NULL;
 }
 
-/* What pages and libraries add to a URL so that no cache answers it, and the empty name between two
- * `&`: not meant for us. doc/PROTOCOL.md has the list. */
-static bool
-is_let_by(const char *name)
-{
-    static const char *const names[] = {
-        "", "cb", "nocache", "r", "rand", "t", "ts", "v", "org.htmx.cache-buster"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strcmp(names[i], name) == 0)
-            return true;
-    return *name == '_';
-}
-
-/* A parameter that is misspelt must not be passed over: `chanel=orders` would get all channels. */
 static int
 refuse_unknown(const struct parser *parser, const char *name)
 {
     const char *names[sizeof rules / sizeof *rules];
-    char quoted[PARSE_QUOTED_MAX];
     for (size_t i = 0; i < sizeof rules / sizeof *rules; i++)
         names[i] = rules[i].name;
-    const char *nearest = nearest_find(name, names, sizeof rules / sizeof *rules);
-    if (nearest != NULL)
-        error_set(parser->error, "unknown parameter %s: did you mean %s?",
-                  parse_quote(quoted, name), nearest);
-    else
-        error_set(parser->error,
-                  "unknown parameter %s: leave it out, or let its name begin with _",
-                  parse_quote(quoted, name));
+    unknown_parameter_explain(name, names, sizeof rules / sizeof *rules, parser->error);
     return 400;
 }
 
@@ -158,7 +139,7 @@ take_channel(const struct parser *parser, const char *value)
     return 0;
 }
 
-/* All of them are there: how much work may they make? */
+/* Called when the list is complete: limits the work that its patterns may cause. */
 static int
 compile_channels(const struct parser *parser)
 {
@@ -175,15 +156,7 @@ compile_channels(const struct parser *parser)
 static int
 take_since(const struct parser *parser, struct start_id *since, const char *value)
 {
-    int64_t number = 0;
-
-    if (strcmp(value, "all") == 0)
-        *since = (struct start_id){.kind = START_ALL};
-    else if (parse_id(value, &number) == 0)
-        *since = start_id_parse(value);
-    else if (parse_age(value, &number) == 0 && number <= REQUEST_AGE_MAX_MS)
-        *since = (struct start_id){.kind = START_AGE, .value = number};
-    else
+    if (start_id_parse_since(value, since) != 0)
         return refuse_value(parser, "since", value,
                             "is not all, an id, or an age such as 90s, 10m, 2h, 7d");
     return 0;
@@ -223,7 +196,8 @@ take_state(const struct parser *parser, const char *value)
         return refuse_parameter(parser, "state",
                                 "is not the name of a table, at most 256 bytes of UTF-8");
     for (size_t i = 0; i < request->state_count; i++)
-        if (strcasecmp(request->states[i], value) == 0) /* names of tables are equal then */
+        if (strcasecmp(request->states[i], value) ==
+            0) /* as SQLite compares names of tables */
             return 0;
     if (request->state_count == REQUEST_STATES_MAX)
         return refuse_parameter(parser, "state", "is given more than 8 times");
@@ -295,7 +269,7 @@ parse_pair(const struct parser *parser, struct wishes *wishes,
         return refuse_name(parser);
     const struct parameter_rule *rule = find_rule(name);
     if (rule == NULL)
-        return is_let_by(name) ? 0 : refuse_unknown(parser, name);
+        return unknown_parameter_is_ignored(name) ? 0 : refuse_unknown(parser, name);
     if (urlencoded_decode(value, pair->value) != 0)
         return refuse_parameter(parser, rule->name, "has a broken % escape or a NUL in it");
     return take_parameter(parser, wishes, rule, value);
@@ -315,7 +289,7 @@ parse_post_pair(const struct parser *parser, const struct urlencoded_pair *pair)
         if (strcmp(name, body_fields[i]) == 0)
             return refuse_parameter(parser, body_fields[i], "belongs into the body");
     }
-    if (is_let_by(name))
+    if (unknown_parameter_is_ignored(name))
         return 0;
     if (strcmp(name, "ticket") != 0)
         return refuse_unknown(parser, name);
@@ -377,8 +351,8 @@ parse_query(const struct parser *parser, struct wishes *wishes)
 static int
 choose_format(const struct parser *parser, const struct wishes *wishes)
 {
-    /* JSON before NDJSON, for a reader that accepts application with a star. The last three are one
-     * format under the names that it goes by. */
+    /* JSON stands before NDJSON, for a reader that accepts application with a star. The last three
+     * are names of one format. */
     static const char *const types[] = {"text/event-stream",    "application/json",
                                         "application/x-ndjson", "application/ndjson",
                                         "application/jsonl",    NULL};

@@ -1,8 +1,8 @@
-/* admit.c - a request becomes a stream, or is refused: limits, start, the stream's parts.
+/* admit.c - opens a stream for a request, or refuses it: limits, the start, the stream's parts.
  *
- * The newcomer is refused, never an old stream ended for it but its own page's (hub/client.h).
- * A refusal is an orderly answer with status 200 and a retry:, since an EventSource gives up
- * for good on any other status. */
+ * Where there is no room the new request is refused. No older stream is ended for it, except one
+ * of the same page (hub/client.h). A refusal is a complete answer with status 200 and a retry:,
+ * because an EventSource never reconnects after any other status. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -22,7 +22,7 @@
 
 struct refusal {
     enum hub_refusal why;
-    uint64_t wait_ms; /* for which the client should stay away at least; 0: not known */
+    uint64_t wait_ms; /* how long the client should wait at least; 0: not known */
 };
 
 static uint64_t
@@ -40,7 +40,7 @@ hub_has_room(const struct hub *hub)
     return open_streams(hub) < hub->config.max_streams;
 }
 
-/* The web server that the request came by may have fewer workers than the program takes streams. */
+/* The web server of this request may have fewer workers than rowcast may have streams. */
 static bool
 has_room_for(const struct hub *hub, const struct hub_request *request)
 {
@@ -48,7 +48,7 @@ has_room_for(const struct hub *hub, const struct hub_request *request)
            (request->max_streams == 0 || open_streams(hub) < request->max_streams);
 }
 
-/* *hold: what the stream takes up, when the result is HUB_ADMITTED. */
+/* Sets *hold to what the limits count for the stream, when the result is HUB_ADMITTED. */
 static struct refusal
 check_limits(const struct hub *hub, const struct output *output,
              const struct hub_request *request, struct limits_hold *hold)
@@ -73,7 +73,7 @@ check_limits(const struct hub *hub, const struct output *output,
     return refusal;
 }
 
-/* Spread, so that clients that were refused together do not come back together. */
+/* Adds a random time, so that clients that were refused together do not return together. */
 static unsigned
 refusal_retry_ms(const struct hub *hub, uint64_t wait_ms)
 {
@@ -114,7 +114,7 @@ refuse(struct hub *hub, struct output *output, const struct hub_request *request
         sse_append_goodbye(text, request->format, refusal_retry_ms(hub, refusal.wait_ms),
                            words[refusal.why]);
     if (text->failed)
-        output_drop(output); /* an answer without its headers would be worse than none */
+        output_drop(output); /* part of an answer is worse than a closed connection */
     else
         output_answer(output, buf_slice(text));
 }
@@ -202,13 +202,13 @@ stream_set_up_extra(struct stream *stream, const struct hub_request *request)
     if (request->throttle_ms > 0 && !is_poll)
         stream->extra->throttle_ms = request->throttle_ms;
     if (is_poll && request->wait_s == 0)
-        return 0; /* it is answered at once, whatever ends when */
+        return 0; /* a poll without wait= is answered at once and needs no timer */
     if (is_poll)
         limit_ms = (uint64_t)request->wait_s * 1000;
     return lifetime_start(stream, limit_ms, request->expires_at_ms);
 }
 
-/* What was found of the request goes to the new stream. */
+/* Gives the parts of the request to the new stream. */
 static void
 start_stream(struct stream *stream, const struct hub_request *request,
              const struct resume_point *start)
@@ -241,7 +241,7 @@ hub_open(struct hub *hub, struct output *output, struct hub_request *request)
         client_end_old(hub, request);
     struct refusal refusal = check_limits(hub, output, request, &hold);
     if (refusal.why == HUB_ADMITTED) {
-        /* What was committed before this request is old, what comes later is new. */
+        /* Rows that were committed before this request are history, later ones are news. */
         feed_look(hub->feed);
         if (request->is_unreadable || resume_find_start(hub, request, &start) != 0)
             refusal.why = HUB_NO_DATABASE;

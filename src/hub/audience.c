@@ -14,8 +14,8 @@
 #define AUDIENCES_FIRST_CAP 64 /* a power of two */
 #define PATTERNS "*"           /* the one name in by_pattern */
 
-/* An audience's place under a name. The name's items are pointers to seats, and a seat knows its
- * index among them, so that leaving is one step however many share the name. */
+/* An audience's entry under one name. The name's items are pointers to seats, and a seat knows its
+ * index among them. So an audience leaves a name in one step, however many share it. */
 struct seat {
     struct audience *audience;
     struct string_map *table;
@@ -92,7 +92,7 @@ seat_take(struct audience *audience, struct string_map *table, struct slice text
     return 0;
 }
 
-/* The last one under the name takes the place over. */
+/* The last seat under the name moves to the free place. */
 static void
 seat_leave(struct seat *seat)
 {
@@ -231,7 +231,7 @@ audiences_leave(struct audiences *audiences, struct audience *audience)
 
 /* --- matching ------------------------------------------------------------------------------ */
 
-/* Without patterns to judge by, a look at the memory would cost more than it saves. */
+/* Without patterns, comparing names is faster than a look into the memory of verdicts. */
 static bool
 judge_channel(struct audience *audience, struct slice channel, struct channel_mark mark)
 {
@@ -239,7 +239,7 @@ judge_channel(struct audience *audience, struct slice channel, struct channel_ma
         return filter_allows_channel(&audience->filter, channel);
     if (audience->verdicts == NULL)
         audience->verdicts = calloc(1, sizeof *audience->verdicts);
-    if (audience->verdicts == NULL) /* out of memory: it is only slower */
+    if (audience->verdicts == NULL) /* out of memory: matching is slower, and still right */
         return filter_allows_channel(&audience->filter, channel);
     enum verdict verdict = verdicts_get(audience->verdicts, mark);
     if (verdict == VERDICT_UNKNOWN) {

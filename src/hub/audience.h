@@ -25,11 +25,11 @@ struct audience {
     size_t seat_count;
     struct verdicts *verdicts; /* NULL until one is worth keeping */
 
-    struct stream *
-        *live; /* those whose cursor is at the tail; stream.live_index is the place */
+    struct stream **
+        live; /* streams whose cursor is at the tail; a stream knows its place: live_index */
     uint32_t live_count, live_cap;
 
-    /* The rows of the batch at hand that it gets: indexes into the batch. */
+    /* The rows of the present batch for this audience, as indexes into the batch. */
     uint32_t *batch;
     uint32_t batch_count, batch_cap;
 
@@ -42,13 +42,13 @@ struct audiences; /* all of them, with the index */
 struct audiences *audiences_new(const struct hash_key *key);
 void audiences_free(struct audiences *audiences);
 
-/* The audience with this filter and format, made if need be, with one more reference. *filter is
- * taken over in any case. NULL when out of memory. */
+/* Returns the audience with this filter and format, with one more reference; makes it if there is
+ * none. Takes *filter over in any case. NULL when out of memory. */
 struct audience *audiences_join(struct audiences *audiences, struct filter *filter,
                                 enum format format);
 
-/* One reference less; the last one frees it, in time that depends only on how many channels it
- * names. It must not be in `live` any more. */
+/* Gives one reference back. The last one frees the audience, in time that depends only on the
+ * number of its channels. It must not be in `live` any more. */
 void audiences_leave(struct audiences *audiences, struct audience *audience);
 
 /* Calls fn for each audience whose filter lets the row through, each once. */
@@ -56,8 +56,8 @@ typedef void (*audience_fn)(void *arg, struct audience *audience);
 void audiences_match(struct audiences *audiences, const struct row *row, audience_fn fn,
                      void *arg);
 
-/* The same, but only for those of which `is_wanted` says so; what it leaves out is not even
- * judged. */
+/* The same, but only for audiences for which `is_wanted` returns true. It is asked before the
+ * filter. */
 struct audience_visitor {
     audience_fn fn;
     bool (*is_wanted)(void *arg, const struct audience *audience); /* NULL: all are */
@@ -66,8 +66,8 @@ struct audience_visitor {
 void audiences_match_wanted(struct audiences *audiences, const struct row *row,
                             const struct audience_visitor *visitor);
 
-/* filter_matches for one audience, by what was found for the row's channel before. For all who read
- * many rows for one audience. */
+/* filter_matches for one audience, with the verdicts that are remembered for the row's channel.
+ * For callers that read many rows for one audience. */
 bool audience_allows(struct audiences *audiences, struct audience *audience,
                      const struct row *row);
 

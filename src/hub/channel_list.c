@@ -48,7 +48,7 @@ count_audience(void *arg, struct audience *audience)
         count_name(arg, requested->items[i], audience->refs);
 }
 
-/* Those of most streams first; of as many, by name. */
+/* Most streams first; with equal numbers, by name. */
 static int
 compare_entries(const void *left, const void *right)
 {
@@ -58,7 +58,7 @@ compare_entries(const void *left, const void *right)
     return strcmp((*a)->text, (*b)->text);
 }
 
-/* The table's entries in order; NULL where there are none, or no memory. */
+/* Returns the table's entries in order; NULL when there are none, or no memory. */
 static struct string_map_entry **
 sorted_entries(const struct string_map *names)
 {
@@ -74,7 +74,7 @@ sorted_entries(const struct string_map *names)
     return all;
 }
 
-/* What this worker's streams ask for. The caller ends it with counts_list. */
+/* Counts what this worker's streams ask for. The caller frees it with counts_list. */
 static void
 counts_init(struct channel_counts *counts, const struct hub *hub)
 {
@@ -134,8 +134,9 @@ hub_channels_forget(struct hub_channels *channels)
     __atomic_store_n(&channels->version, 0, __ATOMIC_SEQ_CST);
 }
 
-/* A copy, for memory may change at any time. Returns false while it is being written: that worker
- * is missing in one report, or has died and is about to be forgotten. */
+/* Makes a copy, because the shared memory may change at any time. Returns false while a worker
+ * writes it: the report then lacks that worker, or the worker has died in the middle and is
+ * forgotten soon. */
 static bool
 copy_channels(struct hub_channels *copy, const struct hub_channels *channels)
 {

@@ -7,7 +7,7 @@
 
 #include "hub/client.h"
 
-/* Who names itself. */
+/* A page, as it names itself. */
 struct page {
     const char *user, *address; /* NULL: there is none */
     const char *client;
@@ -26,8 +26,9 @@ append_name(struct buf *name, const struct page *page)
 
 /* --- between workers ----------------------------------------------------------------- */
 
-#define WORKER_BITS                                                                        \
-    0xffU /* of a place; the others are the name's hash, so that two rarely meet */
+/* The worker's bits of a place. The others are the name's hash, so that two pages rarely share
+ * one. */
+#define WORKER_BITS 0xffU
 
 static uint64_t *
 place_of(const struct hub *hub, uint64_t hash)
@@ -51,8 +52,7 @@ claim_page(const struct hub *hub, const struct buf *name)
     __atomic_store_n(place_of(hub, hash), claim_of(hub, hash), __ATOMIC_RELAXED);
 }
 
-/* hash: of the table's entry, which has the same key. A place that another page has taken shows
- * nothing. */
+/* hash is that of the table's entry. If another page has taken the place, it says nothing. */
 static bool
 is_elsewhere(const struct hub *hub, uint64_t hash)
 {
@@ -107,7 +107,7 @@ client_end_replaced(struct hub *hub)
     for (size_t i = 0; i < hub->clients.cap; i++)
         for (struct string_map_entry *entry = hub->clients.buckets[i]; entry != NULL;
              entry = next) {
-            next = entry->next; /* it goes with its stream */
+            next = entry->next; /* ending the stream frees the entry */
             if (is_elsewhere(hub, entry->hash))
                 end_replaced(entry->items);
         }
@@ -129,7 +129,7 @@ client_forget(struct stream *stream)
 {
     if (stream->client == NULL)
         return;
-    stream->client->items = NULL; /* it is no memory of the table's */
+    stream->client->items = NULL; /* the table does not own it */
     string_map_remove(&stream->hub->clients, stream->client);
     stream->client = NULL;
 }

@@ -9,17 +9,18 @@
 
 #include "hub/stream.h"
 
-/* Ends the stream that the request's page has here already: of the same user, or the same
- * address where there is no user, and of the same client=. To be called before the limits are
- * judged. A stream that the page has in another worker is that worker's to end: it sees in
- * hub_pages that the page is here now. */
+/* Ends the stream that the request's page has in this worker: one of the same client= and the same
+ * user (or the same address, if there is no user). To be called before the limits are checked. If
+ * the page has a stream in another worker, that worker ends it: it sees in hub_pages that the page
+ * is here now. */
 void client_end_old(struct hub *hub, const struct hub_request *request);
 
-/* Ends the streams whose pages have opened another one in another worker since. To be called
- * now and then: until the next time such a stream counts to the limits. */
+/* Ends the streams whose pages have opened another stream in another worker since. To be called
+ * from time to time: until the next call such a stream counts to the limits. */
 void client_end_replaced(struct hub *hub);
 
-/* Makes the stream known as its page's, until it is closed. Without memory it stays unknown. */
+/* Remembers that the stream is its page's, until it is closed. Without memory the page is not
+ * remembered. */
 void client_remember(struct stream *stream, const char *client); /* NULL: it has none */
 void client_forget(struct stream *stream);
 

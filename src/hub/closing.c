@@ -10,8 +10,8 @@
 #define CLOSING_STEP 16    /* streams between two looks at the clock */
 #define SWEEP_ROWS 16      /* rows of the window that count as one stream */
 
-/* A stream that is still open while the program drains; a poll whose answer its reader has not
- * taken is met twice: answered at first, let go then. */
+/* The next stream to end while the program drains. A poll whose reader has not taken the answer
+ * comes twice: first it is answered, then it is closed. */
 static struct stream *
 next_to_end(struct hub *hub)
 {
@@ -41,7 +41,7 @@ bool
 closing_run(struct hub *hub)
 {
     if (!close_next(hub))
-        return true; /* mostly: without a look at the clock */
+        return true; /* in most calls, without a look at the clock */
     uint64_t until = uv_hrtime() + CLOSING_NS;
     for (int i = 2; close_next(hub); i++)
         if (i % CLOSING_STEP == 0 && uv_hrtime() >= until)

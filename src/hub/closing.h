@@ -9,8 +9,8 @@
 
 #include "hub/state.h"
 
-/* A turn's share of that: at most CLOSING_NS, looked at after every few streams. False: some
- * are left. Before the loop waits only, since it frees. */
+/* Does one turn's share: at most CLOSING_NS, with a look at the clock after every few streams.
+ * Returns false when some are left. To be called only before the loop waits, because it frees. */
 bool closing_run(struct hub *hub);
 
 #endif

@@ -44,7 +44,8 @@ enum hub_refusal {
 struct hub_counters {
     uint64_t streams; /* open now */
     uint64_t behind;  /* of these, waiting for their next page of replay */
-    uint64_t answers; /* not streams, that are not taken yet; written by serve/waiting.c */
+    /* answers other than streams that readers have not taken yet; written by serve/waiting.c */
+    uint64_t answers;
     uint64_t window_bytes;
     uint64_t opened;
     uint64_t refused; /* over a limit */
@@ -77,15 +78,15 @@ const char *close_reason_name(enum close_reason why);
 const char *close_reason_meaning(enum close_reason why); /* in a sentence */
 const char *hub_refusal_name(enum hub_refusal why);
 
-/* For a worker that has died: nothing is open any more. */
+/* For a worker that has died: sets what counts open streams to 0. */
 void hub_counters_forget_streams(struct hub_counters *counters);
 
-/* The lowest tail of these workers, so that rows up to it were given out by all; 0: there is no
- * worker. May be called by another thread. */
+/* The lowest tail of these workers: every worker has given out the rows up to it. 0: there is no
+ * worker. Any thread may call it. */
 uint64_t hub_counters_lowest_tail(const struct hub_counters *counters, size_t workers);
 
-/* Adds them up. What is no sum is that of the worker `own`: rows and tail, which each worker sees
- * for itself; started_ms is the first one's. */
+/* Adds the counters up. Two are not sums: rows and tail are the worker `own`'s, because each
+ * worker sees every row. started_ms is the first one's. */
 void hub_counters_sum(const struct hub_counters *counters, size_t workers, size_t own,
                       struct hub_counters *sum);
 

@@ -9,9 +9,9 @@
 #include "hub/stream.h"
 #include "hub/throttle.h"
 
-/* Where the opening says that the stream starts. Before a gap it is the client's own id: one that
- * is cut off between the two comes back with that, and gets the gap event again. (But what is
- * no number cannot be given back.) */
+/* The id in the opening block. Before a gap it is the client's own id: a client that loses the
+ * connection between the two sends this id again, and gets the gap event again. (An id that is not
+ * a number cannot be sent back.) */
 static void
 opening_id(char id[GAP_ID_TEXT_MAX + 1], const struct resume_point *start)
 {
@@ -21,7 +21,8 @@ opening_id(char id[GAP_ID_TEXT_MAX + 1], const struct resume_point *start)
         snprintf(id, GAP_ID_TEXT_MAX + 1, "%" PRId64, start->cursor);
 }
 
-/* Before the state of tables it has no id: a client that is cut off then begins again. */
+/* Before the state of tables the opening has no id: a client that loses the connection then begins
+ * again. */
 static void
 append_gap(const struct stream *stream, const struct gap *gap)
 {
@@ -33,7 +34,7 @@ append_gap(const struct stream *stream, const struct gap *gap)
         sse_append_gap(text, format, gap);
 }
 
-/* Headers, the opening block and what gap there is, in one write. */
+/* Headers, the opening block and the gap if there is one, in one write. */
 static void
 event_stream_begin(struct stream *stream, const struct resume_point *start,
                    struct slice headers)
@@ -62,7 +63,7 @@ event_stream_begin(struct stream *stream, const struct resume_point *start,
     throttle_note_write(stream);
     if (!stream_write_text(stream, buf_slice(&hub->scratch)))
         return;
-    /* At the tail there is nothing to replay, so no turn to wait for. */
+    /* A stream at the tail has nothing to replay and waits for no turn. */
     bool is_at_tail =
         stream->cursor == hub_tail(hub) && stream->epoch == hub->epoch && !is_before_state;
     stream_set_state(stream, is_at_tail ? STREAM_LIVE : STREAM_READY);
@@ -140,14 +141,14 @@ event_stream_beat(struct stream *stream)
     stream_write_text(stream, buf_slice(&hub->scratch));
 }
 
-/* That the last words do not all go out is no loss. */
+/* If the last words do not all go out, the client loses nothing. */
 static void
 event_stream_end(struct stream *stream, enum close_reason why, const char *words)
 {
     struct hub *hub = stream->hub;
     struct slice goodbye;
     buf_clear(&hub->scratch);
-    if (stream->extra != NULL) /* of a search that has not ended */
+    if (stream->extra != NULL) /* the headers of a search that has not ended */
         buf_append(&hub->scratch, stream->extra->headers.p, stream->extra->headers.len);
     if (words != NULL && output_is_clear(stream->output) && !stream_is_cut(stream)) {
         unsigned retry_ms = hub->config.retry_ms;

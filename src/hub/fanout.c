@@ -57,7 +57,7 @@ note_match(void *arg, struct audience *audience)
     audience->batch[audience->batch_count++] = hub->batch_rows - 1;
 }
 
-/* A thousand readers with patterns of their own cost a row a millisecond. */
+/* With a thousand readers that have patterns of their own a row takes a millisecond. */
 static bool
 globs_time_is_over(struct hub *hub)
 {
@@ -68,7 +68,7 @@ globs_time_is_over(struct hub *hub)
     return hub->globs_are_late;
 }
 
-/* Once the time for patterns is over only those who need none get the batch at once. */
+/* When the time for patterns is over, only audiences without patterns get the batch at once. */
 static bool
 is_wanted(void *arg, const struct audience *audience)
 {
@@ -87,7 +87,8 @@ fanout_row(void *arg, const struct row *row)
     hub->batch_rows++;
     if (window_add(hub->window, row) != 0)
         hub->batch_broken = true;
-    window_trim(hub->window, hub_tail(hub)); /* a long batch must not grow it by its size */
+    window_trim(hub->window,
+                hub_tail(hub)); /* else a long batch would make the window longer */
     const struct audience_visitor visitor = {note_match, is_wanted, hub};
     if (!hub->batch_broken)
         audiences_match_wanted(hub->audiences, row, &visitor);
@@ -103,8 +104,8 @@ struct batch {
         *packed; /* the audience for which hub->packed was made; NULL: none */
 };
 
-/* A private page for each user may hold the very same public rows: then what was packed for the
- * audience before serves again. */
+/* Pages of many users may hold the same public rows. Then what was packed for the audience before
+ * is right for this one. */
 static bool
 same_rows(const struct audience *a, const struct audience *b)
 {
@@ -129,8 +130,8 @@ pack_batch(struct hub *hub, const struct batch *batch, const struct audience *au
     return records_finish(&hub->packed);
 }
 
-/* Live streams become streams that are behind: replay finds what gap there is, and reads for
- * them. */
+/* Makes the live streams of the audience streams that are behind: replay finds the gap, if there
+ * is one, and reads for each of them. */
 static void
 fall_behind(void *arg, struct audience *audience)
 {
@@ -139,8 +140,9 @@ fall_behind(void *arg, struct audience *audience)
         stream_set_state(audience->live[i], STREAM_READY);
 }
 
-/* They read the batch as replay does, in turns, and share these with others of their address: a
- * stream that has just come, or has other rows to get, does not wait behind all of them. */
+/* These streams read the batch by replay, in turns, and share the turns with others of their
+ * address. So a stream that has just come, or that gets other rows, does not wait behind all of
+ * them. */
 static void
 fall_behind_with_globs(void *arg, struct audience *audience)
 {
@@ -156,7 +158,7 @@ fall_behind_with_globs(void *arg, struct audience *audience)
 static void
 send_batch(struct hub *hub, struct batch *batch, struct audience *audience)
 {
-    /* A document is a page: a poll that waits for rows reads it as replay. */
+    /* A poll that waits for rows reads the batch by replay, because its document is a page. */
     if (audience->format == FORMAT_JSON) {
         fall_behind(NULL, audience);
         return;
@@ -171,7 +173,7 @@ send_batch(struct hub *hub, struct batch *batch, struct audience *audience)
     }
     if (hub->packed.events == 0)
         return;
-    /* Backwards, as a stream that leaves the list gives its place to the last one. */
+    /* Backwards: when a stream leaves the list, the last one moves to its place. */
     for (uint32_t i = audience->live_count; i-- > 0;) {
         struct stream *stream = audience->live[i];
         if (throttle_holds(stream))
@@ -231,8 +233,8 @@ fanout_batch(void *arg, const struct store_marks *marks, int64_t tail, int64_t l
     hub->page.audience = NULL;
 }
 
-/* Another database: what is in memory means nothing any more. Each stream meets the gap in its
- * turn of replay, by its epoch. */
+/* Another database is open: what is in memory is of no use. Each stream finds the gap in its turn
+ * of replay, by its epoch. */
 void
 fanout_reset(void *arg, const struct store_marks *marks)
 {

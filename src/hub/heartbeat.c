@@ -1,20 +1,21 @@
 /* heartbeat.c - one timer for all streams; see hub/heartbeat.h.
  *
- * Streams stand in the order of their last write, blocked ones in that of their last progress: a
- * timer that looks at two heads is all it takes, whatever the number of streams. Heartbeats find
- * closed browsers too: some web servers report them only when they are written to. */
+ * The queue of writable streams is in the order of the last write, that of blocked streams in the
+ * order of the last progress. So the timer looks at the heads of two queues, however many streams
+ * there are. Heartbeats also find closed browsers: some web servers report them only when rowcast
+ * writes. */
 #include "config.h"
 
 #include "hub/heartbeat.h"
 
 #include "hub/stream.h"
 
-/* After a broadcast all streams are due in the same millisecond: bursts are spread. */
+/* After a row for all, all streams are due in the same millisecond; they are spread over turns. */
 #define HEARTBEAT_BURST_NS 3000000 /* in one turn: 3 ms */
 #define HEARTBEAT_BURST_PAUSE_MS 2
 
-/* The head of the queue when it is due now, else NULL and *in: milliseconds until then, UINT64_MAX
- * when never. */
+/* Returns the head of the queue if it is due now. Else NULL, and *in is the time until then in
+ * milliseconds; UINT64_MAX: never. */
 static struct stream *
 next_due(const struct hub *hub, const struct queue *queue, uint64_t interval_ms,
          uint64_t *in)
@@ -68,7 +69,7 @@ heartbeat_arm(struct hub *hub)
         return;
     if (in == 0)
         in = HEARTBEAT_BURST_PAUSE_MS;
-    /* A timer that fires early finds nothing due and is set again: no need to move it back. */
+    /* A timer that fires early finds nothing due and is set again, so it need not be moved back. */
     if (uv_is_active((uv_handle_t *)&hub->heartbeat) &&
         uv_timer_get_due_in(&hub->heartbeat) <= in)
         return;

@@ -29,7 +29,7 @@
 static void
 on_retry(uv_timer_t *timer)
 {
-    (void)timer; /* on_turn_end sees that it is over */
+    (void)timer; /* the timer only wakes the loop: on_turn_end does the rest */
 }
 
 static void
@@ -40,8 +40,8 @@ on_idle(uv_idle_t *idle)
         uv_timer_start(&hub->retry, on_retry, BUSY_RETRY_MS, 0);
 }
 
-/* Before the loop waits: what is closed is freed, what drains is ended, and the next turn comes
- * at once while there is work for it. */
+/* Before the loop waits: frees closed streams, ends some if the program drains, and starts the
+ * next turn at once while there is work for it. */
 static void
 on_turn_end(uv_prepare_t *prepare)
 {
@@ -151,8 +151,7 @@ hub_feed_handlers(void)
 void
 hub_drain(struct hub *hub)
 {
-    hub->draining =
-        true; /* the rest is done by hub/closing.c, from the end of this turn on */
+    hub->draining = true; /* hub/closing.c frees the rest, from the end of this turn on */
 }
 
 const struct hub_config *

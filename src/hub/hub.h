@@ -21,8 +21,9 @@
 
 struct hub;
 
-/* In which worker each page that names itself (client=) opened its newest stream; in memory
- * that the workers share. A place is one word, written and read at once; see hub/client.h. */
+/* For each page that names itself (client=): the worker in which it opened its newest stream. In
+ * memory that the workers share. A place is one word, read and written as a whole; see
+ * hub/client.h. */
 #define HUB_PAGE_PLACES 4096
 struct hub_pages {
     struct hash_key key; /* from a page's name to its place */
@@ -81,8 +82,8 @@ struct hub_request {
     uint32_t throttle_ms;     /* 0: none */
     uint32_t wait_s;          /* of a poll */
     uint64_t
-        too_often_ms; /* the address came too often: how long it should stay away; 0: not */
-    bool ping;        /* heartbeats are events */
+        too_often_ms; /* the address has used up its rate: how long it should wait; 0: it has not */
+    bool ping; /* heartbeats are events */
     uint64_t
         max_streams; /* refused where so many are open already; 0: no limit of its own */
     int64_t expires_at_ms; /* Unix time when the stream must end; 0: never */
@@ -96,17 +97,18 @@ struct hub *hub_new(uv_loop_t *loop, struct feed *feed, const struct hub_config 
                     const struct log *log, struct error *error);
 const struct feed_handlers *hub_feed_handlers(void);
 
-/* Whether the tables are there and the reader may have their rows. Adds the channels that their
- * changes come on to the filter. 0, or the status of the refusal with *error: 400, 403, 500 when a
- * table is not any more what was tracked, or 503 when the database cannot be read just now. */
+/* Checks that the tables are tracked and that the reader may have their rows, and adds the
+ * channels of their changes to the filter. Returns 0, or the status of the refusal with *error:
+ * 400, 403, 500 when a table is no longer what was tracked, or 503 when the database cannot be
+ * read now. */
 int hub_check_tables(struct hub *hub, const struct hub_tables *tables,
                      struct filter *filter, struct error *error);
 
-/* Opens a stream on the output, which the hub owns from now on, or answers why there is none. */
+/* Opens a stream on the output, which the hub owns from now on, or answers with a refusal. */
 void hub_open(struct hub *hub, struct output *output, struct hub_request *request);
 
-/* From now on every stream is ended in an orderly way, some in each turn of the loop until
- * hub_streams is 0, and new ones are refused. */
+/* From now on the hub ends streams, some in each turn of the loop until hub_streams is 0, and
+ * refuses new ones. */
 void hub_drain(struct hub *hub);
 
 /* Hears of each stream that opens and ends, but not of polls. */
@@ -116,7 +118,7 @@ struct hub_reader {
     const struct patterns *channels; /* as requested; none: all */
 };
 struct hub_watcher {
-    /* What it returns is given back when the stream ends; NULL: it does not want to hear of it. */
+    /* `ended` gets what this returns. NULL: `ended` is not called for the stream. */
     void *(*opened)(void *arg, const struct hub_reader *reader);
     void (*closed)(void *arg, void *mark, const struct hub_reader *reader);
     void *arg;
@@ -135,7 +137,7 @@ typedef bool (*hub_login_fn)(void *arg, const struct hub_login *login);
 /* Ends all streams and polls of users for whom is_over says so, with the word "revoked". */
 void hub_end_revoked(struct hub *hub, hub_login_fn is_over, void *arg);
 
-/* False: --max-streams are there, in all workers, answers counted that their readers have not
+/* False when there are --max-streams in all workers, including answers that readers have not
  * taken. */
 bool hub_has_room(const struct hub *hub);
 
@@ -163,17 +165,17 @@ typedef void (*hub_stream_fn)(void *arg, const struct hub_stream_info *info);
  * more there are. */
 size_t hub_each_stream(const struct hub *hub, size_t most, hub_stream_fn fn, void *arg);
 
-/* Calls fn for at most `most` channels and patterns that open streams of all workers have asked for
- * ("*": all), with the number of these streams, the largest first. Those of other workers are at
- * most a second old. Returns how many more there are; where streams name very many, not all are
- * looked at, and a name may count twice among these. */
+/* Calls fn for at most `most` channels and patterns that open streams of all workers have asked
+ * for ("*": all channels), with the number of these streams, the largest first. The numbers of
+ * other workers are at most a second old. Returns how many more there are. Where streams name very
+ * many, some are not counted, and a name may count twice in the result. */
 typedef void (*hub_channel_fn)(void *arg, const char *channel, size_t streams);
 size_t hub_each_channel(const struct hub *hub, size_t most, hub_channel_fn fn, void *arg);
 
 /* For a worker that has died: nothing is open any more. */
 void hub_channels_forget(struct hub_channels *channels);
 
-/* Drops what streams are left. The loop must run once more for handles to close. */
+/* Drops the remaining streams. The loop must run once more, for handles to close. */
 void hub_free(struct hub *hub);
 
 #endif

@@ -13,7 +13,7 @@
 
 /* --- the answer ---------------------------------------------------------------------- */
 
-/* The state of the tables; null where it is too much for one document. */
+/* Appends the state of the tables; null if it is too long for one document. */
 static void
 append_state(struct buf *to, const struct stream_extra *extra)
 {
@@ -35,7 +35,7 @@ append_document(struct buf *to, const struct stream *stream)
 {
     const struct stream_extra *extra = stream->extra;
     const struct resume_point *start = &extra->start;
-    /* Ended before its start was found: to continue from the tail would lose rows. */
+    /* The poll ends before its start is known: to continue from the tail would lose rows. */
     if (stream_is_searching(stream) || stream_reads_tables(stream))
         buf_append_text(to, "{\"last_event_id\":null,\"gap\":");
     else
@@ -85,7 +85,7 @@ on_answer_gone(struct output *output, enum gone_reason why)
         output_release(output);
 }
 
-/* The document is with the output, to the last byte. */
+/* The output has the whole document and flushes it. */
 static const struct output_ops answer_ops = {on_answer_writable, on_answer_gone};
 
 static void
@@ -131,14 +131,16 @@ static bool
 poll_take_gap(struct stream *stream, const struct gap *gap)
 {
     struct resume_point *start = &stream->extra->start;
-    if (stream->extra->rows.len > 0) { /* they are before the gap: the next poll meets it */
+    /* these rows come before the gap; the next poll gets the gap */
+    if (stream->extra->rows.len > 0) {
         stream->cursor = stream->extra->rows_cursor;
         poll_answer(stream);
         return false;
     }
     buf_clear(&stream->extra->parts); /* the tables are read again */
     stream_hold(stream, 0);
-    if (!start->has_gap) /* the first one says it all: rows after it are missing */
+    if (!start
+             ->has_gap) /* the first gap is enough: it says that rows after it are missing */
         start->gap = *gap;
     start->has_gap = true;
     return true;
@@ -166,7 +168,7 @@ poll_take_part(struct stream *stream, const struct state_part *part)
         stream_set_state(stream, STREAM_READY);
         return;
     }
-    extra->tables.is_reading = true; /* not all of it */
+    extra->tables.is_reading = true; /* the document lacks a part of the state */
     poll_answer(stream);
 }
 
@@ -185,9 +187,9 @@ poll_take_rows(struct stream *stream, const struct records *records)
     stream->hub->counters->events += records->events;
 }
 
-/* A turn's clock may end a page early, so pages are added up until the document is as large as
- * a page may be, or the tail is reached. At the tail a document without rows is sent unless
- * there is time to wait; a gap is news enough. */
+/* A turn may end a page early, so pages are added up until the document is as large as a page may
+ * be, or the tail is reached. At the tail a document without rows is sent, unless there is time to
+ * wait. A gap is sent at once. */
 static void
 poll_take_page(struct stream *stream, const struct mark *from)
 {
@@ -217,7 +219,7 @@ poll_beat(struct stream *stream)
     queue_push(&stream->hub->writable, &stream->by_write);
 }
 
-/* No answer at all would be an error to the browser, so the document comes without rows. */
+/* Without an answer the browser would report an error, so the document comes without rows. */
 static void
 poll_end(struct stream *stream, enum close_reason why, const char *words)
 {

@@ -54,7 +54,7 @@ take_event(void *arg, const struct row *row)
     return STORE_STOP;
 }
 
-/* Puts the event's bytes into hub->scratch. *found: its row is still there. */
+/* Encodes the event into hub->scratch. *found: its row still exists. */
 static enum store_result
 read_event(struct stream *stream, int64_t id, bool *found)
 {
@@ -80,7 +80,7 @@ read_event(struct stream *stream, int64_t id, bool *found)
     return result;
 }
 
-/* Goes on inside the event. It was never kept: it is made again, and must be the same. */
+/* Continues inside the event. Its bytes were not kept: it is encoded again and must be the same. */
 static enum store_result
 replay_finish_event(struct stream *stream)
 {
@@ -107,14 +107,14 @@ replay_finish_event(struct stream *stream)
         stream_set_state(stream, STREAM_READY);
     else if (stream->state == STREAM_BLOCKED && stream->cursor < cut.id &&
              stream->extra->cut.id == 0)
-        stream->extra->cut = cut; /* not one record of it could be begun */
+        stream->extra->cut = cut; /* the socket took nothing of it */
     return STORE_OK;
 }
 
 /* --- one stream's step --------------------------------------------------------------- */
 
-/* The file has had a contact since, in which nothing was missing, and still no such id: no node has
- * given it out. */
+/* The file has had a contact with the log since, in which nothing was missing, and this id did not
+ * come: no node has given it out. */
 static bool
 replay_is_unknown_id(const struct stream *stream)
 {
@@ -127,9 +127,9 @@ replay_is_unknown_id(const struct stream *stream)
            follower->contact_at_ms > clock_unix_ms() - open_ms + AHEAD_JUDGE_MS;
 }
 
-/* A cursor that was given out, but not yet by this hub: it is in the middle of a long burst, or its
- * file follows a log and another node was faster. Until it is there, its rows are old for this
- * stream. */
+/* The cursor is above the hub's tail, and right: the hub is in the middle of a long burst, or this
+ * file follows a log and another node was faster. Until the hub gets there, all rows that it reads
+ * are old for this stream. */
 static void
 replay_wait_for_tail(struct stream *stream)
 {
@@ -143,22 +143,21 @@ replay_wait_for_tail(struct stream *stream)
         throttle_pause(stream, is_follower ? AHEAD_WAIT_MS : BURST_WAIT_MS);
 }
 
-/* What happened to the rows behind the cursor since it was taken? True when the stream may go
- * on in this turn. */
+/* Looks for changes to the rows behind the cursor since it was set. True when the stream may
+ * continue in this turn. */
 static bool
 replay_check_gap(struct stream *stream)
 {
     struct hub *hub = stream->hub;
     struct gap gap;
     bool replaced = stream->epoch != hub->epoch;
-    const struct store_marks *marks =
-        replaced ? &hub->epoch_marks : feed_marks(hub->feed);
+    const struct store_marks *marks = replaced ? &hub->epoch_marks : feed_marks(hub->feed);
     bool pruned = marks->low_water > stream->cursor && marks->low_water > stream->low_water;
     bool unknown = replay_is_unknown_id(stream);
     if (!replaced && !pruned && !unknown)
         return true;
     if (stream_is_cut(stream)) {
-        stream_drop(stream, CLOSE_CHANGED); /* its client resumes, and gets the gap then */
+        stream_drop(stream, CLOSE_CHANGED); /* the client resumes and then gets the gap */
         return false;
     }
     stream->epoch = hub->epoch;
@@ -173,7 +172,7 @@ replay_check_gap(struct stream *stream)
     return stream->kind->take_gap(stream, &gap);
 }
 
-/* The feed looks, and the stream's place is decided again by what it finds. */
+/* Lets the feed look, then decides again where the stream stands. */
 static enum store_result
 replay_refresh(struct stream *stream)
 {

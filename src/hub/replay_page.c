@@ -21,7 +21,7 @@ page_is_full(const struct replay_page *page)
     return page->records.bytes.len >= page->most_bytes;
 }
 
-/* Events of a document are the elements of an array. */
+/* In a document, events are elements of an array. */
 static void
 page_add(struct replay_page *page, int64_t id, struct slice event)
 {
@@ -98,7 +98,8 @@ page_take_row(void *arg, const struct row *row)
     return page_is_full(page) ? STORE_STOP : STORE_MORE; /* the walk looks at the clock */
 }
 
-/* The feed has not seen yet what is missing behind the cursor: it is the one to say so. */
+/* Rows behind the cursor are missing, and the feed has not seen it yet: the feed must report the
+ * gap. */
 static enum store_step
 page_take_gap(void *arg, const struct gap *gap)
 {
@@ -129,7 +130,7 @@ page_from_table(struct hub *hub)
     enum store_result result = store_read_log(store, &cursor, &log, &error);
     if (log.has_gap)
         return REPLAY_PAGE_STALE;
-    if (cursor.id > page->after) /* what was read counts; the next page meets the trouble */
+    if (cursor.id > page->after) /* the page has some rows; the next one meets the error */
         records_skip_to(&page->records, cursor.id);
     else if (result != STORE_OK) {
         feed_report(hub->feed, result, &error);
@@ -140,7 +141,7 @@ page_from_table(struct hub *hub)
 
 /* --- the page ------------------------------------------------------------------------ */
 
-/* True when the page at hand has what comes behind the stream's cursor. */
+/* True when the kept page has the rows after the stream's cursor. */
 static bool
 page_serves(const struct replay_page *page, const struct stream *stream, size_t most_bytes,
             const struct mark **from)
@@ -173,7 +174,7 @@ page_make(struct hub *hub)
     if (result != REPLAY_PAGE_OK)
         return result;
     if (page->records.events == 0)
-        page->records.bytes.len = 0; /* nothing was opened; only the cursor moves */
+        page->records.bytes.len = 0; /* no record was begun; only the cursor moves */
     else if (records_finish(&page->records) != 0)
         return REPLAY_PAGE_NO_MEMORY;
     return REPLAY_PAGE_OK;

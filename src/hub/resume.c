@@ -13,7 +13,7 @@ set_gap(struct resume_point *start, const struct gap *gap, const char *after)
 {
     start->has_gap = true;
     start->gap = *gap;
-    /* In the client's own words, which may be a number beyond ours, or none. */
+    /* The client's own text: it may be a number beyond 2^53 - 1, or no number. */
     snprintf(start->gap.after, sizeof start->gap.after, "%s", after);
     start->cursor = gap->resumed_at;
 }
@@ -24,8 +24,8 @@ resume_after(const struct hub *hub, const struct hub_request *request,
 {
     const struct store_marks *marks = feed_marks(hub->feed);
     struct gap gap;
-    /* An id above our tail is no gap while we cannot look: another worker may have given it
-     * out. */
+    /* While the database cannot be read, an id above the tail is no gap: another worker may have
+     * given it out. */
     if (request->start_value > marks->tail && feed_trouble(hub->feed) != NULL)
         return -1;
     start->cursor = request->start_value;
@@ -56,8 +56,8 @@ int
 resume_find_start(struct hub *hub, const struct hub_request *request,
                   struct resume_point *start)
 {
-    /* Not the hub's tail, which lags behind while a long burst is read: the cursor may be above
-     * it, and replay then waits for the hub. */
+    /* Not the hub's tail, which is lower while the hub reads a long burst. The cursor may be above
+     * it; replay then waits for the hub. */
     const struct store_marks *marks = feed_marks(hub->feed);
     *start = (struct resume_point){.cursor = marks->tail};
     switch (request->start) {

@@ -1,7 +1,7 @@
-/* revoke.c - ends the streams and polls of those who were thrown out; see hub_end_revoked.
+/* revoke.c - ends the streams and polls of users who were thrown out; see hub_end_revoked.
  *
- * One walk over all streams, some milliseconds for a hundred thousand of them; it is done when
- * there are new revocations only. */
+ * It looks at all streams, which takes some milliseconds for a hundred thousand, and is called
+ * only when there are new revocations. */
 #include "config.h"
 
 #include <stdlib.h>
@@ -35,7 +35,7 @@ collect(struct ending *ending, const struct queue *queue)
     }
 }
 
-/* A poll that was answered, but whose reader has not taken the answer, is let go too. */
+/* A poll whose reader has not taken its answer is closed too. */
 static void
 end_stream(struct stream *stream)
 {
@@ -45,8 +45,8 @@ end_stream(struct stream *stream)
         stream_drop(stream, CLOSE_REVOKED);
 }
 
-/* Collected first, as the end of one may close others. Without memory for many it is one for each
- * walk. */
+/* The streams are collected first, because ending one may close others. Without memory for many,
+ * each walk ends one. */
 void
 hub_end_revoked(struct hub *hub, hub_login_fn is_over, void *arg)
 {

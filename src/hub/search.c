@@ -1,7 +1,8 @@
-/* search.c - last=N; see hub/search.h. Called by hub/replay.c, a step in each turn of the stream.
+/* search.c - last=N; see hub/search.h. Called by hub/replay.c, one step in each turn of the
+ * stream.
  *
- * A rare channel in a large table would make a search look at each row there is. It stops after
- * SEARCH_ROWS_MAX of them, and the stream says so in its opening (doc/PROTOCOL.md, "last="). */
+ * For a rare channel in a large table a search would look at every row. So it stops after
+ * SEARCH_ROWS_MAX rows, and the stream's opening says so (doc/PROTOCOL.md, "last="). */
 #include "config.h"
 
 #include "hub/search.h"
@@ -91,7 +92,7 @@ search_step(struct stream *stream)
         return STORE_BUSY;
     enum store_result result = store_read_back(store, &range, &progress, &error);
     if (result != STORE_OK) {
-        *search = before; /* the step is made again, and its rows are counted then */
+        *search = before; /* the step is repeated and counts its rows then */
         feed_report(hub->feed, result, &error);
         return result;
     }

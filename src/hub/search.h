@@ -4,7 +4,7 @@
 
 #include "hub/stream.h"
 
-/* Before stream_begin: the stream is to look for its newest `rows` rows. Its headers are in
+/* The stream, which has not begun, is to look for its newest `rows` rows. Its headers are in
  * extra->headers. */
 void search_start(struct stream *stream, uint32_t rows);
 

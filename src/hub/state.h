@@ -27,7 +27,7 @@ enum stream_state {
     STREAM_CLOSED     /* output is NULL; in hub->closed until it is freed */
 };
 
-/* Where a stream begins, as far as it is known. */
+/* Where a stream begins. */
 struct resume_point {
     int64_t cursor;
     bool has_gap;
@@ -57,7 +57,7 @@ struct table_state {
     int64_t at; /* of the first part: the stream continues from there; -1: none yet */
 };
 
-/* What only some streams need; in memory of its own, as libuv frees timers late. */
+/* What only some streams need. In memory of its own, because libuv closes timers later. */
 struct stream_extra {
     struct stream *stream; /* NULL once that is freed */
     int handles;           /* timers that libuv still knows */
@@ -75,8 +75,8 @@ struct stream_extra {
 
     /* Of a poll. */
     struct buf parts;          /* of its tables' state, joined by commas */
-    struct resume_point start; /* what the document says of it */
-    struct buf rows;           /* those of the document so far, joined by commas */
+    struct resume_point start; /* its start, as the document reports it */
+    struct buf rows;           /* the rows of the document so far, joined by commas */
     int64_t rows_cursor;       /* the cursor behind them */
     bool is_answered;          /* the document is with the output, which flushes it */
 };
@@ -123,7 +123,7 @@ struct stream {
 /* --- the hub ------------------------------------------------------------------------- */
 
 /* Streams that wait for a step of replay. The first steps of a stream come before the later steps
- * of others, and later steps are shared out evenly among addresses: hub/turns.c. */
+ * of others; the later steps are divided evenly among addresses (hub/turns.c). */
 #define TURN_SHARES 64 /* a power of two; at most 256 */
 
 struct turns {
@@ -218,7 +218,7 @@ struct hub {
     struct table_part parts[TABLE_PARTS_KEPT];
     uint64_t part_serial; /* of the part that was made last */
     struct tables *tables;
-    struct records rest; /* what follows of an event that was half out */
+    struct records rest; /* the rest of an event of which a part was sent */
     struct buf scratch;  /* one event */
 };
 
@@ -230,7 +230,7 @@ hub_tail(const struct hub *hub)
     return feed_tail(hub->feed);
 }
 
-/* The stream has everything up to there. */
+/* The stream has, or does not want, every row up to this id. */
 static inline int64_t
 stream_cursor(const struct stream *stream)
 {

@@ -22,7 +22,7 @@ live_add(struct stream *stream)
     audience->live[audience->live_count++] = stream; /* hub/admit.c made room */
 }
 
-/* The last one takes the free place: a walk over the list goes backwards. */
+/* The last stream moves to the free place, so a walk over the list must go backwards. */
 static void
 live_remove(struct stream *stream)
 {
@@ -186,7 +186,8 @@ stream_write(struct stream *stream, const struct records *records, const struct 
     struct slice bytes = {records->bytes.p + begin, records->bytes.len - begin};
     size_t taken = 0;
 
-    stream->cursor = stream_cursor(stream); /* of a live one, before a mark moves it on */
+    /* a live stream's cursor is not up to date; a mark moves it from here */
+    stream->cursor = stream_cursor(stream);
     enum output_result result = output_send(stream->output, bytes, &taken);
     const struct mark *to = taken == 0 ? NULL : records_mark(records, begin + taken);
     if (result == OUTPUT_GONE ||
@@ -196,7 +197,7 @@ stream_write(struct stream *stream, const struct records *records, const struct 
     }
     stream->wrote_ms = uv_now(hub->loop);
     if (result == OUTPUT_BLOCKED) {
-        /* What follows once the socket drains is the same write: no throttle between. */
+        /* Rows that follow when the socket drains are of the same write: throttle= allows them. */
         if (stream->extra != NULL)
             stream->extra->paced_ms = 0;
         stream_set_state(stream, STREAM_BLOCKED);
@@ -327,7 +328,7 @@ stream_free(struct stream *stream)
         uv_close((uv_handle_t *)&stream->extra->lifetime, on_extra_closed);
     }
     if (hub->page.audience == stream->audience)
-        hub->page.audience = NULL; /* its memory may come back as another audience */
+        hub->page.audience = NULL; /* another audience may get the same memory */
     table_parts_forget(hub, stream->audience);
     audiences_leave(hub->audiences, stream->audience);
     free(stream->address);

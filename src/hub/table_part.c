@@ -13,7 +13,7 @@
 #include "hub/tables.h"
 #include "hub/turns.h"
 
-#define PART_BYTES 32768 /* then it ends: with one more row it is mostly below 64 KiB */
+#define PART_BYTES 32768 /* ends a part: with one more row it is mostly below 64 KiB */
 #define PART_ROWS 2000   /* looked at */
 #define PART_NS 500000   /* time for it, however little of the turn's is left */
 #define PART_KEEP_MS 1000
@@ -22,7 +22,7 @@ struct part_reader {
     struct hub *hub;
     struct buf *rows;
     const struct filter *filter;
-    bool has_row; /* that was looked at */
+    bool has_row; /* it has looked at a row */
 };
 
 /* As in an event: a text that is not UTF-8 is repaired; a row that would be announced and not
@@ -35,7 +35,7 @@ part_append_row(const struct hub *hub, struct buf *rows, const struct track_row 
         utf8_append(rows, row->row);
         return;
     }
-    utf8_append(rows, (struct slice){row->key.p, row->key.len - 1}); /* but its end */
+    utf8_append(rows, (struct slice){row->key.p, row->key.len - 1}); /* without the } */
     buf_printf(rows, ",\"rowcast:too-large\":{\"bytes\":%zu,\"limit\":%zu}}", row->row.len,
                most);
 }
@@ -45,7 +45,7 @@ part_take_row(void *arg, const struct track_row *row)
 {
     struct part_reader *reader = arg;
     struct buf *rows = reader->rows;
-    if (!reader->has_row) /* what it took to come here is spent, whatever else is done */
+    if (!reader->has_row) /* the reading is paid for, whatever happens to the row */
         turns_allow(&reader->hub->turns, PART_NS);
     reader->has_row = true;
     if (row->row.p != NULL &&

@@ -1,9 +1,9 @@
 /* table_state.c - a stream reads the tables of its state=, part by part; see hub/table_state.h.
  *
- * Called by hub/replay.c for its turns. Nothing is kept but the place behind the last row. When
- * all is out the stream continues as one that resumes: from the cursor of the first part, so that
- * no change made meanwhile is missed. Events up to a part's own `at` come again then, and the
- * client knows by `at` that it has them already. */
+ * Called by hub/replay.c for each of its turns. Between two turns only the place after the last
+ * row is kept. After the last part the stream continues as one that resumes, from the cursor of
+ * the first part, so that it misses no change made meanwhile. Some events then come although a
+ * part had their change already: the client sees that by the part's `at`. */
 #include "config.h"
 
 #include "hub/table_state.h"
@@ -46,7 +46,7 @@ table_state_begin(struct stream *stream)
     tables->at = -1;
 }
 
-/* Moves the stream behind the part. Returns 0, or -1 when out of memory. */
+/* Moves the stream to the end of the part. Returns 0, or -1 when out of memory. */
 static int
 move_behind(struct table_state *tables, const struct table_part *part)
 {
@@ -87,7 +87,7 @@ take_part(struct stream *stream, const struct table_part *part)
         sent.id = tables->at;
         hub->counters->states++;
     }
-    if (sent.rows.len == 0 && sent.has_more) { /* none of them is for this reader */
+    if (sent.rows.len == 0 && sent.has_more) { /* no row is for this reader */
         stream_set_state(stream, STREAM_READY);
         return;
     }
@@ -150,7 +150,8 @@ check_channel(const struct track *track, struct filter *filter, struct error *er
     return 403;
 }
 
-/* What of the schema does not fit is for the log, where serve says it once, not for strangers. */
+/* Why the definition does not fit the schema is for the log, where serve writes it once, and not
+ * for readers. */
 static int
 check_table(struct hub *hub, const char *name, struct filter *filter, struct error *error)
 {

@@ -18,9 +18,9 @@
 struct tables {
     struct track *items[TABLES_MAX]; /* the first `count` */
     size_t count;
-    size_t next;    /* the one that goes when another is wanted */
-    int64_t schema; /* of which they are: store_schema */
-    uint32_t epoch; /* of the hub */
+    size_t next;    /* the next one to be replaced */
+    int64_t schema; /* store_schema_cookie when they were learnt */
+    uint32_t epoch; /* the hub's epoch then */
 };
 
 struct tables *
@@ -54,7 +54,7 @@ tables_known(const struct tables *tables, const char *name)
     return NULL;
 }
 
-/* In the place of the oldest one where there are too many. */
+/* Adds the table; if there are too many, in the place of the oldest one. */
 static void
 tables_keep(struct hub *hub, struct track *track)
 {
@@ -77,7 +77,7 @@ tables_find(struct hub *hub, const char *name, struct track **track, struct erro
     bool is_same = tables->schema == store_schema(store) && tables->epoch == hub->epoch;
     if (!is_same) {
         tables_forget(tables);
-        table_parts_forget(hub, NULL); /* they name them */
+        table_parts_forget(hub, NULL); /* the parts point to the tables */
         tables->schema = store_schema(store);
         tables->epoch = hub->epoch;
     }

@@ -7,13 +7,14 @@
 
 #include "hub/stream.h"
 
-/* True when throttle= does not let the stream write now; it is then THROTTLED until it may. */
+/* True when throttle= forbids the stream to write now; it is then THROTTLED until the time has
+ * passed. */
 bool throttle_holds(struct stream *stream);
 
-/* Rows are written now: the next ones are due throttle= later. */
+/* Notes that rows are written now: the next may come throttle= later. */
 void throttle_note_write(struct stream *stream);
 
-/* Pauses the stream. Drops it when memory is out. */
+/* Pauses the stream; drops it when out of memory. */
 void throttle_pause(struct stream *stream, uint64_t ms);
 
 #endif

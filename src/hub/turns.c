@@ -47,7 +47,7 @@ turns_is_empty(const struct turns *turns)
     return queue_head(&turns->fresh) == NULL && turns->waiting == 0;
 }
 
-/* The next share in turn that is not empty. */
+/* The first stream of the next share that has one. */
 static struct queue_link *
 next_of_shares(struct turns *turns)
 {
@@ -63,7 +63,7 @@ struct stream *
 turns_take(struct turns *turns)
 {
     struct queue_link *link = queue_head(&turns->fresh);
-    /* One of each by turns, so that a flood of newcomers does not stop the others either. */
+    /* By turns one of each kind, so that a flood of new streams does not stop the others. */
     if (link == NULL || turns->fresh_was_last) {
         struct queue_link *other = next_of_shares(turns);
         link = other == NULL ? link : other;

@@ -9,7 +9,7 @@
 
 #include "hub/state.h"
 
-#define TURNS_FRESH_STEPS 4 /* so many steps of a stream are its first ones */
+#define TURNS_FRESH_STEPS 4 /* how many steps of a stream are its first ones */
 
 /* Returns 0, or -1 with *error. */
 int turns_init(struct turns *turns, struct error *error);
@@ -28,10 +28,10 @@ bool turns_is_empty(const struct turns *turns);
 /* Takes the next stream off; NULL: none waits. Its step is counted. */
 struct stream *turns_take(struct turns *turns);
 
-/* Time that steps may take, looked at within a step too: a row in the database, and whether it
- * matches, may cost anything from a microsecond to a millisecond. */
+/* Sets how long the steps of this turn may take. A step looks at the clock too, because to read a
+ * row and match it may take from a microsecond to a millisecond. */
 void turns_start_clock(struct turns *turns, uint64_t ns);
-/* A step that is begun has at least so much, where less would be spent on beginning it again. */
+/* Gives a step that has begun at least this much time: beginning it again would cost more. */
 void turns_allow(struct turns *turns, uint64_t ns);
 bool turns_time_is_over(const struct turns *turns);
 

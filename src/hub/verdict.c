@@ -1,4 +1,5 @@
-/* verdict.c - the places for channels, each with the latest that fell on it; see hub/verdict.h. */
+/* verdict.c - places for channels; each holds the channel that was looked up last; see
+ * hub/verdict.h. */
 #include "config.h"
 
 #include "hub/verdict.h"

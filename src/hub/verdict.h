@@ -32,7 +32,7 @@ struct channel_mark {
     uint64_t serial; /* 0: it is not remembered */
 };
 
-/* Looks the channel up, which takes an older one's place if need be. */
+/* Looks the channel up. A new channel may take the place of an older one. */
 struct channel_mark channel_memory_mark(struct channel_memory *memory,
                                         struct slice channel);
 

@@ -26,7 +26,7 @@ struct window {
     size_t cap;
     size_t start; /* index in the ring of the oldest */
     size_t count;
-    size_t dropped; /* so many of the oldest are dropped already, and not freed yet */
+    size_t dropped; /* of the oldest, how many are dropped but not freed yet */
     size_t bytes;
     struct remains remains;
     size_t max_bytes;
@@ -59,7 +59,7 @@ window_new(size_t max_bytes, size_t max_event_bytes, const struct hash_key *key)
     return window;
 }
 
-/* Of all that are in the ring, those that are dropped counted. */
+/* The entry at that place in the ring; dropped ones count. */
 static struct entry *
 ring_at(const struct window *window, size_t index)
 {
@@ -88,7 +88,7 @@ same_key(const struct row *a, const struct row *b)
            slice_equal(a->channel, b->channel) && slice_equal(a->recipient, b->recipient);
 }
 
-/* The place in its chain of the newest row with this row's key; of NULL when there is none. */
+/* The link to the newest row with this row's key; a link to NULL when there is none. */
 static struct entry **
 window_find_newest(const struct window *window, const struct row *row)
 {
@@ -98,7 +98,7 @@ window_find_newest(const struct window *window, const struct row *row)
     return at;
 }
 
-/* Takes the place of the row that this one replaces, and marks that. */
+/* Puts the row in the place of the one that it replaces, and marks that one. */
 static void
 window_supersede(struct window *window, struct entry *entry)
 {
@@ -264,7 +264,7 @@ window_begin_anew(struct window *window)
         free(newest);
         return -1;
     }
-    remains_free(&window->remains); /* of a reset that was just before */
+    remains_free(&window->remains); /* of an earlier reset */
     window->remains = (struct remains){window->ring, window->cap, window->start,
                                        window->count, window->bytes};
     free(window->newest);

@@ -30,8 +30,8 @@ struct window *window_new(size_t max_bytes, size_t max_event_bytes,
                           const struct hash_key *key);
 void window_free(struct window *window);
 
-/* Adds a copy of a row with an id above all in the window. Returns 0, or -1 when out of memory:
- * the window then begins again after that row, so that no stream is served with a hole in it. */
+/* Adds a copy of a row, whose id is above all in the window. Returns 0, or -1 when out of memory:
+ * the window then begins again after that row, so that it never lacks a row in its middle. */
 int window_add(struct window *window, const struct row *row);
 
 /* Evicts the oldest rows until the bytes are within bounds, but none with an id above
@@ -42,13 +42,13 @@ void window_trim(struct window *window, int64_t keep_after);
  * window_sweep. */
 void window_drop_up_to(struct window *window, int64_t id);
 
-/* Empties it; it then reaches back to `floor`, exclusively. Memory likewise. */
+/* Empties it; its floor is then `floor`. window_sweep frees the memory. */
 void window_reset(struct window *window, int64_t floor);
 
 /* Frees at most so many of the rows that were forgotten. False: there were none. */
 bool window_sweep(struct window *window, size_t most);
 
-/* Holds every row with id > floor that the table had. */
+/* The window holds every row of the table with an id above this. */
 int64_t window_floor(const struct window *window);
 
 /* The index of the first entry with an id above `after`; window_count when there is none. */

@@ -3,7 +3,7 @@
 
 #include "hub/window_warm.h"
 
-/* Tried one after the other, as rows may be of any size. */
+/* Tried one after the other, because rows may be of any size. */
 static const unsigned warm_rows[] = {64, 512, 4096, 32768};
 
 struct window_warming {
@@ -34,8 +34,8 @@ window_warm_take(void *arg, const struct row *row)
     return STORE_MORE;
 }
 
-/* Fills the window with the newest `want` rows; they may be all that the table has. False when
- * they do not fit, or cannot be read. */
+/* Fills the window with the newest `want` rows, which may be all rows. False when they do not fit,
+ * or cannot be read. */
 static bool
 fill_newest(struct hub *hub, size_t want, bool *is_all)
 {

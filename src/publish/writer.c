@@ -1,5 +1,5 @@
-/* writer.c - the thread that writes: whose turn it is, the connection, locks and failures; see
- * publish/writer.h.
+/* writer.c - the thread that writes: whose turn it is, locks and failures; see publish/writer.h.
+ * publish/write_connection.c opens and closes its connection.
  *
  * SQLite's own busy handler would wait up to 100 ms between two attempts, which against a
  * writer that never rests is hardly ever the right moment; looking every 100 µs costs a few µs
@@ -8,6 +8,8 @@
 #include "config.h"
 
 #include "publish/writer.h"
+
+#include "publish/write_connection.h"
 
 #include <signal.h>
 #include <stdlib.h>
@@ -45,92 +47,29 @@ struct writer {
     size_t count;
 
     /* The thread's own, and writer_start's before there is a thread. */
-    struct store *store; /* NULL: there is no connection */
+    struct write_connection connection;
 };
 
 /* --- the connection ------------------------------------------------------------------ */
-
-static void
-writer_close(struct writer *writer)
-{
-    if (writer->store == NULL)
-        return;
-    store_close(writer->store);
-    writer->store = NULL;
-    store_gate_leave(writer->config.gate);
-}
-
-/* Opens a connection to the files that the reader has open. */
-static enum store_result
-writer_open_store(struct writer *writer, const struct store_config *config,
-                  struct error *error)
-{
-    bool busy = false;
-    struct store *store = store_open(config, &busy, error);
-    if (store == NULL)
-        return busy ? STORE_BUSY : STORE_FAILED;
-    if (store_gate_fits(writer->config.gate, store_opened_files(store))) {
-        writer->store = store;
-        return STORE_OK;
-    }
-    store_close(store);
-    store_gate_shut(writer->config.gate);
-    error_set(error, "%s was replaced: repeat when it is open again", config->path);
-    return STORE_BUSY;
-}
-
-/* Not opened just to see that it cannot be written: SQLite keeps the descriptor of a closed
- * connection for as long as another one, the reader's, has locks on the file. */
-static enum store_result
-writer_open(struct writer *writer, struct error *error)
-{
-    struct store_config config = {.path = writer->config.path,
-                                  .table = writer->config.table,
-                                  .mode = STORE_WRITE,
-                                  .keep_wal = true};
-    if (store_diagnose_rights(config.path, STORE_WRITE, error))
-        return STORE_FAILED;
-    if (!store_gate_enter(writer->config.gate)) {
-        error_set(error, "%s is being reopened: repeat", config.path);
-        return STORE_BUSY;
-    }
-    enum store_result result = writer_open_store(writer, &config, error);
-    if (result != STORE_OK)
-        store_gate_leave(writer->config.gate);
-    return result;
-}
-
-/* Whether the connection is one by which may be written. */
-static enum store_result
-writer_check(struct writer *writer, struct error *error)
-{
-    struct store_gate *gate = writer->config.gate;
-    if (writer->store != NULL && store_has_moved(writer->store))
-        store_gate_shut(gate);
-    if (store_gate_is_shut(gate))
-        writer_close(writer);
-    if (!store_gate_may_write(gate, error))
-        return STORE_FAILED;
-    return writer->store != NULL ? STORE_OK : writer_open(writer, error);
-}
 
 /* After a failure: whether it would go now. */
 static enum store_result
 writer_probe(struct writer *writer, struct error *error)
 {
-    enum store_result result = store_begin_write(writer->store, error);
-    store_rollback(writer->store);
+    enum store_result result = store_begin_write(writer->connection.store, error);
+    store_rollback(writer->connection.store);
     return result;
 }
 
 static enum store_result
 writer_prepare(struct writer *writer, const struct slot *slot, struct error *error)
 {
-    enum store_result result = writer_check(writer, error);
+    enum store_result result = write_connection_check(&writer->connection, error);
     if (result == STORE_OK && slot->retry_ms > 0)
         result = writer_probe(writer, error);
     if (result == STORE_OK)
-        result = store_set_durability(writer->store, slot->kind->durability, error);
+        result =
+            store_set_durability(writer->connection.store, slot->kind->durability, error);
     return result;
 }
 
@@ -160,7 +99,7 @@ static void
 slot_await(const struct writer *writer, struct slot *slot)
 {
     uint64_t wait_ns = ++slot->looks < BUSY_FINE_LOOKS ? BUSY_FIRST_NS : BUSY_LATER_NS;
-    if (writer->store == NULL)
+    if (writer->connection.store == NULL)
         wait_ns = SHUT_NS;
     slot->not_before_ns = uv_hrtime() + wait_ns;
 }
@@ -194,7 +133,7 @@ slot_book(struct writer *writer, struct slot *slot, enum store_result result,
         break;
     case STORE_REFUSED:
     case STORE_FAILED: /* whatever it was, the next one starts afresh */
-        writer_close(writer);
+        write_connection_close(&writer->connection);
         slot_fail(writer, slot, error);
         break;
     }
@@ -237,7 +176,7 @@ writer_wait(struct writer *writer)
     while (!writer->ending && slot == NULL) {
         uint64_t when;
         uint64_t now = uv_hrtime();
-        if (writer->store != NULL && store_gate_is_shut(writer->config.gate))
+        if (writer->connection.store != NULL && store_gate_is_shut(writer->config.gate))
             break;
         slot = writer_choose(writer, now, &when);
         if (slot != NULL)
@@ -257,7 +196,7 @@ writer_turn(struct writer *writer, struct slot *slot)
     struct error error = {""};
     enum store_result result = writer_prepare(writer, slot, &error);
     if (result == STORE_OK)
-        result = slot->kind->work(slot->arg, writer->store, &error);
+        result = slot->kind->work(slot->arg, writer->connection.store, &error);
     else if (slot->kind->go_without != NULL)
         slot->kind->go_without(slot->arg, result, &error);
     slot_book(writer, slot, result, &error);
@@ -270,7 +209,8 @@ writer_end_slot(struct writer *writer, const struct slot *slot)
     if (slot->kind->end == NULL)
         return;
     enum store_result result = writer_prepare(writer, slot, &error);
-    slot->kind->end(slot->arg, result == STORE_OK ? writer->store : NULL, result, &error);
+    slot->kind->end(slot->arg, result == STORE_OK ? writer->connection.store : NULL, result,
+                    &error);
 }
 
 static bool
@@ -289,13 +229,13 @@ writer_main(void *arg)
     while (!writer_is_ending(writer)) {
         struct slot *slot = writer_wait(writer);
         if (store_gate_is_shut(writer->config.gate))
-            writer_close(writer);
+            write_connection_close(&writer->connection);
         if (slot != NULL)
             writer_turn(writer, slot);
     }
     for (size_t i = 0; i < writer->count; i++)
         writer_end_slot(writer, &writer->slots[i]);
-    writer_close(writer);
+    write_connection_close(&writer->connection);
 }
 
 /* --- life ---------------------------------------------------------------------------- */
@@ -313,6 +253,8 @@ writer_new(const struct writer_config *config)
     if (writer == NULL)
         return NULL;
     writer->config = *config;
+    writer->connection = (struct write_connection){
+        .path = config->path, .table = config->table, .gate = config->gate};
     if (uv_mutex_init(&writer->mutex) == 0) {
         if (uv_cond_init(&writer->cond) == 0)
             return writer;
@@ -347,7 +289,7 @@ writer_try(struct writer *writer, struct error *error)
         return 0;
     if (!store_gate_may_write(writer->config.gate, &ignored))
         return 0; /* the reader has said so */
-    if (writer_check(writer, error) != STORE_FAILED)
+    if (write_connection_check(&writer->connection, error) != STORE_FAILED)
         return 0;
     for (size_t i = 0; i < writer->count; i++) {
         if (writer->slots[i].kind->is_vital)
@@ -378,7 +320,7 @@ writer_start(struct writer *writer, struct error *error)
     if (result == 0 && writer_start_thread(writer) != 0)
         result = error_set(error, "cannot start the thread that writes");
     if (result != 0) {
-        writer_close(writer);
+        write_connection_close(&writer->connection);
         return -1;
     }
     writer->has_thread = true;

@@ -122,11 +122,10 @@ derive_ikm(unsigned char ikm[HASH_BYTES], const struct ece_keys *keys,
 
 /* RFC 8188 sections 2.2 and 2.3. */
 static int
-derive(struct derived *derived, const unsigned char *salt,
-       const unsigned char ikm[HASH_BYTES])
+derive(struct derived *derived, const unsigned char *salt, struct slice ikm)
 {
     unsigned char prk[HASH_BYTES], cek[HASH_BYTES], nonce[HASH_BYTES];
-    if (hmac(prk, salt, ECE_SALT_BYTES, (struct slice){(const char *)ikm, HASH_BYTES}) != 0)
+    if (hmac(prk, salt, ECE_SALT_BYTES, ikm) != 0)
         return -1;
     if (expand_label(cek, prk, "Content-Encoding: aes128gcm") != 0 ||
         expand_label(nonce, prk, "Content-Encoding: nonce") != 0)
@@ -190,13 +189,13 @@ message_fini(struct message *message)
 
 /* RFC 8188 section 2.1: salt, record size, key id. */
 static void
-append_header(struct buf *out, const struct message *message)
+append_header(struct buf *out, const struct ece_secret *secret)
 {
     const unsigned char size_and_length[5] = {0, 0, RECORD_SIZE >> 8, RECORD_SIZE & 0xff,
-                                              ECE_PUBLIC_BYTES};
-    buf_append(out, message->salt, ECE_SALT_BYTES);
+                                              (unsigned char)secret->key_id.len};
+    buf_append(out, secret->salt, ECE_SALT_BYTES);
     buf_append(out, size_and_length, sizeof size_and_length);
-    buf_append(out, message->own_public, ECE_PUBLIC_BYTES);
+    buf_append(out, secret->key_id.p, secret->key_id.len);
 }
 
 static int
@@ -223,11 +222,20 @@ append_record(struct buf *out, const struct derived *derived, struct slice text)
 }
 
 int
+ece_append_content(struct buf *out, const struct ece_secret *secret, struct slice text)
+{
+    struct derived derived;
+    if (derive(&derived, secret->salt, secret->ikm) != 0)
+        return -1;
+    append_header(out, secret);
+    return append_record(out, &derived, text);
+}
+
+int
 ece_encrypt(struct buf *out, const struct ece_keys *keys, struct slice text,
             const struct ece_chance *chance, struct error *error)
 {
     struct message message;
-    struct derived derived;
     unsigned char secret[SECRET_BYTES], ikm[HASH_BYTES];
     if (text.len > ECE_TEXT_MAX)
         return error_set(error, "a text of %zu bytes: at most %d fit", text.len,
@@ -237,12 +245,12 @@ ece_encrypt(struct buf *out, const struct ece_keys *keys, struct slice text,
         result = agree(message.own, message.theirs, secret);
     if (result == 0)
         result = derive_ikm(ikm, keys, message.own_public, secret);
+    const struct ece_secret of_record = {
+        .salt = message.salt,
+        .ikm = {(const char *)ikm, HASH_BYTES},
+        .key_id = {(const char *)message.own_public, ECE_PUBLIC_BYTES}};
     if (result == 0)
-        result = derive(&derived, message.salt, ikm);
-    if (result == 0) {
-        append_header(out, &message);
-        result = append_record(out, &derived, text);
-    }
+        result = ece_append_content(out, &of_record, text);
     message_fini(&message);
     if (result == 0 && !out->failed)
         return 0;

@@ -43,4 +43,15 @@ struct ece_chance {
 int ece_encrypt(struct buf *out, const struct ece_keys *keys, struct slice text,
                 const struct ece_chance *chance, struct error *error);
 
+/* RFC 8188 alone: what both sides know of a content. */
+struct ece_secret {
+    const unsigned char *salt; /* ECE_SALT_BYTES */
+    struct slice ikm;          /* input keying material */
+    struct slice key_id;       /* at most 255 bytes */
+};
+
+/* Appends header and only record of the text, of at most ECE_TEXT_MAX bytes. Returns 0, or -1
+ * (memory). For ece_encrypt, and for the RFC's own example. */
+int ece_append_content(struct buf *out, const struct ece_secret *secret, struct slice text);
+
 #endif

@@ -89,7 +89,9 @@ answer_result(struct push_endpoint *endpoint, struct output *output,
         [PUSH_USER_FULL] = {403, "this user has as many subscriptions as one may have: end "
                                  "one of them first"},
         [PUSH_ADDRESS_FULL] = {403,
-                               "this address has as many subscriptions as one may have"}};
+                               "this address has as many subscriptions as one may have"},
+        [PUSH_ALL_FULL] = {503,
+                           "the server has as many subscriptions as --max-push allows"}};
     switch (pending->base.job.result) {
     case PUBLISH_DONE:
         if (pending->put == PUSH_PUT)
@@ -182,7 +184,8 @@ write_put(struct publish_job *job, struct store *store, struct error *error)
         .now_ms = pending->now_ms,
         .expires_at = wish->expires_at,
         .max_of_user = config->max_per_user,
-        .max_of_address = config->max_per_address};
+        .max_of_address = config->max_per_address,
+        .max_of_all = config->max_of_all};
     return push_table_put(store, &entry, &pending->put, error);
 }
 

@@ -22,11 +22,11 @@
 struct push_endpoint;
 
 struct push_endpoint_config {
-    struct writer *writer;                 /* not started yet; see publish_queue_new */
-    const char *public_key;                /* that browsers subscribe with, as base64url */
-    const struct text_list *hosts;         /* --push-host */
-    const struct text_list *origins;       /* --cors-origin */
-    int64_t max_per_user, max_per_address; /* subscriptions; 0: no bound */
+    struct writer *writer;           /* not started yet; see publish_queue_new */
+    const char *public_key;          /* that browsers subscribe with, as base64url */
+    const struct text_list *hosts;   /* --push-host */
+    const struct text_list *origins; /* --cors-origin */
+    int64_t max_per_user, max_per_address, max_of_all; /* subscriptions; 0: no bound */
     struct refusal_log *refusal_log;
     const struct log *log;
 };

@@ -238,7 +238,6 @@ compare_table(struct sender *sender, struct error *error)
     uint64_t took_ms = (uv_hrtime() - began) / 1000000;
     sender->must_sync = result != STORE_OK;
     sender->sync_due_ms = uv_now(sender->loop) + took_ms * SYNC_SHARE;
-    sender->counts.subscriptions = (int64_t)sender->subscribers.count;
     return result;
 }
 
@@ -377,7 +376,14 @@ sender_open(struct sender *sender, struct error *error)
 struct sender_counts
 sender_count(const struct sender *sender)
 {
-    return sender->counts;
+    struct sender_counts counts = sender->counts;
+    counts.subscriptions = (int64_t)sender->subscribers.count;
+    for (size_t i = 0; i < sender->subscribers.count; i++) {
+        const struct subscriber *subscriber = sender->subscribers.items[i];
+        counts.queued += subscriber->place != SUBSCRIBER_IDLE;
+        counts.waiting += subscriber->place == SUBSCRIBER_IDLE && subscriber->failures > 0;
+    }
+    return counts;
 }
 
 void

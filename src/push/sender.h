@@ -42,7 +42,9 @@ bool sender_look(void *arg, enum watch_reason reason);
 /* Since the start. */
 struct sender_counts {
     uint64_t sent, failed, ended;
-    int64_t subscriptions;
+    int64_t subscriptions; /* the rest is of now */
+    int64_t queued;        /* the next row is being sent, or is looked for */
+    int64_t waiting;       /* after a failure */
 };
 struct sender_counts sender_count(const struct sender *sender);
 

@@ -51,23 +51,29 @@ text_at(sqlite3_stmt *statement, int column)
 
 /* --- serve -------------------------------------------------------------------------- */
 
-/* How many other subscriptions have the value in that column. */
+/* A bound on subscriptions: which others count, and how many there may be with the new one. */
+struct bound {
+    const char *sql;   /* counts: of the value ?1, without the endpoint ?2 */
+    const char *value; /* NULL: the bound is not about this subscription */
+    int64_t max;       /* 0: none */
+    enum push_put full;
+};
+
 static enum store_result
-count_others(struct store *store, const char *sql, const struct push_entry *entry,
-             const char *value, int64_t *count, struct error *error)
+judge_bound(struct store *store, const struct push_entry *entry, const struct bound *bound,
+            enum push_put *put, struct error *error)
 {
     enum store_result result;
-    sqlite3_stmt *statement = store_prepare_once(store, sql, &result, error);
-    *count = 0;
+    sqlite3_stmt *statement = store_prepare_once(store, bound->sql, &result, error);
     if (statement == NULL)
         return result;
-    bind_text(statement, 1, value);
+    bind_text(statement, 1, bound->value);
     bind_text(statement, 2, entry->endpoint);
     int code = sqlite3_step(statement);
-    if (code == SQLITE_ROW)
-        *count = sqlite3_column_int64(statement, 0);
-    else
+    if (code != SQLITE_ROW)
         result = store_fail(store, code, "count the subscriptions", error);
+    else if (sqlite3_column_int64(statement, 0) >= bound->max)
+        *put = bound->full;
     sqlite3_finalize(statement);
     return result;
 }
@@ -76,22 +82,20 @@ static enum store_result
 judge_counts(struct store *store, const struct push_entry *entry, enum push_put *put,
              struct error *error)
 {
-    int64_t count = 0;
+    const struct bound bounds[] = {
+        {"SELECT count(*) FROM rowcast_push WHERE user = ?1 AND endpoint <> ?2",
+         entry->user, entry->max_of_user, PUSH_USER_FULL},
+        {"SELECT count(*) FROM rowcast_push WHERE address = ?1 AND endpoint <> ?2",
+         entry->address, entry->max_of_address, PUSH_ADDRESS_FULL},
+        /* One that is there already may be renewed, also when the bound is lower now. */
+        {"SELECT CASE WHEN EXISTS (SELECT 1 FROM rowcast_push WHERE endpoint = ?2) THEN 0"
+         " ELSE (SELECT count(*) FROM rowcast_push) END",
+         entry->endpoint, entry->max_of_all, PUSH_ALL_FULL}};
     enum store_result result = STORE_OK;
     *put = PUSH_PUT;
-    if (entry->user != NULL && entry->max_of_user > 0)
-        result = count_others(
-            store, "SELECT count(*) FROM rowcast_push WHERE user = ? AND endpoint <> ?",
-            entry, entry->user, &count, error);
-    if (count > 0 && count >= entry->max_of_user)
-        *put = PUSH_USER_FULL;
-    count = 0;
-    if (result == STORE_OK && entry->address != NULL && entry->max_of_address > 0)
-        result = count_others(
-            store, "SELECT count(*) FROM rowcast_push WHERE address = ? AND endpoint <> ?",
-            entry, entry->address, &count, error);
-    if (count > 0 && count >= entry->max_of_address)
-        *put = PUSH_ADDRESS_FULL;
+    for (size_t i = 0; i < 3 && result == STORE_OK && *put == PUSH_PUT; i++)
+        if (bounds[i].value != NULL && bounds[i].max > 0)
+            result = judge_bound(store, entry, &bounds[i], put, error);
     return result;
 }
 

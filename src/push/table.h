@@ -28,9 +28,10 @@ struct push_entry {
     int64_t expires_at;  /* likewise; 0: not known */
     int64_t max_of_user; /* subscriptions; 0: no bound */
     int64_t max_of_address;
+    int64_t max_of_all;
 };
 
-enum push_put { PUSH_PUT, PUSH_USER_FULL, PUSH_ADDRESS_FULL };
+enum push_put { PUSH_PUT, PUSH_USER_FULL, PUSH_ADDRESS_FULL, PUSH_ALL_FULL };
 
 /* Stores the subscription, or replaces the one of its endpoint. A new one, or one of another user
  * than before, begins behind the newest row; else the cursor stays, and what is due stays due. */

@@ -44,7 +44,7 @@ struct serve {
     uv_prepare_t done; /* CGI: looks whether the answer is out */
     uint64_t drain_began_ms;
     struct error
-        lost; /* why it must be started again; see feed_on_lost. Empty: it need not */
+        lost; /* why it must be started again; see feed_confine. Empty: it need not */
     struct buf answer;
     struct buf environment; /* pointers: see serve_environment */
 };

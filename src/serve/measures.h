@@ -51,7 +51,7 @@ struct measure {
     const struct measure_label *label; /* NULL: one value */
 };
 
-/* All but the histogram of rowcast_lag_seconds, the version and the list of open streams. */
+/* All but the histogram of delays, the version and the list of open streams. */
 extern const struct measure measures_table[];
 extern const size_t measures_count;
 

@@ -46,6 +46,7 @@ struct serve_settings {
     struct text_list push_hosts;
     int64_t max_push_per_user; /* subscriptions; 0: no limit */
     int64_t max_push_per_address;
+    int64_t max_push; /* of all together */
     int log_level;      /* enum log_level */
     const char *log_to; /* as log_parse_to takes it */
     bool no_confine;

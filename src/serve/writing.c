@@ -39,6 +39,7 @@ serve_init_push(struct serve *serve, struct error *error)
                                           .origins = &settings->cors_origins,
                                           .max_per_user = settings->max_push_per_user,
                                           .max_per_address = settings->max_push_per_address,
+                                          .max_of_all = settings->max_push,
                                           .refusal_log = &serve->refusal_log,
                                           .log = &serve->log};
     serve->push = push_endpoint_new(&serve->loop, &config, error);

@@ -10,11 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* None that PRAGMA schema_version gives, which has 32 bits. */
+/* A value that PRAGMA schema_version never has: it has 32 bits. */
 #define SCHEMA_UNKNOWN INT64_MIN
 
-/* What the table is now. A table that is gone, or of another kind, is a fault: the rows that can be
- * read still are. */
+/* Looks again what the table is. If it is gone, or of another kind, that is a fault: rows that can
+ * be read still are. */
 static enum store_result
 learn_again(struct store *store, struct error *error)
 {
@@ -36,7 +36,7 @@ learn_again(struct store *store, struct error *error)
     return STORE_BUSY;
 }
 
-/* *number: what a statement without parameters gives. */
+/* Sets *number to the result of a statement without parameters. */
 static enum store_result
 ask_statement(struct store *store, enum store_statement which, int64_t *number,
               struct error *error)

@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/slice.h"
 #include "store/store.h"
 
 struct sqlite3;
@@ -30,6 +31,14 @@ int64_t store_schema_cookie(const struct store *store);
 /* Prepares a statement that is used once; the caller finalizes it. */
 struct sqlite3_stmt *store_prepare_once(struct store *store, const char *sql,
                                         enum store_result *result, struct error *error);
+
+/* Steps a statement that gives no rows (or only one, of no interest), and resets it. `doing` is for
+ * the error, as in store_fail. */
+enum store_result store_run(struct store *store, struct sqlite3_stmt *statement,
+                            const char *doing, struct error *error);
+
+/* Binds a text that outlives the step; a NULL slice is SQL's NULL. */
+void store_bind_text(struct sqlite3_stmt *statement, int parameter, struct slice text);
 
 /* Runs statements that give no rows. `doing` is for the error, as in store_fail. */
 enum store_result store_execute(struct store *store, const char *sql, const char *doing,

@@ -35,7 +35,8 @@ effective_user(char out[WHO_MAX])
     return out;
 }
 
-/* Why the right is missing: EACCES, EPERM or EROFS. 0: it is not, or nothing can be said. */
+/* Why the right is missing: EACCES, EPERM or EROFS. 0: it is not missing, or the cause is not
+ * known. */
 static int
 lack_of(const char *path, int right)
 {
@@ -58,7 +59,7 @@ folder_of(const char *path, char out[PATH_MAX])
     snprintf(out, PATH_MAX, "%.*s", len == 0 ? 1 : (int)len, path);
 }
 
-/* No right helps there: not chmod, and root may not either. */
+/* A file system on which no right helps: not chmod, and perhaps not root. */
 static bool
 diagnose_mount(const char *path, struct error *error)
 {
@@ -116,8 +117,8 @@ diagnose_file(const char *path, const char *suffix, int right, struct error *err
     return true;
 }
 
-/* What a writer that died has left must be rolled back before anybody reads, and only who may write
- * can do that. */
+/* What a writer that died has left must be rolled back before any process reads, and only a
+ * process that may write can do that. */
 static bool
 diagnose_journal(const char *path, struct error *error)
 {
@@ -248,7 +249,7 @@ fail_readonly(struct store *store, const char *doing, struct error *error)
     return STORE_FAILED;
 }
 
-/* What our triggers say is the explanation. */
+/* A message of our own triggers is the explanation. */
 static enum store_result
 fail_constraint(struct store *store, struct error *error)
 {

@@ -21,6 +21,10 @@ struct store_file {
     ino_t inode; /* 0: there was none */
 };
 
+/* What is at the path, links followed; and at the path with the suffix appended. */
+struct store_file store_file_at(const char *path);
+struct store_file store_file_beside(const char *path, const char *suffix);
+
 /* What a connection has open. An inode cannot be given to another file while it is open, so
  * equal numbers are the same file. */
 struct store_files {
@@ -81,29 +85,5 @@ bool store_files_have_two_names(const char *path, struct error *error);
 /* True when the file is on an overlay that cannot be written: its lower layer may be written by
  * others, whose locks and -shm are not seen here. `error` as above. */
 bool store_files_are_a_copy(const char *path, struct error *error);
-
-/* How the kernel names the device that the database is on, in /proc/locks; stat may say otherwise
- * (btrfs, overlay). Empty: not known yet. */
-struct store_device {
-    char name[32];
-};
-
-/* False when the list of locks cannot be read, as in a container or unit that hides it: then the
- * two below are always false. */
-bool store_files_can_see_strangers(void);
-
-/* True when another process has the database open with another -shm than ours, as far as the
-* kernel lists (/proc/locks, which shows processes of the own container only). A process that
- * is just about to open it looks the same: ask again some milliseconds later. `error` as above.
- * Learns *device. */
-bool store_files_have_strangers(const struct store_files *files,
-                                struct store_device *device, struct error *error);
-
-/* The same before the database at the path is opened: whether another process has it open, and
- * not with the -shm that lies there, or none lies there. A process that opens it then makes a
- * new -shm, which lacks later commits of the first process, and it writes over them.
- * While *device is not known, stat's is taken. */
-bool store_path_has_strangers(const char *path, const struct store_device *device,
-                              struct error *error);
 
 #endif

@@ -39,8 +39,8 @@ bool store_gate_is_clear(struct store_gate *gate);
 /* The reader has opened its connection: the writer may open one, to the same files (copied). */
 void store_gate_open(struct store_gate *gate, const struct store_files *files);
 
-/* What speaks against writing though all is open (the file has two names, another process uses
- * another -shm); NULL: nothing. Copied. */
+/* Why nothing may be written although the gate is open (the file has two names, another process
+ * uses another -shm); NULL: nothing. Copied. */
 void store_gate_forbid(struct store_gate *gate, const struct error *why);
 
 /* --- the writer's side ---- */

@@ -200,7 +200,7 @@ store_inspect(const struct store_config *config, enum store_kind *kind, int *ver
     return result;
 }
 
-/* One that is just opening the database looks like a stranger for a moment. */
+/* A process that is just opening the database looks like a stranger for a moment. */
 static bool
 has_lasting_strangers(const char *path, struct error *error)
 {

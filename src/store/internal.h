@@ -67,9 +67,9 @@ enum store_statement {
 /* What a read statement gives. Only the first reads data. */
 enum store_reading { STORE_FORWARD, STORE_FORWARD_BARE, STORE_BACKWARD, STORE_READINGS };
 
-/* How it finds the rows: by their ids, by their ids past the filter of the walk (an SQL
- * function), or by so many pairs of channel and recipient on the index: STORE_BY_PAIRS + 1 .. +
- * STORE_ARMS_MAX. */
+/* How a read statement finds the rows: by their ids; by their ids and the filter of the walk (an
+ * SQL function); or by pairs of channel and recipient on the index, with STORE_BY_PAIRS + 1 .. +
+ * STORE_ARMS_MAX for the number of pairs. */
 enum {
     STORE_BY_ID,
     STORE_BY_FILTER,
@@ -113,7 +113,7 @@ struct store {
     int64_t prune_cut;  /* rows up to it are known to be too many; see store/write.c */
     int64_t prune_keep; /* ... for this keep_rows */
     int64_t prune_tail; /* the tail when the rows were last counted; 0: never */
-    int64_t prune_room; /* so many rows fewer than prune_keep there were then */
+    int64_t prune_room; /* how many rows fewer than prune_keep there were then */
     int64_t prune_locked_us; /* how long the last batch held the write lock */
     char refusal[192];       /* a constraint's or trigger's own words; see store_refusal */
     sqlite3_stmt *statements[STORE_STATEMENTS];
@@ -125,6 +125,11 @@ struct store {
 /* --- store/store.c --- */
 
 enum store_create { STORE_CREATE_NEVER, STORE_CREATE_FILE };
+
+/* Says what is wrong with the database's path, before SQLite opens it. STORE_CREATE_FILE: there may
+ * be no file yet. Notes what lies there in store->files. (store/path.c) */
+enum store_result store_check_path(struct store *store, enum store_create create,
+                                   struct error *error);
 
 /* Opens the file alone, without a look at its tables; for store_open and the schema. The
  * handle must be given to store_close whatever the result. */
@@ -191,11 +196,6 @@ int64_t store_take_time(sqlite3_value *value);
 bool store_ids_are_new(const struct store_marks *marks);
 
 /* --- store/transaction.c --- */
-
-/* Steps a statement that gives no rows (or only one, of no interest), and resets it. `doing` is for
- * the error, as in store_fail. */
-enum store_result store_run(struct store *store, sqlite3_stmt *statement, const char *doing,
-                            struct error *error);
 
 /* --- store/model.c --- */
 
@@ -275,8 +275,8 @@ sqlite3_stmt *store_read_statement(struct store *store, enum store_reading readi
                                    unsigned way, enum store_result *result,
                                    struct error *error);
 
-/* The first column of the first row; *number stays when there is none. `text` (may be NULL) is
- * the statement's parameter. */
+/* Sets *number to the first column of the first row; without a row it stays. `text` (may be NULL)
+ * is the statement's parameter. */
 enum store_result store_ask_number(struct store *store, const char *sql, const char *text,
                                    int64_t *number, struct error *error);
 

@@ -22,7 +22,7 @@
 #include <unistd.h>
 
 /* Of a WAL (fileformat2.html section 4.1), all numbers big-endian. */
-#define WAL_MAGIC 0x377f0682U /* or 1 more: checksums of big-endian words */
+#define WAL_MAGIC 0x377f0682U /* or this and 1: checksums of big-endian words */
 #define WAL_HEADER_BYTES 32
 #define WAL_PAGE_SIZE_AT 8
 #define WAL_SALT_AT 16
@@ -167,7 +167,7 @@ store_check_leftovers(const char *path, struct error *error)
 {
     char real[PATH_MAX]; /* SQLite's files are beside the file, not beside a link to it */
     if (realpath(path, real) == NULL)
-        return 0; /* who opens it says why */
+        return 0; /* the open that follows says why */
     if (has_wal(real) && !is_open_elsewhere(real, "-shm", SHM_OPEN_LOCK_AT))
         return error_set(
             error,

@@ -17,15 +17,10 @@
 #include <string.h>
 
 #include "base/buf.h"
+#include "base/sql_text.h"
 #include "schema_sql.h"
 
 /* --- the text ------------------------------------------------------------------------ */
-
-static bool
-is_word_byte(char c)
-{
-    return isalnum((unsigned char)c) || c == '_';
-}
 
 /* Appends the SQL with the word for the table replaced, as sql/schema.sql describes. */
 static void
@@ -37,7 +32,7 @@ append_renamed(struct buf *buf, struct slice sql, const char *table)
 
     for (const char *p = sql.p; p < end;) {
         const char *start = p;
-        while (p < end && is_word_byte(*p))
+        while (p < end && sql_is_word_byte(*p))
             p++;
         size_t len = (size_t)(p - start);
         if (len >= word_len && memcmp(start, word, word_len) == 0 &&
@@ -92,18 +87,10 @@ store_execute_renamed(struct store *store, struct slice sql, const char *table,
 static const char *
 skip_form(const char *p)
 {
-    for (;;) {
-        if (p[0] == '-' && p[1] == '-') {
-            p += strcspn(p, "\n");
-        } else if (p[0] == '/' && p[1] == '*') {
-            const char *end = strstr(p + 2, "*/");
-            p = end != NULL ? end + 2 : p + strlen(p);
-        } else if (*p != '\0' && strchr(" \t\r\n\"`[]", *p) != NULL) {
-            p++;
-        } else {
-            return p;
-        }
-    }
+    p = sql_skip_space(p);
+    while (*p != '\0' && strchr("\"`[]", *p) != NULL)
+        p = sql_skip_space(p + 1);
+    return p;
 }
 
 static bool

@@ -78,7 +78,7 @@ is_other_history(struct store *store, const struct store_cursor *cursor,
     return result;
 }
 
-/* What has happened to the rows behind the cursor since the last read. */
+/* Finds what has happened to the rows behind the cursor since the last read. */
 static enum store_result
 find_gap(struct store *store, const struct store_cursor *cursor, struct store_log *log,
          struct error *error)

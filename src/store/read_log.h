@@ -8,15 +8,15 @@
 #include "event/sse.h"
 #include "store/store.h"
 
-/* What a reader has, and the gaps that it knows. */
+/* Where a reader is, and the gaps that it knows. */
 struct store_cursor {
     int64_t id;     /* every row up to it was given, or is not for the reader */
     bool is_judged; /* false: the id came from a client, and nothing is known of it yet */
     int64_t base;   /* the marks of the last read: what has changed since may be a gap */
     int64_t
         low_water; /* INT64_MAX: a foreign table that was empty, of which nothing is known */
-    /* The row that was given last. Where it is gone without having been deleted, or was created at
-     * another time, an older state of the database was put back. */
+    /* The row that was given last. If it is gone without having been deleted, or has another
+     * created_at, an older state of the database was put back. */
     struct store_seen last;
 };
 

@@ -72,7 +72,7 @@ take_row(const struct store *store, sqlite3_stmt *statement, struct row *row)
 
 /* --- a walk over rows ---------------------------------------------------------------- */
 
-/* The clock is asked at every so many rows: it costs about as much as looking at one. */
+/* The clock is read after so many rows: that costs about as much as a row. */
 #define CLOCK_ROWS 16
 
 /* Data that is larger than both is not read into memory. SQLite's own bound on a value is used:
@@ -109,7 +109,7 @@ clock_ns(void)
     return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
 }
 
-/* Whether one more row is too many. */
+/* Whether the walk must end before another row. */
 static bool
 walk_is_over(struct store_walk *walk)
 {
@@ -373,7 +373,7 @@ read_rows(struct store *store, struct store_walk *walk, struct error *error)
     bool any = find_way(store, walk) && range->after < range->up_to && range->max_rows > 0;
     if (any)
         result = walk_range(store, walk, error);
-    /* What the filter has passed over was looked at too. */
+    /* Rows that the filter has skipped were looked at too. */
     if (walk->way == STORE_BY_FILTER && walk->looked_at > 0 && !walk->stopped &&
         result == STORE_OK &&
         (is_backward ? walk->last < progress->last : walk->last > progress->last))

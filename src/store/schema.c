@@ -58,7 +58,7 @@ is_reserved(const char *table)
     return sqlite3_strnicmp(table, "sqlite_", 7) == 0;
 }
 
-/* Names that need no quoting in anybody's SQL and fit the schema's scheme of replacing. */
+/* Names that need no quotes in SQL and that the schema's scheme of replacing can handle. */
 static int
 check_name(const char *table, struct error *error)
 {
@@ -154,7 +154,7 @@ write_base(struct store *store, int64_t base, struct error *error)
 struct repair {
     struct store *store;
     bool any;
-    bool deletions_unseen; /* nothing noted the highest id that was deleted */
+    bool deletions_unseen; /* no trigger has noted the highest id that was deleted */
 };
 
 static enum store_result

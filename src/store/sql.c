@@ -215,73 +215,46 @@ first_above_text(const struct store *store)
     return sqlite3_str_finish(sql);
 }
 
+/* The statements whose text has no more than the table's name in it, for sqlite3_mprintf. */
+static const char *const statement_formats[STORE_STATEMENTS] = {
+    [STATEMENT_DATA_VERSION] = "PRAGMA data_version",
+    [STATEMENT_SCHEMA_COOKIE] = "PRAGMA schema_version",
+    [STATEMENT_JOURNAL_MODE] = "PRAGMA journal_mode",
+    [STATEMENT_BEGIN_READ] = "BEGIN",
+    [STATEMENT_BEGIN_WRITE] = "BEGIN IMMEDIATE",
+    [STATEMENT_COMMIT] = "COMMIT",
+    [STATEMENT_ROLLBACK] = "ROLLBACK",
+    [STATEMENT_INSERT] =
+        "INSERT INTO \"%w\"(channel, recipient, event, data, collapse_key, "
+        "expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    [STATEMENT_OLDEST] = "SELECT id, created_at, expires_at FROM \"%w\" ORDER BY id",
+    [STATEMENT_COUNT] = "SELECT count(*) FROM \"%w\"",
+    [STATEMENT_NTH] = "SELECT id FROM \"%w\" ORDER BY id LIMIT 1 OFFSET ?1",
+    [STATEMENT_ANY_EXPIRED] =
+        "SELECT 1 FROM \"%w\" WHERE expires_at > 0 AND expires_at < ?1 LIMIT 1",
+    [STATEMENT_DELETE_UP_TO] = "DELETE FROM \"%w\" WHERE id IN (SELECT id FROM \"%w\" "
+                               "WHERE id <= ?1 ORDER BY id LIMIT ?2)",
+    [STATEMENT_DELETE_EXPIRED] =
+        "DELETE FROM \"%w\" WHERE id IN (SELECT id FROM \"%w\" WHERE expires_at > 0 AND "
+        "expires_at < ?1 ORDER BY expires_at LIMIT ?2)",
+    [STATEMENT_INSERT_FOLLOWED] =
+        "INSERT INTO \"%w\"(id, channel, recipient, event, collapse_key, created_at, "
+        "expires_at, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    [STATEMENT_DELETE_BETWEEN] = "DELETE FROM \"%w\" WHERE id BETWEEN ?1 AND ?2",
+};
+
 static char *
 statement_text(const struct store *store, enum store_statement which)
 {
-    const char *table = store->table;
-
-    switch (which) {
-    case STATEMENT_DATA_VERSION:
-        return sqlite3_mprintf("PRAGMA data_version");
-    case STATEMENT_SCHEMA_COOKIE:
-        return sqlite3_mprintf("PRAGMA schema_version");
-    case STATEMENT_JOURNAL_MODE:
-        return sqlite3_mprintf("PRAGMA journal_mode");
-    case STATEMENT_BEGIN_READ:
-        return sqlite3_mprintf("BEGIN");
-    case STATEMENT_BEGIN_WRITE:
-        return sqlite3_mprintf("BEGIN IMMEDIATE");
-    case STATEMENT_COMMIT:
-        return sqlite3_mprintf("COMMIT");
-    case STATEMENT_ROLLBACK:
-        return sqlite3_mprintf("ROLLBACK");
-    case STATEMENT_MARKS:
+    if (which == STATEMENT_MARKS)
         return marks_text(store);
-    case STATEMENT_FRESH_UP_TO:
+    if (which == STATEMENT_FRESH_UP_TO)
         return fresh_up_to_text(store);
-    case STATEMENT_ID_ABOVE:
+    if (which == STATEMENT_ID_ABOVE)
         return id_above_text(store);
-    case STATEMENT_FIRST_ABOVE:
+    if (which == STATEMENT_FIRST_ABOVE)
         return first_above_text(store);
-    case STATEMENT_INSERT:
-        return sqlite3_mprintf("INSERT INTO \"%w\"(channel, recipient, event, data, "
-                               "collapse_key, expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-                               table);
-    case STATEMENT_OLDEST:
-        return sqlite3_mprintf("SELECT id, created_at, expires_at FROM \"%w\" "
-                               "ORDER BY id",
-                               table);
-    case STATEMENT_COUNT:
-        return sqlite3_mprintf("SELECT count(*) FROM \"%w\"", table);
-    case STATEMENT_NTH:
-        return sqlite3_mprintf("SELECT id FROM \"%w\" ORDER BY id LIMIT 1 OFFSET ?1",
-                               table);
-    case STATEMENT_ANY_EXPIRED:
-        return sqlite3_mprintf("SELECT 1 FROM \"%w\" WHERE expires_at > 0 AND "
-                               "expires_at < ?1 LIMIT 1",
-                               table);
-    case STATEMENT_DELETE_UP_TO:
-        return sqlite3_mprintf(
-            "DELETE FROM \"%w\" WHERE id IN (SELECT id FROM \"%w\" WHERE "
-            "id <= ?1 ORDER BY id LIMIT ?2)",
-            table, table);
-    case STATEMENT_DELETE_EXPIRED:
-        return sqlite3_mprintf(
-            "DELETE FROM \"%w\" WHERE id IN (SELECT id FROM \"%w\" WHERE "
-            "expires_at > 0 AND expires_at < ?1 ORDER BY expires_at "
-            "LIMIT ?2)",
-            table, table);
-    case STATEMENT_INSERT_FOLLOWED:
-        return sqlite3_mprintf("INSERT INTO \"%w\"(id, channel, recipient, event, "
-                               "collapse_key, created_at, expires_at, data) "
-                               "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-                               table);
-    case STATEMENT_DELETE_BETWEEN:
-        return sqlite3_mprintf("DELETE FROM \"%w\" WHERE id BETWEEN ?1 AND ?2", table);
-    case STORE_STATEMENTS:
-        break;
-    }
-    return NULL;
+    return sqlite3_mprintf(statement_formats[which], store->table, store->table);
 }
 
 /* Takes over `sql`, which may be NULL (out of memory). */
@@ -412,5 +385,30 @@ store_find_key_index(struct store *store, struct error *error)
     if (code != SQLITE_DONE)
         result = store_fail(store, code, "read the schema", error);
     sqlite3_finalize(plan);
+    return result;
+}
+
+/* --- running --------------------------------------------------------------------------- */
+
+void
+store_bind_text(sqlite3_stmt *statement, int parameter, struct slice text)
+{
+    if (text.p == NULL)
+        sqlite3_bind_null(statement, parameter);
+    else
+        sqlite3_bind_text64(statement, parameter, text.p, text.len, SQLITE_STATIC,
+                            SQLITE_UTF8);
+}
+
+enum store_result
+store_run(struct store *store, sqlite3_stmt *statement, const char *doing,
+          struct error *error)
+{
+    enum store_result result = STORE_OK;
+    int code = sqlite3_step(statement);
+
+    if (code != SQLITE_DONE && code != SQLITE_ROW)
+        result = store_fail(store, code, doing, error);
+    sqlite3_reset(statement);
     return result;
 }

@@ -13,7 +13,7 @@
 #include "base/error.h"
 #include "event/filter.h"
 #include "event/row.h"
-#include "store/files.h"
+#include "store/strangers.h"
 
 #define STORE_SCHEMA_VERSION 3
 #define STORE_DEFAULT_TABLE "notification"
@@ -229,8 +229,8 @@ struct store_prune {
     int64_t now_ms;    /* by age: a row that is dated later is as old as the one after it */
     int64_t keep_rows; /* keep the newest so many; 0: not by count */
     int64_t expired_before_ms; /* delete rows with 0 < expires_at below it; 0: not */
-    /* The same, but from the lowest id up and no further than to the first row that is not: so
-     * that the low-water mark does not rise above rows that are still there; 0: not. */
+    /* The same, but from the lowest id up to the first row that has not expired: so the low-water
+     * mark does not rise above rows that remain; 0: not. */
     int64_t expired_first_ms;
     int64_t
         slack_rows; /* by count: bear so many rows too many before they are counted again */

@@ -35,6 +35,22 @@ first_above(struct store *store, int64_t id, int64_t now_ms, struct found *found
     return result;
 }
 
+/* For a statement that gives one id, or NULL. *before: the id before that one; stays for NULL. */
+static enum store_result
+step_to_before(struct store *store, sqlite3_stmt *statement, int64_t *before,
+               struct error *error)
+{
+    enum store_result result = STORE_OK;
+    int code = sqlite3_step(statement);
+
+    if (code != SQLITE_ROW)
+        result = store_fail(store, code, "read the times", error);
+    else if (sqlite3_column_type(statement, 0) != SQLITE_NULL)
+        *before = sqlite3_column_int64(statement, 0) - 1;
+    sqlite3_reset(statement);
+    return result;
+}
+
 /* A row dated too early, in the midst of fresh ones, leads the bisection behind these: looks
  * back over some rows. *low: the id before the first fresh one of them; stays when none is. */
 static enum store_result
@@ -49,13 +65,7 @@ step_back(struct store *store, const struct store_time *time, int64_t *low,
     sqlite3_bind_int64(statement, 1, *low);
     sqlite3_bind_int64(statement, 2, time->created_at_ms);
     sqlite3_bind_int64(statement, 3, time->now_ms);
-    int code = sqlite3_step(statement);
-    if (code != SQLITE_ROW)
-        result = store_fail(store, code, "read the times", error);
-    else if (sqlite3_column_type(statement, 0) != SQLITE_NULL)
-        *low = sqlite3_column_int64(statement, 0) - 1;
-    sqlite3_reset(statement);
-    return result;
+    return step_to_before(store, statement, low, error);
 }
 
 /* *before: the id before the first row above `id`; stays when there is none. */
@@ -68,13 +78,7 @@ id_above(struct store *store, int64_t id, int64_t *before, struct error *error)
     if (result != STORE_OK)
         return result;
     sqlite3_bind_int64(statement, 1, id);
-    int code = sqlite3_step(statement);
-    if (code != SQLITE_ROW)
-        result = store_fail(store, code, "read the times", error);
-    else if (sqlite3_column_type(statement, 0) != SQLITE_NULL)
-        *before = sqlite3_column_int64(statement, 0) - 1;
-    sqlite3_reset(statement);
-    return result;
+    return step_to_before(store, statement, before, error);
 }
 
 enum store_result

@@ -7,19 +7,6 @@
 
 #include "store/internal.h"
 
-enum store_result
-store_run(struct store *store, sqlite3_stmt *statement, const char *doing,
-          struct error *error)
-{
-    enum store_result result = STORE_OK;
-    int code = sqlite3_step(statement);
-
-    if (code != SQLITE_DONE && code != SQLITE_ROW)
-        result = store_fail(store, code, doing, error);
-    sqlite3_reset(statement);
-    return result;
-}
-
 static enum store_result
 run_named(struct store *store, enum store_statement which, const char *doing,
           struct error *error)

@@ -15,16 +15,6 @@
 
 /* --- insert -------------------------------------------------------------------------- */
 
-static void
-bind_slice(sqlite3_stmt *statement, int parameter, struct slice slice)
-{
-    if (slice.p == NULL)
-        sqlite3_bind_null(statement, parameter);
-    else
-        sqlite3_bind_text64(statement, parameter, slice.p, slice.len, SQLITE_STATIC,
-                            SQLITE_UTF8);
-}
-
 /* Where a table was dropped and made again by other means its ids begin at 1: readers, who go
  * by "all ids after N", would never see the row. */
 static enum store_result
@@ -56,11 +46,12 @@ store_insert(struct store *store, const struct row *row, int64_t *id, struct err
     if (result != STORE_OK)
         return result;
     /* The same word as the column's default, so that one statement does for both. */
-    bind_slice(statement, 1, row->channel.p != NULL ? row->channel : slice_of("default"));
-    bind_slice(statement, 2, row->recipient);
-    bind_slice(statement, 3, row->event);
-    bind_slice(statement, 4, row->data);
-    bind_slice(statement, 5, row->collapse_key);
+    store_bind_text(statement, 1,
+                    row->channel.p != NULL ? row->channel : slice_of("default"));
+    store_bind_text(statement, 2, row->recipient);
+    store_bind_text(statement, 3, row->event);
+    store_bind_text(statement, 4, row->data);
+    store_bind_text(statement, 5, row->collapse_key);
     if (row->expires_at != 0)
         sqlite3_bind_int64(statement, 6, row->expires_at);
     else

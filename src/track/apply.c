@@ -271,16 +271,15 @@ static enum store_result
 is_in_place(struct store *store, const struct plan *plan, bool *same, struct error *error)
 {
     char *text = definition_text(&plan->track->definition);
-    size_t wrong = 0;
+    struct track_differences found;
 
     *same = text != NULL && plan->old_definition != NULL &&
             strcmp(text, plan->old_definition) == 0;
     sqlite3_free(text);
     if (!*same)
         return STORE_OK;
-    enum store_result result =
-        track_compare_triggers(store, plan->track, &wrong, &(size_t){0}, error);
-    *same = wrong == 0;
+    enum store_result result = track_compare_triggers(store, plan->track, &found, error);
+    *same = found.wrong == 0;
     return result;
 }
 

@@ -41,8 +41,8 @@ read_trigger(struct store *store, const char *name, struct buf *text, struct err
 }
 
 static enum store_result
-compare_trigger(struct store *store, const struct track *track, size_t at, size_t *wrong,
-                size_t *missing, struct error *error)
+compare_trigger(struct store *store, const struct track *track, size_t at,
+                struct track_differences *found, struct error *error)
 {
     struct buf text = {0};
     bool needed;
@@ -54,8 +54,8 @@ compare_trigger(struct store *store, const struct track *track, size_t at, size_
             : store_fail(store, SQLITE_NOMEM, "read the triggers", error);
 
     if (result == STORE_OK && strcmp(text.p, wanted) != 0) {
-        ++*wrong;
-        *missing += text.p[0] == '\0' ? 1 : 0;
+        found->wrong++;
+        found->missing += text.p[0] == '\0' ? 1 : 0;
     }
     sqlite3_free(name);
     sqlite3_free(wanted);
@@ -64,15 +64,14 @@ compare_trigger(struct store *store, const struct track *track, size_t at, size_
 }
 
 enum store_result
-track_compare_triggers(struct store *store, const struct track *track, size_t *wrong,
-                       size_t *missing, struct error *error)
+track_compare_triggers(struct store *store, const struct track *track,
+                       struct track_differences *found, struct error *error)
 {
     enum store_result result = STORE_OK;
 
-    *wrong = 0;
-    *missing = 0;
+    *found = (struct track_differences){0};
     for (size_t i = 0; result == STORE_OK && i < TRACK_TRIGGERS; i++)
-        result = compare_trigger(store, track, i, wrong, missing, error);
+        result = compare_trigger(store, track, i, found, error);
     return result;
 }
 
@@ -126,20 +125,19 @@ static enum store_result
 judge(struct store *store, const struct track *track, struct buf *said, bool *fits,
       struct error *error)
 {
-    size_t wrong, missing;
+    struct track_differences found;
     const char *added = new_column(track);
-    enum store_result result =
-        track_compare_triggers(store, track, &wrong, &missing, error);
+    enum store_result result = track_compare_triggers(store, track, &found, error);
 
     *fits = false;
     if (result != STORE_OK)
         return result;
-    if (wrong > 0 && wrong == missing)
+    if (found.wrong > 0 && found.wrong == found.missing)
         buf_append_text(said, "its triggers are gone, as after a migration that copies a "
                               "table, and its changes reach no reader");
     else if (added != NULL)
         buf_printf(said, "column %s was added since", added);
-    else if (wrong > 0)
+    else if (found.wrong > 0)
         buf_append_text(said, "its triggers are not those that this rowcast makes for the "
                               "table as it is now");
     else

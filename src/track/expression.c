@@ -91,13 +91,19 @@ track_put_value(sqlite3_str *sql, const struct track_column *column, const char 
     sqlite3_free(c);
 }
 
+/* Places in track->table.columns. */
+struct places {
+    const size_t *at;
+    size_t count;
+};
+
 static void
-put_object(sqlite3_str *sql, const struct track *track, const size_t *columns, size_t count,
+put_object(sqlite3_str *sql, const struct track *track, struct places places,
            const char *from)
 {
     sqlite3_str_appendall(sql, "json_object(");
-    for (size_t i = 0; i < count; i++) {
-        const struct track_column *column = &track->table.columns[columns[i]];
+    for (size_t i = 0; i < places.count; i++) {
+        const struct track_column *column = &track->table.columns[places.at[i]];
         sqlite3_str_appendf(sql, "%s%Q, ", i == 0 ? "" : ",\n            ", column->name);
         track_put_value(sql, column, from);
     }
@@ -107,13 +113,13 @@ put_object(sqlite3_str *sql, const struct track *track, const size_t *columns, s
 void
 track_put_key(sqlite3_str *sql, const struct track *track, const char *from)
 {
-    put_object(sql, track, track->key, track->key_count, from);
+    put_object(sql, track, (struct places){track->key, track->key_count}, from);
 }
 
 void
 track_put_row(sqlite3_str *sql, const struct track *track, const char *from)
 {
-    put_object(sql, track, track->columns, track->column_count, from);
+    put_object(sql, track, (struct places){track->columns, track->column_count}, from);
 }
 
 /* --- readers ------------------------------------------------------------------------------------

@@ -214,10 +214,14 @@ void track_put_reset(sqlite3_str *sql, const struct track_definition *definition
 /* --- compare.c ----------------------------------------------------------------------------------
  */
 
-/* How many triggers are other than the generator makes them, and how many of these are not there at
- * all. Within a transaction. */
+/* Triggers that differ from what the generator makes, and those of them that do not exist. */
+struct track_differences {
+    size_t wrong, missing;
+};
+
+/* Within a transaction. */
 enum store_result track_compare_triggers(struct store *store, const struct track *track,
-                                         size_t *wrong, size_t *missing,
+                                         struct track_differences *found,
                                          struct error *error);
 
 /* Appends what is tracked, for people: "key id; columns id, state; channel orders". */

@@ -11,6 +11,8 @@
 #include <ctype.h>
 #include <string.h>
 
+#include "base/sql_text.h"
+
 enum token_kind {
     TOKEN_END,
     TOKEN_WORD,
@@ -24,29 +26,6 @@ struct token {
     enum token_kind kind;
     struct slice text;
 };
-
-static bool
-is_word_byte(char c)
-{
-    return isalnum((unsigned char)c) || c == '_' || (unsigned char)c >= 0x80;
-}
-
-static const char *
-skip_space(const char *p)
-{
-    for (;;) {
-        if (p[0] == '-' && p[1] == '-') {
-            p += strcspn(p, "\n");
-        } else if (p[0] == '/' && p[1] == '*') {
-            const char *end = strstr(p + 2, "*/");
-            p = end != NULL ? end + 2 : p + strlen(p);
-        } else if (*p != '\0' && strchr(" \t\r\n\f", *p) != NULL) {
-            p++;
-        } else {
-            return p;
-        }
-    }
-}
 
 /* Behind a quoted piece that begins at p; within it the quote is doubled. */
 static const char *
@@ -67,7 +46,7 @@ skip_quoted(const char *p)
 static struct token
 next_token(const char **p)
 {
-    const char *start = skip_space(*p);
+    const char *start = sql_skip_space(*p);
     struct token token = {.kind = TOKEN_SIGN, .text = {start, 1}};
     const char *end = start + 1;
 
@@ -80,9 +59,9 @@ next_token(const char **p)
     } else if (*start == '\'') {
         token.kind = TOKEN_STRING;
         end = skip_quoted(start);
-    } else if (is_word_byte(*start)) {
+    } else if (sql_is_word_byte(*start)) {
         token.kind = isdigit((unsigned char)*start) ? TOKEN_NUMBER : TOKEN_WORD;
-        while (is_word_byte(*end) || (token.kind == TOKEN_NUMBER && *end == '.'))
+        while (sql_is_word_byte(*end) || (token.kind == TOKEN_NUMBER && *end == '.'))
             end++;
     }
     token.text.len = (size_t)(end - start);
@@ -153,12 +132,12 @@ track_scan_index(const char *sql, struct track_index_text *text)
 
     *text = (struct track_index_text){0};
     for (;;) {
-        const char *before = skip_space(p);
+        const char *before = sql_skip_space(p);
         struct token token = next_token(&p);
         if (token.kind == TOKEN_END)
             return start != NULL && depth == 0;
         if (depth == 0 && start != NULL && is_word(token, "WHERE")) {
-            text->where = slice_trim(slice_of(skip_space(p)));
+            text->where = slice_trim(slice_of(sql_skip_space(p)));
             return true;
         }
         if (is_sign(token, '(') && depth++ == 0)
@@ -245,7 +224,8 @@ check_token(struct token token, struct token next, struct error *error)
 {
     if (token.kind == TOKEN_WORD)
         return check_word(token, next, error);
-    if (token.kind == TOKEN_NAME && is_sign(next, '(')) /* a function's name may be quoted, too */
+    if (token.kind == TOKEN_NAME &&
+        is_sign(next, '(')) /* a function's name may be quoted, too */
         return refuse(error, token, "write the names of functions without quotes");
     if (token.kind != TOKEN_SIGN)
         return 0;
@@ -267,7 +247,7 @@ track_scan_where(const char *where, struct error *error)
         struct token token = next_token(&p);
         const char *ahead = p;
         struct token next = next_token(&ahead);
-        if (skip_space(start) != start + strspn(start, " \t\r\n\f"))
+        if (sql_skip_space(start) != start + strspn(start, " \t\r\n\f"))
             return error_set(error, "--where: leave comments out");
         if (token.kind == TOKEN_END)
             break;

@@ -173,19 +173,26 @@ fail_reading(struct store *store, const struct track *track, int code, struct er
     return STORE_REFUSED;
 }
 
+/* A part of what is behind a cursor: the rows whose first `equal` key columns are those of the
+ * cursor, or all (TRACK_FROM_START). */
+struct arm {
+    const struct track_cursor *from;
+    size_t equal;
+};
+
 static sqlite3_stmt *
-prepare_behind(struct store *store, const struct track *track,
-               const struct track_cursor *from, size_t equal, int *code)
+prepare_arm(struct store *store, const struct track *track, struct arm arm, int *code)
 {
     sqlite3_stmt *statement = NULL;
-    char *text = track_state_text(track, equal);
+    char *text = track_state_text(track, arm.equal);
 
     *code = text == NULL
                 ? SQLITE_NOMEM
                 : sqlite3_prepare_v2(store_connection(store), text, -1, &statement, NULL);
     track_free_text(text);
-    for (size_t i = 0; statement != NULL && equal != TRACK_FROM_START && i <= equal; i++)
-        sqlite3_bind_value(statement, (int)i + 2, from->key[i]);
+    size_t bound = arm.equal == TRACK_FROM_START ? 0 : arm.equal + 1;
+    for (size_t i = 0; statement != NULL && i < bound; i++)
+        sqlite3_bind_value(statement, (int)i + 2, arm.from->key[i]);
     return statement;
 }
 
@@ -199,17 +206,15 @@ count_step(void *arg)
     return ++*(unsigned *)arg > STEP_CALLS_MAX;
 }
 
-/* Reads on behind `from`, of which the first `equal` columns stay as they are, and moves the
- * cursor. Returns SQLITE_DONE: there are no more of these, or reading->max_rows were given;
- * SQLITE_ROW: fn has said stop. */
+/* Reads the rows of the arm and moves the cursor. Returns SQLITE_DONE: there are no more of these,
+ * or reading->max_rows were given; SQLITE_ROW: fn has said stop. */
 static int
-read_arm(struct store *store, struct track_reading *reading,
-         const struct track_cursor *from, size_t equal)
+read_arm(struct store *store, struct track_reading *reading, struct arm arm)
 {
     int code;
     unsigned calls = 0;
     sqlite3 *db = store_connection(store);
-    sqlite3_stmt *statement = prepare_behind(store, reading->track, from, equal, &code);
+    sqlite3_stmt *statement = prepare_arm(store, reading->track, arm, &code);
 
     if (statement == NULL)
         return code;
@@ -240,10 +245,10 @@ read_arms(struct store *store, struct track_reading *reading,
     int code = SQLITE_DONE;
 
     if (from->count == 0)
-        return read_arm(store, reading, from, TRACK_FROM_START);
+        return read_arm(store, reading, (struct arm){from, TRACK_FROM_START});
     for (size_t equal = from->count;
          code == SQLITE_DONE && equal-- > 0 && reading->count < reading->max_rows;)
-        code = read_arm(store, reading, from, equal);
+        code = read_arm(store, reading, (struct arm){from, equal});
     return code;
 }
 

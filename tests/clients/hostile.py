@@ -15,9 +15,9 @@ Parts of a request are parted by two spaces or more:
     !METHOD                   other than GET
     Name: value               a header (over FastCGI HTTP_NAME)
     NAME=value                a FastCGI parameter, so not for http; as often as it stands there
-In all of them \\xNN is a byte, {x*9000} repeats, {each 65 &c=#} counts from 1 to 65, {jwt JSON} is a ticket signed with the key,
-{jwt/none JSON}, {jwt/wrong JSON}, {jwt/sha512 JSON} and {jwt/broken JSON} are others, {basic a:b}
-is base64; NOW+60 in JSON is a time.
+In all of them \\xNN is a byte, {x*9000} repeats, {each 65 &c=#} counts from 1 to 65, {jwt JSON} is a
+ticket signed with the key, {jwt/none JSON}, {jwt/wrong JSON}, {jwt/sha512 JSON} and
+{jwt/broken JSON} are others, {basic a:b} is base64; NOW+60 in JSON is a time.
 
 By itself a request has `Accept: application/json`, and is ann's: REMOTE_USER=ann and
 ROWCAST_CHANNELS=public news.* over FastCGI, her password over http, where the configuration has

@@ -100,7 +100,8 @@ class Node:
         self.processes = {}
 
     def spawn(self, name, command):
-        self.processes[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
+        self.processes[name] = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=self.log,
+                                                stderr=self.log, start_new_session=True)
 
     def start_follow(self):
         self.spawn('follow', [args.rowcast, 'follow', '--from', self.url, '--db', self.db, *self.follow_options])

@@ -110,7 +110,8 @@ test('alerts: only http and https addresses are followed', () => {
 });
 
 test('alerts: what is shown is text of bounded length', () => {
-  const alert = clean({ title: { toString: 1 }, body: 'x'.repeat(5000), tag: 7, quiet: 'yes', icon: 'data:text/html,x' },
+  const alert = clean({ title: { toString: 1 }, body: 'x'.repeat(5000), tag: 7, quiet: 'yes',
+    icon: 'data:text/html,x' },
     'https://here.example/');
   assert.deepEqual([alert.title, alert.body.length, alert.tag, alert.quiet, alert.icon], ['', 1000, '7', false, '']);
 });
@@ -310,14 +311,16 @@ test('alerts: of a flood five are raised, and one that counts the others', async
 test('alerts: map changes an alert or drops it; other types raise none', async () => {
   const page = await openPage(['notifications']);
   await page.evaluate(() => window.begin({ types: ['alert', 'paid'],
-    map: (event, alert) => (event.data === 'drop' ? null : { ...alert, title: `${event.type} on ${event.channel}` }) }));
+    map: (event, alert) => (event.data === 'drop' ? null
+      : { ...alert, title: `${event.type} on ${event.channel}` }) }));
   alertRow('drop');
   alertRow('no', { event: 'info' });
   alertRow('yes', { event: 'paid' });
   assert.deepEqual((await raisedUntil(page, 1)).map(({ title, body }) => [title, body]), [['paid on a', 'yes']]);
 });
 
-test('alerts: rows that were there before the page raise none; with maxAge those raise one that are no older', async () => {
+test('alerts: rows that were there before the page raise none; with maxAge those raise one that are no older',
+  async () => {
   alertRow('old', { created_at: String(Date.now() - 3600000) });
   alertRow('a moment ago');
   const page = await openPage([]);
@@ -331,7 +334,8 @@ test('alerts: rows that were there before the page raise none; with maxAge those
   assert.deepEqual(await toasted(), ['now', 'a moment ago', 'now']);
 });
 
-test('alerts: toasts have a style of their own, under the page\'s policy; any rule of the page goes before it', async () => {
+test('alerts: toasts have a style of their own, under the page\'s policy; any rule of the page goes before it',
+  async () => {
   const page = await openPage([], {});
   alertRow({ title: 'T', body: 'B' });
   await page.locator('.toast').waitFor();

@@ -78,7 +78,8 @@ test('browser: an inserted row is in the list and raises a notification', async 
   const id = site.insert({ channel: 'orders', event: 'alert', data: '{"id":7}' });
   assert.deepEqual(await listedUntil(page, 1), [{ id, channel: 'orders', type: 'alert', text: '{"id":7}' }]);
   await page.waitForFunction(() => window.raised);
-  const notes = await page.evaluate(async () => (await (await navigator.serviceWorker.getRegistration()).getNotifications())
+  const notes = await page.evaluate(
+    async () => (await (await navigator.serviceWorker.getRegistration()).getNotifications())
     .map(({ title, body }) => ({ title, body })));
   assert.deepEqual(notes, [{ title: 'orders · alert', body: '{"id":7}' }]);
 });

@@ -9,7 +9,8 @@ import { CHROMIUM, FIREFOX, need, until } from './harness.mjs';
 
 const CHROMIUM_FLAGS = ['--no-sandbox', '--headless', '--disable-gpu', '--disable-quic', '--no-first-run',
   // A name that is not localhost: over http its pages are no secure context.
-  '--host-resolver-rules=MAP plain.test 127.0.0.1', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+  '--host-resolver-rules=MAP plain.test 127.0.0.1', '--disable-background-networking', '--disable-component-update',
+    '--disable-sync',
   // Hidden tabs are as quick as others, so that the tests need not wait for minutes.
   '--disable-background-timer-throttling', '--disable-renderer-backgrounding',
   '--disable-backgrounding-occluded-windows'];
@@ -32,7 +33,8 @@ export async function launch(name) {
 // back/forward cache does not do.)
 export async function goBack(page, pathname) {
   await page.evaluate(() => { history.back(); });
-  await until(`back at ${pathname}`, () => page.evaluate((name) => location.pathname === name, pathname).catch(() => false));
+  await until(`back at ${pathname}`,
+    () => page.evaluate((name) => location.pathname === name, pathname).catch(() => false));
 }
 
 // Firefox reports connections that fail as errors of the page, which here they are not.

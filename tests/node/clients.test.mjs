@@ -93,7 +93,8 @@ function expected(row) {
 
 // Which of the two differs first, without a megabyte in the message.
 function assertSame(got, want) {
-  const brief = ({ id, event, data }) => ({ id, event, data: data.length > 200 ? `${data.slice(0, 80)}… ${data.length}` : data });
+  const brief = ({ id, event, data }) => ({ id, event,
+    data: data.length > 200 ? `${data.slice(0, 80)}… ${data.length}` : data });
   for (let i = 0; i < Math.max(got.length, want.length); i++) {
     if (JSON.stringify(got[i]) !== JSON.stringify(want[i]))
       assert.deepEqual(got[i] && brief(got[i]), want[i] && brief(want[i]), `event ${i + 1} of ${want.length} differs`);
@@ -104,16 +105,21 @@ const bytes = (...parts) => Buffer.concat(parts.map((part) => Buffer.from(part))
 const KINDS = {
   'plain text': ['hello'],
   'empty data': [''],
-  'lines that end in LF, CRLF and CR': ['a\nb', 'a\r\nb', 'a\rb', 'a\r\n\r\nb', 'a\n\rb', 'a\r\r\nb', '\n', '\r\n', '\r', '\na', 'a\n', 'a\r\n', 'a\r'],
+  'lines that end in LF, CRLF and CR': ['a\nb', 'a\r\nb', 'a\rb', 'a\r\n\r\nb', 'a\n\rb', 'a\r\r\nb', '\n', '\r\n',
+    '\r', '\na', 'a\n', 'a\r\n', 'a\r'],
   'spaces and colons': [' a', '  a ', ':', ': a', 'a: b', ' ', '\t'],
-  'what looks like the protocol': ['data: x', 'x\n\nid: 1\nevent: rowcast:gap\ndata: {}\n\n', 'a\ndata: b', ':\n\n', 'id: 9\n', 'retry: 1\r\rdata: x\r\r'],
+  'what looks like the protocol': ['data: x', 'x\n\nid: 1\nevent: rowcast:gap\ndata: {}\n\n', 'a\ndata: b', ':\n\n',
+    'id: 9\n', 'retry: 1\r\rdata: x\r\r'],
   'a byte order mark': ['\ufeff', '\ufeffa', 'a\ufeffb', '\ufeffdata: x\n\ufeff'],
-  'bytes that are not UTF-8': [bytes([0xff]), bytes('a', [0x80], 'b'), bytes([0xc3]), bytes([0xe2, 0x82]), bytes([0xe2, 0x82], 'x'),
-    bytes([0xf0, 0x9f, 0x98], '\n', [0x80]), bytes([0xed, 0xa0, 0x80]), bytes([0xc0, 0xaf]), bytes([0xf4, 0x90, 0x80, 0x80]), bytes([0xf8, 0x88, 0x80, 0x80, 0x80])],
+  'bytes that are not UTF-8': [bytes([0xff]), bytes('a', [0x80], 'b'), bytes([0xc3]), bytes([0xe2, 0x82]),
+    bytes([0xe2, 0x82], 'x'),
+    bytes([0xf0, 0x9f, 0x98], '\n', [0x80]), bytes([0xed, 0xa0, 0x80]), bytes([0xc0, 0xaf]),
+      bytes([0xf4, 0x90, 0x80, 0x80]), bytes([0xf8, 0x88, 0x80, 0x80, 0x80])],
   'NUL': ['\0', 'a\0b', '\0\n\0'],
   'many languages and planes': ['Grüße, 世界, שלום, 🦀🇩🇪, e\u0301, \u2028\u2029, \u{10ffff}, \u0085'],
   'control characters': ['\x01\x1b[31m\x7f\x0b\x0c'],
-  'a row of 1 MiB': ['x'.repeat(MAX_EVENT), `${'0123456789abcde\n'.repeat(MAX_EVENT / 16 - 1)}0123456789abcdef`, '€'.repeat(Math.floor(MAX_EVENT / 3))],
+  'a row of 1 MiB': ['x'.repeat(MAX_EVENT), `${'0123456789abcde\n'.repeat(MAX_EVENT / 16 - 1)}0123456789abcdef`,
+    '€'.repeat(Math.floor(MAX_EVENT / 3))],
   '1 MiB of line ends': ['\n'.repeat(MAX_EVENT)],
 };
 
@@ -132,7 +138,8 @@ for (const [kind, list] of Object.entries(KINDS)) {
 }
 
 test('clients: event names, odd ones too', async () => {
-  const names = ['paid', 'order.paid', 'with space', ' leading', 'a:b', ':', 'data', 'id', 'Ünïcode 🦀', 'x'.repeat(200), 'message', 'constructor', '__proto__'];
+  const names = ['paid', 'order.paid', 'with space', ' leading', 'a:b', ':', 'data', 'id', 'Ünïcode 🦀', 'x'.repeat(200),
+    'message', 'constructor', '__proto__'];
   const readers = [await eventSource('', names), await parser()];
   const ids = names.map((event) => site.insert({ event, data: event }));
   const want = site.rows(`id >= ${ids[0]}`).map(expected);
@@ -195,7 +202,8 @@ test('clients: ping=1 makes heartbeats visible, and they carry no id', async () 
 test('clients: a heartbeat moves the cursor over rows that were not for the stream', async () => {
   const source = await eventSource('channel=quiet&ping=1');
   const id = site.insert({ channel: 'loud', data: 'x' });
-  await until('a ping with the new cursor', () => source.pings.some(({ data }) => JSON.parse(data).last_event_id === id));
+  await until('a ping with the new cursor',
+    () => source.pings.some(({ data }) => JSON.parse(data).last_event_id === id));
   assert.deepEqual(source.events, []);
 });
 
@@ -347,6 +355,7 @@ function gapOf(reader) {
 // Rows just at the limit by bytes are sent, above it announced.
 function tooLargeOr(make) {
   return (row) => row.data.length <= MAX_EVENT ? make(row) : {
-    id: row.id, event: 'rowcast:too-large', data: JSON.stringify({ id: row.id, bytes: row.data.length, limit: MAX_EVENT }),
+    id: row.id, event: 'rowcast:too-large',
+      data: JSON.stringify({ id: row.id, bytes: row.data.length, limit: MAX_EVENT }),
   };
 }

@@ -18,9 +18,16 @@ export class DemoSite extends Site {
     super.makePages();
     fs.writeFileSync(path.join(this.dir, 'users'), 'ann:sesame\nbob:sesame\n');
     fs.writeFileSync(path.join(this.pages, 'demo-config.json'), JSON.stringify({ db: this.db, rowcast: ROWCAST,
-      private: '/private/events', table: 'demo-table.py', user: 'ann', password: 'sesame', timeouts: { retry: 200, retryMax: 400 } }));
-    fs.copyFileSync(path.join(top, 'tools/demo-table.py'), path.join(this.pages, 'demo-table.py'));
+      private: '/private/events', table: 'demo-table.py', people: 'demo-people.py', later: 'demo-later.py', laterSeconds: 2,
+      users: path.join(this.dir, 'users'), user: 'ann', password: 'sesame', timeouts: { retry: 200, retryMax: 400 } }));
+    for (const name of ['demo-table.py', 'demo-people.py', 'demo-later.py'])
+      fs.copyFileSync(path.join(top, 'tools', name), path.join(this.pages, name));
+    this.sql("CREATE TABLE member(login TEXT PRIMARY KEY, name TEXT NOT NULL);"
+      + "INSERT INTO member VALUES ('ann', 'Ann Archer'), ('bob', 'Bob Baker')");
     this.sql("CREATE TABLE shopping(id INTEGER PRIMARY KEY, text TEXT NOT NULL CHECK (text <> ''), done INTEGER NOT NULL DEFAULT 0)");
+    const key = path.join(this.dir, 'vapid.key');
+    execFileSync(ROWCAST, ['push', '--new-key', key]);
+    this.options = [...this.options, '--presence', '--presence-channel', 'demo.who', '--vapid-key-file', key];
     execFileSync(ROWCAST, ['track', '--db', this.db, 'shopping', '--channel', 'demo.table'], { stdio: 'pipe' });
   }
 
@@ -38,7 +45,7 @@ $HTTP["url"] =~ "^/private/events(?:/|$)" {
   server.stream-response-body = 2
 }
 server.modules += ( "mod_cgi" )
-$HTTP["url"] == "/demo-table.py" { cgi.assign = ( ".py" => "/usr/bin/python3" ) }
+$HTTP["url"] =~ "^/demo-(table|people|later)\\.py$" { cgi.assign = ( ".py" => "/usr/bin/python3" ) }
 `);
     return command;
   }

@@ -35,7 +35,8 @@ async function openPage(query, options = {}) {
   return openDemo(context, site, faults, query);
 }
 
-const insert = (channel, event, data, more = {}) => site.insert({ channel, event, data: JSON.stringify(data), ...more });
+const insert = (channel, event, data, more = {}) =>
+  site.insert({ channel, event, data: JSON.stringify(data), ...more });
 const text = (page, selector) => page.locator(selector).textContent();
 
 // --- the widgets -----------------------------------------------------------------------------------
@@ -77,7 +78,8 @@ test('demo: a table that two tabs edit is the same in both, and as another progr
   const shows = async (...lines) => {
     for (const page of pages) {
       await until(() => `the list is ${lines}`, async () => (await page.$$eval('#table-list li', (items) => items.map(
-        (item) => (item.querySelector('input').checked ? '+' : '-') + item.querySelector('span').textContent))).join() === lines.join());
+        (item) => (item.querySelector('input').checked ? '+' : '-')
+          + item.querySelector('span').textContent))).join() === lines.join());
     }
   };
   const enter = async (page, words) => {
@@ -182,12 +184,108 @@ test('demo: private rows come only after the login, and only one\'s own', async 
   insert('private', 'note', { title: 'Ann', body: 'for ann' }, { recipient: 'ann' });
   await page.locator('#private-list li', { hasText: 'for ann' }).waitFor();
   await page.locator('.toast', { hasText: 'for ann' }).waitFor();
-  assert.equal(await page.locator('#private-list li').count(), 1);
+  assert.deepEqual(await page.locator('#private-list li span').allTextContents(), ['for ann', 'before']);
   await settled(page, site);
   assert.doesNotMatch(JSON.stringify(await listed(page)), /for ann|before/);
   await page.getByRole('button', { name: 'Leave' }).click();
   assert.equal(await page.isVisible('#private-form'), true);
   assert.equal(await page.locator('#private-list li').count(), 0);
+});
+
+const bell = (page, count) => page.locator('#bell:not([hidden]) #bell-count', { hasText: new RegExp(`^${count}$`) }).waitFor();
+
+test('demo: the bell counts what a person has not read, over a cut, and one click reads it on all pages', async () => {
+  insert('private', 'note', { title: 'Ann', body: 'before the login' }, { recipient: 'ann' });
+  const pages = [await openPage('?channel=numbers'), await openDemo(context, site, faults, '?channel=numbers')];
+  assert.equal(await pages[0].isVisible('#bell'), false);
+  for (const page of pages) {
+    await logIn(page, 'ann', 'sesame');
+    await bell(page, 1);
+  }
+  insert('private', 'note', { title: 'Ann', body: 'two' }, { recipient: 'ann' });
+  await bell(pages[0], 2);
+  await pages[0].click('#cut');
+  insert('private', 'note', { title: 'Ann', body: 'three' }, { recipient: 'ann' });
+  await pages[0].click('#cut');
+  await bell(pages[0], 3);
+  await pages[1].getByRole('button', { name: 'alerts for you' }).click();
+  for (const page of pages)
+    await bell(page, 0);
+  assert.match(site.sql('SELECT user, channel FROM rowcast_read'), /ann\|private/);
+  insert('private', 'note', { title: 'Ann', body: 'four' }, { recipient: 'ann' });
+  await bell(pages[0], 1);
+});
+
+// --- who is here -----------------------------------------------------------------------------------
+
+const member = (page, name) => page.locator('#people li', { hasText: name });
+const isSaid = (page, name, words) => member(page, name).locator('small', { hasText: words }).waitFor();
+
+test('demo: who is here is said; thrown out, a member has no stream and no login until let in again', async () => {
+  const ann = await openPage('?channel=numbers');
+  const other = await openDemo(await browser.newContext(), site, faults, '?channel=numbers');
+  try {
+    await isSaid(other, 'Ann Archer', 'not here');
+    await logIn(ann, 'ann', 'sesame');
+    await isSaid(other, 'Ann Archer', /^here/);
+    await isSaid(other, 'Bob Baker', 'not here');
+    assert.match(await other.locator('#people-nameless').textContent(), /^Without a login: [1-9]/);
+    await other.getByRole('button', { name: 'Throw ann out' }).click();
+    await ann.locator('#private-error', { hasText: 'thrown out' }).waitFor();
+    await isSaid(other, 'Ann Archer', 'not here; the login is blocked');
+    await logIn(ann, 'ann', 'sesame');
+    await ann.locator('#private-error', { hasText: 'not the name and the password' }).waitFor();
+    await other.getByRole('button', { name: 'Let ann in' }).click();
+    await other.getByRole('button', { name: 'Throw ann out' }).waitFor();
+    await logIn(ann, 'ann', 'sesame');
+    await isSaid(other, 'Ann Archer', 'here');
+    await ann.getByRole('button', { name: 'Leave' }).click();
+    await isSaid(other, 'Ann Archer', 'not here');      // after the grace
+  } finally {
+    await other.context().close();
+  }
+});
+
+test('demo: a stream that another program has open ends when its user is thrown out', async () => {
+  const page = await openPage('?channel=numbers');
+  const stream = await fetchAlone(`${site.url}/private/events`, { headers: { Authorization: `Basic ${btoa('bob:sesame')}` } });
+  assert.equal(stream.status, 200);
+  await isSaid(page, 'Bob Baker', 'here');
+  await page.getByRole('button', { name: 'Throw bob out' }).click();
+  assert.match(await stream.text(), /: revoked/);
+  await page.getByRole('button', { name: 'Let bob in' }).click();
+  await page.getByRole('button', { name: 'Throw bob out' }).waitFor();
+});
+
+test('demo: the application takes forms of its own page only, and of its members', async () => {
+  await openPage();
+  const post = async (name, body, headers = {}) => (await fetchAlone(`${site.url}/${name}`, { method: 'POST', body, headers })).status;
+  assert.equal(await post('demo-people.py', 'out=ann', { 'Sec-Fetch-Site': 'cross-site' }), 403);
+  assert.equal(await post('demo-people.py', 'out=root'), 400);
+  assert.equal(await post('demo-people.py', 'off=ann'), 400);
+  assert.equal(await post('demo-people.py', 'out=ann&in=ann'), 400);
+  assert.equal(await post('demo-later.py', 'channel=demo.you.abcdefgh', { 'Sec-Fetch-Site': 'cross-site' }), 403);
+  assert.equal(await post('demo-later.py', 'channel=orders'), 400);
+  assert.deepEqual(fs.readFileSync(`${site.dir}/users`, 'utf8').split('\n').sort(), ['', 'ann:sesame', 'bob:sesame']);
+});
+
+// --- with the page closed --------------------------------------------------------------------------
+
+test('demo: an alert in some seconds: without a push service the page says why, and the alert comes to it', async () => {
+  const page = await openPage('?channel=numbers');
+  await context.grantPermissions(['notifications'], { origin: site.url });
+  await page.getByRole('button', { name: 'Close this page' }).click();
+  await page.locator('#push-note', { hasText: /needs a network: .*leave the page open: the alert comes here in \d s/ }).waitFor();
+  await page.locator('#push-note', { hasText: 'The alert has come.' }).waitFor();
+  await until('the notification', async () => (await page.evaluate(async () => (await (await navigator.serviceWorker.getRegistration())
+    .getNotifications()).map(({ body }) => body))).some((body) => /the alert of 2 seconds ago/.test(body)));
+});
+
+test('demo: an alert in some seconds: where notifications are blocked the page says so', async () => {
+  const page = await openPage('?channel=numbers');
+  await page.getByRole('button', { name: 'Close this page' }).click();
+  await page.locator('#push-note', { hasText: 'Notifications are not allowed' }).waitFor();
+  await page.locator('.toast', { hasText: 'the alert of 2 seconds ago' }).waitFor();
 });
 
 // --- cut and resume ---------------------------------------------------------------------------------
@@ -279,7 +377,8 @@ for (const colorScheme of ['light', 'dark']) {
 test('demo: every part has a name and a role, and nothing that changes fast is read out', async () => {
   const page = await openPage();
   await fill(page);
-  for (const name of ['Prices', /^Events/, 'Try it', 'Cut and resume', 'Alerts', 'Word by word', 'A long job', 'For one person'])
+  for (const name of ['Prices', /^Events/, 'Try it', 'Cut and resume', 'Alerts', 'Word by word', 'A long job', 'For one person',
+    'Who is here', 'With the page closed'])
     assert.equal(await page.getByRole('region', { name, exact: true }).count() > 0, true, String(name));
   for (const [role, name] of [['progressbar', 'Import 7'], ['group', 'Channels'], ['group', 'Send to this page'],
     ['textbox', 'Others'], ['textbox', 'Name'], ['textbox', 'Password'], ['checkbox', 'orders'], ['list', 'Prices'],
@@ -289,7 +388,7 @@ test('demo: every part has a name and a role, and nothing that changes fast is r
     || one.getAttribute('aria-label') || one.labels?.length)).map((one) => one.outerHTML));
   assert.deepEqual(nameless, []);
   const live = await page.$$eval('[aria-live], [role=status], [role=alert]', (all) => all.map((one) => one.id).sort());
-  assert.deepEqual(live, ['alerts-note', 'announce', 'none-ticked', 'private-error', 'table-error', 'toasts']);
+  assert.deepEqual(live, ['alerts-note', 'announce', 'none-ticked', 'people-error', 'private-error', 'table-error', 'toasts']);
 });
 
 test('demo: a thousand rows are a few sentences for a screen reader, not a thousand', async () => {
@@ -312,7 +411,7 @@ test('demo: all of it can be reached and used by keyboard, and focus is seen', a
   const page = await openPage('');
   await fill(page, 2);
   const reached = [];
-  for (let n = 0; n < 60; n++) {
+  for (let n = 0; n < 70; n++) {
     await page.keyboard.press('Tab');
     const one = await page.evaluate(() => {
       const it = document.activeElement;
@@ -325,7 +424,8 @@ test('demo: all of it can be reached and used by keyboard, and focus is seen', a
     assert.equal(one.seen, true, `the focus on ${one.name} is not seen`);
     reached.push(one.name);
   }
-  for (const name of ['Skip to the events', '1000', 'default', 'others', 'Join', 'list-box', 'clear', 'cut', 'alerts-button',
+  for (const name of ['Skip to the events', '1000', 'default', 'others', 'Join', 'list-box', 'clear', 'cut', 'alerts-button', 'push',
+    'Throw ann out',
     'user', 'password', 'Log in', 'Copy'])
     assert.ok(reached.includes(name), `${name} is not among ${reached.join(', ')}`);
   // One turn through what the page does, without a pointer.

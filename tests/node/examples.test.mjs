@@ -93,7 +93,8 @@ test('a port that another program has, or that does not exist, is refused with a
   await new Promise((resolve) => { server.listen(0, '127.0.0.1', resolve); });
   const { port } = server.address();
   try {
-    for (const name of ['php-orders', 'flask-jobs', 'log-stream', 'dashboard', 'live-orders', 'django-orders', 'eloquent-orders']) {
+    for (const name of ['php-orders', 'flask-jobs', 'log-stream', 'dashboard', 'live-orders', 'django-orders',
+      'eloquent-orders']) {
       const taken = runOn(name, port);
       assert.equal(taken.status, 1, taken.stderr);
       assert.match(taken.stderr, new RegExp(`port ${port} is taken; --port takes another one`));
@@ -184,7 +185,8 @@ test('dashboard: three measures, with numbers that come in', async () => {
     await page.waitForFunction(() => document.querySelectorAll('.card').length === 3);
     await page.waitForFunction(() => [...document.querySelectorAll('polyline')]
       .every((line) => line.getAttribute('points').split(' ').length >= 2));
-    assert.deepEqual(await page.$$eval('.card', (cards) => cards.map((card) => card.querySelector('h2').textContent).sort()),
+    assert.deepEqual(await page.$$eval('.card',
+      (cards) => cards.map((card) => card.querySelector('h2').textContent).sort()),
       ['load', 'memory', 'processes']);
   });
 });
@@ -194,13 +196,15 @@ async function showOrders(pages, lines) {
   for (const page of pages) {
     let have;
     await until(() => `${page.url()} shows ${lines}, has ${have}`, async () => {
-      have = await page.$$eval('#orders tr', (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent.trim()).join(' ')));
+      have = await page.$$eval('#orders tr',
+        (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent.trim()).join(' ')));
       return have.join() === lines.join();
     });
   }
 }
 
-test('live-orders: a table that a form and the sqlite3 shell edit is the same on each page, with each framework', async () => {
+test('live-orders: a table that a form and the sqlite3 shell edit is the same on each page, with each framework',
+  async () => {
   await withExample('live-orders', {}, async ({ words, open }) => {
     const pages = [];
     for (const name of ['', 'react.html', 'svelte.html', 'vue.html', 'htmx.html'])

@@ -1,6 +1,6 @@
 // plain-pages.test.mjs - pages as the documents teach them, most with the browser's own EventSource: those
-// of README.md, doc/PROTOCOL.md (also the one with htmx) and doc/JAVASCRIPT.md, taken from there, and rowcast's status page. In a Chromium with its
-// back/forward cache and in Firefox, behind lighttpd.
+// of README.md, doc/PROTOCOL.md (also the one with htmx) and doc/JAVASCRIPT.md, taken from there, and
+// rowcast's status page. In a Chromium with its back/forward cache and in Firefox, behind lighttpd.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
@@ -54,7 +54,8 @@ async function open(name, page) {
 const streams = (count) => until(() => `${count} streams`, async () => await site.streams() === count);
 const insert = (n) => site.insert({ channel: 'orders', event: 'paid', data: `{"id":${n}}` });
 // README's page shows `paid: 7`, PROTOCOL.md's the data as it is.
-const rowsOn = (page) => page.evaluate(() => [...document.body.innerText.matchAll(/(?:paid: |"id":)(\d+)/g)].map(([, id]) => id));
+const rowsOn = (page) => page.evaluate(() =>
+  [...document.body.innerText.matchAll(/(?:paid: |"id":)(\d+)/g)].map(([, id]) => id));
 const shows = (page, ...numbers) => until(async () => `rows ${numbers}, has ${await rowsOn(page)}`,
   async () => (await rowsOn(page)).join() === numbers.join());
 
@@ -91,7 +92,8 @@ test('plain pages: rows that come while the page is away are there once when it 
   }
 });
 
-test('plain pages: one that the browser has given up on, or Firefox on a download, goes on with what it missed', async () => {
+test('plain pages: one that the browser has given up on, or Firefox on a download, goes on with what it missed',
+  async () => {
   for (const [n, pathname] of PAGES.entries()) {
     const page = await open('firefox', pathname);
     const [one, two, three] = [1, 2, 3].map((i) => 100 + 10 * n + i);
@@ -126,7 +128,8 @@ test('plain pages: the dashboard of doc/JAVASCRIPT.md shows the table, and each 
     const shows = (text) => until(() => `${name} shows ${text}`, () => page.evaluate(
       (wanted) => document.body.innerText.split(/\s+/).join(' ').trim() === wanted, text));
     site.sql(`UPDATE orders SET state = 'paid' WHERE id = 7; INSERT INTO orders VALUES (${9 + n}, 'new', 1)`);
-    await shows(`Orders, ${(16.5 + n).toFixed(2)} in all ${n === 0 ? '' : '10 new 1.00 '}9 new 1.00 8 new 3.00 7 paid 12.50`);
+    await shows(`Orders, ${(16.5 + n).toFixed(2)} in all ${n === 0 ? ''
+      : '10 new 1.00 '}9 new 1.00 8 new 3.00 7 paid 12.50`);
     await context.close();
     context = null;
     await streams(0);

@@ -1,84 +1,28 @@
 // push-browsers.test.mjs - Web Push with real browsers, rowcast and `rowcast push`, without a network.
 //
-// Stock Firefox gets messages from a push service that is made here: a WebSocket as autopush has it
-// (hello, register, notification, ack) and HTTP endpoints. Firefox decrypts what rowcast has encrypted. Chromium
-// has no such way, so its service worker gets messages by DevTools (ServiceWorker.deliverPushMessage).
+// Stock Firefox gets messages from a push service that is made here (autopush.mjs), and decrypts what
+// rowcast has encrypted. Chromium has no such way, so its service worker gets messages by DevTools
+// (ServiceWorker.deliverPushMessage).
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import fs from 'node:fs';
-import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
-import { CHROMIUM, Daemon, FIREFOX, ROWCAST, Site, need, until } from './harness.mjs';
+import { Autopush, launchFirefox } from './autopush.mjs';
+import { DemoSite } from './demo-site.mjs';
+import { CHROMIUM, Daemon, ROWCAST, Site, need, until } from './harness.mjs';
 
-const { WebSocketServer } = need('ws');
 let service;
 let site;
 let folder;
 let push;
 
-// The part of autopush that Firefox needs.
-class PushService {
-  acks = [];
-  hellos = 0;
-  #sockets = new Set();
-  #channels = new Map();      // by id: its socket
-
-  async start() {
-    this.server = http.createServer((request, response) => this.#take(request, response));
-    new WebSocketServer({ server: this.server }).on('connection', (socket) => {
-      this.#sockets.add(socket);
-      socket.on('message', (text) => this.#hear(socket, JSON.parse(text)));
-    });
-    await new Promise((resolve) => this.server.listen(0, '127.0.0.1', resolve));
-    this.port = this.server.address().port;
-    this.origin = `http://127.0.0.1:${this.port}`;
-    return this;
-  }
-
-  close() {
-    for (const socket of this.#sockets)
-      socket.terminate();
-    this.server.closeAllConnections();
-    this.server.close();
-  }
-
-  #hear(socket, message) {
-    const { messageType, channelID } = message;
-    if (messageType === 'hello') {
-      socket.send(JSON.stringify({ messageType, uaid: randomUUID().replaceAll('-', ''), status: 200, use_webpush: true, broadcasts: {} }));
-      this.hellos++;
-    } else if (messageType === 'register') {
-      this.#channels.set(channelID, socket);
-      socket.send(JSON.stringify({ messageType, channelID, status: 200, pushEndpoint: `${this.origin}/wpush/${channelID}` }));
-    } else if (messageType === 'unregister') {
-      this.#channels.delete(channelID);
-      socket.send(JSON.stringify({ messageType, channelID, status: 200 }));
-    } else if (messageType === 'ack') {
-      this.acks.push(...message.updates);
-    }
-  }
-
-  #take(request, response) {
-    const channelID = request.url.split('/').at(-1);
-    const parts = [];
-    request.on('data', (part) => parts.push(part));
-    request.on('end', () => {
-      const socket = this.#channels.get(channelID);
-      socket?.send(JSON.stringify({ messageType: 'notification', channelID, version: randomUUID(), ttl: 60,
-        data: Buffer.concat(parts).toString('base64url'), headers: { encoding: request.headers['content-encoding'] } }));
-      response.writeHead(socket === undefined ? 410 : 201).end();
-    });
-  }
-}
-
 before(async () => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rowcast-push-'));
   const key = path.join(folder, 'vapid.key');
   execFileSync(ROWCAST, ['push', '--new-key', key]);
-  service = await new PushService().start();
+  service = await new Autopush().start();
   site = await Site.start('--heartbeat', '1', '--retry', '200', '--vapid-key-file', key, '--push-host', service.origin);
   push = new Daemon(ROWCAST, ['push', '--db', site.db, '--vapid-key-file', key, '--subject', 'mailto:a@example.org',
     '--push-host', service.origin], path.join(folder, 'push.log'));
@@ -96,22 +40,13 @@ const alertRow = (data) => site.insert({ channel: 'a', event: 'alert', data: JSO
 async function shown(page) {
   return page.evaluate(async () => {
     const registration = await navigator.serviceWorker.getRegistration('/');
-    return (await registration.getNotifications()).map(({ title, body, tag, data }) => ({ title, body, tag, id: data.id }));
+    const notifications = await registration.getNotifications();
+    return notifications.map(({ title, body, tag, data }) => ({ title, body, tag, id: data.id }));
   });
 }
 
 test('push, Firefox: a row reaches a browser whose page is closed, once, and comes decrypted', async () => {
-  const browser = await need('puppeteer-core').launch({ browser: 'firefox', executablePath: FIREFOX, headless: true,
-    extraPrefsFirefox: {
-      'network.proxy.type': 0,
-      'dom.push.serverURL': `ws://127.0.0.1:${service.port}/`,
-      'dom.push.testing.allowInsecureServerURL': true,
-      'dom.push.connection.enabled': true,
-      'dom.push.enabled': true,
-      'dom.push.alwaysConnect': true,
-      'permissions.default.desktop-notification': 1,
-      'alerts.useSystemBackend': false,
-    } });
+  const browser = await launchFirefox(service);
   try {
     // A subscribe() before the first hello hangs.
     await until('Firefox says hello', () => service.hellos > 0);
@@ -141,6 +76,15 @@ test('push, Firefox: a row reaches a browser whose page is closed, once, and com
     const third = alertRow({ title: 'Long', body: 'x'.repeat(900), more: 'y'.repeat(5000) });
     await until('the long one is shown', async () => (await shown(page)).some(({ id, title }) => id === String(third) && title === 'Long'));
 
+    // The push service forgets the browser, which makes another subscription (pushsubscriptionchange): the
+    // worker hands it over, and the old one ends when the service does not know it.
+    service.forget();
+    await until('Firefox has subscribed again', () => site.sql(`SELECT count(*) FROM rowcast_push WHERE endpoint <> '${endpoint}'`).trim() === '1');
+    const fourth = alertRow({ title: 'After the change' });
+    await until('it is shown', async () => (await shown(page)).some(({ id }) => id === String(fourth)));
+    await until('the old one has ended', () => site.sql('SELECT count(*) FROM rowcast_push').trim() === '1');
+    assert.equal(site.sql('SELECT channels FROM rowcast_push').trim(), '["a"]');
+
     // Ended: nothing more comes.
     await page.goto(`${site.url}/alerts.html`);
     await page.waitForFunction(() => window.ready);
@@ -152,54 +96,145 @@ test('push, Firefox: a row reaches a browser whose page is closed, once, and com
   }
 });
 
-test('push, Chromium: the worker shows what is pushed as the page does, and each row once', async () => {
+// What subscribe() leaves behind, which Chromium cannot do without Google.
+const rememberSubscription = (page) => page.evaluate(() => new Promise((resolve, reject) => {
+  const request = indexedDB.open('rowcast-alerts', 1);
+  request.onupgradeneeded = () => {
+    request.result.createObjectStore('config');
+    request.result.createObjectStore('shown', { keyPath: 'key' }).createIndex('at', 'at');
+  };
+  request.onerror = reject;
+  request.onsuccess = () => {
+    const { transaction } = request.result.transaction('config', 'readwrite').objectStore('config')
+      .put({ name: '', url: `${location.origin}/events`, key: '', wish: {}, page: location.href, base: location.href }, 'push');
+    transaction.oncomplete = () => { request.result.close(); resolve(); };
+  };
+}));
+
+async function openAlerts(context) {
+  const page = await context.newPage();
+  await page.goto(`${site.url}/alerts.html`);
+  await page.waitForFunction(() => window.ready);
+  await page.evaluate(() => window.begin({ flood: { most: 1000, ms: 1000 } }));
+  return page;
+}
+
+// Runs fn({ context, page, deliver, deliverText }) in a Chromium whose worker gets pushes by DevTools.
+async function withChromium(fn) {
   const browser = await need('playwright-core').chromium.launch({ executablePath: CHROMIUM,
     args: ['--no-sandbox', '--headless', '--disable-gpu', '--no-first-run', '--disable-background-networking'] });
   try {
     const context = await browser.newContext();
     await context.grantPermissions(['notifications'], { origin: site.url });
-    const page = await context.newPage();
-    await page.goto(`${site.url}/alerts.html`);
-    await page.waitForFunction(() => window.ready);
-    await page.evaluate(() => window.begin());
+    const page = await openAlerts(context);
     const devtools = await context.newCDPSession(page);
     let registrationId;
     devtools.on('ServiceWorker.workerRegistrationUpdated', ({ registrations }) => { registrationId = registrations.at(-1)?.registrationId ?? registrationId; });
     await devtools.send('ServiceWorker.enable');
     await until('there is a worker', () => registrationId !== undefined);
-    await page.evaluate(() => navigator.serviceWorker.ready.then(() => true)); // else the message is dropped
-    // What subscribe() leaves behind, which Chromium cannot do without Google.
-    await page.evaluate(() => new Promise((resolve, reject) => {
-      const request = indexedDB.open('rowcast-alerts', 1);
-      request.onupgradeneeded = () => {
-        request.result.createObjectStore('config');
-        request.result.createObjectStore('shown', { keyPath: 'key' }).createIndex('at', 'at');
-      };
-      request.onerror = reject;
-      request.onsuccess = () => {
-        const { transaction } = request.result.transaction('config', 'readwrite').objectStore('config')
-          .put({ name: '', url: `${location.origin}/events`, key: '', wish: {}, page: location.href, base: location.href }, 'push');
-        transaction.oncomplete = () => { request.result.close(); resolve(); };
-      };
-    }));
-    const deliver = (row) => devtools.send('ServiceWorker.deliverPushMessage', { origin: site.url, registrationId, data: JSON.stringify(row) });
-    await page.goto(`${site.url}/blank.html`);
-    const row = { id: '5', channel: 'a', event: 'alert', data: '{"title":"T","body":"B","tag":"t"}', created_at: 1 };
-    await deliver(row);
-    await until('it is shown', async () => (await shown(page)).length === 1);
-    assert.deepEqual(await shown(page), [{ title: 'T', body: 'B', tag: 't', id: '5' }]);
-    // A second time: closed by the person, it stays closed.
-    await page.evaluate(async () => (await (await navigator.serviceWorker.getRegistration('/')).getNotifications()).forEach((one) => one.close()));
-    await until('the closed one is gone', async () => (await shown(page)).length === 0);
-    await deliver(row);
-    await deliver({ ...row, id: '6', data: 'plain', event: 'message' });
-    await until('the next is shown', async () => (await shown(page)).length > 0);
-    assert.deepEqual(await shown(page), [{ title: 'a', body: 'plain', tag: 'rowcast--6', id: '6' }]);
-    // What is no row is passed over.
-    await devtools.send('ServiceWorker.deliverPushMessage', { origin: site.url, registrationId, data: 'no JSON' });
-    await deliver({ ...row, id: '7', data: 'last', event: 'message' });
-    await until('the last is shown', async () => (await shown(page)).length === 2);
+    await page.evaluate(() => navigator.serviceWorker.ready.then(() => true)); // else it is dropped
+    const deliverText = (data) => devtools.send('ServiceWorker.deliverPushMessage', { origin: site.url, registrationId, data });
+    await fn({ context, page, deliverText, deliver: (row) => deliverText(JSON.stringify(row)) });
   } finally {
     await browser.close();
+  }
+}
+
+test('push, Chromium: the worker shows what is pushed as the page does, and each row once', () => withChromium(async ({ page, deliver, deliverText }) => {
+  await rememberSubscription(page);
+  await page.goto(`${site.url}/blank.html`);
+  const row = { id: '5', channel: 'a', event: 'alert', data: '{"title":"T","body":"B","tag":"t"}', created_at: 1 };
+  await deliver(row);
+  await until('it is shown', async () => (await shown(page)).length === 1);
+  assert.deepEqual(await shown(page), [{ title: 'T', body: 'B', tag: 't', id: '5' }]);
+  // A second time: closed by the person, it stays closed.
+  await page.evaluate(async () => {
+    const registration = await navigator.serviceWorker.getRegistration('/');
+    (await registration.getNotifications()).forEach((one) => one.close());
+  });
+  await until('the closed one is gone', async () => (await shown(page)).length === 0);
+  await deliver(row);
+  await deliver({ ...row, id: '6', data: 'plain', event: 'message' });
+  await until('the next is shown', async () => (await shown(page)).length > 0);
+  assert.deepEqual(await shown(page), [{ title: 'a', body: 'plain', tag: 'rowcast--6', id: '6' }]);
+  // What is no row is passed over.
+  await deliverText('no JSON');
+  await deliver({ ...row, id: '7', data: 'last', event: 'message' });
+  await until('the last is shown', async () => (await shown(page)).length === 2);
+}));
+
+const pushed = (id, title) => (
+  { id: String(id), channel: 'a', event: 'alert', data: JSON.stringify({ title }), created_at: 1 });
+
+test('push, Chromium: two tabs are open while rows are pushed: each row is shown once in all', () => withChromium(async ({ context, page, deliver }) => {
+  const pages = [page, await openAlerts(context)];
+  const [worker] = context.serviceWorkers();
+  await worker.evaluate(() => {
+    self.shown = [];
+    const { showNotification } = ServiceWorkerRegistration.prototype;
+    ServiceWorkerRegistration.prototype.showNotification = function (title, options) {
+      self.shown.push(options.data.id);
+      return showNotification.call(this, title, options);
+    };
+  });
+  const heard = (id) => until('both pages have it', async () => (await Promise.all(pages.map((one) => one.evaluate(
+    (row) => window.heard.includes(row), String(id))))).every(Boolean));
+  // Both learn that this browser has not subscribed; then another tab subscribes.
+  const before = alertRow({ title: 'before' });
+  await heard(before);
+  await until('it is shown', async () => (await shown(page)).some(({ id }) => id === String(before)));
+  await rememberSubscription(page);
+  const ids = [String(before)];
+  for (let n = 0; n < 12; n++) {
+    const id = alertRow({ title: `row ${n}` });
+    ids.push(String(id));
+    if (n % 3 === 0)
+      await heard(id);                // the push is late
+    await deliver(pushed(id, `row ${n}`));
+  }
+  await heard(ids.at(-1));
+  let all;
+  await until(() => `every row is shown: ${all} of ${ids}`, async () => {
+    const parts = [...await Promise.all(pages.map((one) => one.evaluate(() => window.shown.map(({ id }) => id)))),
+      await worker.evaluate(() => self.shown)];
+    all = parts.flat().sort((a, b) => a - b);
+    return new Set(all).size === ids.length;
+  });
+  assert.deepEqual(all, ids);
+}));
+
+test('push, Chromium: a notification that came by push closes when its row is read elsewhere', () => withChromium(async ({ page, deliver }) => {
+  await rememberSubscription(page);
+  await page.goto(`${site.url}/blank.html`);
+  const id = alertRow({ title: 'pushed' });
+  await deliver(pushed(id, 'pushed'));
+  await until('it is shown', async () => (await shown(page)).length === 1);
+  await page.goto(`${site.url}/alerts.html`);
+  await page.waitForFunction(() => window.ready);
+  await page.evaluate(() => window.begin({}, { last: 5 }));
+  site.insert({ channel: 'a', event: 'rowcast:read', data: JSON.stringify({ channel: 'a', id: String(id) }) });
+  await until('it is closed', async () => (await shown(page)).length === 0);
+}));
+
+test('push, Firefox: the demo sends an alert to a browser whose page is closed', async () => {
+  const demo = await DemoSite.start('--heartbeat', '1', '--push-host', service.origin);
+  const sender = new Daemon(ROWCAST, ['push', '--db', demo.db, '--vapid-key-file', path.join(demo.dir, 'vapid.key'),
+    '--subject', 'mailto:a@example.org', '--push-host', service.origin], path.join(folder, 'demo-push.log'));
+  const hellos = service.hellos;
+  const browser = await launchFirefox(service);
+  try {
+    await until('Firefox says hello', () => service.hellos > hellos);
+    const page = await browser.newPage();
+    await page.goto(`${demo.url}/demo.html?channel=numbers`);
+    await page.waitForSelector('#state[data-state="open"]');
+    await page.click('#push');
+    await page.waitForFunction(() => /^Close this page now/.test(document.getElementById('push-note').textContent));
+    await page.goto(`${demo.url}/blank.html`);
+    await until('it is shown', async () => (await shown(page)).some(({ body }) => /the alert of 2 seconds ago/.test(body)));
+    assert.match(demo.sql('SELECT channels, last_status FROM rowcast_push'), /^\["demo\.you\.[a-z0-9]+"\]\|201/);
+  } finally {
+    await browser.close();
+    await sender.stop();
+    await demo.close();
   }
 });

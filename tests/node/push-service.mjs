@@ -60,9 +60,11 @@ function judgeVapid(header) {
     return 'no vapid';
   const [head, claims, signature] = token.split('.');
   const point = Buffer.from(key, 'base64url');
-  const jwk = { kty: 'EC', crv: 'P-256', x: point.subarray(1, 33).toString('base64url'), y: point.subarray(33).toString('base64url') };
+  const jwk = { kty: 'EC', crv: 'P-256', x: point.subarray(1, 33).toString('base64url'),
+    y: point.subarray(33).toString('base64url') };
   const good = verify('sha256', Buffer.from(`${head}.${claims}`),
-    { key: createPublicKey({ key: jwk, format: 'jwk' }), dsaEncoding: 'ieee-p1363' }, Buffer.from(signature, 'base64url'));
+    { key: createPublicKey({ key: jwk, format: 'jwk' }), dsaEncoding: 'ieee-p1363' },
+      Buffer.from(signature, 'base64url'));
   const { aud, exp, sub } = JSON.parse(Buffer.from(claims, 'base64url'));
   const left = exp - Date.now() / 1000;
   if (!good)
@@ -79,7 +81,8 @@ function decrypt(name, body) {
   if (subscription === undefined || body.length === 0)
     return null;
   try {
-    return ece.decrypt(body, { version: 'aes128gcm', privateKey: subscription.ecdh, authSecret: subscription.auth.toString('base64url') }).toString();
+    return ece.decrypt(body, { version: 'aes128gcm', privateKey: subscription.ecdh,
+      authSecret: subscription.auth.toString('base64url') }).toString();
   } catch (error) {
     return `! ${error.message}`;
   }

@@ -55,13 +55,15 @@ const raised = (page) => page.evaluate(async () => {
 
 test('read: marks count what came after them in their channel, once', () => {
   const rows = new Unread();
-  assert.deepEqual([rows.add('5', 'a'), rows.add('5', 'a'), rows.add('6', 'a'), rows.add('7', 'b')], [true, false, true, true]);
+  assert.deepEqual([rows.add('5', 'a'), rows.add('5', 'a'), rows.add('6', 'a'), rows.add('7', 'b')],
+    [true, false, true, true]);
   assert.equal(rows.size, 3);
   assert.deepEqual(rows.newest(), [['6', 'a'], ['7', 'b']]);
   assert.equal(rows.mark('a', '5'), true);
   assert.equal(rows.mark('a', '5'), false);
   assert.equal(rows.mark('a', '4'), false);
-  assert.deepEqual([rows.size, rows.isRead('5', 'a'), rows.isRead('6', 'a'), rows.isRead('5', 'b')], [2, true, false, false]);
+  assert.deepEqual([rows.size, rows.isRead('5', 'a'), rows.isRead('6', 'a'), rows.isRead('5', 'b')],
+    [2, true, false, false]);
   assert.equal(rows.add('4', 'a'), false);
   assert.equal(rows.channelOf('4'), 'a');
   for (let id = 10; id < 2000; id++)
@@ -71,7 +73,8 @@ test('read: marks count what came after them in their channel, once', () => {
 
 test('read: only what a mark looks like is one', () => {
   assert.deepEqual(markIn('{"channel":"a","id":"7"}'), { channel: 'a', id: '7' });
-  for (const bad of ['', 'null', '7', '{"channel":"a"}', '{"id":"7"}', '{"channel":1,"id":"7"}', '{"channel":"a","id":"x"}'])
+  for (const bad of ['', 'null', '7', '{"channel":"a"}', '{"id":"7"}', '{"channel":1,"id":"7"}',
+    '{"channel":"a","id":"x"}'])
     assert.equal(markIn(bad), null);
 });
 
@@ -137,5 +140,6 @@ test('read: listeners of * do not get marks, and a reader without a name gets a 
   await page.waitForFunction(() => window.marks.length === 1);
   assert.deepEqual(await page.evaluate(() => [window.all, window.marks]), [['alert'], [{ channel: 'a', id }]]);
   const nobody = await openFor('nobody', [], { ticket: null });
-  assert.match(await nobody.evaluate((row) => window.rows.read(row).catch((error) => error.message), id), /^403 only a user with a name/);
+  assert.match(await nobody.evaluate((row) => window.rows.read(row).catch((error) => error.message), id),
+    /^403 only a user with a name/);
 });

@@ -166,7 +166,8 @@ export function serverCases(name, it) {
 
 // Web servers refuse long URLs, each at another length.
 export function longListCase(name, it) {
-  test(`${name}: more channels than a URL holds, or than the server takes patterns, are read all the same`, async () => {
+  test(`${name}: more channels than a URL holds, or than the server takes patterns, are read all the same`,
+    async () => {
     const c = it.channel;
     const names = Array.from({ length: 64 }, (_, n) => `${c}-${n}-`.padEnd(20, '.') + 'é'.repeat(19));
     const patterns = Array.from({ length: 17 }, (_, n) => `${c}-${n}-*`);
@@ -183,7 +184,8 @@ export function longListCase(name, it) {
     it.insert(1, 1, { channel: `${c}-other` });
     it.insert(1, 1, { channel: names[1] });
     await it.complete([pages[0]], { where: `channel GLOB '${c}-*' AND channel <> '${c}-other'`, marker: false });
-    await it.complete([pages[1]], { where: `channel IN ('${names[0]}', '${names[16]}', '${names[1]}')`, marker: false });
+    await it.complete([pages[1]],
+      { where: `channel IN ('${names[0]}', '${names[16]}', '${names[1]}')`, marker: false });
     await it.streams(1);
     assert.deepEqual(await pages[0].evaluate(() => window.states.filter(({ error }) => error !== null)), []);
   });
@@ -261,7 +263,8 @@ export function browserCases(name, it) {
     it.insert(201, 400);
     await loaded;
     it.insert(0, 0, { text: 'marker' });
-    const expected = it.site.rows(`channel = '${it.channel}'`).map((row) => `${row.id} ${row.channel} message ${row.data}`);
+    const expected = it.site.rows(`channel = '${it.channel}'`).map((row) =>
+      `${row.id} ${row.channel} message ${row.data}`);
     await until('the marker is there', () => page.evaluate(() => window.got.at(-1)?.endsWith('marker 0')));
     assert.deepEqual(await page.evaluate(() => [...JSON.parse(window.name), ...window.got]), expected);
   });
@@ -280,7 +283,8 @@ export function browserCases(name, it) {
     it.insert(1, 5);
     await it.complete([page]);
     // By now it may be trying a stream again.
-    assert.ok(await page.evaluate(() => window.states.some(({ state, transport }) => state === 'fallback' && transport === 'poll')));
+    assert.ok(await page.evaluate(() =>
+      window.states.some(({ state, transport }) => state === 'fallback' && transport === 'poll')));
     await it.site.proxy(false);
     await it.state(page, 'open');
     assert.equal(await page.evaluate(() => window.rows.transport), 'fetch');
@@ -417,11 +421,13 @@ export function moreCases(name, it) {
       () => window.gaps.length > 0)))).every(Boolean));
     it.insert(1, 5);
     it.insert(0, 0, { text: 'marker' });
-    const expected = it.site.rows(`channel = '${it.channel}'`).map((row) => `${row.id} ${row.channel} message ${row.data}`);
+    const expected = it.site.rows(`channel = '${it.channel}'`).map((row) =>
+      `${row.id} ${row.channel} message ${row.data}`);
     assert.equal(expected.length, 6);
     assert.ok(Number(expected[0].split(' ')[0]) < Number(old));
     for (const page of pages) {
-      await until('the marker is there', () => page.evaluate((n) => window.got.slice(n).at(-1)?.endsWith('marker 0'), skip));
+      await until('the marker is there',
+        () => page.evaluate((n) => window.got.slice(n).at(-1)?.endsWith('marker 0'), skip));
       assert.deepEqual(await page.evaluate((n) => window.got.slice(n), skip), expected);
       assert.deepEqual(await page.evaluate(() => window.gaps.map((gap) => gap.reason)), ['reset']);
     }
@@ -442,7 +448,8 @@ export function moreCases(name, it) {
   test(`${name}: a row that is too large is announced to the tabs of its channel only`, async () => {
     const c = it.channel;
     const types = ['message', 'rowcast:too-large'];
-    const [one, two] = [await it.opened({ channels: [`${c}.one`] }, types), await it.opened({ channels: [`${c}.two`] }, types)];
+    const [one, two] = [await it.opened({ channels: [`${c}.one`] }, types),
+      await it.opened({ channels: [`${c}.two`] }, types)];
     const alone = await it.opened({ channels: [`${c}.one`], share: false }, types);
     for (const channel of ['one', 'two'])
       it.insert(1, 3, { channel: `${c}.${channel}` });
@@ -516,7 +523,8 @@ export function moreCases(name, it) {
     await it.state(page, 'open');
   });
 
-  test(`${name}: neither a step of the clock nor a page that stood still makes it patient with a dead connection`, async () => {
+  test(`${name}: neither a step of the clock nor a page that stood still makes it patient with a dead connection`,
+    async () => {
     const page = await it.opened();
     const beat = async () => {
       const id = it.site.insert({ channel: 'elsewhere', data: 'not for the page' });
@@ -593,7 +601,8 @@ export function moreCases(name, it) {
 
   test(`${name}: without common credentials or name, nothing is shared`, async () => {
     // At most five streams before the last page loads: a browser has six connections to a host.
-    for (const options of [{ withCredentials: true }, { share: 'user 7' }, { share: 'user 7' }, {}, {}, { share: false }])
+    for (const options of [{ withCredentials: true }, { share: 'user 7' }, { share: 'user 7' }, {}, {},
+      { share: false }])
       await it.opened(options);
     await it.streams(4);
     it.insert(1, 3);
@@ -686,7 +695,8 @@ export function moreCases(name, it) {
 
 // What only Chromium's DevTools can do to a tab.
 export function chromiumCases(name, it) {
-  test(`${name}: the leading tab is frozen; another takes over, and after it thaws no tab has a row twice`, async () => {
+  test(`${name}: the leading tab is frozen; another takes over, and after it thaws no tab has a row twice`,
+    async () => {
     await Promise.all(Array.from({ length: 3 }, () => it.opened()));
     const leader = await it.leader(it.pages);
     const others = it.pages.filter((page) => page !== leader);

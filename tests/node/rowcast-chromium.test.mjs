@@ -1,5 +1,6 @@
 // rowcast-chromium.test.mjs - rowcast.js in Chromium, behind lighttpd.
-import { browserCases, chromiumCases, lastCase, longListCase, moreCases, serverCases, stage } from './rowcast-cases.mjs';
+import { browserCases, chromiumCases, lastCase, longListCase, moreCases, serverCases,
+  stage } from './rowcast-cases.mjs';
 
 const it = stage('chromium', 'lighttpd');
 serverCases('chromium', it);

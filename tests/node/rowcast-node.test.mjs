@@ -46,7 +46,8 @@ test('node: tables that begin while thousands of changes a second are made end a
   const busy = await Site.start('--workers', '2');
   try {
     busy.sql(`CREATE TABLE items(id INTEGER PRIMARY KEY, v);
-      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000) INSERT INTO items SELECT i, i FROM n;`);
+      WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5000)
+        INSERT INTO items SELECT i, i FROM n;`);
     execFileSync(ROWCAST, ['track', '--db', busy.db, 'items']);
     const enough = path.join(busy.dir, 'enough');
     const writer = spawn('/usr/bin/python3', ['-c', WRITER, busy.db, enough], { stdio: 'inherit' });

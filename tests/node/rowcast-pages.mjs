@@ -24,7 +24,8 @@ async function hasExactly(it, page, expected) {
 // --- left, and come back to -----------------------------------------------------------------------
 
 export function leavingCases(name, it) {
-  test(`${name}: a page in the back/forward cache has no stream, and gets what it missed when it comes back`, async () => {
+  test(`${name}: a page in the back/forward cache has no stream, and gets what it missed when it comes back`,
+    async () => {
     const page = await it.opened();
     await page.evaluate(() => addEventListener('pageshow', (event) => { window.persisted = event.persisted; }));
     it.insert(1, 2);
@@ -72,7 +73,8 @@ export function leavingCases(name, it) {
     await it.state(page, 'open');
   });
 
-  test(`${name}: behind a service worker that passes requests on, rows come; where it cuts streams it polls`, async () => {
+  test(`${name}: behind a service worker that passes requests on, rows come; where it cuts streams it polls`,
+    async () => {
     fs.writeFileSync(path.join(it.site.pages, 'pass.js'), `
       addEventListener('install', () => skipWaiting());
       addEventListener('activate', (event) => event.waitUntil(clients.claim()));
@@ -97,7 +99,8 @@ export function leavingCases(name, it) {
 // --- positions ------------------------------------------------------------------------------------
 
 export function positionCases(name, it) {
-  test(`${name}: a page with last: 3 shows three on reload, in another page, a pop-up, a frame and a second object`, async () => {
+  test(`${name}: a page with last: 3 shows three on reload, in another page, a pop-up, a frame and a second object`,
+    async () => {
     it.insert(1, 5);
     const three = numbers(3, 4, 5);
     const shows = (page) => until(async () => `three rows, have ${JSON.stringify(await datasOf(page))}`,
@@ -109,7 +112,8 @@ export function positionCases(name, it) {
     await page.goto(`${await page.evaluate(() => location.href)}&other`);
     await shows(page);
     const inside = (open) => page.evaluate(async (how) => {
-      const other = how === 'frame' ? document.body.appendChild(document.createElement('iframe')) : window.open('about:blank');
+      const other = how === 'frame' ? document.body.appendChild(document.createElement('iframe'))
+        : window.open('about:blank');
       other.src = location.href;
       const view = other.contentWindow ?? other;
       if (how === 'popup')

@@ -18,7 +18,8 @@ export function tableStage(...args) {
   const it = stage(...args);
   let count = 0;
 
-  it.track = (table, ...options) => execFileSync(ROWCAST, ['track', '--db', it.site.db, table, ...options], { encoding: 'utf8' });
+  it.track = (table, ...options) =>
+    execFileSync(ROWCAST, ['track', '--db', it.site.db, table, ...options], { encoding: 'utf8' });
 
   // A new tracked table with rows 1 to `rows`; returns its name.
   it.table = (rows, ...options) => {
@@ -40,7 +41,8 @@ export function tableStage(...args) {
     return page;
   };
 
-  it.select = (table, where = '1', columns = COLUMNS) => JSON.parse(it.site.sql(`SELECT coalesce(json_group_array(json_object(
+  it.select = (table, where = '1', columns = COLUMNS) => JSON.parse(it.site.sql(`
+    SELECT coalesce(json_group_array(json_object(
     ${columns.map((name) => `'${name}', ${name}`)})), '[]') FROM (SELECT * FROM ${table} WHERE ${where} ORDER BY ${columns[0]});`));
 
   // Each of the pages has these rows, by the Map and by its events.
@@ -49,9 +51,12 @@ export function tableStage(...args) {
       const read = (member) => page.evaluate(([kind, name, first]) => [...window[kind][name]?.values() ?? []]
         .sort((a, b) => (a[first] < b[first] ? -1 : 1)), [member, as, columns[0]]);
       let expected = [], have = [];
-      const wrong = () => [...have.filter((row) => !expected.some((one) => JSON.stringify(one) === JSON.stringify(row))),
-        '; not', ...expected.filter((row) => !have.some((one) => JSON.stringify(one) === JSON.stringify(row)))].slice(0, 8);
-      const told = () => page.evaluate(() => [window.rows.state, window.rows.lastEventId, window.states.slice(-3), window.tableStates.slice(-3)]);
+      const wrong = () => [...have.filter((row) =>
+        !expected.some((one) => JSON.stringify(one) === JSON.stringify(row))),
+        '; not', ...expected.filter((row) => !have.some((one) => JSON.stringify(one) === JSON.stringify(row)))].slice(0,
+          8);
+      const told = () => page.evaluate(() =>
+        [window.rows.state, window.rows.lastEventId, window.states.slice(-3), window.tableStates.slice(-3)]);
       await until(async () => `page ${n} has the table, has ${JSON.stringify([wrong(), await told()])}`, async () => {
         expected = it.select(table, where, columns);
         have = await read('tables');
@@ -67,7 +72,8 @@ export function tableStage(...args) {
 
   // Changes the table all the time, until stop(): by a shell of its own, as another program would.
   it.writer = (table) => {
-    const shell = spawn('sqlite3', ['-batch', '-cmd', '.timeout 10000', '-cmd', 'PRAGMA synchronous = OFF', it.site.db], { stdio: ['pipe', 'ignore', 'inherit'] });
+    const shell = spawn('sqlite3', ['-batch', '-cmd', '.timeout 10000', '-cmd', 'PRAGMA synchronous = OFF', it.site.db],
+      { stdio: ['pipe', 'ignore', 'inherit'] });
     const id = () => Math.floor(Math.random() * 300);
     const kinds = [() => `INSERT OR REPLACE INTO ${table} VALUES (${id()}, NULL, ${id()}, 'text ' || random());`,
       () => `UPDATE ${table} SET v = v + 1 WHERE id / 8 = ${id()} / 8;`,
@@ -134,7 +140,8 @@ export function tableCases(name, it) {
     await it.streams(1);
   });
 
-  test(`${name}: ready is a promise; subscribers get a snapshot at once and another one after each change`, async () => {
+  test(`${name}: ready is a promise; subscribers get a snapshot at once and another one after each change`,
+    async () => {
     const table = it.table(3);
     const page = await it.openTables([]);
     const got = await page.evaluate(async ([one]) => {
@@ -279,7 +286,8 @@ export function formCases(name, it) {
     await it.same(it.pages, table, { columns });
     it.site.sql(`CREATE UNIQUE INDEX ${table}_t ON ${table}(t, v)`);
     it.site.sql(`CREATE TABLE ${table}_new(t TEXT NOT NULL, v INTEGER NOT NULL, id INTEGER, PRIMARY KEY (t, v));
-      INSERT INTO ${table}_new SELECT t, v, id FROM ${table}; DROP TABLE ${table}; ALTER TABLE ${table}_new RENAME TO ${table};`);
+      INSERT INTO ${table}_new SELECT t, v, id FROM ${table}; DROP TABLE ${table};
+      ALTER TABLE ${table}_new RENAME TO ${table};`);
     execFileSync(ROWCAST, ['untrack', '--db', it.site.db, table]);
     it.track(table, '--channel', `${table}.more`);
     await it.same(it.pages, table, { columns: ['t', 'v', 'id'] });
@@ -289,7 +297,8 @@ export function formCases(name, it) {
     await it.streams(1);
   });
 
-  test(`${name}: a table that is untracked is failed at once, its rows stay; tracked again it is the table again`, async () => {
+  test(`${name}: a table that is untracked is failed at once, its rows stay; tracked again it is the table again`,
+    async () => {
     const table = it.table(4);
     for (let n = 0; n < 2; n++)
       await it.openTables([table], { channels: [it.channel, table] });
@@ -297,7 +306,8 @@ export function formCases(name, it) {
     execFileSync(ROWCAST, ['untrack', '--db', it.site.db, table]);
     for (const page of it.pages) {
       await it.tableState(page, table, 'failed');
-      assert.deepEqual(await page.evaluate(([one]) => [window.tables[one].error.status, window.tables[one].size], [table]), [400, 4]);
+      assert.deepEqual(await page.evaluate(([one]) => [window.tables[one].error.status, window.tables[one].size],
+        [table]), [400, 4]);
     }
     it.insert(1, 3);
     await it.complete(it.pages);
@@ -307,7 +317,8 @@ export function formCases(name, it) {
     await it.streams(1);
   });
 
-  test(`${name}: several tables in an object, and several objects in a page, of other channels; one connection`, async () => {
+  test(`${name}: several tables in an object, and several objects in a page, of other channels; one connection`,
+    async () => {
     const [one, two] = [it.table(4), it.table(5, '--channel', `${it.channel}.two`)];
     const page = await it.openTables([one], { channels: [it.channel] });
     await page.evaluate(([channel, a, b]) => {
@@ -333,7 +344,8 @@ export function formCases(name, it) {
     assert.equal(await it.site.streams(), 1);
   });
 
-  test(`${name}: a channel for each row; each page has the rows of its channels, whatever other tabs read`, async () => {
+  test(`${name}: a channel for each row; each page has the rows of its channels, whatever other tabs read`,
+    async () => {
     const table = it.table(6);
     it.site.sql(`UPDATE ${table} SET owner = CASE WHEN id > 3 THEN '${it.channel}.a' ELSE '${it.channel}.b' END`);
     it.track(table, '--channel-column', 'owner');
@@ -377,16 +389,19 @@ export function whoCases(name, it) {
     await check();
   });
 
-  test(`${name}: a table that is not tracked is refused with a word to it alone, and comes when it is tracked`, async () => {
+  test(`${name}: a table that is not tracked is refused with a word to it alone, and comes when it is tracked`,
+    async () => {
     const table = it.table(4);
     const page = await it.openTables([table], { channels: [it.channel, table], timeouts: { refused: 300 } });
     await page.evaluate(() => window.watch('unheard'));
     await it.tableState(page, 'unheard', 'failed');
     const got = await page.evaluate(async () => {
-      const told = await window.rows.table('unheard').ready.catch((error) => [error instanceof Error, error.message, error.status]);
+      const told = await window.rows.table('unheard').ready.catch((error) =>
+        [error instanceof Error, error.message, error.status]);
       return [told, window.tables.unheard.error.status, window.tables.unheard.size];
     });
-    assert.deepEqual(got, [[true, 'table unheard: 400 bad parameter state: no table of that name is tracked', 400], 400, 0]);
+    assert.deepEqual(got, [[true, 'table unheard: 400 bad parameter state: no table of that name is tracked', 400], 400,
+      0]);
     await it.state(page, 'open');
     it.insert(1, 3);
     await it.complete([page]);
@@ -484,18 +499,21 @@ export function wayCases(name, it) {
     await it.same([page], table);
   });
 
-  test(`${name}: a table too large for one document comes as a stream of its own, that ends then; else it is said`, async () => {
+  test(`${name}: a table too large for one document comes as a stream of its own, that ends then; else it is said`,
+    async () => {
     const table = it.table(12000);
     it.site.sql(`UPDATE ${table} SET t = printf('%.*c', 500, 'x') || id`);
     const page = await it.openTables([table]);
     await it.tableState(page, table, 'ready');
     it.site.sql(`UPDATE ${table} SET v = 0 WHERE id = 7; DELETE FROM ${table} WHERE id = 11999`);
-    const have = () => page.evaluate(([one]) => [window.tables[one].size, window.tables[one].get(7).v, window.mirrors[one].size], [table]);
+    const have = () => page.evaluate(([one]) =>
+      [window.tables[one].size, window.tables[one].get(7).v, window.mirrors[one].size], [table]);
     await until(async () => `all are there: ${await have()}`, async () => (await have()).join(' ') === '11999 0 11999');
     await it.streams(1);
     const origin = await it.site.proxy(true);
     const poor = await it.openTables([table], { timeouts: { request: 4000, open: 700 } }, { origin });
-    await until(async () => `it is said: ${JSON.stringify(await poor.evaluate(() => window.tableStates))}`, () => poor.evaluate(([one]) => /too large for one answer, and streams do not come through/
+    await until(async () => `it is said: ${JSON.stringify(await poor.evaluate(() => window.tableStates))}`,
+      () => poor.evaluate(([one]) => /too large for one answer, and streams do not come through/
       .test(window.tables[one]?.error?.message), [table]));
     await it.state(poor, 'fallback', 'open', 'connecting');
   });

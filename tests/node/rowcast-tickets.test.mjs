@@ -34,7 +34,8 @@ const signBrief = (opening) => sign('--sub', 'ann', '--expires', `${5 + Math.cei
 const insertForAnn = (first, last) => it.site.sql(`WITH RECURSIVE n(i) AS (SELECT ${first} UNION ALL SELECT i + 1 FROM n
   WHERE i < ${last}) INSERT INTO notification(channel, recipient, data) SELECT '${it.channel}', 'ann', 'number ' || i FROM n;`);
 
-test('tickets: when one expires the function is asked again, by each transport; nothing is missed or doubled', async () => {
+test('tickets: when one expires the function is asked again, by each transport; nothing is missed or doubled',
+  async () => {
   for (const transport of ['fetch', 'poll']) {
     offer(sign('--sub', 'ann', '--expires', '3s'));
     // A machine that is slow may use the ticket too late: a refusal, after which it asks again.
@@ -93,7 +94,8 @@ test('tickets: a function that throws, hangs or gives nothing is an error, and i
 });
 
 test('tickets: tabs share with the same string only; one that expires is a refusal', async () => {
-  const brief = [await it.open({}, [], { prelude: { listen: '' } }), await it.open({}, [], { prelude: { listen: '' } })];
+  const brief = [await it.open({}, [], { prelude: { listen: '' } }),
+    await it.open({}, [], { prelude: { listen: '' } })];
   const started = performance.now();
   const long = await it.opened({ ticket: sign('--sub', 'ann') });
   const ticket = signBrief(performance.now() - started);
@@ -114,10 +116,12 @@ test('tickets: tabs share with the same string only; one that expires is a refus
   await it.streams(1);
 });
 
-test('tickets: in a cookie, with one stream for all tabs; renewed in time the page does not notice, else 401', async () => {
+test('tickets: in a cookie, with one stream for all tabs; renewed in time the page does not notice, else 401',
+  async () => {
   const started = performance.now();
   const blank = await it.context.newPage(`${it.site.url}/blank.html`);
-  const pages = [await it.open({}, [], { prelude: { listen: '' } }), await it.open({}, [], { prelude: { listen: '' } })];
+  const pages = [await it.open({}, [], { prelude: { listen: '' } }),
+    await it.open({}, [], { prelude: { listen: '' } })];
   const opening = performance.now() - started;
   await inCookie(blank, signBrief(opening));
   const options = { channels: [it.channel], share: 'ann', timeouts: QUICK };
@@ -144,8 +148,10 @@ test('tickets: in a cookie, with one stream for all tabs; renewed in time the pa
 });
 
 test('tickets: a page of another origin reads with one; no address has it', async () => {
-  const page = await it.open({}, ['message'], { origin: it.site.url.replace('127.0.0.1', 'plain.test'), prelude: { listen: '' } });
-  await page.evaluate(([channels, ticket, url, timeouts]) => window.listen({ channels, ticket, timeouts }, ['message'], url),
+  const page = await it.open({}, ['message'],
+    { origin: it.site.url.replace('127.0.0.1', 'plain.test'), prelude: { listen: '' } });
+  await page.evaluate(([channels, ticket, url, timeouts]) =>
+    window.listen({ channels, ticket, timeouts }, ['message'], url),
     [[it.channel], sign('--sub', 'ann'), it.site.events(), QUICK]);
   await it.state(page, 'open');
   insertForAnn(1, 3);

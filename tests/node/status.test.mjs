@@ -16,7 +16,8 @@ let answers;      // kept: node closes the connection of an answer that nothing 
 
 before(async () => {
   site = await Site.start('--heartbeat', '1', '--retry', '200');
-  browser = await need('playwright-core').chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--headless', '--disable-gpu'] });
+  browser = await need('playwright-core').chromium.launch({ executablePath: CHROMIUM,
+    args: ['--no-sandbox', '--headless', '--disable-gpu'] });
 });
 after(async () => {
   await browser?.close();
@@ -42,10 +43,12 @@ async function open(queries, options = {}) {
 }
 
 const text = (page, selector) => page.locator(selector).textContent();
-const channelsOn = (page) => page.$$eval('#channels tr', (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
+const channelsOn = (page) =>
+  page.$$eval('#channels tr', (rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 
 test('status page: the database, how long it runs, and the channels with most streams first', async () => {
-  const page = await open(['channel=orders', 'channel=orders&channel=news.*', '', `channel=${encodeURIComponent(EVIL)}`]);
+  const page = await open(['channel=orders', 'channel=orders&channel=news.*', '',
+    `channel=${encodeURIComponent(EVIL)}`]);
   await until('the channels are there', async () => (await channelsOn(page)).length === 4);
   assert.deepEqual(await channelsOn(page), [['orders', '2'], ['*', '1'], [EVIL, '1'], ['news.*', '1']]);
   assert.equal(await page.locator('img').count(), 0);
@@ -62,9 +65,11 @@ test('status page: numbers have separators, but for ids; charts have a scale', a
   await page.locator('[data-key=rows]', { hasText: '2,345' }).waitFor();
   assert.equal(await text(page, '[data-key=tail]'), site.sql('SELECT max(id) FROM notification;').trim());
   await until('the rate is drawn', async () => Number((await text(page, '#events .high')).replaceAll(',', '')) >= 50);
-  assert.match(await page.getAttribute('#events svg', 'aria-label'), /^now .*, at most [\d,.]+ in the last two minutes$/);
+  assert.match(await page.getAttribute('#events svg', 'aria-label'),
+    /^now .*, at most [\d,.]+ in the last two minutes$/);
   // Its words, for an administrator who has met none of them.
-  for (const part of await page.$$eval('#counters dt', (all) => all.map((one) => one.querySelector('small').textContent)))
+  for (const part of await page.$$eval('#counters dt',
+    (all) => all.map((one) => one.querySelector('small').textContent)))
     assert.match(part, /^[A-Za-z].*\.$/);
 });
 
@@ -75,7 +80,8 @@ for (const colorScheme of ['light', 'dark']) {
     await page.click('summary');
     assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), PHONE.width);
     for (const box of ['.scroll', '#counters', '#now']) {
-      assert.equal(await page.locator(box).evaluateAll((all) => all.some((one) => one.scrollWidth > one.clientWidth)), false, box);
+      assert.equal(await page.locator(box).evaluateAll((all) => all.some((one) => one.scrollWidth > one.clientWidth)),
+        false, box);
     }
     assert.deepEqual(await page.evaluate(lowContrasts), []);
   });
@@ -83,7 +89,8 @@ for (const colorScheme of ['light', 'dark']) {
 
 test('status page: its parts have names and roles', async () => {
   const page = await open(['channel=orders']);
-  for (const [role, name] of [['main'], ['heading', 'rowcast status'], ['region', 'Channels'], ['region', 'Open streams'],
+  for (const [role, name] of [['main'], ['heading', 'rowcast status'], ['region', 'Channels'],
+    ['region', 'Open streams'],
     ['region', 'Counters'], ['status'], ['columnheader', 'Channel or pattern'], ['rowheader', 'orders']])
     assert.ok(await page.getByRole(role, { name }).count() > 0, `${role} ${name}`);
   assert.equal(await page.getByRole('img', { name: /at most/ }).count(), 3);

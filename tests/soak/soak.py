@@ -6,14 +6,15 @@
 
 Behind a real lighttpd: readers that come and go (crowd.py) with private rows and patterns, one that
 is stuck; attackers (tests/clients/attacks.py) who ask for all that is dear, or read nothing, one of
-them straight at rowcast's socket; a writer (writer.py) that is killed with -9 now and then, and one that posts (poster.py);
-rowcast, ended by SIGKILL and SIGTERM in turn and started again, told by SIGHUP to open anew, and
-its workers, if it has several, killed one at a time; lighttpd, killed as well; pruning, by serve
-(--keep-rows) and by command; what befalls a database's files (tricks.py); and once another database in
-the place of the old one. Then all come back, are let catch up, and each one's record is compared with what was committed (truth.py):
-nothing lost but what a gap told, nothing doubled, nothing of another user; and all that a POST was
-told was taken is there, in a file that SQLite finds whole. At last they leave and come again in waves: rowcast's descriptors must be
-back where they were, and its memory must have stopped growing.
+them directly at rowcast's socket; a writer (writer.py) that is killed with -9 now and then, and one
+that posts (poster.py); rowcast, ended by SIGKILL and SIGTERM in turn and started again, and
+reopened by SIGHUP; its workers, if it has several, killed one at a time; lighttpd, killed as well;
+pruning, by serve (--keep-rows) and by command; what happens to a database's files (tricks.py); and
+once another database in the place of the old one. Then all readers come back and catch up, and the
+record of each is compared with what was committed (truth.py): no row is missing unless a gap said so,
+none came twice, none was another user's. The table has every row that a POST was answered for, and
+SQLite finds the file whole. At last the readers leave and come again in waves: rowcast must have as
+many descriptors as before, and its memory must have stopped growing.
 
 Exit 0 when all of that held; prints what did not."""
 

@@ -9,10 +9,12 @@ statements.py, and are killed in the middle of them. Readers, anonymous and of t
 --http) through web servers, begin with state=items, stop reading for a while, drop and come back with the id that
 they have, or without; old events are pruned meanwhile. With --serve the responder is one of this program's
 own, which is ended and killed now and then, and the database is replaced by a copy. At quiet each reader's copy is what
-SELECT gives that reader, to the byte. Beside them stand pages that fetch the rows first and then subscribe: it
-says how many of their rows were wrong. Ends after that many seconds, or that many joins of state and stream."""
+SELECT gives that reader, to the byte. With --joins the writers rest after each round in which every reader has joined
+state and stream anew, and every copy is compared then, until that many are. Beside them stand pages that fetch the
+rows first and then subscribe: it says how many of their rows were wrong. Ends after that many seconds at the latest."""
 
 import argparse
+import fcntl
 import json
 import os
 import random
@@ -31,7 +33,10 @@ from streams import Crowd, Stream  # noqa: E402
 
 USERS = [None, "ann", "bob"]
 QUIET_S = 90
+F_SETPIPE_SZ = 1031      # fcntl(2); in Python's fcntl since 3.10
 NAIVE_PAGES = 20
+PAUSE_S, CALM_PAUSE_S = 0.01, 0.08     # of each writer; calm, so that the time goes to joins
+ROUND_TURNS = 8     # of reading and disturbing, between two comparisons
 PYTHON = """import sqlite3, sys
 db = sqlite3.connect(sys.argv[1], isolation_level=None, timeout=30)
 for line in sys.stdin:
@@ -81,8 +86,8 @@ class HttpStream(Stream):
 
 
 class Writers:
-    def __init__(self, db, chance):
-        self.db, self.chance, self.running = db, chance, []
+    def __init__(self, db, chance, pause_s):
+        self.db, self.chance, self.pause_s, self.running = db, chance, pause_s, []
 
     def start(self):
         for command in (["sqlite3", "-batch", "-cmd", ".timeout 30000", self.db],
@@ -91,8 +96,9 @@ class Writers:
 
     def start_one(self, command):
         source = subprocess.Popen([sys.executable, os.path.join(HERE, "statements.py"),
-                                   str(self.chance.randrange(1 << 30))], stdout=subprocess.PIPE,
+                                   str(self.chance.randrange(1 << 30)), str(self.pause_s)], stdout=subprocess.PIPE,
                                   stderr=subprocess.DEVNULL)
+        fcntl.fcntl(source.stdout, F_SETPIPE_SZ, 4096)  # soon empty, when the writers are to rest
         writer = subprocess.Popen(command, stdin=source.stdout, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         source.stdout.close()
         self.running.append((command, source, writer))
@@ -113,6 +119,17 @@ class Writers:
         for _, source, writer in self.running:
             self.end(source, writer)
         self.running = []
+
+    def rest(self):
+        """No new statements. A transaction may stay open: its rows are seen by nobody, SELECT included."""
+        self.signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.signal(signal.SIGCONT)
+
+    def signal(self, which):
+        for _, source, _ in self.running:
+            source.send_signal(which)
 
 
 class Responder:
@@ -224,8 +241,9 @@ class Play:
     def __init__(self, options):
         self.options, self.chance = options, random.Random(options.seed)
         self.crowd = Calm(options.socket, seconds=options.seconds + 2 * QUIET_S)
-        self.writers, self.responder = Writers(options.db, self.chance), Responder(options)
-        self.kills = self.restarts = self.replaced = self.prunes = 0
+        self.writers = Writers(options.db, self.chance, PAUSE_S if options.joins == 0 else CALM_PAUSE_S)
+        self.responder = Responder(options)
+        self.kills = self.restarts = self.replaced = self.prunes = self.compared = self.wrong = 0
         if options.serve:
             self.responder.start()
             self.wait_for_responder()
@@ -278,7 +296,7 @@ class Play:
 
     def disturb(self, turn):
         chance, options = self.chance, self.options
-        for _ in range(1 if options.joins == 0 else options.readers // 4):
+        if options.joins == 0:
             chance.choice(self.readers).drop(forget=chance.random() < 0.5)
         reader = chance.choice(self.readers)
         if reader.stream is not None:
@@ -299,18 +317,30 @@ class Play:
         end = time.monotonic() + self.options.seconds
         self.writers.start()
         turn = 0
-        while time.monotonic() < end and (self.options.joins == 0 or self.joins() < self.options.joins):
+        while time.monotonic() < end and (self.options.joins == 0 or self.compared < self.options.joins):
             self.read(0.002)
             for reader in self.readers:
                 reader.come_back()
             self.disturb(turn)
+            if self.options.joins > 0 and turn % ROUND_TURNS == 0:
+                self.join_all()
+                self.writers.rest()
+                self.compare()
+                self.writers.go_on()
             turn += 1
         naive = [self.open_naive() for _ in range(NAIVE_PAGES)]
         self.writers.stop()
-        for reader in self.readers:
-            if reader.stream is not None:
-                reader.stream.go_on()
-        return self.compare(naive)
+        self.compare()
+        self.report(naive)
+        return self.wrong
+
+    def join_all(self):
+        """Each of the readers, a few at a time, while the writers write."""
+        order = self.chance.sample(self.readers, len(self.readers))
+        for at, reader in enumerate(order):
+            reader.drop(forget=self.chance.random() < 0.5)
+            if at % 16 == 0:
+                self.read(0.002)
 
     def open_naive(self):
         db = connect(self.options.db)
@@ -319,36 +349,64 @@ class Play:
         self.read(0.02)     # what a page takes between its two requests
         return Reader(self.crowd, None, naive=rows)
 
-    def compare(self, naive):
+    def look(self):
+        """Of one snapshot: the tail, and what each user may see."""
         db = connect(self.options.db)
+        db.execute("BEGIN")
         tail = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'notification'").fetchone()[0]
+        truths = {user: expected(db, user) for user in USERS}
+        db.close()
+        return tail, truths
 
-        def is_up_to_date(reader):
+    def compare(self):
+        """At rest. The writers still take what is in their pipes: so again, until nothing came meanwhile."""
+        for reader in self.readers:
+            if reader.stream is not None:
+                reader.stream.go_on()
+        tail, truths = self.look()
+        while True:
+            self.wait_for_all(tail)
+            before = tail
+            tail, truths = self.look()
+            if tail == before:
+                break
+        for reader in self.readers:
+            self.judge(reader, truths[reader.user])
+
+    def wait_for_all(self, tail):
+        def lacks_something(reader):
             reader.come_back()
             reader.take()
-            return not reader.is_in_state and (reader.cursor or 0) >= tail
+            return reader.is_in_state or (reader.cursor or 0) < tail
 
-        # A reader that is up to date stays so: nobody writes.
-        self.crowd.until(lambda: all([is_up_to_date(reader) for reader in self.readers]), "the tail at each reader")
-        wrong = 0
-        for reader in self.readers:
-            truth = expected(db, reader.user)
-            if reader.rows != truth:
-                wrong += 1
-                keys = {k for k in truth.keys() | reader.rows.keys() if truth.get(k) != reader.rows.get(k)}
-                print(f"{reader.user} {reader.url}: {len(keys)} rows differ, one is {min(keys)}:"
-                      f" {reader.rows.get(min(keys))} for {truth.get(min(keys))}")
-        self.report(db, naive, wrong)
-        return wrong
+        pending, deadline = self.readers, time.monotonic() + QUIET_S
+        while pending := [reader for reader in pending if lacks_something(reader)]:
+            if time.monotonic() > deadline:
+                raise SystemExit(f"not within {QUIET_S} s: the tail at {len(pending)} readers")
+            self.read(0.02)
+        # One that was up to date may have dropped since, and be in the middle of the state.
+        if any([lacks_something(reader) for reader in self.readers]):
+            self.wait_for_all(tail)
 
-    def report(self, db, naive, wrong):
+    def judge(self, reader, truth):
+        self.compared += 1
+        if reader.rows == truth:
+            return
+        self.wrong += 1
+        keys = {k for k in truth.keys() | reader.rows.keys() if truth.get(k) != reader.rows.get(k)}
+        print(f"{reader.user} {reader.url}: {len(keys)} rows differ, one is {min(keys)}:"
+              f" {reader.rows.get(min(keys))} for {truth.get(min(keys))}", flush=True)
+
+    def report(self, naive):
+        db = connect(self.options.db)
         truth, lost, pages = expected(db, None), 0, 0
         for page in naive:
             page.take()
             keys = [k for k in truth.keys() | page.rows.keys() if truth.get(k) != page.rows.get(k)]
             lost, pages = lost + len(keys), pages + (len(keys) > 0)
         events = db.execute("SELECT max(id) - min(id) + 1 FROM notification").fetchone()[0]
-        print(f"{self.joins()} joins, {wrong} copies differ; {self.kills} writers killed, {self.prunes} prunes, "
+        print(f"{self.joins()} joins, {self.compared} copies compared, {self.wrong} copies differ; "
+              f"{self.kills} writers killed, {self.prunes} prunes, "
               f"{self.restarts} restarts, {self.replaced} databases replaced, {events} events kept; "
               f"fetched and then subscribed: {lost} rows of {pages} of {len(naive)} pages differ")
 

@@ -6,8 +6,9 @@
     matrix.py --list
 
 PATTERN is a regular expression for "TRICK/MODE/JOURNAL"; a cell is played when one of them is found
-there. --thin plays one cell of each trick, of all modes and journals in turn. With --results FOLDER each trick's outcome is written to FOLDER/TRICK as soon as its last cell
-has ended ("ok", or what failed), doctor's to FOLDER/TRICK.doctor: tricks.bats reads them there.
+there. --thin plays one cell of each trick, of all modes and journals in turn. With --results
+FOLDER each trick's outcome ("ok", or what failed) is written to FOLDER/TRICK as soon as its last
+cell has ended, doctor's to FOLDER/TRICK.doctor: tricks.bats reads them there.
 Exit 0 when all held.
 
 It runs in a mount and a process namespace of its own (as an ordinary user also in a user namespace):

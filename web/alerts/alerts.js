@@ -119,7 +119,8 @@ export class Alerts extends EventTarget {
     return this.#unread.size;
   }
 
-  // The row and those before it in its channel are read, on all pages and devices of the person; without an id: all that this page has got.
+  // The row and those before it in its channel are read, on all pages and devices of the person.
+  // Without an id: all rows that this page has got.
   async read(id) {
     const marks = id === undefined ? this.#unread.newest() : [[String(id), this.#unread.channelOf(String(id))]];
     for (const [row, channel] of marks) {
@@ -340,6 +341,7 @@ export class Alerts extends EventTarget {
       return;
     const there = [...this.#settings.toasts.children].some((one) => one.dataset.tag === MORE_TAG);
     this.#more = others + (there ? this.#more : 0);
-    this.#toasts.show({ ...clean(this.#settings.more(this.#more), document.baseURI), tag: MORE_TAG }, { id: '', url: '' });
+    this.#toasts.show({ ...clean(this.#settings.more(this.#more), document.baseURI), tag: MORE_TAG },
+      { id: '', url: '' });
   }
 }

@@ -97,8 +97,9 @@ async function takePush(event) {
 }
 
 // As the page shows it.
-function show({ name, page }, { id }, { title, body, url, icon, tag: own, quiet }, tag) {
-  const options = { body, tag, renotify: own !== '' && !quiet, data: { rowcast: true, name, id, url, page } };
+function show({ name, page }, { id, channel }, { title, body, url, icon, tag: own, quiet }, tag) {
+  const data = { rowcast: true, name, id, channel, url, page };
+  const options = { body, tag, renotify: own !== '' && !quiet, data };
   if (icon !== '')
     options.icon = icon;
   if (quiet)

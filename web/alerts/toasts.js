@@ -7,7 +7,8 @@ const STYLE = `
 :where(.rowcast-toasts) { position: fixed; right: 1rem; bottom: 1rem; z-index: 1; display: grid; gap: .5rem;
   width: min(22rem, calc(100vw - 2rem)); }
 :where(.rowcast-toasts .toast) { position: relative; padding: .7rem 2.6rem .7rem 1rem; border: 1px solid GrayText;
-  border-radius: .5rem; background: Canvas; color: CanvasText; box-shadow: 0 .4rem 1.5rem #0004; overflow-wrap: anywhere; }
+  border-radius: .5rem; background: Canvas; color: CanvasText; box-shadow: 0 .4rem 1.5rem #0004;
+  overflow-wrap: anywhere; }
 :where(.rowcast-toasts .toast-title) { display: block; font-weight: 600; }
 :where(.rowcast-toasts .toast-body) { white-space: pre-line; }
 :where(.rowcast-toasts .toast-close) { position: absolute; top: .35rem; right: .35rem; width: 1.9rem; height: 1.9rem;

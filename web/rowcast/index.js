@@ -21,8 +21,8 @@
 //
 // Reading order: glob.js, cursor.js, time.js, request.js; then link.js (one attempt), source.js
 // (attempt after attempt), share.js (which tab leads), tabs.js (what tabs say to each other);
-// copy.js and table.js (a table on the page); settings.js, position.js, events.js and rowcast.js (what a
-// page sees).
+// catchup.js (asking for what is missing); copy.js and table.js (a table on the page); settings.js,
+// position.js, events.js and rowcast.js (what a page sees).
 export { backoff } from './time.js';
 export { Copy, changeOf, keyOf } from './copy.js';
 export { Cursor } from './cursor.js';

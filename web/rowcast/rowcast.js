@@ -3,17 +3,15 @@
 // It begins by asking the server for itself (JSON): so it gets what it missed, and is refused by
 // itself where it may not read. Then it joins the tabs, from which feeds come (cursor.js). When a
 // feed shows that something is missing it asks the server again, for the part between.
+import { CatchUp } from './catchup.js';
 import { Cursor } from './cursor.js';
 import { DetailEvent, RowEvent } from './events.js';
 import { fitting, glob } from './glob.js';
 import { Position } from './position.js';
-import { address, asFailure, fetchPageSoon, isId, sendRead, ticketOf } from './request.js';
+import { address, fetchPageSoon, isId, sendRead, ticketOf } from './request.js';
 import { settingsOf } from './settings.js';
 import { Table } from './table.js';
 import { Tabs } from './tabs.js';
-import { backoff, sleep } from './time.js';
-
-const QUEUE_MAX = 1000;         // feeds kept while this tab asks for what it missed
 
 const OUR_ROWS = ['rowcast:too-large', 'rowcast:read'];   // events that are rows of the log
 
@@ -27,10 +25,8 @@ export class Rowcast extends EventTarget {
   #isBeginning;                 // the rows of since or last are coming
   #tabs;
   #tables = new Map();          // by name
-  #queue = null;                // feeds that wait while what was missed is being fetched; null: none
+  #catchUp;                     // asks the server for what this tab has missed
   #isActive = false;            // false: closed, or put aside by the browser
-  #catching = new AbortController();   // ends asking for what was missed,
-  #pause = new AbortController();      // and the time between two attempts at that
   #closed = new AbortController();
   #status = { state: 'connecting', error: null, delay: null, transport: null };
   #handlers = {};
@@ -55,6 +51,12 @@ export class Rowcast extends EventTarget {
       receive: (feed) => this.#receive(feed),
       setStatus: (status) => this.#setStatus(status),
       restart: () => this.#restart(),
+    });
+    this.#catchUp = new CatchUp(this.#settings.timeouts, {
+      ask: (feed, signal) => this.#takePages(feed, signal),
+      failed: ({ detail }, delay) => this.#setStatus({ state: 'retrying', error: detail, delay, transport: null }),
+      caughtUp: () => this.#join(),
+      receive: (feed) => this.#receive(feed),
     });
     this.#hearBrowser();
     // A moment later, so that the listeners that come next hear everything from the start.
@@ -208,7 +210,7 @@ export class Rowcast extends EventTarget {
   }
 
   #wake(why) {
-    this.#pause.abort();
+    this.#catchUp.wake();
     this.#tables.forEach((table) => table.wake());
     this.#tabs.wake(why);
   }
@@ -217,9 +219,7 @@ export class Rowcast extends EventTarget {
     this.#isActive = false;
     this.#tables.forEach((table) => table.stop());
     this.#tabs.leave();
-    this.#catching.abort();
-    this.#queue = null;
-    this.#pause.abort();
+    this.#catchUp.stop();
   }
 
   #resume() {
@@ -230,7 +230,7 @@ export class Rowcast extends EventTarget {
     if (!this.#isActive)
       return;
     this.#tables.forEach((table) => table.start());
-    this.#catchUp(null);
+    this.#catchUp.run(null);
   }
 
   #restart() {
@@ -242,9 +242,8 @@ export class Rowcast extends EventTarget {
 
   #receive(feed) {
     this.#tables.forEach((table) => table.receive(feed));
-    if (this.#queue !== null) {
-      if (this.#queue.push(feed) > QUEUE_MAX)
-        this.#queue.length = 0;   // then the next feed shows what is missing
+    if (this.#catchUp.isRunning) {
+      this.#catchUp.keep(feed);
       return;
     }
     this.#setStatus(feed.status);
@@ -256,48 +255,13 @@ export class Rowcast extends EventTarget {
     else if (taken.missed === 'nothing')
       this.#tabs.ask();           // so the leader learns of the newer era
     else
-      this.#catchUp(feed);
+      this.#catchUp.run(feed);
   }
 
-  // Asks the server for what lies between the cursor and a feed (null: and now), again and again
-  // until it answers. Feeds wait in the queue meanwhile, and are taken then.
-  async #catchUp(feed) {
-    this.#queue = feed === null ? [] : [feed];
-    this.#catching = new AbortController();
-    const { signal } = this.#catching;
-    for (let attempt = 1, isDone = false; !isDone; attempt++) {
-      isDone = await this.#hasTaken(feed, attempt);
-      if (signal.aborted)
-        return;
-    }
+  #join() {
     this.#isBeginning = false;
-    const queue = this.#queue;
-    this.#queue = null;
     if (!this.#tabs.hasJoined)
       this.#tabs.join();
-    queue.forEach((waiting) => this.#receive(waiting));   // into the next queue, if one begins
-  }
-
-  // Whether the attempt did; if not, after the time until the next.
-  async #hasTaken(feed, attempt) {
-    const { signal } = this.#catching;
-    try {
-      await this.#takePages(feed, signal);
-      return true;
-    } catch (error) {
-      if (!signal.aborted)
-        await this.#waitAfter(asFailure(error), attempt);
-      return false;
-    }
-  }
-
-  async #waitAfter({ refused, detail }, attempt) {
-    const { retry, retryMax, refused: long } = this.#settings.timeouts;
-    const delay = refused ? long : backoff(attempt, retry, retryMax);
-    this.#pause = new AbortController();
-    const { signal } = this.#pause;
-    this.#setStatus({ state: 'retrying', error: detail, delay: Math.round(delay), transport: null });
-    await sleep(delay, signal);
   }
 
   async #takePages(feed, signal) {

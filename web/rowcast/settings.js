@@ -32,7 +32,8 @@ function absolute(url) {
   try {
     return new URL(url, base).href;
   } catch {
-    throw new TypeError(`url: ${url} is no address${base === undefined ? ', and there is no page that it is relative to' : ''}`);
+    throw new TypeError(`url: ${url} is no address${base === undefined ? ', and there is no page that it is relative to'
+      : ''}`);
   }
 }
 

@@ -11,14 +11,14 @@
 // other, and never carries a state: the changes of all tables reach all tabs by one connection.
 //
 // host is the Rowcast: { settings, wants(), forget(table) }.
+import { CatchUp } from './catchup.js';
 import { Copy, changeOf } from './copy.js';
 import { Cursor } from './cursor.js';
 import { DetailEvent } from './events.js';
 import { covers, fitting, glob } from './glob.js';
-import { Failure, address, asFailure, fetchTable, ticketOf } from './request.js';
+import { Failure, address, fetchTable, ticketOf } from './request.js';
 import { backoff, sleep } from './time.js';
 
-const FEEDS_MAX = 1000;         // feeds kept while the server is asked
 const BEHIND_MS = 50;           // first delay where the server that answers is behind the stream,
 const BEHIND_TIMES = 8;         // and so often; it doubles: more than 10 seconds
 const NOT_TRACKED = 400;        // HTTP's status for a name that is none of a tracked table
@@ -31,12 +31,9 @@ export class Table extends EventTarget {
   #copy = new Copy();           // as the page sees it
   #next = null;                 // one that is not complete yet, and takes its place then
   #cursor = null;               // of #next, or else of #copy; null: there is nothing to go on from
-  #queue = null;                // feeds that wait while the server is asked; null: it is not
-  #asking = new AbortController();
-  #pause = new AbortController();
+  #catchUp;                     // asks the server
   #isActive = false;
   #isAllowed = false;           // the server has answered since the start
-  #isRetracked = false;              // the table was tracked again since the server was asked
   #wanted = null;               // the channel that the tabs know
   #state = 'loading';
   #error = null;
@@ -49,6 +46,12 @@ export class Table extends EventTarget {
     this.#host = host;
     this.#channels = host.settings.channels;
     this.#matchers = this.#channels.map(glob);
+    this.#catchUp = new CatchUp(host.settings.timeouts, {
+      ask: (feed, signal) => this.#takePages(feed, signal),
+      failed: (failure, delay) => this.#fail(failure, delay),
+      caughtUp: () => this.#tellChannel(),
+      receive: (feed) => this.receive(feed),
+    });
   }
 
   // --- what a page sees: the Map,
@@ -115,39 +118,34 @@ export class Table extends EventTarget {
     if (this.#isActive)
       return;
     this.#isActive = true;
-    this.#ask(null);
+    this.#catchUp.run(null);
   }
 
   stop() {
     this.#isActive = false;
     this.#isAllowed = false;
     this.#wanted = null;
-    this.#asking.abort();
-    this.#pause.abort();
-    this.#queue = null;
+    this.#catchUp.stop();
   }
 
   wake() {
-    this.#pause.abort();
+    this.#catchUp.wake();
   }
 
   receive(feed) {
     if (!this.#isActive)
       return;
-    if (this.#queue === null)
-      this.#take(feed);
-    else
+    if (this.#catchUp.isRunning)
       this.#keep(feed);
+    else
+      this.#take(feed);
   }
 
-  // A migration untracks a table and tracks it again: one who was refused between need not wait.
+  // A migration untracks a table and tracks it again: a refusal of the time between is old then.
   #keep(feed) {
-    if (feed.rows.some((row) => this.#isReset(row))) {
-      this.#isRetracked = true;
-      this.#pause.abort();
-    }
-    if (this.#queue.push(feed) > FEEDS_MAX)
-      this.#queue.length = 0;     // then the next feed shows what is missing
+    if (feed.rows.some((row) => this.#isReset(row)))
+      this.#catchUp.askAgain();
+    this.#catchUp.keep(feed);
   }
 
   #isReset(row) {
@@ -182,7 +180,7 @@ export class Table extends EventTarget {
     if (isLost)
       this.#cursor = null;
     if (isLost || missed === 'rows')
-      this.#ask(feed);
+      this.#catchUp.run(feed);
     else
       this.#tell();
   }
@@ -239,49 +237,17 @@ export class Table extends EventTarget {
 
   // --- asking the server
 
-  // Again and again until it has answered: for what lies between the cursor and a feed (null: and now), or
-  // for all. Feeds wait in the queue meanwhile, and are taken then.
-  async #ask(feed) {
-    this.#queue = feed === null ? [] : [feed];
-    this.#asking = new AbortController();
-    const { signal } = this.#asking;
-    for (let attempt = 1, isDone = false; !isDone; attempt++) {
-      isDone = await this.#hasTaken(feed, attempt);
-      if (signal.aborted)
-        return;
-    }
-    const queue = this.#queue;
-    this.#queue = null;
-    if (this.channel !== this.#wanted) {
-      this.#wanted = this.channel;
-      this.#host.wants();
-    }
-    queue.forEach((waiting) => this.receive(waiting));   // into the next queue, if one begins
-  }
-
-  // Whether the attempt did; if not, after the time until the next.
-  async #hasTaken(feed, attempt) {
-    const { signal } = this.#asking;
-    this.#isRetracked = false;
-    try {
-      await this.#takePages(feed, signal);
-      return true;
-    } catch (error) {
-      if (!signal.aborted)
-        await this.#waitAfter(asFailure(error), attempt);
-      return false;
-    }
-  }
-
   // A table that is not tracked any more (400) may be again: its channel is still read.
-  async #waitAfter({ refused, detail }, attempt) {
-    const { retry, retryMax, refused: long } = this.#host.settings.timeouts;
-    const delay = refused && !this.#isRetracked ? long : backoff(attempt, retry, retryMax);
+  #fail({ refused, detail }, delay) {
     this.#isAllowed &&= !refused || detail.status === NOT_TRACKED;
-    this.#pause = new AbortController();
-    const { signal } = this.#pause;
-    this.#setState('failed', detail, Math.round(delay));
-    await sleep(delay, signal);
+    this.#setState('failed', detail, delay);
+  }
+
+  #tellChannel() {
+    if (this.channel === this.#wanted)
+      return;
+    this.#wanted = this.channel;
+    this.#host.wants();
   }
 
   async #takePages(feed, signal) {
@@ -336,6 +302,7 @@ export class Table extends EventTarget {
   #checkChannels() {
     const isCut = fitting(this.#channels).length < this.#channels.length;
     if (this.#next.channel === null && isCut)
-      throw Object.assign(new Failure('its rows have channels, and one request cannot name all of the page\'s'), { refused: true });
+      throw Object.assign(new Failure('its rows have channels, and one request cannot name all of the page\'s'),
+        { refused: true });
   }
 }

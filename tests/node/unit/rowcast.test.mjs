@@ -4,16 +4,9 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { Cursor, RowEvent, Rowcast, backoff, checkPage, covers, fitting, glob, linesOf, pagesOf, union } from '../../../web/rowcast/index.js';
-
-// Numbers that look random and are the same in each run.
-function dice(seed) {
-  let state = seed;
-  return (sides) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor(state / 2 ** 32 * sides);
-  };
-}
+import { Cursor, RowEvent, Rowcast, backoff, checkPage, covers, fitting, glob, linesOf, pagesOf,
+  union } from '../../../web/rowcast/index.js';
+import { dice } from './dice.mjs';
 
 function words(letters, longest) {
   let level = [''];
@@ -63,7 +56,8 @@ test('lines: however the bytes are cut, the lines are the same', async () => {
   const bytes = new TextEncoder().encode('{"last_event_id":"1"}\n\n{"id":"2","data":"é\\n😀"}\n\n\nrest');
   const expected = ['{"last_event_id":"1"}', '', '{"id":"2","data":"é\\n😀"}', '', ''];
   for (let size = 1; size <= bytes.length; size++) {
-    const pieces = Array.from({ length: Math.ceil(bytes.length / size) }, (_, n) => bytes.subarray(n * size, (n + 1) * size));
+    const pieces = Array.from({ length: Math.ceil(bytes.length / size) },
+      (_, n) => bytes.subarray(n * size, (n + 1) * size));
     const got = [];
     for await (const lines of linesOf(ReadableStream.from(pieces)))
       got.push(...lines);
@@ -75,7 +69,8 @@ test('lines: rows that came together are one page; what stands between stays bet
   const row = (id) => ({ id, channel: 'c', event: 'message', data: '' });
   const gap = { reason: 'pruned', after: '2', resumed_at: '5' };
   const lines = [{ last_event_id: '1' }, row('2'), { gap }, row('6'), row('7')].map((item) => JSON.stringify(item));
-  assert.deepEqual(pagesOf([...lines, '', JSON.stringify(row('8'))]), [{ last_event_id: '1' }, { events: [row('2')] }, { gap },
+  assert.deepEqual(pagesOf([...lines, '', JSON.stringify(row('8'))]),
+    [{ last_event_id: '1' }, { events: [row('2')] }, { gap },
     { events: [row('6'), row('7')] }, {}, { events: [row('8')] }]);
   for (const line of ['null', '7', '{"id":7}', '{', '{"last_event_id":7}'])
     assert.throws(() => pagesOf([line]), undefined, line);
@@ -121,7 +116,8 @@ test('fitting: names that are too many or too long for one request are not named
 });
 
 const row = (id) => ({ id: String(id) });
-const feed = (from, to, ids = [], more = {}) => ({ era: 0, from: String(from), to: String(to), rows: ids.map(row), gap: null, ...more });
+const feed = (from, to, ids = [],
+  more = {}) => ({ era: 0, from: String(from), to: String(to), rows: ids.map(row), gap: null, ...more });
 
 test('cursor: takes what is above it, drops what it has, and sees what is missing', () => {
   const cursor = new Cursor();
@@ -161,7 +157,8 @@ test('cursor: two leaders, lost and late feeds, tabs that sleep: each row once, 
       let taken = tab.cursor.take(one);
       if (taken.missed) {                   // what the JSON request brings
         const rows = after(tab.cursor.id);
-        tab.got.push(...tab.cursor.take({ ...one, from: tab.cursor.id, to: rows.at(-1)?.id ?? tab.cursor.id, rows }).rows);
+        tab.got.push(...tab.cursor.take({ ...one, from: tab.cursor.id, to: rows.at(-1)?.id ?? tab.cursor.id,
+          rows }).rows);
         taken = tab.cursor.take(one);
       }
       tab.got.push(...taken.rows);
@@ -226,8 +223,10 @@ test('answers: what is not what rowcast sends is seen as such', () => {
     { events: [{ ...one, channel: null }] }, { gap: { reason: 'pruned', after: 'x', resumed_at: '9' } }];
   for (const page of good)
     assert.equal(checkPage(page), page);
-  const bad = [null, undefined, { last_event_id: 7 }, { last_event_id: '-1' }, { last_event_id: '1e3' }, { last_event_id: '9'.repeat(17) },
-    { gap: 'pruned' }, { gap: { reason: 'pruned', resumed_at: 9 } }, { events: {} }, { events: [null] }, { events: ['7'] },
+  const bad = [null, undefined, { last_event_id: 7 }, { last_event_id: '-1' }, { last_event_id: '1e3' },
+    { last_event_id: '9'.repeat(17) },
+    { gap: 'pruned' }, { gap: { reason: 'pruned', resumed_at: 9 } }, { events: {} }, { events: [null] },
+      { events: ['7'] },
     { events: [{ ...one, id: 7 }] }, { events: [{ ...one, id: 'x' }] }, { events: [{ ...one, data: {} }] },
     { events: [{ ...one, event: undefined }] }, { events: [{ ...one, channel: ['orders'] }] }];
   for (const page of bad)
@@ -267,7 +266,8 @@ test('bundle: web/rowcast.js and web/alerts.js are what the modules make, and ex
   const top = new URL('../../../', import.meta.url);
   execFileSync(fileURLToPath(new URL('tools/bundle-js', top)), ['--check'], { stdio: 'pipe' });
   for (const name of ['rowcast', 'alerts']) {
-    const [bundle, modules] = await Promise.all([`web/${name}.js`, `web/${name}/index.js`].map((file) => import(new URL(file, top))));
+    const [bundle, modules] = await Promise.all([`web/${name}.js`,
+      `web/${name}/index.js`].map((file) => import(new URL(file, top))));
     assert.deepEqual(Object.keys(bundle), Object.keys(modules));
   }
 });

@@ -3,17 +3,10 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Copy, Rowcast, changeOf, checkPage, keyOf } from '../../../web/rowcast/index.js';
+import { dice } from './dice.mjs';
 
-// Numbers that look random and are the same in each run.
-function dice(seed) {
-  let state = seed;
-  return (sides) => {
-    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    return Math.floor(state / 2 ** 32 * sides);
-  };
-}
-
-const part = (at, rows, more = {}) => ({ table: 't', at: String(at), key: ['id'], channel: 't', rows, more: false, ...more });
+const part = (at, rows, more = {}) => ({ table: 't', at: String(at), key: ['id'], channel: 't', rows, more: false,
+  ...more });
 const change = (op, id, row = null) => ({ table: 't', op, key: { id }, row, old: null });
 
 test('keys: of one column its value, of several, or of a BLOB, JSON that is the same each time', () => {
@@ -99,9 +92,11 @@ test('copy: however the table changes while its parts are read, at `until` and a
         continue;
       copy.apply(String(one.id), one.change);
       if (!isCollapsed && one.id >= Number(copy.until))
-        assert.deepEqual(new Map([...copy.rows].sort(([a], [b]) => a - b)), new Map([...tables.get(one.id)].sort(([a], [b]) => a - b)), `seed ${seed}, id ${one.id}`);
+        assert.deepEqual(new Map([...copy.rows].sort(([a], [b]) => a - b)),
+          new Map([...tables.get(one.id)].sort(([a], [b]) => a - b)), `seed ${seed}, id ${one.id}`);
     }
-    assert.deepEqual(new Map([...copy.rows].sort(([a], [b]) => a - b)), new Map([...table].sort(([a], [b]) => a - b)), `seed ${seed}`);
+    assert.deepEqual(new Map([...copy.rows].sort(([a], [b]) => a - b)), new Map([...table].sort(([a], [b]) => a - b)),
+      `seed ${seed}`);
   }
 });
 
@@ -110,7 +105,8 @@ test('changes: what another program writes as one is seen as none', () => {
   const good = { table: 't', op: 'update', key: { id: 1 }, row: { id: 1 }, old: null };
   assert.deepEqual(of(good), good);
   assert.equal(of({ ...good, op: 'reset', key: null, row: null }).op, 'reset');
-  for (const bad of ['', '7', 'null', '[]', '{', { ...good, op: 'drop' }, { ...good, row: null }, { ...good, row: [1] }, { ...good, row: 7 }])
+  for (const bad of ['', '7', 'null', '[]', '{', { ...good, op: 'drop' }, { ...good, row: null }, { ...good, row: [1] },
+    { ...good, row: 7 }])
     assert.equal(of(bad), null, JSON.stringify(bad));
 });
 
@@ -118,7 +114,8 @@ test('answers: a state that is not what rowcast sends is seen as such', () => {
   const good = part(7, [{ id: 1 }]);
   for (const state of [null, [], [good], [{ ...good, channel: null }]])
     assert.equal(checkPage({ state }).state, state);
-  for (const bad of [{}, null, { ...good, at: 7 }, { ...good, key: [] }, { ...good, key: 'id' }, { ...good, rows: null },
+  for (const bad of [{}, null, { ...good, at: 7 }, { ...good, key: [] }, { ...good, key: 'id' },
+    { ...good, rows: null },
     { ...good, channel: 7 }, { ...good, table: null }])
     assert.throws(() => checkPage({ state: [bad] }), undefined, JSON.stringify(bad));
   assert.throws(() => checkPage({ state: {} }));

@@ -46,6 +46,27 @@ decoded(const char *text)
     return bytes;
 }
 
+/* RFC 8188 section 3.1: key material that both know, no key id. */
+static void
+test_encrypts_as_rfc8188(void **state)
+{
+    struct buf out = {0}, text = {0};
+    struct buf salt = decoded("I1BsxtFttlv3u_Oo94xnmw"),
+               ikm = decoded("yqdlZ-tYemfogSmv7Ws5PQ");
+    const struct ece_secret secret = {.salt = (const unsigned char *)salt.p,
+                                      .ikm = buf_slice(&ikm)};
+    (void)state;
+    assert_int_equal(ece_append_content(&out, &secret, slice_of("I am the walrus")), 0);
+    base64url_append(&text, out.p, out.len);
+    buf_append(&text, "", 1);
+    assert_string_equal(text.p, "I1BsxtFttlv3u_Oo94xnmwAAEAAA-NAVub2qFgBEuQKRapoZu-IxkIva3"
+                                "MEB1PD-ly8Thjg");
+    buf_fini(&out);
+    buf_fini(&text);
+    buf_fini(&salt);
+    buf_fini(&ikm);
+}
+
 static void
 test_encrypts_as_rfc8291(void **state)
 {
@@ -469,6 +490,7 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_encrypts_as_rfc8188),
         cmocka_unit_test(test_encrypts_as_rfc8291),
         cmocka_unit_test(test_two_messages_differ),
         cmocka_unit_test(test_refuses_keys),

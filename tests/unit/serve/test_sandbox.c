@@ -3,7 +3,7 @@
 
 #include "serve/sandbox.h"
 
-#include "../unit.h"
+#include "child.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -17,7 +17,6 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define TEST_NAME "confine"
@@ -84,22 +83,6 @@ try_abstract(void)
     return result == 0 ? 0 : error;
 }
 
-/* Runs in a child; returns its exit status. */
-typedef int (*child_fn)(void);
-
-static int
-in_child(child_fn child)
-{
-    int status = 0;
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0)
-        _exit(child());
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
-
 static int
 enter(const char *database)
 {
@@ -121,12 +104,6 @@ kernel_version(void)
 {
     return syscall(SYS_landlock_create_ruleset, NULL, 0, 1);
 }
-
-#define TRY(number, condition)                                                             \
-    do {                                                                                   \
-        if (!(condition))                                                                  \
-            return number;                                                                 \
-    } while (0)
 
 static int
 child_works_beside(void)

@@ -4,7 +4,7 @@
 
 #include "serve/sandbox.h"
 
-#include "../unit.h"
+#include "child.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -15,33 +15,11 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define TEST_NAME "seccomp"
 
-#define TRY(number, condition)                                                             \
-    do {                                                                                   \
-        if (!(condition))                                                                  \
-            return number;                                                                 \
-    } while (0)
-
 #define REFUSED(call) ((call) == -1 && errno == EPERM)
-
-typedef int (*child_fn)(void);
-
-static int
-in_child(child_fn child)
-{
-    int status = 0;
-    pid_t pid = fork();
-    assert_true(pid >= 0);
-    if (pid == 0)
-        _exit(child());
-    assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_true(WIFEXITED(status));
-    return WEXITSTATUS(status);
-}
 
 static int
 enter(void)
