@@ -51,6 +51,25 @@ message_free(struct message *message)
 
 /* --- waiting ------------------------------------------------------------------------ */
 
+/* How many requests one service may have under way: while it hangs, a quarter is left for the
+ * others. */
+static int64_t
+share(const struct sender *sender)
+{
+    const struct service *first = sender->services.first;
+    bool is_alone = first == NULL || first->next == NULL;
+    return sender->config.most_open - (is_alone ? 0 : sender->config.most_open / 4);
+}
+
+/* The service takes part in the turns, if it has a subscriber that is ready and room for it. */
+static void
+offer(struct sender *sender, struct service *service)
+{
+    if (queue_head(&service->ready) != NULL && service->open < share(sender) &&
+        !queue_is_linked(&service->link))
+        queue_push(&sender->ready, &service->link);
+}
+
 void
 deliver_later(struct sender *sender, struct subscriber *subscriber)
 {
@@ -59,7 +78,8 @@ deliver_later(struct sender *sender, struct subscriber *subscriber)
         subscriber->cursor >= sender->cursor.id)
         return;
     subscriber->place = SUBSCRIBER_READY;
-    queue_push(&sender->ready, &subscriber->link);
+    queue_push(&subscriber->service->ready, &subscriber->link);
+    offer(sender, subscriber->service);
 }
 
 /* The service works again: those that failed with it need not wait any longer, but for what it has
@@ -200,6 +220,7 @@ close_message(struct message *message)
     message->service->open--;
     message->service->is_probed = false;
     sender->open--;
+    offer(sender, message->service);
     message_free(message);
     sender_free_rest(sender);
 }
@@ -504,13 +525,23 @@ deliver_one(struct sender *sender, struct subscriber *subscriber)
     return true;
 }
 
+/* Services take turns, one message each. One that is at its share is offered again when one of its
+ * messages is done with. */
 void
 deliver_all(struct sender *sender)
 {
     struct queue_link *link;
     while (!sender->is_ending && sender->store != NULL &&
            sender->open < sender->config.most_open &&
-           (link = queue_head(&sender->ready)) != NULL)
-        if (!deliver_one(sender, queue_item(link, struct subscriber, link)))
+           (link = queue_head(&sender->ready)) != NULL) {
+        struct service *service = queue_item(link, struct service, link);
+        struct queue_link *first = queue_head(&service->ready);
+        queue_remove(link);
+        if (first == NULL || service->open >= share(sender))
+            continue;
+        bool is_done = deliver_one(sender, queue_item(first, struct subscriber, link));
+        offer(sender, service);
+        if (!is_done)
             return;
+    }
 }

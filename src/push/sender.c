@@ -76,7 +76,6 @@ reload(struct sender *sender, struct error *error)
     if (result != STORE_OK)
         return result;
     subscribers_clear(&sender->subscribers);
-    queue_init(&sender->ready);
     queue_init(&sender->dirty);
     recent_reset(&sender->recent, sender->cursor.id);
     sender->must_reload = false;

@@ -29,8 +29,9 @@ struct sender {
     uint64_t sync_due_ms;
     bool must_sync; /* the database has changed since */
 
-    uv_timer_t tick; /* waits that are over, notes that are due */
-    struct queue ready, dirty;
+    uv_timer_t tick;    /* waits that are over, notes that are due */
+    struct queue ready; /* services that may start a message, in turn */
+    struct queue dirty; /* subscribers of whom the table does not know all */
     struct queue ended; /* of struct ended: endpoints to be deleted */
     int64_t open;       /* messages that are being made or are under way */
     bool is_ending;

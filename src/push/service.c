@@ -20,6 +20,8 @@ services_find(struct services *services, const struct push_origin *origin)
     if (service == NULL)
         return NULL;
     service->origin = *origin;
+    queue_init(&service->ready);
+    queue_link_init(&service->link);
     service->next = services->first;
     services->first = service;
     return service;

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/queue.h"
 #include "push/hosts.h"
 #include "push/vapid.h"
 
@@ -17,10 +18,12 @@
 struct service {
     struct service *next;
     struct push_origin origin;
-    int64_t failures; /* in a row, of the service itself */
-    uint64_t due_ms;  /* while it is down: the next try, of the loop's clock */
-    bool is_probed;   /* while it is down: a request is under way */
-    int open;         /* requests under way */
+    int64_t failures;       /* in a row, of the service itself */
+    uint64_t due_ms;        /* while it is down: the next try, of the loop's clock */
+    bool is_probed;         /* while it is down: a request is under way */
+    int64_t open;           /* requests under way */
+    struct queue ready;     /* of subscribers that look for their next row */
+    struct queue_link link; /* in the sender's queue of services that may start one */
     struct {
         char *text; /* NULL: none */
         int64_t made_ms;
