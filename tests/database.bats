@@ -394,11 +394,14 @@ replace_folder() {
 	assert_healthy
 }
 
+both_listen() { [[ $(grep -c 'listens on' "$T/rowcast.err") -eq 2 ]]; }
+
 @test "sandbox: with --workers the parent starts them again, and goes on by itself" {
 	mkdir "$T/data"
 	DB=$T/data/rowcast.db
 	init_db
 	start_rowcast --workers 2
+	wait_for both_listen # and are confined: before, the new folder is as good as the old
 	replace_folder
 	if kernel_has_landlock; then
 		wait_for says 'worker 0 .* died: exit code 1'

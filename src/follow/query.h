@@ -46,8 +46,8 @@ enum {
     ROW_DATA
 };
 
-/* Once for each connection, before query_look: to plan a look each time costs PostgreSQL nine times
- * what the look itself does. */
+/* Once for each connection, before query_look: planning a look costs PostgreSQL nine times what
+ * the look itself costs. */
 void query_prepare(struct buf *sql, const char *table);
 
 /* All of one snapshot: 0 the log, 1 deletions (number, lowest, highest, mark) after `deletions`, 2
