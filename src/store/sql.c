@@ -225,21 +225,21 @@ static const char *const statement_formats[STORE_STATEMENTS] = {
     [STATEMENT_COMMIT] = "COMMIT",
     [STATEMENT_ROLLBACK] = "ROLLBACK",
     [STATEMENT_INSERT] =
-        "INSERT INTO \"%w\"(channel, recipient, event, data, collapse_key, "
-        "expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        ("INSERT INTO \"%w\"(channel, recipient, event, data, collapse_key, "
+         "expires_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6)"),
     [STATEMENT_OLDEST] = "SELECT id, created_at, expires_at FROM \"%w\" ORDER BY id",
     [STATEMENT_COUNT] = "SELECT count(*) FROM \"%w\"",
     [STATEMENT_NTH] = "SELECT id FROM \"%w\" ORDER BY id LIMIT 1 OFFSET ?1",
     [STATEMENT_ANY_EXPIRED] =
         "SELECT 1 FROM \"%w\" WHERE expires_at > 0 AND expires_at < ?1 LIMIT 1",
-    [STATEMENT_DELETE_UP_TO] = "DELETE FROM \"%w\" WHERE id IN (SELECT id FROM \"%w\" "
-                               "WHERE id <= ?1 ORDER BY id LIMIT ?2)",
+    [STATEMENT_DELETE_UP_TO] = ("DELETE FROM \"%w\" WHERE id IN (SELECT id FROM \"%w\" "
+                                "WHERE id <= ?1 ORDER BY id LIMIT ?2)"),
     [STATEMENT_DELETE_EXPIRED] =
-        "DELETE FROM \"%w\" WHERE id IN (SELECT id FROM \"%w\" WHERE expires_at > 0 AND "
-        "expires_at < ?1 ORDER BY expires_at LIMIT ?2)",
+        ("DELETE FROM \"%w\" WHERE id IN (SELECT id FROM \"%w\" WHERE expires_at > 0 AND "
+         "expires_at < ?1 ORDER BY expires_at LIMIT ?2)"),
     [STATEMENT_INSERT_FOLLOWED] =
-        "INSERT INTO \"%w\"(id, channel, recipient, event, collapse_key, created_at, "
-        "expires_at, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        ("INSERT INTO \"%w\"(id, channel, recipient, event, collapse_key, created_at, "
+         "expires_at, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"),
     [STATEMENT_DELETE_BETWEEN] = "DELETE FROM \"%w\" WHERE id BETWEEN ?1 AND ?2",
 };
 

@@ -53,6 +53,8 @@ compare_trigger(struct store *store, const struct track *track, size_t at,
             ? read_trigger(store, name, &text, error)
             : store_fail(store, SQLITE_NOMEM, "read the triggers", error);
 
+    if (result == STORE_OK && text.failed)
+        result = store_fail(store, SQLITE_NOMEM, "read the triggers", error);
     if (result == STORE_OK && strcmp(text.p, wanted) != 0) {
         found->wrong++;
         found->missing += text.p[0] == '\0' ? 1 : 0;
