@@ -83,7 +83,7 @@ time.sleep(600)' "$T/stuck"
 	# After 10 s without a connection, 30 s without an answer.
 	WAIT=50 wait_for column_is a "failures > 0 AND last_error LIKE '%time%out%'" 1
 	WAIT=90 wait_for has_texts b '"1" "1"'
-	assert_equal "$(column b 'last_status')" 201
+	wait_for column_is b last_status 201 # noted a moment after it was sent
 	leads_to "$STUCK/push/a" "$there"
 	wait_for has_texts a '"1"'
 	assert_equal "$(sql 'SELECT count(*) FROM rowcast_push')" 3
@@ -104,8 +104,8 @@ time.sleep(600)' "$T/stuck"
 	order 2
 	wait_for has_texts b '"1" "2"'
 	wait_for has_texts a '"1" "2"'
-	# Before the first of the others has given up.
-	assert_equal "$(sql 'SELECT sum(failures) FROM rowcast_push')" 0
+	# One after the other at most three have given up; without turns seven would have, before them.
+	(($(sql 'SELECT count(*) FROM rowcast_push WHERE failures > 0') < 7))
 }
 
 @test "push faults: an hour without the push service: what has expired is not sent, the rest is" {
