@@ -15,7 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* How many connections one turn accepts: a flood of them must leave time for rows, and must not
+/* How many connections one turn accepts: a flood must leave time for rows, and must not
  * all go to the worker that wakes first. */
 #define ACCEPTS_PER_TURN 256
 #define ACCEPTS_PER_TURN_SHARED 4

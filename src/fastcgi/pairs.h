@@ -14,7 +14,7 @@
 bool pairs_next(struct slice *pairs, struct slice *name, struct slice *value);
 
 /* Whether all lengths fit, every variable has a name, and no name or value has a NUL (nor a name a
- * `=`): libfcgi makes C strings of them. */
+ * `=`): libfcgi turns each pair into a C string. */
 bool pairs_are_sound(struct slice pairs);
 
 /* Writes the value of the variable `wanted` to `value`, which has `size` bytes, as a C string.

@@ -1,8 +1,8 @@
 /* follow.c - the loop of `rowcast follow`; see follow/follow.h. Called by cmd/follow.c.
  *
- *     connect ─▶ begin ─▶ look, until nothing is left ─▶ wait: NOTIFY, at most a second ─▶ look ...
- *        ▲                    │ any failure
- *        └──── back off ◀─────┘
+ *     connect -> begin -> look, until nothing is left -> wait for NOTIFY, at most a second -> look
+ *        ^                  | any failure
+ *        +---- back off <---+
  *
  * One thread, one connection at each end. All that it knows is in the file: a follower that was
  * killed goes on from there. */

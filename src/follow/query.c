@@ -70,8 +70,9 @@ append_format(struct buf *sql, const char *table, struct buf *text)
     buf_fini(text);
 }
 
-/* A plan for the table as it is now would be a bad one when it has grown, hence only such as go
- * through an index; jit would compile each of them, since they seem to be dear without others. */
+/* PostgreSQL plans a look once for a connection. A plan that reads the whole table is good only
+ * while the table is small, so only plans by an index are allowed. With the others forbidden the
+ * cost seems so high that jit would compile each plan: so jit is off. */
 void
 query_prepare(struct buf *sql, const char *table)
 {

@@ -18,7 +18,7 @@ struct start_id {
  * learn of its loss like others, and not be refused for ever.
  *
  * A list ("5, 9") comes from a client or a proxy that has joined two headers (RFC 9110 section
- * 5.3). The client has had the highest of them. */
+ * 5.3). The client has had all up to the highest. */
 struct start_id start_id_parse(const char *text);
 
 /* since=: all, an id, or an age of at most REQUEST_AGE_MAX_MS. Returns 0, or -1 when it is none. */

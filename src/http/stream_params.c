@@ -72,7 +72,7 @@ enum parameter {
     PARAMS
 };
 
-/* The values of the query string, before it is decided which of them count. */
+/* The values of the query string, before the rules choose among them. */
 struct wishes {
     bool given[PARAMS];
     int64_t numbers[PARAMS]; /* LAST, PING, THROTTLE, WAIT, ENVELOPE; 0: not given */

@@ -131,7 +131,7 @@ pack_batch(struct hub *hub, const struct batch *batch, const struct audience *au
 }
 
 /* Makes the live streams of the audience streams that are behind: replay finds the gap, if there
- * is one, and reads for each of them. */
+ * is one, and reads for each stream. */
 static void
 fall_behind(void *arg, struct audience *audience)
 {
