@@ -29,12 +29,13 @@ export async function launch(name) {
   return name === 'chromium' ? launchChromium() : launchFirefox();
 }
 
-// Goes back to another page. (A driver's own goBack waits for a load, which a page that comes out of the
-// back/forward cache does not do.)
+// Goes back to another page, and waits until that has run its scripts. (A driver's own goBack waits for a
+// load. A page from the back/forward cache does not load again, but one that the browser did not keep does.)
 export async function goBack(page, pathname) {
   await page.evaluate(() => { history.back(); });
   await until(`back at ${pathname}`,
-    () => page.evaluate((name) => location.pathname === name, pathname).catch(() => false));
+    () => page.evaluate((name) => location.pathname === name && document.readyState === 'complete', pathname)
+      .catch(() => false));
 }
 
 // Firefox reports connections that fail as errors of the page, which here they are not.
