@@ -136,6 +136,9 @@ is_well() { fcgi --get /health; }
 	assert_success
 	run fcgi big:200000 until-close
 	assert_success
+	# In pieces, so that the refusal comes while the client still writes.
+	run fcgi split:3000 big:200000 until-close
+	assert_success
 	is_well
 	assert_healthy
 }

@@ -275,7 +275,8 @@ def main():
         except TimeoutError:
             sys.exit(f"fcgi.py: timed out at: {text}")
         except (BrokenPipeError, ConnectionResetError):
-            if not text.startswith("raw:"):  # bad bytes may well be refused while we write
+            # Bad bytes, or too many, may well be refused while we write.
+            if not text.startswith(("raw:", "big:")):
                 sys.exit(f"fcgi.py: connection reset at: {text}")
 
 
