@@ -685,6 +685,24 @@ front_proxy() {
 	assert_healthy
 }
 
+@test "probe: a row that could be inserted only after the wait still has time to come" {
+	begin nginx --heartbeat 30
+	lock_db 'BEGIN IMMEDIATE'
+	examine 0 "$(url)" --wait 3 --db "$DB" --send-probe a &
+	local examination=$!
+	wait_for grep -q 'open stream=' "$T/rowcast.err"
+	# The wait is over before the row is inserted, and the row takes a moment.
+	kill -STOP "$ROWCAST_PID"
+	pause 3.2
+	release_db
+	wait_for has_rows 1
+	kill -CONT "$ROWCAST_PID"
+	wait "$examination"
+	assert_equal "$(level_of probe)" ok
+	assert_healthy
+}
+has_rows() { [[ $(sql 'SELECT count(*) FROM notification') -ge $1 ]]; }
+
 @test "resume: a proxy takes Last-Event-ID away" {
 	before_nginx 'proxy_buffering off; proxy_set_header Last-Event-ID "";'
 	begin nginx

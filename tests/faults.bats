@@ -234,30 +234,6 @@ plain_program() {
 
 # --- while serving ----------------------------------------------------------------------------
 
-# Another process that takes the transaction and holds it until $T/release is there.
-# lock_db SQL...: run in one connection; then COMMIT.
-lock_db() {
-	rm -f "$T/locked" "$T/release"
-	cat >"$T/lock.py" <<-'PY'
-		import os, sqlite3, sys, time
-		db, folder, *statements = sys.argv[1:]
-		connection = sqlite3.connect(db, isolation_level=None, timeout=20)
-		for statement in statements:
-		    connection.execute(statement)
-		open(folder + "/locked", "w").close()
-		while not os.path.exists(folder + "/release"):
-		    time.sleep(0.02)
-		connection.execute("COMMIT")
-	PY
-	background python3 "$T/lock.py" "$DB" "$T" "$@" >"$T/lock.err" 2>&1
-	LOCKER=$PID
-	wait_for test -e "$T/locked"
-}
-release_db() {
-	touch "$T/release"
-	wait_for group_is_gone "$LOCKER"
-}
-
 @test "locked: a stream stays open with heartbeats, and goes on afterwards" {
 	init_db --keep-journal
 	start_rowcast

@@ -128,6 +128,30 @@ started_or_gone() {
 	"$@" || ! kill -0 "$pid" 2>/dev/null
 }
 
+# Another process that takes the transaction and holds it until $T/release is there.
+# lock_db SQL...: run in one connection; then COMMIT.
+lock_db() {
+	rm -f "$T/locked" "$T/release"
+	cat >"$T/lock.py" <<-'PY'
+		import os, sqlite3, sys, time
+		db, folder, *statements = sys.argv[1:]
+		connection = sqlite3.connect(db, isolation_level=None, timeout=20)
+		for statement in statements:
+		    connection.execute(statement)
+		open(folder + "/locked", "w").close()
+		while not os.path.exists(folder + "/release"):
+		    time.sleep(0.02)
+		connection.execute("COMMIT")
+	PY
+	background python3 "$T/lock.py" "$DB" "$T" "$@" >"$T/lock.err" 2>&1
+	LOCKER=$PID
+	wait_for test -e "$T/locked"
+}
+release_db() {
+	touch "$T/release"
+	wait_for group_is_gone "$LOCKER"
+}
+
 # For a case that must be root: an ordinary user runs it, and it alone, once more with sudo.
 needs_root() {
 	((EUID != 0)) || return 0

@@ -22,7 +22,8 @@ struct exchange {
     const struct fetch *fetch;
     struct http_answer *answer;
     int64_t began_ms;
-    bool is_final; /* the header is of the last answer, not of a 1xx */
+    int64_t deadline_ms; /* from began_ms on */
+    bool is_final;       /* the header is of the last answer, not of a 1xx */
 };
 
 int64_t
@@ -106,9 +107,11 @@ on_body(char *bytes, size_t size, size_t count, void *arg)
     answer->body[answer->body_len] = '\0';
 
     doctor_events_feed(&answer->events, (struct slice){bytes, len}, now);
-    if (answer->events.opening_ms >= 0 && exchange->fetch->on_piece != NULL)
+    if (answer->events.opening_ms >= 0 && exchange->fetch->on_piece != NULL &&
         exchange->fetch->on_piece(exchange->fetch->arg, &answer->events,
-                                  exchange->began_ms);
+                                  exchange->began_ms))
+        exchange->deadline_ms =
+            doctor_clock_ms() - exchange->began_ms + exchange->fetch->limit_ms;
     return len;
 }
 
@@ -170,9 +173,9 @@ run(struct exchange *exchange, CURLM *multi, const char *failure_text)
         if (curl_multi_perform(multi, &running) != CURLM_OK)
             return;
         int64_t now = doctor_clock_ms() - exchange->began_ms;
-        if (has_enough(exchange) || now >= exchange->fetch->limit_ms)
+        if (has_enough(exchange) || now >= exchange->deadline_ms)
             break;
-        int64_t left = exchange->fetch->limit_ms - now;
+        int64_t left = exchange->deadline_ms - now;
         if (running > 0)
             curl_multi_poll(multi, NULL, 0, (int)left, NULL);
     }
@@ -241,7 +244,8 @@ int
 doctor_fetch(const struct fetch *fetch, struct http_answer *answer, struct error *error)
 {
     char failure_text[CURL_ERROR_SIZE] = "";
-    struct exchange exchange = {.fetch = fetch, .answer = answer};
+    struct exchange exchange = {
+        .fetch = fetch, .answer = answer, .deadline_ms = fetch->limit_ms};
     CURLM *multi = curl_multi_init();
     CURL *easy = curl_easy_init();
     struct curl_slist *headers = make_headers(fetch);

@@ -47,7 +47,7 @@ struct http_answer {
     struct doctor_events events;
 };
 
-/* What a request waits for, at the longest for limit_ms. */
+/* What a request waits for, at the longest for limit_ms, or for limit_ms after a probe. */
 enum fetch_until {
     FETCH_END,     /* the end of a short answer */
     FETCH_OPENING, /* of a stream */
@@ -64,8 +64,9 @@ struct fetch {
     enum fetch_until until;
     int64_t limit_ms;
     /* NULL, or called after each piece once the opening is there. It may set events->probe, and
-     * probe_ms back to -1 to have another one waited for. */
-    void (*on_piece)(void *arg, struct doctor_events *events, int64_t began_ms);
+     * probe_ms back to -1 to have another one waited for. Returns whether it did: the probe has
+     * limit_ms from then, however long its INSERT took. */
+    bool (*on_piece)(void *arg, struct doctor_events *events, int64_t began_ms);
     void *arg;
 };
 

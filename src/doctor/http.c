@@ -147,23 +147,25 @@ send_probe(struct gathering *gathering, struct doctor_events *events, int64_t be
         evidence->probed_ms = doctor_clock_ms() - began_ms;
 }
 
-/* The probe row has come: if it was late, another one shows whether each is as late. */
-static void
+/* The probe row has come: if it was late, another one shows whether each is as late. Returns
+ * whether there is another one. */
+static bool
 take_probe(struct gathering *gathering, struct doctor_events *events, int64_t began_ms)
 {
     struct http_evidence *evidence = gathering->evidence;
     int64_t late = events->probe_ms - evidence->probed_ms;
 
     if (evidence->arrived == HTTP_PROBES)
-        return;
+        return false;
     evidence->late_ms[evidence->arrived++] = late < 0 ? 0 : late;
     if (late < LATE_MS || evidence->arrived == HTTP_PROBES)
-        return;
+        return false;
     events->probe_ms = -1;
     send_probe(gathering, events, began_ms);
+    return true;
 }
 
-static void
+static bool
 on_piece(void *arg, struct doctor_events *events, int64_t began_ms)
 {
     struct gathering *gathering = arg;
@@ -173,11 +175,13 @@ on_piece(void *arg, struct doctor_events *events, int64_t began_ms)
     if (target->read_marks != NULL && !evidence->marks.known)
         target->read_marks(target->arg, &evidence->marks);
     if (target->probe == NULL)
-        return;
-    if (!evidence->probed)
+        return false;
+    if (!evidence->probed) {
         send_probe(gathering, events, began_ms);
-    else if (events->probe_ms >= 0 && evidence->probed_ms >= 0)
-        take_probe(gathering, events, began_ms);
+        return true;
+    }
+    return events->probe_ms >= 0 && evidence->probed_ms >= 0 &&
+           take_probe(gathering, events, began_ms);
 }
 
 /* What a browser's EventSource also does: it takes compressed answers, and it comes back with a

@@ -161,6 +161,16 @@ judge_no_beat(const struct judge *judge)
     }
 }
 
+/* How long the last probe row had to come, in milliseconds. */
+static int64_t
+waited_for_probe(const struct http_evidence *evidence)
+{
+    const struct http_answer *stream = &evidence->stream;
+
+    return stream->end == HTTP_OPEN ? evidence->wait_ms
+                                    : stream->end_ms - evidence->probed_ms;
+}
+
 static void
 judge_probe_lost(const struct judge *judge)
 {
@@ -178,14 +188,13 @@ judge_probe_lost(const struct judge *judge)
             "another table, or not this channel",
             events->probe);
     else
-        doctor_find(judge->report,
-                    (struct doctor_head){"probe", DOCTOR_PROBLEM,
-                                         doctor_remedy(FAULT_BUFFERING, judge->server)},
-                    "row %s was inserted %.1f s before the end and did not come, nor a "
-                    "heartbeat: small pieces are held back on the way, or rowcast serves "
-                    "another table",
-                    events->probe,
-                    seconds(judge->evidence->wait_ms - judge->evidence->probed_ms));
+        doctor_find(
+            judge->report,
+            (struct doctor_head){"probe", DOCTOR_PROBLEM,
+                                 doctor_remedy(FAULT_BUFFERING, judge->server)},
+            "row %s did not come within %.1f s after its commit, nor a heartbeat: "
+            "small pieces are held back on the way, or rowcast serves another table",
+            events->probe, seconds(waited_for_probe(judge->evidence)));
 }
 
 /* All of them came within the milliseconds. */
