@@ -86,10 +86,10 @@ enum follow_result follow_skip_to(struct follow *follow, int64_t above,
  * finds out whether the server has lost rows that the file has. */
 enum follow_result follow_begin(struct follow *follow, struct error *error);
 
-/* --- lost.c: rows that the server has lost ------------------------------------------------- */
+/* --- lost.c: rows that the server has lost --------------------------------------------- */
 
-/* Looks for them, and if there are any moves the log's base. The next look reads the log again. On a
- * standby: FOLLOW_AGAIN, and *error says what a person can do. */
+/* Looks for them, and if there are any moves the log's base: the next look reads the log again.
+ * On a standby: FOLLOW_AGAIN, and *error says what a person can do. */
 enum follow_result follow_check_loss(struct follow *follow, struct error *error);
 
 /* --- batch.c: a look ------------------------------------------------------------------ */
