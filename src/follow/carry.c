@@ -1,5 +1,5 @@
-/* carry.c - rows that are gone from the log go from the file too. Called by follow/batch.c and
- * follow/begin.c for ranges in which something was deleted, by follow/follow.c to prune.
+/* carry.c - rows that are gone from the log go from the file too. Called by follow/batch.c
+ * for ranges in which something was deleted, and by follow/follow.c to prune.
  *
  * The ids that the log still has in the range are read, and the file deletes all others. So it does
  * not matter how often that is done, nor whether the follower was killed in the middle. */

@@ -55,11 +55,7 @@ enum follow_result {
 enum follow_result follow_pg_result(struct follow *follow, enum pg_outcome result);
 enum follow_result follow_store_result(struct follow *follow, enum store_result result);
 
-/* --- begin.c: a new connection -------------------------------------------------------- */
-
-/* Reads what the log is, checks that it can be followed, opens the file, making it if need be, and
- * finds out whether the server has lost rows that the file has. */
-enum follow_result follow_begin(struct follow *follow, struct error *error);
+/* --- log.c: questions to the server ----------------------------------------------------- */
 
 /* Takes a row of the first SELECT of a look. */
 void follow_take_log(struct follow_log *log, const struct pg_row *row);
@@ -67,6 +63,34 @@ void follow_take_log(struct follow_log *log, const struct pg_row *row);
 /* Whether this program can follow it. */
 enum follow_result follow_check_log(const struct follow *follow,
                                     const struct follow_log *log, struct error *error);
+
+/* Reads the row of the log into follow->log and checks it. */
+enum follow_result follow_read_log(struct follow *follow, struct error *error);
+
+struct follow_number {
+    bool found; /* the query gave a row */
+    int64_t value;
+};
+
+/* Runs SQL whose answer is at most one number; "notification" in it stands for the table. */
+enum follow_result follow_ask(struct follow *follow, const char *text,
+                              struct follow_number *number, struct error *error);
+
+/* Moves the log's ids on: the next row gets an id above this one. */
+enum follow_result follow_skip_to(struct follow *follow, int64_t above,
+                                  struct error *error);
+
+/* --- begin.c: a new connection -------------------------------------------------------- */
+
+/* Reads what the log is, checks that it can be followed, opens the file, making it if need be, and
+ * finds out whether the server has lost rows that the file has. */
+enum follow_result follow_begin(struct follow *follow, struct error *error);
+
+/* --- lost.c: rows that the server has lost --------------------------------------------- */
+
+/* Looks for them, and if there are any moves the log's base: the next look reads the log again.
+ * On a standby: FOLLOW_AGAIN, and *error says what a person can do. */
+enum follow_result follow_check_loss(struct follow *follow, struct error *error);
 
 /* --- batch.c: a look ------------------------------------------------------------------ */
 

@@ -1,34 +1,30 @@
-/* deliver.c - one message's way: the next row of a subscription, made and encrypted, sent, and what
- * the answer means.
+/* deliver.c - the way of one message: made from a row and encrypted, sent, answered.
  *
- * push/sender.c calls deliver_all when rows have come or waits are over. Encrypting is work for
- * libuv's threads while the loop sends what is ready (push/transport.c). At most one message of a
- * subscription is under way, so its rows go in order. */
+ * push/sender.c calls deliver_all when rows have come or waits are over. push/next_row.c finds the
+ * row, push/outcome.c does what the answer says. Encrypting is work for libuv's threads while the
+ * loop sends what is ready (push/transport.c). A subscription has at most one message under way, so
+ * its rows go in order. */
 #include "config.h"
 
 #include "push/sender_state.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/random.h"
-#include "push/answer.h"
 #include "push/ece.h"
+#include "push/next_row.h"
+#include "push/outcome.h"
 
-#define MAX_PASSED 1000 /* rows that are looked at for one subscription in one go */
+#define PROBE_WAIT_MS 1000 /* for the answer of the one request to a service that is down */
 
 struct message {
     uv_work_t work;
     struct sender *sender;
-    struct subscriber *subscriber;
-    struct service *service;
+    struct sent sent;
     const struct vapid_key *key;
     char *endpoint;
     struct ece_keys keys;
-    int64_t row_id;
-    enum push_length length;
     struct buf text, body;
     char topic[PUSH_TOPIC_TEXT];
     bool has_topic;
@@ -49,7 +45,7 @@ message_free(struct message *message)
     free(message);
 }
 
-/* --- waiting ------------------------------------------------------------------------ */
+/* --- turns of the services ---------------------------------------------------------- */
 
 /* How many requests one service may have under way: while it hangs, a quarter is left for the
  * others. */
@@ -82,147 +78,25 @@ deliver_later(struct sender *sender, struct subscriber *subscriber)
     offer(sender, subscriber->service);
 }
 
-/* The service works again: those that failed with it need not wait any longer, but for what it has
- * asked for. Over a second, so that it is not overrun. */
-static void
-wake_others(struct sender *sender, const struct service *service)
-{
-    uint64_t now = uv_now(sender->loop);
-    for (size_t i = 0; i < sender->subscribers.count; i++) {
-        struct subscriber *other = sender->subscribers.items[i];
-        if (other->service != service || !other->waits_for_service)
-            continue;
-        uint64_t due = now + random_up_to(1000);
-        other->waits_for_service = false;
-        other->due_ms = due > other->asked_ms ? due : other->asked_ms;
-    }
-}
+/* --- the end of a message ----------------------------------------------------------- */
 
-/* --- what the answer means ---------------------------------------------------------- */
-
-static void
-log_failure(const struct sender *sender, const struct subscriber *subscriber)
-{
-    char ref[PUSH_REF_MAX];
-    if (subscriber->failures != 1)
-        return;
-    log_line(sender->config.log, LOG_WARN,
-             "push failed endpoint=%s status=%d why=\"%s\": tried again later",
-             push_endpoint_ref(ref, subscriber->endpoint), subscriber->status,
-             subscriber->why);
-}
-
-static void
-note_service(struct sender *sender, struct service *service, enum push_outcome outcome,
-             const struct transport_answer *answer)
-{
-    bool was_down = service_is_down(service);
-    if (outcome == PUSH_UNAVAILABLE) {
-        service->failures++;
-        int64_t pause = push_backoff_ms(service->failures - SERVICE_DOWN_FAILURES,
-                                        random_up_to(1 << 20));
-        if (pause > SERVICE_PAUSE_MAX_MS)
-            pause = SERVICE_PAUSE_MAX_MS;
-        service->due_ms = uv_now(sender->loop) + (uint64_t)pause;
-        if (!was_down && service_is_down(service))
-            log_line(sender->config.log, LOG_WARN,
-                     "push service %s does not work: status=%d why=\"%s\"",
-                     service->origin.text, answer->status, answer->why);
-        return;
-    }
-    if (was_down)
-        log_line(sender->config.log, LOG_INFO, "push service %s works again",
-                 service->origin.text);
-    if (service->failures > 0) {
-        service->failures = 0;
-        wake_others(sender, service);
-    }
-}
-
-/* Failed: waits, as long as the service asks for and at least as long as we do of our own. */
-static void
-postpone(struct sender *sender, struct subscriber *subscriber, enum push_outcome outcome,
-         const struct transport_answer *answer)
-{
-    uint64_t now = uv_now(sender->loop);
-    int64_t asked = answer->retry_after[0] == '\0'
-                        ? -1
-                        : push_answer_wait_ms(answer->retry_after, clock_unix_ms());
-    subscriber->failures++;
-    int64_t wait = push_backoff_ms(subscriber->failures, random_up_to(1 << 20));
-    subscriber->asked_ms = asked > 0 ? now + (uint64_t)asked : 0;
-    subscriber->due_ms = now + (uint64_t)(asked > wait ? asked : wait);
-    subscriber->waits_for_service = outcome == PUSH_UNAVAILABLE;
-    subscriber->status = answer->status;
-    snprintf(subscriber->why, sizeof subscriber->why, "%s",
-             answer->status == 0     ? answer->why
-             : answer->status == 413 ? "too large"
-             : answer->status == 429 ? "too many messages"
-             : answer->status >= 500 ? "the push service fails"
-             : answer->status < 400  ? "no answer of a push service"
-                                     : "refused");
-    sender->counts.failed++;
-    log_failure(sender, subscriber);
-    sender_note(sender, subscriber);
-}
-
-static void
-succeed(struct sender *sender, struct subscriber *subscriber, int64_t row_id, int status)
-{
-    subscriber->cursor = row_id;
-    subscriber->failures = 0;
-    subscriber->due_ms = subscriber->asked_ms = 0;
-    subscriber->waits_for_service = false;
-    subscriber->status = status;
-    subscriber->why[0] = '\0';
-    sender->counts.sent++;
-    sender_note(sender, subscriber);
-}
-
-static void
-log_end(const struct sender *sender, const struct subscriber *subscriber, int status)
-{
-    char ref[PUSH_REF_MAX];
-    log_line(
-        sender->config.log, LOG_INFO,
-        "push subscription ended endpoint=%s status=%d: the push service does not know it",
-        push_endpoint_ref(ref, subscriber->endpoint), status);
-}
-
-static void
-judge_answer(struct sender *sender, struct message *message, struct subscriber *subscriber,
-             const struct transport_answer *answer)
-{
-    enum push_outcome outcome = push_answer_judge(answer->status);
-    note_service(sender, message->service, outcome, answer);
-    if (answer->status == 401 || answer->status == 403)
-        service_forget_tokens(message->service);
-    subscriber->place = SUBSCRIBER_IDLE;
-    if (outcome == PUSH_SENT) {
-        succeed(sender, subscriber, message->row_id, answer->status);
-    } else if (outcome == PUSH_ENDED) {
-        log_end(sender, subscriber, answer->status);
-        sender_end(sender, subscriber);
-        return;
-    } else if (outcome == PUSH_TOO_LONG && message->length == PUSH_WHOLE) {
-        subscriber->short_id = message->row_id;
-    } else {
-        postpone(sender, subscriber, outcome, answer);
-    }
-    deliver_later(sender, subscriber);
-}
-
-/* A message is done with, whatever came of it. */
 static void
 close_message(struct message *message)
 {
     struct sender *sender = message->sender;
-    message->service->open--;
-    message->service->is_probed = false;
+    message->sent.service->open--;
+    message->sent.service->is_probed = false;
     sender->open--;
-    offer(sender, message->service);
+    offer(sender, message->sent.service);
     message_free(message);
     sender_free_rest(sender);
+}
+
+static void
+apply_answer(const struct message *message, const struct transport_answer *answer)
+{
+    if (outcome_apply(message->sender, &message->sent, answer) != PUSH_ENDED)
+        deliver_later(message->sender, message->sent.subscriber);
 }
 
 static void
@@ -230,14 +104,14 @@ on_answer(void *arg, const struct transport_answer *answer)
 {
     struct message *message = arg;
     struct sender *sender = message->sender;
-    struct subscriber *subscriber = message->subscriber;
+    struct subscriber *subscriber = message->sent.subscriber;
     bool is_ending = sender->is_ending;
     if (is_ending)
         subscriber->place = SUBSCRIBER_IDLE;
     if (subscriber->is_gone)
         subscriber_free(subscriber);
     else if (!is_ending)
-        judge_answer(sender, message, subscriber, answer);
+        apply_answer(message, answer);
     close_message(message);
     if (!is_ending)
         deliver_all(sender);
@@ -257,11 +131,11 @@ static int
 send_message(struct message *message)
 {
     struct sender *sender = message->sender;
-    const char *authorization = service_authorization(&sender->services, message->service,
-                                                      message->key, clock_unix_ms());
+    const char *authorization = service_authorization(
+        &sender->services, message->sent.service, message->key, clock_unix_ms());
     const struct transport_request request = {
         .url = message->endpoint,
-        .may_be_private = message->service->origin.is_own,
+        .may_be_private = message->sent.service->origin.is_own,
         .authorization = authorization,
         .urgency = message->urgency,
         .topic = message->has_topic ? message->topic : NULL,
@@ -280,9 +154,9 @@ on_encrypted(uv_work_t *work, int status)
     struct message *message = work->data;
     static const struct transport_answer none = {.why = "out of memory"};
     if (message->sender->is_ending || status != 0) {
-        message->subscriber->place = SUBSCRIBER_IDLE;
-        if (message->subscriber->is_gone)
-            subscriber_free(message->subscriber);
+        message->sent.subscriber->place = SUBSCRIBER_IDLE;
+        if (message->sent.subscriber->is_gone)
+            subscriber_free(message->sent.subscriber);
         close_message(message);
     } else if (send_message(message) != 0) {
         on_answer(message, &none);
@@ -301,13 +175,10 @@ message_new(struct sender *sender, struct subscriber *subscriber, const struct r
                                    .page = subscriber->page};
     message->work.data = message;
     message->sender = sender;
-    message->subscriber = subscriber;
-    message->service = subscriber->service;
+    message->sent = (struct sent){subscriber, subscriber->service, row->id, text.length};
     message->key = subscriber->key;
     message->keys = subscriber->keys;
     message->endpoint = strdup(subscriber->endpoint);
-    message->row_id = row->id;
-    message->length = text.length;
     message->urgency = push_message_urgency(row);
     message->ttl_s = push_message_ttl_s(row, clock_unix_ms());
     message->has_topic = push_message_topic(message->topic, row);
@@ -318,150 +189,19 @@ message_new(struct sender *sender, struct subscriber *subscriber, const struct r
     return NULL;
 }
 
-/* --- the next row ------------------------------------------------------------------- */
-
-/* What a subscription's next row comes to. */
-struct search {
+/* For next_row_find: the message is made while the row is valid. */
+struct maker {
     struct sender *sender;
     struct subscriber *subscriber;
-    struct message *message; /* found, and made */
-    bool waits;      /* it may have to be sent, and is to be looked at again later */
-    bool has_passed; /* a row that would have been for it */
+    struct message *message; /* NULL: none yet */
 };
 
-/* A row for the program in the page, which a person could not be shown. */
-static bool
-is_own_event(const struct row *row)
+static int
+make_message(void *arg, const struct row *row)
 {
-    static const char own[] = "rowcast:";
-    size_t len = sizeof own - 1;
-    return row->event.len >= len && memcmp(row->event.p, own, len) == 0;
-}
-
-/* Whether its user has the row by a stream, or search->waits: that is not known yet. */
-static bool
-is_seen_elsewhere(struct search *search, const struct row *row)
-{
-    uint64_t until_ms = 0;
-    struct subscriber *subscriber = search->subscriber;
-    if (!subscriber->absent)
-        return false;
-    switch (presence_judge(&search->sender->presence, subscriber->filter.user, &until_ms)) {
-    case PRESENCE_THERE:
-        if (subscriber->held_id >= row->id)
-            return true;
-        subscriber->held_id = search->sender->cursor.id; /* all that have come by now */
-        search->waits = true;
-        subscriber->due_ms = uv_now(search->sender->loop) + PRESENCE_HOLD_MS;
-        return false;
-    case PRESENCE_GRACE:
-        search->waits = true;
-        subscriber->due_ms = until_ms;
-        return false;
-    case PRESENCE_ABSENT:
-        break;
-    }
-    return false;
-}
-
-/* Of a row that the filter lets through. STORE_STOP: this is the one, or it waits. */
-static enum store_step
-consider(struct search *search, const struct row *row)
-{
-    if (row_is_expired(row, clock_unix_ms()) || is_own_event(row)) {
-        search->has_passed = true;
-        return STORE_MORE;
-    }
-    if (is_seen_elsewhere(search, row)) {
-        search->has_passed = true;
-        return STORE_MORE;
-    }
-    if (search->waits)
-        return STORE_STOP;
-    search->message = message_new(search->sender, search->subscriber, row);
-    search->waits = search->message == NULL; /* memory may be back later */
-    if (search->waits)
-        search->subscriber->due_ms = uv_now(search->sender->loop) + 1000;
-    return STORE_STOP;
-}
-
-static enum store_step
-consider_row(void *arg, const struct row *row)
-{
-    return consider(arg, row);
-}
-
-/* Among the newest rows, which are in memory. */
-static void
-search_recent(struct search *search)
-{
-    struct sender *sender = search->sender;
-    struct subscriber *subscriber = search->subscriber;
-    const struct recent *recent = &sender->recent;
-    for (size_t i = recent_find(recent, subscriber->cursor); i < recent->count; i++) {
-        const struct row *row = &recent->rows[i].row;
-        if (!recent->rows[i].is_replaced &&
-            filter_matches(&subscriber->filter, row->channel, row->recipient) &&
-            consider(search, row) == STORE_STOP)
-            return;
-        subscriber->cursor = row->id;
-    }
-    subscriber->cursor = sender->cursor.id;
-}
-
-/* In the table, up to where the log was read. */
-static enum store_result
-search_table(struct search *search, struct error *error)
-{
-    struct subscriber *subscriber = search->subscriber;
-    struct store_progress progress = {.last = subscriber->cursor};
-    const struct store_range range = {.row = consider_row,
-                                      .arg = search,
-                                      .after = subscriber->cursor,
-                                      .up_to = search->sender->cursor.id,
-                                      .max_rows = MAX_PASSED,
-                                      .narrow = &subscriber->filter,
-                                      .collapse = true,
-                                      .newest = search->sender->cursor.id};
-    enum store_result result =
-        store_read_range(search->sender->store, &range, &progress, error);
-    int64_t last = progress.last;
-    if (search->message != NULL || search->waits) /* that row is not behind it yet */
-        last = progress.given.id > 0 ? progress.given.id - 1 : subscriber->cursor;
-    if (last > subscriber->cursor)
-        subscriber->cursor = last;
-    return result;
-}
-
-/* As the table has it at this moment: it may have ended, or may read less than before. */
-static void
-refresh(void *arg, const struct push_row *row)
-{
-    struct search *search = arg;
-    search->subscriber->is_over = row->is_over;
-    subscribers_refresh(&search->sender->subscribers, search->subscriber, row);
-}
-
-static enum store_result
-search_next(struct search *search, bool *found, struct error *error)
-{
-    struct sender *sender = search->sender;
-    struct subscriber *subscriber = search->subscriber;
-    enum store_result result =
-        push_table_read(sender->table, subscriber->endpoint, clock_unix_ms(), refresh,
-                        search, found, error);
-    if (result != STORE_OK || !*found || subscriber->is_over ||
-        subscriber->service == NULL || subscriber->key == NULL)
-        return result;
-    if (subscriber->absent)
-        result =
-            presence_freshen(&sender->presence, sender->table, uv_now(sender->loop), error);
-    if (result == STORE_OK && subscriber->cursor < sender->recent.after)
-        result = search_table(search, error);
-    if (result == STORE_OK && !search->waits && search->message == NULL &&
-        subscriber->cursor >= sender->recent.after)
-        search_recent(search);
-    return result;
+    struct maker *maker = arg;
+    maker->message = message_new(maker->sender, maker->subscriber, row);
+    return maker->message != NULL ? 0 : -1;
 }
 
 /* --- starting ----------------------------------------------------------------------- */
@@ -476,7 +216,7 @@ may_ask(struct sender *sender, struct subscriber *subscriber)
         return true;
     if (!service->is_probed && service->open == 0 && service->due_ms <= now)
         return true;
-    subscriber->due_ms = service->due_ms > now ? service->due_ms : now + 1000;
+    subscriber->due_ms = service->due_ms > now ? service->due_ms : now + PROBE_WAIT_MS;
     subscriber->waits_for_service = true;
     return false;
 }
@@ -485,44 +225,49 @@ static void
 start(struct sender *sender, struct subscriber *subscriber, struct message *message)
 {
     subscriber->place = SUBSCRIBER_BUSY;
-    message->service->open++;
-    message->service->is_probed = service_is_down(message->service);
+    message->sent.service->open++;
+    message->sent.service->is_probed = service_is_down(message->sent.service);
     sender->open++;
     uv_queue_work(sender->loop, &message->work, encrypt, on_encrypted);
 }
 
-/* False: the database is locked; it is still in the queue. */
-static bool
+/* What next_row_find found, or did not find. */
+static void
+proceed(struct sender *sender, const struct next_row *search, struct message *message)
+{
+    struct subscriber *subscriber = search->subscriber;
+    if (!search->is_stored)
+        subscribers_drop(&sender->subscribers, subscriber);
+    else if (subscriber->is_over)
+        sender_end(sender, subscriber);
+    else if (message != NULL)
+        start(sender, subscriber, message);
+    else
+        deliver_later(sender,
+                      subscriber); /* there may be more rows than one search reads */
+}
+
+/* Returns 0, or -1 when the database is locked: the subscription stays in its queue. */
+static int
 deliver_one(struct sender *sender, struct subscriber *subscriber)
 {
-    struct search search = {.sender = sender, .subscriber = subscriber};
-    struct error error = {""};
-    bool found = false;
+    struct maker maker = {.sender = sender, .subscriber = subscriber};
+    struct next_row search = {
+        .sender = sender, .subscriber = subscriber, .take = make_message, .arg = &maker};
+    struct error ignored = {""}; /* the sender's turn meets a broken database and says so */
     int64_t before = subscriber->cursor;
-    enum store_result result = STORE_OK;
-    if (may_ask(sender, subscriber))
-        result = search_next(&search, &found, &error);
-    else
-        found = true;
-    if (result != STORE_OK) {
-        message_free(search.message);
-        return false;
+    if (!may_ask(sender, subscriber)) {
+        search.is_stored = true; /* as far as is known */
+    } else if (next_row_find(&search, &ignored) != STORE_OK) {
+        message_free(maker.message);
+        return -1;
     }
     queue_remove(&subscriber->link);
     subscriber->place = SUBSCRIBER_IDLE;
-    if (!found) {
-        subscribers_drop(&sender->subscribers, subscriber);
-        return true;
-    }
-    if (search.has_passed && subscriber->cursor != before)
+    if (search.is_stored && search.has_passed && subscriber->cursor != before)
         sender_note(sender, subscriber);
-    if (subscriber->is_over)
-        sender_end(sender, subscriber);
-    else if (search.message != NULL)
-        start(sender, subscriber, search.message);
-    else
-        deliver_later(sender, subscriber); /* there may be more rows than one look takes */
-    return true;
+    proceed(sender, &search, maker.message);
+    return 0;
 }
 
 /* Services take turns, one message each. One that is at its share is offered again when one of its
@@ -539,9 +284,9 @@ deliver_all(struct sender *sender)
         queue_remove(link);
         if (first == NULL || service->open >= share(sender))
             continue;
-        bool is_done = deliver_one(sender, queue_item(first, struct subscriber, link));
+        int result = deliver_one(sender, queue_item(first, struct subscriber, link));
         offer(sender, service);
-        if (!is_done)
+        if (result != 0)
             return;
     }
 }

@@ -1,4 +1,4 @@
-/* presence.c - users and when they were last seen; see push/presence.h. Called by push/deliver.c
+/* presence.c - users and when they were last seen; see push/presence.h. Called by push/next_row.c
  * and, so that the end of a stream is noticed when it happens, each second by push/sender.c. */
 #include "config.h"
 

@@ -1,5 +1,5 @@
 /* sender.c - the sender's turns: the database, the log, the subscriptions, and what is written
- * into the table; see push/sender.h. Messages are push/deliver.c's.
+ * into the table; see push/sender.h. push/deliver.c makes and sends the messages.
  *
  * One connection reads and writes. No call waits long for a lock: what is locked now is tried again
  * at the next turn. */

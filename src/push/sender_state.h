@@ -1,5 +1,6 @@
 /* sender_state.h - the sender's state, for push/sender.c (the database and the turns),
- * push/deliver.c (one message's way) and push/presence.c. No other file includes it. */
+ * push/deliver.c (one message's way), push/next_row.c (the row that becomes a message) and
+ * push/outcome.c (what its answer changes). No other file includes it. */
 #ifndef ROWCAST_PUSH_SENDER_STATE_H
 #define ROWCAST_PUSH_SENDER_STATE_H
 
