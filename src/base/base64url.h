@@ -5,12 +5,13 @@
 #include "base/buf.h"
 #include "base/slice.h"
 
-/* Appends the bytes as text; nothing for no bytes. */
+/* Appends the bytes as text; without bytes it appends nothing. */
 void base64url_append(struct buf *buf, const void *bytes, size_t len);
 
-/* Appends the bytes that the text stands for. Returns 0, or -1 when an encoder would not have
- * written that text: it is empty, has a character of no digit, or bits left over at its end that
- * are not zero. So each value has one spelling. Memory that ran out shows in out->failed. */
+/* Appends the bytes that the text stands for. Returns 0, or -1 when no encoder writes such a text:
+ * it is empty, has a character outside of the alphabet, or ends with spare bits that are not zero.
+ * So each value has one spelling. out->failed says whether memory ran out. After -1, *out may have
+ * some of the bytes. */
 int base64url_decode(struct buf *out, struct slice text);
 
 #endif

@@ -1,7 +1,7 @@
 /* buf.h - a byte buffer that grows.
  *
- * A failed allocation is remembered in `failed` and later appends do nothing, so that a
- * chain of appends is checked once, at its end. */
+ * When memory runs out, `failed` is set and later appends do nothing. So the caller of several
+ * appends checks once, at the end. */
 #ifndef ROWCAST_BASE_BUF_H
 #define ROWCAST_BASE_BUF_H
 
@@ -11,7 +11,7 @@
 
 #include "base/slice.h"
 
-/* Zero-initialise (`struct buf b = {0}`); give back with buf_fini. */
+/* Zero-initialise (`struct buf b = {0}`); free with buf_fini. The bytes do not end in NUL. */
 struct buf {
     char *p;
     size_t len;
@@ -25,11 +25,11 @@ void buf_append_int(struct buf *buf, int64_t value); /* in decimal */
 void buf_printf(struct buf *buf, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Makes room for `len` more bytes and returns where they go, NULL when out of memory. The
- * caller writes there and adds to buf->len what it wrote. */
+/* Makes room for `len` more bytes. Returns where the caller may write them, NULL when out of
+ * memory. The caller adds the number of bytes that it wrote to buf->len. */
 char *buf_reserve(struct buf *buf, size_t len);
 
-/* Empties the buffer and keeps its memory. */
+/* Empties the buffer, keeps its memory and resets `failed`. */
 void buf_clear(struct buf *buf);
 
 /* Frees the memory; the buffer is then empty and usable again. */

@@ -1,4 +1,4 @@
-/* clock.h - Unix time in milliseconds, for what is compared with the times of rows and tickets. */
+/* clock.h - Unix time in milliseconds, to compare with the times of rows and tickets. */
 #ifndef ROWCAST_BASE_CLOCK_H
 #define ROWCAST_BASE_CLOCK_H
 

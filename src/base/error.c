@@ -1,4 +1,4 @@
-/* error.c - builds the one line that a failing function hands to its caller. */
+/* error.c - builds the one line that a failing function returns to its caller. */
 #include "config.h"
 
 #include "base/error.h"

@@ -1,4 +1,4 @@
-/* error.h - one line for a person: what went wrong and what to do about it. */
+/* error.h - one line for a person: what failed and what to do about it. */
 #ifndef ROWCAST_BASE_ERROR_H
 #define ROWCAST_BASE_ERROR_H
 

@@ -1,4 +1,4 @@
-/* hash.c - SipHash-2-4, as its authors' paper has it, and the key. */
+/* hash.c - SipHash-2-4, as in its authors' paper, and the key. */
 #include "config.h"
 
 #include "base/hash.h"

@@ -1,9 +1,9 @@
 /* hash.h - a keyed hash of bytes, for every table whose names come from outside.
  *
- * A stranger who knows the hash can choose names that all fall into one place of a table, and
- * each access then walks over all of them. With a key that only this process knows he cannot.
- * SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012). It is no
- * checksum of files and no signature: see records_hash and access/signature.h for those. */
+ * An attacker who knows the hash can choose names that all fall into one bucket of a table, and
+ * each access then compares all these names. So the hash has a key that only this process knows.
+ * SipHash-2-4 (Aumasson and Bernstein, "SipHash: a fast short-input PRF", 2012). For a checksum
+ * see records_hash, for signatures access/signature.h. */
 #ifndef ROWCAST_BASE_HASH_H
 #define ROWCAST_BASE_HASH_H
 
@@ -21,8 +21,8 @@ int hash_key_make(struct hash_key *key, struct error *error);
 
 uint64_t hash_bytes(const struct hash_key *key, const void *bytes, size_t len);
 
-/* The hash of a list of texts, one after the other: begin with 0. ("a", "b") differs from ("ab"),
- * and NULL from the empty text. */
+/* Adds a text to the hash of a list of texts; the hash of an empty list is 0. ("a", "b") differs
+ * from ("ab"), and NULL from the empty text. */
 uint64_t hash_add(const struct hash_key *key, uint64_t hash, struct slice text);
 
 #endif

@@ -1,8 +1,8 @@
 /* json.c - UTF-8 repair and JSON strings.
  *
- * jansson is not used here: it builds an object for each value, and refuses text that is not
- * UTF-8 instead of repairing it. This runs once for each row, so the common case, text that
- * needs nothing, is one scan and one copy. */
+ * Not with jansson: it builds an object for each value, and refuses text that is not UTF-8
+ * instead of repairing it. This code runs once for each row. So the common case, text that
+ * needs no escape, is one scan and one copy. */
 #include "config.h"
 
 #include "base/json.h"
@@ -12,8 +12,8 @@
 
 #define REPLACEMENT "\xEF\xBF\xBD" /* U+FFFD */
 
-/* How many bytes at the start are ASCII; may stop a little early. Eight bytes a step: u8_check
- * walks byte by byte, and most rows are ASCII throughout. */
+/* How many bytes at the start are ASCII; may stop up to seven bytes early. It takes eight bytes at
+ * a step, as most rows are only ASCII and u8_check takes one byte at a step. */
 static size_t
 ascii_prefix(struct slice bytes)
 {
@@ -45,8 +45,8 @@ utf8_is_valid(struct slice bytes)
     return valid_prefix(bytes) == bytes.len;
 }
 
-/* The second byte's range is what reveals overlong forms, surrogates and numbers above U+10FFFF
- * from good sequences (Unicode standard, table 3-7). */
+/* The range of the second byte excludes overlong forms, surrogates and numbers above U+10FFFF
+ * (Unicode standard, table 3-7). */
 static void
 second_byte_range(unsigned char lead, unsigned char *low, unsigned char *high)
 {
@@ -54,8 +54,8 @@ second_byte_range(unsigned char lead, unsigned char *low, unsigned char *high)
     *high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
 }
 
-/* The length of the bad sequence at the start: the longest prefix of a good one, else one byte
- * ("maximal subpart", as the Encoding standard's UTF-8 decoder replaces them). */
+/* The length of the bad sequence at the start: the longest prefix of a good sequence, else one
+ * byte (a "maximal subpart", which the Encoding standard's UTF-8 decoder replaces). */
 static size_t
 bad_length(struct slice bytes)
 {
@@ -85,8 +85,8 @@ bad_length(struct slice bytes)
     return len;
 }
 
-/* Cuts the valid text off the front of *bytes into *valid, and the bad sequence behind it. True
- * when there was one. */
+/* Moves the valid text at the start of *bytes to *valid, and skips the bad sequence behind it.
+ * Returns false when no bad sequence follows. */
 static bool
 cut_valid(struct slice *bytes, struct slice *valid)
 {
@@ -120,14 +120,14 @@ is_control(unsigned char c)
     return c < 0x20 || c == '"' || c == '\\';
 }
 
-/* U+0085, U+2028 and U+2029 may stand in JSON, but many languages' "lines" end there (Python's
- * str.splitlines), which would cut a row in two. */
+/* JSON allows U+0085, U+2028 and U+2029 in a string, but many languages end a line there (Python's
+ * str.splitlines). That would cut a row in two. */
 static const struct line_end {
     const char *bytes, *escape;
 } line_ends[] = {
     {"\xC2\x85", "\\u0085"}, {"\xE2\x80\xA8", "\\u2028"}, {"\xE2\x80\xA9", "\\u2029"}};
 
-/* The one that the text begins with, or NULL. */
+/* The line end at the start of the text, or NULL. */
 static const struct line_end *
 find_line_end(struct slice text)
 {
@@ -155,14 +155,15 @@ append_control(struct buf *buf, unsigned char c)
     }
 }
 
-/* May an escape be needed here? Quick, for what is nearly every byte of a row. */
+/* Surely needs no escape: true for nearly every byte of a row. 0xC2 and 0xE2 may begin one of the
+ * line ends. */
 static bool
 is_plain(unsigned char c)
 {
     return !is_control(c) && c != 0xC2 && c != 0xE2;
 }
 
-/* Valid UTF-8, in runs of what needs no escape. */
+/* Appends valid UTF-8; each run of bytes that need no escape is one copy. */
 static void
 append_escaped(struct buf *buf, struct slice text)
 {

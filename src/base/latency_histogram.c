@@ -1,5 +1,5 @@
-/* latency_histogram.c - see base/latency_histogram.h. Called by the hub once for each row,
- * however many streams there are. */
+/* latency_histogram.c - see base/latency_histogram.h. The hub calls it once for each row, not once
+ * for each stream. */
 #include "config.h"
 
 #include "base/latency_histogram.h"

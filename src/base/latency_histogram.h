@@ -1,8 +1,9 @@
 /* latency_histogram.h - a histogram of how late rows are: from a row's created_at to the end of
  * its batch's write. Pure.
  *
- * When a row was committed is not known; created_at is the writer's clock when it inserted the row,
- * in milliseconds, so a long transaction and clocks that differ are in it. */
+ * rowcast does not know when a row was committed. created_at is the writer's clock at the INSERT,
+ * in milliseconds. So the figure includes a long transaction and the difference between two
+ * clocks. */
 #ifndef ROWCAST_BASE_LATENCY_HISTOGRAM_H
 #define ROWCAST_BASE_LATENCY_HISTOGRAM_H
 
@@ -20,7 +21,8 @@ struct latency_histogram {
 
 extern const uint64_t latency_histogram_bounds_ms[LATENCY_HISTOGRAM_BOUNDS];
 
-/* Counts one row. created_at_ms 0 (not known) counts nothing, one in the future counts as 0. */
+/* Counts one row. Times are Unix milliseconds. created_at_ms 0 (not known) counts nothing, a time
+ * in the future counts as 0 ms. */
 void latency_histogram_observe(struct latency_histogram *lag, int64_t created_at_ms,
                                int64_t now_ms);
 

@@ -1,5 +1,5 @@
-/* log.c - formats lines and hands each to its sink (base/log_sink.h) with one call, so that
- * lines of several processes do not mix; counts those that no sink takes; quotes values. */
+/* log.c - formats lines and gives each to its sink (base/log_sink.h) with one call, so that
+ * lines of several processes do not mix; counts lines that are lost; quotes values. */
 #include "config.h"
 
 #include "base/log.h"
@@ -66,7 +66,7 @@ log_open(struct log *log, const struct log_config *config, struct error *error)
     if (config->to != LOG_SINK_FILE || result != 0)
         log_sink_out_share(&log->out, STDERR_FILENO);
     log->journal = log_sink_is_journal(log->out.fd);
-    /* Who collects a pipe or a socket (a web server, a service manager) notes the time itself. */
+    /* A web server or service manager that reads a pipe or a socket adds the time itself. */
     log->has_times =
         log->out.kind == LOG_SINK_OUT_FILE || log->out.kind == LOG_SINK_OUT_TERMINAL;
     if (config->to == LOG_SINK_SYSLOG || config->to == LOG_SINK_JOURNAL)
@@ -91,8 +91,8 @@ log_reopen(const struct log *log, struct error *error)
     return log_sink_out_follow(&log->out, error);
 }
 
-/* A line that was cut at len: dots in place of its last bytes, and of an escape of which they are a
- * part. Returns the new length. */
+/* Replaces the last bytes of a line that was cut at len with dots. An escape that would be cut in
+ * two goes too. Returns the new length. */
 static size_t
 line_end_cut(char *line, size_t len)
 {
@@ -109,7 +109,7 @@ line_end_cut(char *line, size_t len)
     return at + strlen(dots);
 }
 
-/* From len on, with room left for a line end. Returns the length. */
+/* Appends at len and leaves room for a line end. Returns the new length. */
 static size_t
 line_format(char line[LOG_LINE_MAX], size_t len, const char *format, va_list args)
 {
@@ -120,7 +120,7 @@ line_format(char line[LOG_LINE_MAX], size_t len, const char *format, va_list arg
     return (size_t)more > most - len ? line_end_cut(line, most) : len + (size_t)more;
 }
 
-/* As RFC 3339, in local time, which other programs' logs beside this one have; or "". */
+/* RFC 3339, in local time, as in the logs of other programs; "" when there is no local time. */
 static void
 time_now(char out[40])
 {
@@ -150,7 +150,7 @@ line_begin(const struct log *log, enum log_level level, char line[LOG_LINE_MAX])
                             names[level]);
 }
 
-/* A line end within would make two lines, and in the journal a field of its own. */
+/* A line end within a line would make two lines, and in the journal a new field. */
 static void
 line_join(char *line, size_t len)
 {
@@ -159,7 +159,7 @@ line_join(char *line, size_t len)
             line[i] = ' ';
 }
 
-/* Returns 0, or -1: it is lost. */
+/* Returns 0, or -1 when the line is lost. */
 static int
 line_put(const struct log *log, enum log_level level, const char *format, va_list args)
 {
@@ -190,7 +190,8 @@ line_say(const struct log *log, enum log_level level, const char *format, ...)
     return result;
 }
 
-/* It reports first what was lost before. Returns 0, or -1: the sink is still full. */
+ * Reports earlier lost lines, before the next line. Returns 0, or -1 when the sink is still
+ * full. */
 static int
 loss_tell(const struct log *log)
 {
@@ -230,8 +231,8 @@ struct quoting {
     char *out;
     size_t len;
     size_t room;  /* without closing quote and NUL */
-    bool in_list; /* a comma parts items */
-    bool plain;   /* stands without quotes */
+    bool in_list; /* a comma separates items */
+    bool plain;   /* the value needs no quotes */
 };
 
 static bool
@@ -241,7 +242,7 @@ needs_escape(const struct quoting *quoting, unsigned char byte)
            (quoting->in_list && byte == ',');
 }
 
-/* \" and \\ as people and readers of logfmt know them, \x1f for all others. */
+/* \" and \\, as readers of logfmt expect; \x1f for all other bytes that need an escape. */
 static size_t
 escape(char out[ESCAPE_LEN + 1], const struct quoting *quoting, unsigned char byte)
 {
@@ -264,9 +265,9 @@ is_plain(const char *text)
     return *text != '\0';
 }
 
-/* The length of a ticket that begins here, or 0. A client gives it as a channel, or appends it to
- * the path: a reader of the log could then be that user. Its header is JSON, so it begins with
- * `{` and a quote, a space or a line end: "ey" or "ew" (RFC 7515 section 3.1). */
+/* The length of a ticket that begins here, or 0. A client may send its ticket as a channel or in
+ * the path by mistake; from the log, a reader could then use it. The ticket's header is JSON, so
+ * it begins with `{` and a quote, a space or a line end: "ey" or "ew" (RFC 7515 section 3.1). */
 static size_t
 ticket_len(const char *text)
 {
@@ -293,7 +294,7 @@ quote_append_hidden(struct quoting *quoting)
     return true;
 }
 
-/* Appends as much of the text as there is room for; whether that was all of it. */
+/* Appends as much of the text as there is room for. Returns whether that was the whole text. */
 static bool
 quote_append(struct quoting *quoting, const char *text)
 {
@@ -363,7 +364,7 @@ log_quote_list(char *out, unsigned long size, struct log_list list, size_t *more
             out[quoting.len++] = ',';
         if ((shown > 0 && quoting.len == before) ||
             !quote_append(&quoting, list.items[shown])) {
-            if (shown > 0) /* of a first one that is too long the beginning is shown */
+            if (shown > 0) /* a first item that is too long shows its beginning */
                 quoting.len = before;
             break;
         }

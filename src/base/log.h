@@ -1,12 +1,12 @@
 /* log.h - lines for the administrator: on stderr (which web servers and systemd collect), to
  * syslog(3), to the journal, or to a file.
  *
- * One line an event, `key=value` after a word or two; control characters, quotes and bytes that
- * are not ASCII in values from outside are escaped by log_quote, so that a line stays a line and
- * shows what it is, whatever name a stranger takes.
+ * One line for each event: a word or two, then `key=value`. log_quote escapes control characters,
+ * quotes and bytes that are not ASCII in values from outside. So no value can end a line or look
+ * like another key.
  *
- * A log never holds the program up. What cannot be taken at once (a full pipe, a daemon that
- * does not read) is lost, and the next line that is taken says how many were. */
+ * The program never waits for its log. A line that the sink does not take at once (a full pipe, a
+ * daemon that does not read) is lost, and the next line that the sink takes says how many were. */
 #ifndef ROWCAST_BASE_LOG_H
 #define ROWCAST_BASE_LOG_H
 
@@ -23,11 +23,10 @@ enum log_sink { LOG_SINK_STDERR, LOG_SINK_SYSLOG, LOG_SINK_JOURNAL, LOG_SINK_FIL
 /* A longer line is cut, never within an escape, and ends in "...". */
 #define LOG_LINE_MAX 1024
 
-/* What was lost, counted for all processes and threads that share it (atomically). Zero at
- * first. */
+/* Lost lines, counted atomically for all processes and threads that share this. Zero at first. */
 struct log_loss {
     uint64_t lines;
-    uint64_t reported; /* of them, by a line that was taken */
+    uint64_t reported; /* how many of the lost lines a later line has reported */
 };
 
 struct log {
@@ -48,33 +47,33 @@ struct log_config {
     struct log_loss *loss; /* must outlive the log */
 };
 
-/* Where "stderr", "syslog", "journal" or a path from the root sends lines. Returns 0, or -1: it is
- * nothing of that. */
+/* Sets *to for "stderr", "syslog", "journal" or an absolute path. Returns 0, or -1 when the text is
+ * none of these. */
 int log_parse_to(const char *text, enum log_sink *to);
 
-/* To stderr, for a short time: nothing is opened. */
+/* Lines go to stderr; opens nothing. For the time before log_open, and for short commands. */
 void log_init(struct log *log, enum log_level level);
 
-/* To where the options say. Opens what is to be opened, before the process is confined. A line for
- * which there is no journal goes to stderr. Returns 0, or -1 with *error; then lines go to stderr.
- * log_close in any case. */
+/* Lines go where the options say. Opens files and sockets, so it comes before the sandbox
+ * (serve/sandbox.h). Without a journal, lines for it go to stderr. Returns 0, or -1 with *error;
+ * then lines go to stderr. Call log_close in both cases. */
 int log_open(struct log *log, const struct log_config *config, struct error *error);
 void log_close(struct log *log);
 
-/* Opens the log file again if it was renamed or removed: its own, or the one that stderr is.
- * Each line looks, too; this one says what fails. Returns 0, or -1 with *error. */
+/* Opens the log file again if it was renamed or removed: the file of --log-to, or the file that
+ * stderr is. log_line does this too, but cannot report a failure. Returns 0, or -1 with *error. */
 int log_reopen(const struct log *log, struct error *error);
 
 void log_line(const struct log *log, enum log_level level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* Writes text, escaped and in double quotes where it needs them, to out (cut to size - 1
- * bytes, at least 8) and returns out. NULL becomes "-", and a ticket in the text "[ticket]": a
- * signed JSON Web Token, wherever it stands. */
+/* Writes text, escaped and in double quotes where it needs them, to out and returns out. size is
+ * at least 8; the result is cut to size - 1 bytes. NULL becomes "-". A ticket (a signed JSON Web
+ * Token) anywhere in the text becomes "[ticket]". */
 const char *log_quote(char *out, unsigned long size, const char *text);
 
-/* The same for a list, with commas between (a comma of an item's own is escaped). *more: how many
- * of the items, from the last one back, found no room. No items: "". */
+/* The same for a list, with commas between the items; a comma within an item is escaped. Sets *more
+ * to how many items at the end of the list found no room. An empty list becomes "" in quotes. */
 struct log_list {
     const char *const *items;
     size_t count;

@@ -1,9 +1,9 @@
 /* log_journal.c - a line for the journal: its pairs key=value as fields.
  *
- * So that `journalctl ROWCAST_USER=alice` finds what concerns her. Of a line that is prose,
- * nothing becomes a field: it may have words of a path, of SQLite or of an application's
- * trigger. Not through libsystemd, which waits for as long as the journal does not read; the
- * form is systemd.io's "Native Journal Protocol". */
+ * `journalctl ROWCAST_USER=alice` then finds the lines about this user. A line of prose makes no
+ * fields: it may contain text of a path, of SQLite or of an application's trigger. This file does
+ * not use libsystemd, which waits while the journal does not read. The form is systemd.io's
+ * "Native Journal Protocol". */
 #include "config.h"
 
 #include "base/log_sink.h"
@@ -17,7 +17,7 @@
 
 static const char letters[] = "abcdefghijklmnopqrstuvwxyz";
 
-/* Past the words before the first pair; NULL: something else is there. */
+/* Returns the first pair behind the words at p; NULL when anything else comes first. */
 static const char *
 skip_words(const char *p)
 {
@@ -31,7 +31,7 @@ skip_words(const char *p)
     }
 }
 
-/* To the quote that ends the value; log_quote has put \ before those within, and before \. */
+/* The length up to the quote that ends the value. log_quote put \ before each quote and \ in it. */
 static size_t
 quoted_len(const char *p)
 {
@@ -41,7 +41,7 @@ quoted_len(const char *p)
     return len;
 }
 
-/* The pair at p; NULL: there is none. Else returns its end. */
+/* Sets *field to the pair at p. Returns the pair's end; NULL when no pair is at p. */
 static const char *
 take_field(const char *p, struct log_sink_field *field)
 {
@@ -83,7 +83,7 @@ struct journal_text {
     size_t len;
 };
 
-/* KEY=value and a line end, which a value of ours never has: base/log.c has seen to that. */
+/* Appends KEY=value and a line end. A value has no line end: base/log.c has replaced it. */
 static void
 append_field(struct journal_text *text, const char *prefix,
              const struct log_sink_field *field)

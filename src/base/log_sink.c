@@ -1,9 +1,9 @@
-/* log_sink.c - a log line on its way to a descriptor that may be full; which of the descriptors
- * is a file that may be rotated, and which the journal.
+/* log_sink.c - writes a log line to a descriptor that may be full. Finds out whether the descriptor
+ * is a file that may be rotated, or the journal.
  *
- * Called by base/log.c for each line, from the loop and from threads, so nothing here may wait.
- * Setting O_NONBLOCK on stderr is no way: all processes that share it share the flag, and a
- * shell or a web server does not expect EAGAIN. */
+ * base/log.c calls it for each line, from the loop and from threads, so nothing here may wait. It
+ * cannot set O_NONBLOCK on stderr: all processes that share stderr share the flag, and a shell or
+ * a web server does not expect EAGAIN. */
 #include "config.h"
 
 #include "base/log_sink.h"
@@ -44,7 +44,7 @@ leads_to(const char *path, const struct stat *st)
            there.st_ino == st->st_ino;
 }
 
-/* Where an open file lies, as the kernel says it now; NULL when it has no such place. */
+/* The path of an open file, from the kernel; NULL when no path leads to it. */
 static char *
 path_of(int fd, const struct stat *st)
 {
@@ -80,13 +80,13 @@ log_sink_out_share(struct log_sink_out *out, int fd)
         return;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     int own = open(link, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-    if (own >= 0) /* else it is another user's: log_sink_write does what it can */
+    if (own >= 0) /* else another user owns it, and log_sink_write uses the shared one */
         out->fd = own;
 }
 
 /* --- a file ------------------------------------------------------------------------------ */
 
-/* O_NOFOLLOW and the look at the type: the folder may be one that others write. */
+/* Other users may be able to write in the folder: hence O_NOFOLLOW and the check of the type. */
 static int
 open_file(const char *path, struct error *error)
 {
@@ -125,7 +125,7 @@ log_sink_out_follow(const struct log_sink_out *out, struct error *error)
     int fd = open_file(out->path, error);
     if (fd < 0)
         return -1;
-    /* Under the same number, so that threads that are about to write need not know. */
+    /* Keeps the descriptor's number, which another thread may be about to write to. */
     int result = dup3(fd, out->fd, out->fd == STDERR_FILENO ? 0 : O_CLOEXEC);
     close(fd);
     return result < 0 ? error_set(error, "the log: %s", strerror(errno)) : 0;
@@ -133,9 +133,9 @@ log_sink_out_follow(const struct log_sink_out *out, struct error *error)
 
 /* --- writing ----------------------------------------------------------------------------- */
 
-/* A pipe is writable when it has room for PIPE_BUF bytes, more than a line has. Another process
- * may take that room before we write: RWF_NOWAIT, where the kernel has it for pipes (6.5), and a
- * description of our own (log_sink_out_share) do not wait then either. */
+/* poll(2) reports a pipe as writable when it has room for PIPE_BUF bytes, which is more than a
+ * line. Another process may take that room before we write. Then RWF_NOWAIT (for pipes since
+ * Linux 6.5) or our own nonblocking description (log_sink_out_share) prevents waiting. */
 static ssize_t
 write_to_pipe(int fd, const char *line, size_t len)
 {

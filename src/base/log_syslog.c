@@ -1,7 +1,7 @@
-/* log_syslog.c - a line for syslog(3)'s daemon and the datagram that it goes in.
+/* log_syslog.c - sends a line to the daemon of syslog(3), and datagrams for log_journal.c.
  *
- * Not through the C library, which waits for as long as the daemon does not read. The form is
- * the one that it uses (RFC 3164 section 4.1, without the host's name). */
+ * This file does not use the C library's syslog(3), which waits while the daemon does not read. The
+ * form of the line is the C library's (RFC 3164 section 4.1, without the host's name). */
 #include "config.h"
 
 #include "base/log_sink.h"

@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#define NAME_MAX_LEN 32 /* a longer one is near to none */
+#define NAME_MAX_LEN 32 /* a longer name has no nearest one */
 #define DISTANCE_MAX 2
 
 static size_t
@@ -23,7 +23,7 @@ same_letter(char a, char b)
     return tolower((unsigned char)a) == tolower((unsigned char)b);
 }
 
-/* How many letters have to be put in, taken out or changed. b has at most NAME_MAX_LEN bytes. */
+/* How many letters one must insert, remove or change. b has at most NAME_MAX_LEN bytes. */
 static size_t
 distance(const char *a, const char *b)
 {
@@ -52,7 +52,7 @@ nearest_find(const char *name, const char *const *list, size_t count)
         return NULL;
     for (size_t i = 0; i < count; i++) {
         size_t away = strlen(list[i]) > NAME_MAX_LEN ? best : distance(name, list[i]);
-        /* Of a name of three letters nothing would be left that is alike. */
+        /* A name as short as its distance has no letter in common. */
         if (away < best && away < strlen(list[i])) {
             best = away;
             nearest = list[i];

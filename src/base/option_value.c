@@ -29,7 +29,7 @@ limit_of(const struct option *option)
 
 /* --- what a good value looks like, for errors ---------------------------------------- */
 
-/* The number with the largest unit of the table that divides it. */
+/* with_unit uses the largest unit of the table that divides the number. */
 struct unit {
     int64_t size;
     const char *name;
@@ -62,7 +62,7 @@ in_seconds(char out[LIMIT_TEXT_MAX], int64_t ms)
     return out;
 }
 
-/* A limit as one would type it. */
+/* A limit as a user would type it. */
 static const char *
 limit_text(char out[LIMIT_TEXT_MAX], const struct option *option, int64_t value)
 {
@@ -211,13 +211,13 @@ append_item(const struct option_target *target, const struct option *option,
     return 0;
 }
 
-/* A whole list in one text, as the environment and defaults have it. */
+/* Sets a list from one text of the environment or of the defaults. */
 static int
 set_list(const struct option_target *target, const struct option *option,
          struct option_origin origin, const char *value)
 {
     struct text_list *list = field_of(target, option);
-    char *copy = strdup(value); /* kept for the process: settings point into it */
+    char *copy = strdup(value); /* never freed: the settings point into it */
     char *rest = NULL;
 
     if (copy == NULL)

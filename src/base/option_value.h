@@ -1,16 +1,16 @@
-/* base/option_value.h - values of options: parsing, ranges, and what an error says of them. */
+/* option_value.h - values of options: parsing, ranges, and the errors about them. */
 #ifndef BASE_OPTION_VALUE_H
 #define BASE_OPTION_VALUE_H
 
 #include "base/options.h"
 
-/* Where the fields are, and where an error goes. */
+/* What a setter writes to: the struct with the fields, and the error. */
 struct option_target {
     char *settings;
     struct error *error;
 };
 
-/* Where a value comes from, as an error names it: "--heartbeat" or "ROWCAST_HEARTBEAT". */
+/* The source of a value, as an error names it: "--heartbeat" or "ROWCAST_HEARTBEAT". */
 struct option_origin {
     const char *prefix;
     const char *name;
@@ -24,8 +24,9 @@ void option_clear(const struct option_target *target, const struct option *optio
 int option_set(const struct option_target *target, const struct option *option,
                struct option_origin origin, const char *value);
 
-/* The same from one text that is the whole value: a list's items are separated by blanks, as in the
- * environment and in defaults. A list's text is copied and kept for the life of the process. */
+/* The same, but the text is the option's whole value, from the environment or the table's
+ * default: a list's items are separated by spaces and replace the list. The copy of a list's text
+ * stays allocated until the process ends. */
 int option_set_whole(const struct option_target *target, const struct option *option,
                      struct option_origin origin, const char *value);
 

@@ -1,7 +1,7 @@
 /* options.c - one table drives parsing, defaults, environment and usage text.
  *
- * getopt_long is not used: it knows neither types nor ranges nor the environment, and its
- * messages cannot name the accepted values. base/option_value.c sets the fields. */
+ * Not with getopt_long: it knows neither types nor ranges nor the environment, and its messages
+ * cannot name the accepted values. base/option_value.c sets the fields. */
 #include "config.h"
 
 #include "base/options.h"
@@ -27,7 +27,7 @@ struct parser {
     int operand_count;
 };
 
-/* Environment or default, for what the command line leaves open. */
+/* Sets an option that the command line does not have, from the environment or the default. */
 static int
 set_unless_given(const struct parser *parser, size_t index)
 {
@@ -97,8 +97,8 @@ refuse_option(const struct parser *parser, const char *argument)
                      parse_quote(quoted, argument), meant);
 }
 
-/* Takes the option at argv[0], its value behind `=` or in argv[1]. Returns how many arguments
- * that were, or -1. */
+/* Takes the option at argv[0], its value behind `=` or in argv[1]. Returns how many arguments it
+ * has taken, or -1. */
 static int
 take_option(struct parser *parser, char **argv)
 {

@@ -1,9 +1,9 @@
 /* options.h - command line options from one table: name, kind, range, default, help.
  *
- * Each option `--name VALUE` or `--name=VALUE` (flags: `--name`, or `--name=0` to take back what
- * the environment says) may also come from the environment as ROWCAST_NAME, in capitals with
- * `_` for `-` (flags: 0 or 1); the command line wins, and of two on the command line the later
- * one. An empty variable counts as unset. The usage text is made from the same table. */
+ * Each option `--name VALUE` or `--name=VALUE` (a flag: `--name`, or `--name=0` to override the
+ * environment) may also come from the environment as ROWCAST_NAME, in capitals with `_` for `-`
+ * (a flag: 0 or 1). The command line wins over the environment, and a later argument over an
+ * earlier one. An empty variable counts as unset. The usage text comes from the same table. */
 #ifndef ROWCAST_BASE_OPTIONS_H
 #define ROWCAST_BASE_OPTIONS_H
 
@@ -31,17 +31,17 @@ struct option {
     enum option_kind kind;
     size_t offset;    /* of the field in the settings struct */
     int64_t min, max; /* for numbers, in the field's unit (SECONDS, AGE: ms); max 0: none */
-    const char *fallback; /* the default as it would be typed; NULL: zero, NULL or false */
+    const char *fallback; /* the default, as a user types it; NULL: zero, NULL or false */
     const char *value_name; /* for the usage: FILE, SECONDS, ...; CHOICE: "a|b|c" */
     const char *help;       /* one line, no period at its end */
     char letter;            /* short form, as in -f; 0: none */
-    bool has_no_variable; /* only typed: a service whose environment had it would be none */
+    bool has_no_variable; /* the environment cannot set it */
 };
 
 struct command {
     const char *name;             /* "send" */
     const char *operands;         /* for the usage: "[DATA | -]", or "" */
-    const char *summary;          /* what it does: the first paragraph of its help */
+    const char *summary;          /* the first paragraph of the help */
     const struct option *options; /* ended by one with name NULL */
     int max_operands;
 };
@@ -52,21 +52,20 @@ enum options_result {
     OPTIONS_USAGE /* *error says what is wrong: exit 2 */
 };
 
-/* Sets every field from its default, the environment or argv (argv[0] is skipped; it ends
- * in NULL). Texts point
- * into argv or the environment; texts from list variables are allocated once and kept for
- * the process. operands (room for command->max_operands + 1, NULL-terminated here). "--" ends
- * the options; "-" is an operand; operands and options may be mixed. An error quotes the bad
- * value and the accepted range. A list on the command line replaces the one in the
- * environment. */
+/* Sets every field from its default, the environment or argv. argv ends in NULL; argv[0] is
+ * skipped. Texts point into argv or the environment; texts of list variables stay allocated until
+ * the process ends. operands has room for command->max_operands + 1 pointers, the last is NULL.
+ * "--" ends the options; "-" is an operand; operands and options may be mixed. A list on the
+ * command line replaces the one in the environment. An error quotes the bad value and the
+ * accepted range. */
 enum options_result options_parse(const struct command *command, char **argv,
                                   void *settings, const char **operands,
                                   struct error *error);
 
 #define OPTION_NAME_MAX 64 /* bytes of ROWCAST_NAME */
 
-/* Writes the option's environment variable, ROWCAST_NAME, to name and returns it; NULL when it has
- * none. */
+/* Writes the name of the option's environment variable, ROWCAST_NAME, to `name` and returns it;
+ * NULL when the option has none. */
 const char *option_env_name(char name[OPTION_NAME_MAX], const struct option *option);
 
 #endif

@@ -1,7 +1,7 @@
 /* parse_number.c - strict numbers from text.
  *
- * strtoll and its kin are not used: they skip spaces, take signs and locales, and report
- * overflow through errno, each of which has let bad values through elsewhere. */
+ * Not with strtoll and similar functions: they skip spaces, accept a sign, depend on the locale,
+ * and report overflow only in errno. */
 #include "config.h"
 
 #include "base/parse_number.h"
@@ -13,8 +13,8 @@
 
 #define MS_PER_SECOND 1000
 
-/* Reads the digits at *text and moves it behind them. Returns -1 when there are none. What
- * does not fit becomes INT64_MAX, with *overflow set. */
+/* Reads the digits at *text and moves *text behind them. Returns -1 when there are none. A number
+ * that does not fit becomes INT64_MAX, with *overflow set. */
 static int
 read_digits(const char **text, int64_t *value, bool *overflow)
 {
@@ -36,7 +36,7 @@ read_digits(const char **text, int64_t *value, bool *overflow)
     return 0;
 }
 
-/* The digits at *text, refused when they do not fit. */
+/* The same, but refuses a number that does not fit. */
 static int
 read_number(const char **text, int64_t *value)
 {

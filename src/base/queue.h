@@ -1,14 +1,14 @@
 /* queue.h - a doubly linked list whose links are part of the items: all operations O(1).
  *
- * Items that wait for equal intervals, pushed as they begin to wait, stand in the order in
- * which they are due: a timer need only look at the head. */
+ * If all items wait equally long and are pushed when they begin to wait, then the head is due
+ * first, and a timer looks only at the head. */
 #ifndef ROWCAST_BASE_QUEUE_H
 #define ROWCAST_BASE_QUEUE_H
 
 #include <stddef.h>
 
 struct queue_link {
-    struct queue_link *prev, *next; /* itself when in no queue */
+    struct queue_link *prev, *next; /* the link itself when it is in no queue */
 };
 
 struct queue {
@@ -39,7 +39,7 @@ queue_remove(struct queue_link *link)
     queue_link_init(link);
 }
 
-/* At the tail; takes it out of the queue it was in. */
+/* Puts the link at the tail, after removing it from the queue that it is in. */
 static inline void
 queue_push(struct queue *queue, struct queue_link *link)
 {
@@ -53,12 +53,12 @@ queue_push(struct queue *queue, struct queue_link *link)
 static inline struct queue_link *
 queue_head(const struct queue *queue)
 {
-    /* The analyzer does not see that who frees an item has unlinked it. */
+    /* The analyzer does not see that an item is unlinked before it is freed. */
     /* NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
     return queue->ends.next == &queue->ends ? NULL : queue->ends.next;
 }
 
-/* The one behind a link that is in the queue; NULL: it is the last. */
+/* The link behind `link`, which must be in the queue; NULL when `link` is the last. */
 static inline struct queue_link *
 queue_next(const struct queue *queue, const struct queue_link *link)
 {

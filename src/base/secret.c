@@ -1,8 +1,7 @@
 /* secret.c - a core dump (coredumpctl, a bug report) may be read by more people than a key file.
  *
- * Called by access/keys.c for what it keeps of a key file. What OpenSSL makes of a key while it
- * signs or verifies is its own. Other memory stays in the dump, so that a crash can be looked
- * into. */
+ * Called by access/keys.c for the keys of a key file. OpenSSL's own copies of a key are not in this
+ * memory. All other memory stays in the dump, so that it can explain a crash. */
 #include "config.h"
 
 #include "base/secret.h"
@@ -22,7 +21,7 @@ secret_copy(struct slice text)
 #endif
     if (text.len > 0)
         memcpy(copy, text.p, text.len);
-    return copy; /* the pages were zero: a NUL is there */
+    return copy; /* new pages are zero, so the text ends in NUL */
 }
 
 void

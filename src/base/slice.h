@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* p == NULL is SQL's NULL (absent), which is not the same as an empty text (p != NULL, len 0).
+/* p == NULL is SQL's NULL, which differs from an empty text (p != NULL, len 0).
  * The bytes need not end in NUL and may hold any value, NUL included. */
 struct slice {
     const char *p;
@@ -19,7 +19,7 @@ slice_of(const char *text)
     return (struct slice){text, text == NULL ? 0 : strlen(text)};
 }
 
-/* NULL equals NULL only, as SQL's IS has it. */
+/* NULL equals only NULL, as with SQL's IS. */
 static inline bool
 slice_equal(struct slice a, struct slice b)
 {

@@ -1,4 +1,4 @@
-/* sql_text.c - words, white space and comments of SQL; see base/sql_text.h. */
+/* sql_text.c - see base/sql_text.h. Called by store/model.c and track/scan.c. */
 #include "config.h"
 
 #include "base/sql_text.h"

@@ -1,4 +1,4 @@
-/* string_map.c - chained hashing, doubled when there are as many names as buckets. */
+/* string_map.c - chained hashing; the buckets double when there are as many names as buckets. */
 #include "config.h"
 
 #include "base/string_map.h"

@@ -1,5 +1,5 @@
-/* text_list.h - a short list of texts that the list does not own: an option that may be given
- * several times, the origins of --cors-origin. */
+/* text_list.h - a short list of texts that the list does not own, such as the values of an option
+ * that a user may repeat (--cors-origin). */
 #ifndef ROWCAST_BASE_TEXT_LIST_H
 #define ROWCAST_BASE_TEXT_LIST_H
 

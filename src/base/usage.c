@@ -1,4 +1,4 @@
-/* usage.c - what --help prints; base/options.c asks for it before it judges anything. */
+/* usage.c - prints --help and --version. base/options.c calls it before it checks any argument. */
 #include "config.h"
 
 #include "base/usage.h"
@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#define HELP_COLUMN 30 /* where the help texts begin */
+#define HELP_COLUMN 30 /* of the help texts */
 
 static void
 print_option(const struct option *option)
@@ -48,7 +48,6 @@ print_help(const struct command *command)
     printf("  %-*s%s\n", HELP_COLUMN - 2, "-V, --version", "print the version and exit");
 }
 
-/* Done before anything else is judged: help must come out whatever else is wrong. */
 bool
 usage_print_if_asked(const struct command *command, char **argv)
 {
