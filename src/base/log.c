@@ -190,7 +190,7 @@ line_say(const struct log *log, enum log_level level, const char *format, ...)
     return result;
 }
 
- * Reports earlier lost lines, before the next line. Returns 0, or -1 when the sink is still
+/* Reports earlier lost lines, before the next line. Returns 0, or -1 when the sink is still
  * full. */
 static int
 loss_tell(const struct log *log)

@@ -31,11 +31,11 @@ struct option {
     enum option_kind kind;
     size_t offset;    /* of the field in the settings struct */
     int64_t min, max; /* for numbers, in the field's unit (SECONDS, AGE: ms); max 0: none */
-    const char *fallback; /* the default, as a user types it; NULL: zero, NULL or false */
+    const char *fallback;   /* the default, as a user types it; NULL: zero, NULL or false */
     const char *value_name; /* for the usage: FILE, SECONDS, ...; CHOICE: "a|b|c" */
     const char *help;       /* one line, no period at its end */
     char letter;            /* short form, as in -f; 0: none */
-    bool has_no_variable; /* the environment cannot set it */
+    bool has_no_variable;   /* the environment cannot set it */
 };
 
 struct command {
