@@ -2,6 +2,7 @@
 // node is killed by the page's button while the page reads from it, and the page misses nothing.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import fs from 'node:fs';
 import { after, before, test } from 'node:test';
 import path from 'node:path';
 import { launch } from './demo-site.mjs';
@@ -29,6 +30,18 @@ after(async () => {
   await browser?.close();
   demo?.kill('SIGTERM');
   await until('the end of the demo', () => demo.exitCode !== null || demo.signalCode !== null);
+  // A node that was just about to start again ends, too.
+  const folder = /-h (\/tmp\/rowcast-demo\.[^/]+)/.exec(said)[1];
+  assert.deepEqual(commands().filter((command) => command.includes(folder)), []);
+});
+
+// The command lines of all processes.
+const commands = () => fs.readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map((pid) => {
+  try {
+    return fs.readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+  } catch {
+    return '';   // it has ended
+  }
 });
 
 const output = (id) => page.locator(`#${id}`).textContent();
