@@ -82,9 +82,10 @@ group_is_gone() { ! kill -0 -- "-$1" 2>/dev/null; }
 
 # Starts a command in the background as the leader of a process group; PID is then its id. bats
 # reads descriptor 3 and waits for all who hold it, and for all who hold a test's stdout:
-# redirect that too.
+# redirect that too. 7, 8 and 9 are the tests' ends of pipes: while a command holds one, the pipe's
+# reader never sees its end.
 background() {
-	setsid "$@" </dev/null 3>&- 4>&- &
+	setsid "$@" </dev/null 3>&- 4>&- 7>&- 8>&- 9>&- &
 	PID=$!
 	GROUP[$PID]=1
 }

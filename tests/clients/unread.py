@@ -9,6 +9,7 @@ standard input has ended: how many connections brought all of their answers afte
 ADDRESS is unix:PATH."""
 
 import os
+import selectors
 import socket
 import sys
 
@@ -23,20 +24,31 @@ def connect(address):
     return peer
 
 
-def ends(peer):
-    """END_REQUEST records that are there to be read; the peer closes in the end."""
-    got = bytearray()
-    peer.settimeout(10)
-    try:
-        while more := peer.recv(65536):
-            got += more
-    except OSError:
-        pass
+def count_ends(got):
+    """END_REQUEST records among the bytes of an answer."""
     count = at = 0
     while at + 8 <= len(got):
         count += got[at + 1] == 3
         at += 8 + int.from_bytes(got[at + 4:at + 6], "big") + got[at + 6]
     return count
+
+
+def read_all(peers):
+    """What there is to be read of all, at the same time: up to their ends, or until nothing comes for 10 s."""
+    got = {peer: bytearray() for peer in peers}
+    with selectors.DefaultSelector() as selector:
+        for peer in peers:
+            selector.register(peer, selectors.EVENT_READ)
+        while selector.get_map() and (ready := selector.select(10)):
+            for key, _ in ready:
+                try:
+                    more = key.fileobj.recv(65536)
+                except OSError:
+                    more = b""
+                got[key.fileobj] += more
+                if not more:
+                    selector.unregister(key.fileobj)
+    return got
 
 
 def main():
@@ -52,7 +64,7 @@ def main():
             pass  # it was cut already
     print("sent", flush=True)
     sys.stdin.read()
-    whole = sum(ends(peer) >= requests for peer in peers)
+    whole = sum(count_ends(got) >= requests for got in read_all(peers).values())
     print(f"cut={len(peers) - whole} whole={whole}", flush=True)
 
 

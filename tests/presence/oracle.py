@@ -6,11 +6,13 @@ socket and through web servers (--url, repeatable; users log in there), and kill
 kill: readers, rowcast's workers, all of rowcast (which is started again). It knows at each moment who
 should be there (streams whose client has read the opening, and whose connection is whole), and looks
 several times a second at the view. For each user (and for those without a name) it measures for how
-long the view has differed. An INSERT once in a while is measured with presence and without by
+long the view has differed: --limit seconds are a fault. In a rest after some of the acts, and at the
+end, the view must become right. An INSERT once in a while is measured with presence and without by
 --insert-rate.
 
-usage: oracle.py --rowcast PROGRAM --seconds N [--workers N] [--seed N] [--url URL]...
-Exit 1 with a line for each fault. Part of `make check-presence`; a short one is in presence.bats.
+usage: oracle.py --rowcast PROGRAM --seconds N [--limit N] [--workers N] [--seed N] [--url URL]...
+Exit 1 with a line for each fault. Part of `make check-presence`, with the ten seconds that rowcast
+promises; a short one is in presence.bats, which gives a loaded machine more time.
 """
 import argparse
 import base64
@@ -28,8 +30,8 @@ import threading
 import time
 import urllib.parse
 
-LIMIT_S = 10.0
 LOOK_S = 0.1
+START_S = 60
 USERS = ['ann', 'bob', 'cat', 'dan', None]
 
 
@@ -100,12 +102,13 @@ def connect_directly(path):
 
 
 def connect_by_http(url):
+    """For streams through a web server. Connection: close, as a connection that is kept outlives its stream."""
     parts = urllib.parse.urlsplit(url)
 
     def connect(user):
         sock = socket.create_connection((parts.hostname, parts.port))
         sock.settimeout(60)
-        head = f'GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\n'
+        head = f'GET {parts.path} HTTP/1.1\r\nHost: {parts.netloc}\r\nConnection: close\r\n'
         if user is not None:
             head += f'Authorization: Basic {base64.b64encode(f"{user}:secret".encode()).decode()}\r\n'
         sock.sendall(f'{head}\r\n'.encode())
@@ -140,7 +143,7 @@ class Oracle:
              '--heartbeat', '1', '--workers', str(self.args.workers),
              *(['--presence'] if self.args.no_channel else ['--presence-channel', 'who'])],
             stdout=self.log, stderr=self.log)
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             try:
                 with socket.socket(socket.AF_UNIX) as sock:
@@ -215,30 +218,38 @@ class Oracle:
                 continue
             began = self.since.setdefault(user, now)
             self.worst[user] = max(self.worst[user], now - began)
-            if now - began > LIMIT_S and (user, began) not in self.faults:
+            if now - began > self.args.limit and (user, began) not in self.faults:
                 self.faults.append((user, began))
                 print(f'{user}: {table[user]} in the table, {truth[user]} are there, for {now - began:.1f} s')
+
+    def rest(self):
+        """Nothing happens until the table is right, or has been wrong for too long."""
+        deadline = time.monotonic() + self.args.limit + 1
+        while True:
+            self.look()
+            if not self.since or time.monotonic() > deadline:
+                return
+            time.sleep(LOOK_S)
 
     def run(self):
         end = time.monotonic() + self.args.seconds
         next_act = 0
         while time.monotonic() < end:
-            now = time.monotonic()
-            if now >= next_act:
+            if time.monotonic() >= next_act:
                 self.act()
-                # Bursts with rests between them, in which the table must become right.
-                next_act = now + (self.random.uniform(0.02, 0.4) if self.random.random() < 0.93 else 3)
+                if self.random.random() < 0.07:
+                    self.rest()
+                next_act = time.monotonic() + self.random.uniform(0.02, 0.4)
             self.look()
             time.sleep(LOOK_S)
+        self.rest()
         for reader in self.readers:
             reader.close()
         self.readers = []
-        deadline = time.monotonic() + LIMIT_S
-        while sum(self.table().values()) > 0 and time.monotonic() < deadline:
-            time.sleep(LOOK_S)
+        self.rest()
         if sum(self.table().values()) > 0:
             self.faults.append(('all', 0))
-            print(f'still there after {LIMIT_S} s: {self.table()}')
+            print(f'still there after {self.args.limit} s: {self.table()}')
         self.check_told()
         self.process.terminate()
         self.process.wait()
@@ -302,6 +313,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument('--rowcast', required=True)
     parser.add_argument('--seconds', type=float, default=60)
+    parser.add_argument('--limit', type=float, default=10)
     parser.add_argument('--workers', type=int, default=2)
     parser.add_argument('--seed', type=int, default=int(time.time()))
     parser.add_argument('--url', action='append', default=[])
