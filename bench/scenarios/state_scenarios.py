@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import sqlite3
+import struct
 import subprocess
 import sys
 import time
@@ -30,54 +31,83 @@ CHANGES = 20                # in one go
 END = b'"more":false'
 BOUND_MS = 20               # of a turn
 WAIT_S = 120
+RECORD = 16384              # with its header, in the baseline
+HEADER, STDOUT = 8, 6       # FastCGI specification, 3.3 and 8
 KIB = 1024
 NEWEST = "SELECT data FROM notification WHERE channel = 'orders' ORDER BY id DESC LIMIT 1"
 INSERT = "INSERT INTO notification(channel, event, data) VALUES ('plain', 'change', ?)"
 
 
+class Page:
+    """A reader that keeps of its stream only what is needed to find a mark in it."""
+
+    def __init__(self, sock, request):
+        self.socket = socket.socket(socket.AF_UNIX)
+        self.socket.connect(sock)
+        self.socket.sendall(request)
+        self.socket.setblocking(False)
+        self.rest = b""         # of a record
+        self.tail = b""         # of the stream
+
+    def take(self, mark):
+        """Reads once; returns the bytes, and whether the mark has come."""
+        data = self.socket.recv(1 << 18)
+        if not data:
+            raise Failed("a page's stream was closed")
+        records, at, stream = self.rest + data, 0, [self.tail]
+        while at + HEADER <= len(records):
+            length, padding = struct.unpack_from(">HB", records, at + 4)
+            end = at + HEADER + length + padding
+            if end > len(records):
+                break
+            stream.append(records[at + HEADER:at + HEADER + length])
+            at = end
+        seen = b"".join(stream)
+        self.rest, self.tail = records[at:], seen[-len(mark):]
+        return len(data), mark in seen
+
+
 class Pages:
-    """Readers that look for a mark in what comes, and keep nothing of it."""
+    """Many of them."""
 
     def __init__(self, sock):
-        self.sock, self.tails, self.bytes = sock, {}, 0
+        self.sock, self.pages, self.bytes = sock, {}, 0
         self.poll = select.epoll()
 
     def open(self, count, target):
         request = fcgi.whole_request(1, 0, ["PATH=" + target])
         for _ in range(count):
-            page = socket.socket(socket.AF_UNIX)
-            page.connect(self.sock)
-            page.sendall(request)
-            page.setblocking(False)
-            self.poll.register(page, select.EPOLLIN)
-            self.tails[page.fileno()] = [page, b""]
+            page = Page(self.sock, request)
+            self.poll.register(page.socket, select.EPOLLIN)
+            self.pages[page.socket.fileno()] = page
 
     def until(self, mark):
         """Until each has the mark; what has come before this call does not count."""
-        waiting, end = set(self.tails), time.monotonic() + WAIT_S
+        waiting, end = set(self.pages), time.monotonic() + WAIT_S
         while waiting:
             if time.monotonic() > end:
                 raise Failed(f"{len(waiting)} pages do not get {mark}")
             for number, _ in self.poll.poll(1):
-                if self.take(number, mark):
+                size, is_there = self.pages[number].take(mark)
+                self.bytes += size
+                if is_there:
                     waiting.discard(number)
-        for page in self.tails.values():
-            page[1] = b""
-
-    def take(self, number, mark):
-        page = self.tails[number]
-        data = page[0].recv(1 << 18)
-        if not data:
-            raise Failed("a page's stream was closed")
-        self.bytes += len(data)
-        seen = page[1] + data
-        page[1] = seen[-len(mark):]
-        return mark in seen
+        for page in self.pages.values():
+            page.tail = b""
 
     def close(self):
-        for page, _ in self.tails.values():
-            page.close()
-        self.tails = {}
+        for page in self.pages.values():
+            page.socket.close()
+        self.pages = {}
+
+
+def framed(size):
+    """Records of that many bytes, which end in END."""
+    records = bytearray()
+    while size - len(records) > 2 * RECORD:
+        records += fcgi.record(STDOUT, 1, b"x" * (RECORD - HEADER))
+    body = size - len(records) - HEADER
+    return bytes(records + fcgi.record(STDOUT, 1, b"x" * (body - len(END)) + END))
 
 
 def make_table(db, name, rows):
@@ -117,7 +147,7 @@ def cost_of_sending(trivial, size):
     before = cpu_ns([trivial.pid])
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as control:
         control.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * size)
-        control.sendto(b"x" * (size - len(END)) + END, trivial.control)
+        control.sendto(framed(size), trivial.control)
     pages.until(END)
     took = cpu_ns([trivial.pid]) - before
     pages.close()
