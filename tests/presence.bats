@@ -15,6 +15,7 @@ told() { sql "SELECT event || ' ' || (data ->> 'user') FROM notification WHERE c
 is_told() { [[ $(told) == "$1" ]]; }
 expect_told() { wait_for is_told "$1" || fail "told: $(told), not: $1"; }
 
+newest_lease() { sql 'SELECT max(until) FROM rowcast_presence_worker'; }
 now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
 
 @test "presence: a row for each user and worker, with channels, address and the time of the first stream" {
@@ -85,11 +86,9 @@ now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
 	start_rowcast --presence
 	listen_direct ann '' REMOTE_USER=ann
 	expect_there 'ann|1'
-	local killed
-	killed=$(now_ms)
 	kill_rowcast
-	WAIT=15 expect_there ''
-	(($(now_ms) - killed <= 10000)) || fail "it took $(($(now_ms) - killed)) ms"
+	(($(newest_lease) <= $(now_ms) + 10000)) || fail "the lease ends in $(($(newest_lease) - $(now_ms))) ms"
+	expect_there ''
 	# The next start tidies up.
 	start_rowcast --presence
 	wait_for eval '[[ $(sql "SELECT count(*) FROM rowcast_presence_entry") == 0 ]]'
@@ -114,7 +113,7 @@ now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
 		done
 		[[ $(sql 'SELECT count(*) FROM rowcast_presence') == "$open" ]]
 	}
-	WAIT=10 wait_for only_open_ones
+	wait_for only_open_ones
 	stop_rowcast
 }
 log_died() { grep -q 'died: signal' "$T/rowcast.err"; }
@@ -142,9 +141,9 @@ log_died() { grep -q 'died: signal' "$T/rowcast.err"; }
 	listen_direct ann '' REMOTE_USER=ann
 	expect_there 'ann|1'
 	kill -STOP "$ROWCAST_PID"
-	WAIT=12 expect_there ''
+	expect_there ''
 	kill -CONT "$ROWCAST_PID"
-	WAIT=8 expect_there 'ann|1'
+	expect_there 'ann|1'
 	assert_healthy
 }
 
@@ -155,17 +154,19 @@ log_died() { grep -q 'died: signal' "$T/rowcast.err"; }
 	for n in {1..4}; do
 		listen_direct "ann$n" '' REMOTE_USER=ann
 	done
+	expect_told 'join ann' # of two workers either may write first
 	listen_direct bob '' REMOTE_USER=bob
-	wait_for eval '[[ $(told) == "join ann,join bob" ]]'
+	expect_told 'join ann,join bob'
 	expect_data see '{"user":"ann"}'
-	for n in {1..4}; do
+	for n in {1..3}; do
 		close_stream "ann$n"
 	done
 	local closed
 	closed=$(now_ms)
+	close_stream ann4
 	expect_told 'join ann,join bob,leave ann'
-	local took=$(($(now_ms) - closed))
-	((took >= 4500 && took <= 9000)) || fail "leave came after $took ms"
+	run sql "SELECT created_at - $closed FROM notification WHERE event = 'leave'"
+	((output >= 5000)) || fail "leave came after $output ms"
 	wait_for eval 'events see | grep -q "|leave|{\"user\":\"ann\"}"'
 	close_all
 	stop_rowcast
@@ -191,12 +192,13 @@ log_died() { grep -q 'died: signal' "$T/rowcast.err"; }
 	init_db
 	start_rowcast --presence-channel who
 	listen_direct ann '' REMOTE_USER=ann
+	expect_told 'join ann'
 	listen_direct bob '' REMOTE_USER=bob
 	expect_told 'join ann,join bob'
 	kill_rowcast
 	start_rowcast --presence-channel who
 	listen_direct back '' REMOTE_USER=bob
-	WAIT=25 expect_told 'join ann,join bob,leave ann'
+	expect_told 'join ann,join bob,leave ann'
 	expect_there 'bob|1'
 	assert_healthy
 }
@@ -221,7 +223,7 @@ log_died() { grep -q 'died: signal' "$T/rowcast.err"; }
 	listen two "$(url '?channel=a')"
 	expect_there '-|2'
 	close_all
-	WAIT=15 expect_there ''
+	expect_there ''
 }
 
 @test "presence: at most five transactions a second, and none when nothing changes" {
@@ -251,12 +253,70 @@ through_a_web_server() {
 	listen two "$(url)" -u ann:secret
 	expect_there 'ann|2'
 	close_all
-	WAIT=10 expect_there ''
+	expect_there ''
 	assert_healthy
 }
 @test "presence: through lighttpd" { through_a_web_server lighttpd; }
 @test "presence: through nginx" { through_a_web_server nginx; }
 @test "presence: through Apache" { through_a_web_server apache; }
+
+# --- connections that are half open: neither side has closed, and nothing arrives any more
+
+# A network of its own, with lighttpd in it and a reader whose connection then loses all packets.
+# What follows "ip" is done there.
+start_lighttpd_apart() {
+	local apart=(unshare -n)
+	INSIDE=(nsenter -n)
+	[[ $EUID -eq 0 ]] || { apart=(unshare -rn) INSIDE=(nsenter -U --preserve-credentials -n); }
+	PORT=8080
+	lighttpd_main rowcast
+	background "${apart[@]}" sh -ec 'ip link set lo up; exec "$@"' - "${SERVER_COMMAND[@]}" >>"$T/server.err" 2>&1
+	INSIDE+=(-t "$PID")
+	wait_for_start "$PID" "${INSIDE[@]}" curl -sf "http://127.0.0.1:$PORT/alive"
+}
+cut_off() { "${INSIDE[@]}" ip link set lo down; }
+listen_apart() {
+	background "${INSIDE[@]}" curl -sN -u ann:secret -o "$T/$1.out" "http://127.0.0.1:$PORT/events$2" >/dev/null 2>&1
+	READER[$1]=$PID
+	wait_for is_open "$1"
+}
+# The lease that held when the function began is over, and was renewed.
+outlive_a_lease() {
+	local lease
+	lease=$(newest_lease)
+	is_outlived() { (($(now_ms) > lease && $(newest_lease) > lease)); }
+	wait_for is_outlived
+}
+half_open() {
+	init_db
+	make_user ann secret
+	with_login
+	start_rowcast --presence --heartbeat 1 "$@"
+	start_lighttpd_apart
+	listen_apart phone '?client=phone'
+	expect_there 'ann|1'
+	cut_off
+}
+
+@test "presence: a half-open stream counts beyond the lease, and not twice when its page comes back" {
+	half_open
+	outlive_a_lease
+	assert_equal "$(there)" 'ann|1'
+	listen_direct back '?client=phone' REMOTE_USER=ann
+	wait_for streams_are 1
+	expect_there 'ann|1'
+	close_stream back
+	expect_there ''
+	assert_healthy
+}
+
+@test "presence: a half-open stream whose page never comes back goes with --max-age" {
+	half_open --max-age 4 --presence-channel who
+	wait_for streams_are 0
+	expect_there ''
+	expect_told 'join ann,leave ann'
+	assert_healthy
+}
 
 # Not wrong for long: how long is measured by `make check-presence`, on a machine that does nothing else.
 @test "presence: the table becomes right again and again, with kills, through three web servers" {

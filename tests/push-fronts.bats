@@ -94,6 +94,7 @@ assert_presence_of_processes() {
 	assert_equal "$(sql 'SELECT count(*) FROM rowcast_presence_worker')" 0
 	listen one "$(url '?channel=orders')" -u ann:secret
 	listen two "$(url '?channel=orders')" -u ann:secret
+	wait_for is_told 'join ann'
 	listen bob "$(url '?channel=orders')" -u bob:secret
 	wait_for are_there 'ann|2 bob|1'
 	wait_for is_told 'join ann,join bob'
@@ -101,9 +102,9 @@ assert_presence_of_processes() {
 	wait_for are_there 'ann|1 bob|1'
 	close_stream two
 	wait_for are_there 'bob|1'
-	WAIT=30 wait_for is_told 'join ann,join bob,leave ann'
+	wait_for is_told 'join ann,join bob,leave ann'
 	close_all
-	WAIT=30 wait_for are_there ''
+	wait_for are_there ''
 	assert_equal "$(sql 'SELECT count(*) FROM rowcast_presence_worker')" 0
 }
 @test "push: as a CGI program of lighttpd, and presence of its processes" {

@@ -111,6 +111,7 @@ test_every_kind_is_set_in_both_spellings(void **state)
         assert_int_equal(s.origins.count, 2);
         assert_string_equal(s.origins.items[0], "a");
         assert_string_equal(s.origins.items[1], "b");
+        options_free(&command, &s);
     }
 }
 
@@ -172,8 +173,7 @@ test_refusals_name_option_value_and_range(void **state)
 static void
 test_environment_stands_below_the_command_line(void **state)
 {
-    static struct settings kept; /* list items from the environment live as long as this */
-    struct settings s;
+    struct settings kept, s;
     const char *operands[3];
     struct error error;
 
@@ -196,6 +196,8 @@ test_environment_stands_below_the_command_line(void **state)
     assert_false(s.follow);
     assert_int_equal(s.origins.count, 1);
     assert_string_equal(s.origins.items[0], "x");
+    options_free(&command, &kept);
+    options_free(&command, &s);
 
     unsetenv("ROWCAST_CORS_ORIGIN");
     setenv("ROWCAST_FOLLOW", "yes", 1);
