@@ -48,7 +48,7 @@ while db.execute('SELECT count(*) FROM rowcast_presence_worker').fetchone()[0] >
     if time.monotonic() > deadline:
         sys.exit('the lease is not given back')
     time.sleep(0.05)
-while count_for(2, lambda: None) > 0:    # those who left are forgotten
+while count_for(7, lambda: None) > 0:    # those who left are forgotten
     if time.monotonic() > deadline:
         sys.exit('there is no rest')
 idle = count_for(4, lambda: None)
