@@ -217,22 +217,17 @@ set_list(const struct option_target *target, const struct option *option,
          struct option_origin origin, const char *value)
 {
     struct text_list *list = field_of(target, option);
-    char *copy = strdup(value); /* never freed: the settings point into it */
     char *rest = NULL;
 
-    if (copy == NULL)
-        return error_set(target->error, "%s%s: out of memory", origin.prefix, origin.name);
     list->count = 0;
-    for (char *item = strtok_r(copy, " ", &rest); item != NULL;
+    list->copy = strdup(value);
+    if (list->copy == NULL)
+        return error_set(target->error, "%s%s: out of memory", origin.prefix, origin.name);
+    for (char *item = strtok_r(list->copy, " ", &rest); item != NULL;
          item = strtok_r(NULL, " ", &rest)) {
-        if (append_item(target, option, origin, item) != 0) {
-            list->count = 0;
-            free(copy);
+        if (append_item(target, option, origin, item) != 0)
             return -1;
-        }
     }
-    if (list->count == 0)
-        free(copy);
     return 0;
 }
 
@@ -291,7 +286,7 @@ option_clear(const struct option_target *target, const struct option *option)
         *(int64_t *)field = 0;
         break;
     case OPTION_LIST:
-        ((struct text_list *)field)->count = 0;
+        *(struct text_list *)field = (struct text_list){.count = 0};
         break;
     }
 }

@@ -25,8 +25,8 @@ int option_set(const struct option_target *target, const struct option *option,
                struct option_origin origin, const char *value);
 
 /* The same, but the text is the option's whole value, from the environment or the table's
- * default: a list's items are separated by spaces and replace the list. The copy of a list's text
- * stays allocated until the process ends. */
+ * default: a list's items are separated by spaces and replace the list, which owns a copy of the
+ * text. */
 int option_set_whole(const struct option_target *target, const struct option *option,
                      struct option_origin origin, const char *value);
 

@@ -189,12 +189,12 @@ options_parse(const struct command *command, char **argv, void *settings,
     struct parser parser = {
         .command = command, .target = {settings, error}, .operands = operands};
 
-    if (usage_print_if_asked(command, argv))
-        return OPTIONS_EXIT;
     for (const struct option *option = command->options; option->name != NULL; option++) {
         assert(option - command->options < OPTIONS_MAX);
         option_clear(&parser.target, option);
     }
+    if (usage_print_if_asked(command, argv))
+        return OPTIONS_EXIT;
     if (take_arguments(&parser, argv) != 0)
         return OPTIONS_USAGE;
     for (size_t i = 0; command->options[i].name != NULL; i++) {
@@ -202,4 +202,16 @@ options_parse(const struct command *command, char **argv, void *settings,
             return OPTIONS_USAGE;
     }
     return OPTIONS_OK;
+}
+
+void
+options_free(const struct command *command, void *settings)
+{
+    for (const struct option *option = command->options; option->name != NULL; option++) {
+        if (option->kind == OPTION_LIST) {
+            struct text_list *list = (void *)((char *)settings + option->offset);
+            free(list->copy);
+            *list = (struct text_list){.count = 0};
+        }
+    }
 }

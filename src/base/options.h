@@ -53,14 +53,17 @@ enum options_result {
 };
 
 /* Sets every field from its default, the environment or argv. argv ends in NULL; argv[0] is
- * skipped. Texts point into argv or the environment; texts of list variables stay allocated until
- * the process ends. operands has room for command->max_operands + 1 pointers, the last is NULL.
+ * skipped. Texts point into argv or the environment; options_free frees what lists own. operands
+ * has room for command->max_operands + 1 pointers, the last is NULL.
  * "--" ends the options; "-" is an operand; operands and options may be mixed. A list on the
  * command line replaces the one in the environment. An error quotes the bad value and the
  * accepted range. */
 enum options_result options_parse(const struct command *command, char **argv,
                                   void *settings, const char **operands,
                                   struct error *error);
+
+/* Frees what the lists of the settings own, whatever options_parse returned. */
+void options_free(const struct command *command, void *settings);
 
 #define OPTION_NAME_MAX 64 /* bytes of ROWCAST_NAME */
 

@@ -331,29 +331,36 @@ run_with_keys(const struct settings *settings, const struct log *log)
     return code;
 }
 
+static int
+run_with_log(const struct settings *settings)
+{
+    struct error error = {""};
+    struct log log;
+    struct log_config config = {.level = (enum log_level)settings->log_level,
+                                .file = settings->log_to};
+    if (check_settings(settings, &error) != 0)
+        return cmd_usage(cmd_push_command.name, &error);
+    log_parse_to(settings->log_to, &config.to);
+    if (log_open(&log, &config, &error) != 0)
+        return cmd_fail(cmd_push_command.name, &error);
+    int code = run_with_keys(settings, &log);
+    log_close(&log);
+    return code;
+}
+
 int
 cmd_push(char **argv)
 {
     struct settings settings;
     struct error error = {""};
-    struct log log;
     const char *operands[1];
+    int code = CMD_OK;
     enum options_result parsed =
         options_parse(&cmd_push_command, argv, &settings, operands, &error);
-    if (parsed == OPTIONS_EXIT)
-        return CMD_OK;
-    if (parsed == OPTIONS_OK && settings.new_key != NULL)
-        return make_key(settings.new_key);
-    if (parsed == OPTIONS_OK && check_settings(&settings, &error) != 0)
-        parsed = OPTIONS_USAGE;
     if (parsed == OPTIONS_USAGE)
-        return cmd_usage(cmd_push_command.name, &error);
-    struct log_config config = {.level = (enum log_level)settings.log_level,
-                                .file = settings.log_to};
-    log_parse_to(settings.log_to, &config.to);
-    if (log_open(&log, &config, &error) != 0)
-        return cmd_fail(cmd_push_command.name, &error);
-    int code = run_with_keys(&settings, &log);
-    log_close(&log);
+        code = cmd_usage(cmd_push_command.name, &error);
+    else if (parsed == OPTIONS_OK)
+        code = settings.new_key != NULL ? make_key(settings.new_key) : run_with_log(&settings);
+    options_free(&cmd_push_command, &settings);
     return code;
 }

@@ -339,32 +339,44 @@ report_check(const struct serve_settings *settings)
     return CMD_OK;
 }
 
+/* What the ranges of the options do not say. */
+static int
+check_settings(const struct serve_settings *settings, struct error *error)
+{
+    if (settings->db == NULL)
+        return error_set(error, "which database? Give --db FILE or set ROWCAST_DB");
+    if (check_origins(&settings->cors_origins, error) != 0 ||
+        check_mount(settings->mount, error) != 0 || check_tickets(settings, error) != 0 ||
+        check_read_only(settings, error) != 0 || check_log(settings, error) != 0)
+        return -1;
+    return push_hosts_check(&settings->push_hosts, error);
+}
+
+static int
+run(const struct serve_settings *settings)
+{
+    if (settings->check)
+        return report_check(settings);
+    return is_cgi() ? serve_cgi(settings) : serve_sockets(settings);
+}
+
 int
 cmd_serve(char **argv)
 {
     struct serve_settings settings;
     struct error error = {""};
     const char *operands[1];
+    int code = CMD_OK;
     enum options_result parsed =
         options_parse(&cmd_serve_command, argv, &settings, operands, &error);
-    if (parsed == OPTIONS_EXIT)
-        return CMD_OK;
-    if (parsed == OPTIONS_OK && settings.db == NULL) {
-        error_set(&error, "which database? Give --db FILE or set ROWCAST_DB");
+    if (parsed == OPTIONS_OK && check_settings(&settings, &error) != 0)
         parsed = OPTIONS_USAGE;
+    if (parsed == OPTIONS_OK) {
+        code = run(&settings);
+    } else if (parsed == OPTIONS_USAGE) {
+        code = cmd_usage(cmd_serve_command.name, &error);
+        code = is_cgi() ? fail_cgi(code) : code;
     }
-    if (parsed == OPTIONS_OK &&
-        (check_origins(&settings.cors_origins, &error) != 0 ||
-         check_mount(settings.mount, &error) != 0 ||
-         check_tickets(&settings, &error) != 0 || check_read_only(&settings, &error) != 0 ||
-         check_log(&settings, &error) != 0 ||
-         push_hosts_check(&settings.push_hosts, &error) != 0))
-        parsed = OPTIONS_USAGE;
-    if (parsed == OPTIONS_USAGE) {
-        int code = cmd_usage(cmd_serve_command.name, &error);
-        return is_cgi() ? fail_cgi(code) : code;
-    }
-    if (settings.check)
-        return report_check(&settings);
-    return is_cgi() ? serve_cgi(&settings) : serve_sockets(&settings);
+    options_free(&cmd_serve_command, &settings);
+    return code;
 }

@@ -331,6 +331,29 @@ check_settings(const struct settings *settings, struct error *error)
     return 0;
 }
 
+static int
+tail_table(struct tail *tail)
+{
+    const struct settings *settings = tail->settings;
+
+    tail->format = settings->json ? FORMAT_NDJSON : FORMAT_SSE;
+    tail->config = (struct store_config){.path = settings->database.db,
+                                         .table = settings->database.table,
+                                         .mode = STORE_READ,
+                                         .busy_ms = CMD_BUSY_MS};
+    tail->store = store_open(&tail->config, NULL, &tail->error);
+    if (tail->store == NULL)
+        return cmd_fail(cmd_tail_command.name, &tail->error);
+    tail_loop_catch_signals(); /* the database is closed in order */
+    enum turn turn = run(tail);
+    store_close(tail->store);
+    buf_fini(&tail->out);
+    buf_fini(&tail->shown);
+    if (turn != TURN_FAILED && !(turn == TURN_AGAIN && !settings->follow))
+        return CMD_OK;
+    return cmd_fail(cmd_tail_command.name, &tail->error);
+}
+
 int
 cmd_tail(char **argv)
 {
@@ -339,32 +362,13 @@ cmd_tail(char **argv)
     struct tail tail = {.settings = &settings, .is_terminal = isatty(STDOUT_FILENO) == 1};
 
     int code = cmd_parse(&cmd_tail_command, argv, &settings.database, operands);
-    if (code != CMD_READY)
-        return code;
-    if (check_settings(&settings, &tail.error) != 0 ||
-        cmd_take_patterns(&tail.channels, &settings.channels, "channel", &tail.error) !=
-            0) {
-        patterns_fini(&tail.channels);
-        return cmd_usage(cmd_tail_command.name, &tail.error);
+    if (code == CMD_READY) {
+        bool is_good = check_settings(&settings, &tail.error) == 0 &&
+                       cmd_take_patterns(&tail.channels, &settings.channels, "channel",
+                                         &tail.error) == 0;
+        code = is_good ? tail_table(&tail) : cmd_usage(cmd_tail_command.name, &tail.error);
     }
-
-    tail.format = settings.json ? FORMAT_NDJSON : FORMAT_SSE;
-    tail.config = (struct store_config){.path = settings.database.db,
-                                        .table = settings.database.table,
-                                        .mode = STORE_READ,
-                                        .busy_ms = CMD_BUSY_MS};
-    tail.store = store_open(&tail.config, NULL, &tail.error);
-    if (tail.store == NULL) {
-        patterns_fini(&tail.channels);
-        return cmd_fail(cmd_tail_command.name, &tail.error);
-    }
-    tail_loop_catch_signals(); /* the database is closed in order */
-    enum turn turn = run(&tail);
-    store_close(tail.store);
-    buf_fini(&tail.out);
-    buf_fini(&tail.shown);
     patterns_fini(&tail.channels);
-    if (turn != TURN_FAILED && !(turn == TURN_AGAIN && !settings.follow))
-        return CMD_OK;
-    return cmd_fail(cmd_tail_command.name, &tail.error);
+    options_free(&cmd_tail_command, &settings);
+    return code;
 }

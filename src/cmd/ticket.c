@@ -163,5 +163,6 @@ cmd_ticket(char **argv)
     int code = parsed == OPTIONS_OK ? mint(&settings, &ticket)
                                     : cmd_usage(cmd_ticket_command.name, &error);
     ticket_fini(&ticket);
+    options_free(&cmd_ticket_command, &settings);
     return code;
 }
