@@ -4,6 +4,8 @@
 
 #include "limits/token_bucket.h"
 
+#include <string.h>
+
 /* A word: the key's upper bits, and when the bucket is full again. */
 #define TIME_BITS 44
 #define TIME_MASK ((UINT64_C(1) << TIME_BITS) - 1)
@@ -50,4 +52,16 @@ token_bucket_take(const struct token_buckets *rate, uint64_t key, uint64_t now_m
             return 0;
     }
     return 0;
+}
+
+int
+token_rate_init(struct token_rate *rate, uint64_t interval_ms, uint64_t burst,
+                struct error *error)
+{
+    memset(rate, 0, sizeof *rate);
+    rate->buckets = (struct token_buckets){.slots = rate->slots,
+                                           .slot_count = TOKEN_RATE_SLOTS,
+                                           .interval_ms = interval_ms,
+                                           .depth_ms = interval_ms * burst};
+    return hash_key_make(&rate->key, error);
 }

@@ -11,6 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/error.h"
+#include "base/hash.h"
+
 /* Zero-initialised slots are an empty table. */
 struct token_buckets {
     _Atomic uint64_t *slots;
@@ -18,6 +21,19 @@ struct token_buckets {
     uint64_t interval_ms; /* in which one token comes; at least 1 */
     uint64_t depth_ms;    /* in which an empty bucket fills: interval_ms times the burst */
 };
+
+/* A table of one process's own, for keys that its hash key makes of names. */
+#define TOKEN_RATE_SLOTS 1024
+struct token_rate {
+    struct hash_key key;
+    struct token_buckets buckets;
+    _Atomic uint64_t slots[TOKEN_RATE_SLOTS];
+};
+
+/* One token in interval_ms, and `burst` at once. `rate` stays where it is. Returns 0, or -1 with
+ * *error when the system gives no random bytes. */
+int token_rate_init(struct token_rate *rate, uint64_t interval_ms, uint64_t burst,
+                    struct error *error);
 
 /* So many places a key may have. When all of them are taken, the bucket that is nearest to being
  * full is forgotten: that gives least away. */

@@ -9,7 +9,6 @@
 #include "people/read_marks.h"
 
 #include <inttypes.h>
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,19 +18,13 @@
 #include "people/read_body.h"
 #include "people/read_table.h"
 #include "publish/check.h"
-#include "publish/request_job.h"
 
-#define RATE_SLOTS 1024
 #define MINUTE_MS 60000
 
 struct read_marks {
-    uv_loop_t *loop;
-    struct read_marks_config config;
-    struct publish_queue *queue;
-    struct hash_key hash_key;
-    struct token_buckets rate;
-    _Atomic uint64_t rate_slots[RATE_SLOTS];
-    struct request_answers answers;
+    struct request_endpoint base;
+    uint64_t *moved;
+    struct token_rate rate;
 };
 
 /* While it waits the writer's thread reads it, and the loop leaves it alone. */
@@ -47,7 +40,7 @@ static void
 answer_mark(struct read_marks *marks, struct output *output, const struct pending *pending)
 {
     struct buf body = {0};
-    ++*marks->config.moved;
+    ++*marks->moved;
     buf_append_text(&body, "{\"channel\":");
     json_append_string(&body, buf_slice(&pending->move.found));
     buf_printf(&body, ",\"id\":\"%" PRId64 "\"}\n", pending->move.mark);
@@ -56,7 +49,7 @@ answer_mark(struct read_marks *marks, struct output *output, const struct pendin
     if (body.failed)
         output_drop(output);
     else
-        request_answer(&marks->answers, output, &pending->base.request, &response);
+        request_answer(&marks->base, output, &pending->base.request, &response);
     buf_fini(&body);
 }
 
@@ -101,7 +94,7 @@ note_failure(const struct read_marks *marks, const struct pending *pending)
 {
     char user[64], why[ERROR_TEXT_MAX];
     if (pending->base.job.result == PUBLISH_FAILED)
-        log_line(marks->config.log, LOG_ERROR, "read mark failed user=%s why=%s",
+        log_line(marks->base.config.log, LOG_ERROR, "read mark failed user=%s why=%s",
                  log_quote(user, sizeof user, pending->base.request.filter.user),
                  log_quote(why, sizeof why, pending->base.job.error.text));
 }
@@ -117,7 +110,7 @@ on_written(void *arg, struct publish_job *job)
         pending->move.verdict == READ_MOVED)
         answer_mark(marks, output, pending);
     else if (output != NULL)
-        request_refuse(&marks->answers, output, &pending->base.request,
+        request_refuse(&marks->base, output, &pending->base.request,
                        refusal_of(pending));
     pending_free(pending);
 }
@@ -144,8 +137,9 @@ check_user(struct read_marks *marks, struct request *request, struct error *erro
                          "REMOTE_USER, or a ticket must have sub");
         return 403;
     }
-    uint64_t key = hash_bytes(&marks->hash_key, user, strlen(user));
-    request->too_often_ms = token_bucket_take(&marks->rate, key, uv_now(marks->loop));
+    uint64_t key = hash_bytes(&marks->rate.key, user, strlen(user));
+    request->too_often_ms =
+        token_bucket_take(&marks->rate.buckets, key, uv_now(marks->base.config.loop));
     if (request->too_often_ms == 0)
         return 0;
     error_set(error, "too many read marks of this user: wait, and send the newest one");
@@ -170,7 +164,7 @@ judge(struct read_marks *marks, struct request *request, const struct request_bo
 {
     enum publish_type type = PUBLISH_FORM;
     *read = (struct read_body){0};
-    int status = publish_check_origin(request, marks->config.origins, error);
+    int status = publish_check_origin(request, marks->base.config.origins, error);
     if (status == 0)
         status = check_user(marks, request, error);
     if (status == 0)
@@ -188,16 +182,16 @@ submit(struct read_marks *marks, struct output *output, struct request *request,
 {
     struct pending *pending = calloc(1, sizeof *pending);
     if (pending == NULL) {
-        request_refuse(&marks->answers, output, request, REQUEST_JOB_FULL);
+        request_refuse(&marks->base, output, request, REQUEST_JOB_FULL);
         read_body_fini(body);
         return;
     }
     request_job_take(&pending->base, output, request);
     pending->body = *body;
     pending->base.job.write = write_mark;
-    if (request_job_submit(&pending->base, marks->queue) == 0)
+    if (request_job_submit(&pending->base, &marks->base) == 0)
         return;
-    request_refuse(&marks->answers, output, &pending->base.request, REQUEST_JOB_FULL);
+    request_refuse(&marks->base, output, &pending->base.request, REQUEST_JOB_FULL);
     pending_free(pending);
 }
 
@@ -212,7 +206,7 @@ read_marks_request(struct read_marks *marks, struct output *output, struct reque
         submit(marks, output, request, &read);
         return;
     }
-    request_refuse(&marks->answers, output, request,
+    request_refuse(&marks->base, output, request,
                    (struct request_refusal){status, error.text});
     read_body_fini(&read);
 }
@@ -220,35 +214,28 @@ read_marks_request(struct read_marks *marks, struct output *output, struct reque
 size_t
 read_marks_pending(const struct read_marks *marks)
 {
-    return marks == NULL ? 0 : publish_queue_pending(marks->queue);
+    return marks == NULL ? 0 : publish_queue_pending(marks->base.queue);
 }
 
 /* --- life ---------------------------------------------------------------------------- */
 
 struct read_marks *
-read_marks_new(uv_loop_t *loop, const struct read_marks_config *config, struct error *error)
+read_marks_new(const struct request_endpoint_config *config, uint64_t *moved,
+               struct error *error)
 {
     static const struct publish_queue_words words = {
         "cannot store read marks, it is tried again", "read marks are stored again"};
     struct read_marks *marks = calloc(1, sizeof *marks);
+    const struct publish_queue_owner owner = {on_written, marks, &words};
     if (marks == NULL) {
         error_set(error, "out of memory");
         return NULL;
     }
-    marks->loop = loop;
-    marks->config = *config;
-    marks->answers = (struct request_answers){
-        .loop = loop, .origins = config->origins, .refusal_log = config->refusal_log};
-    marks->rate = (struct token_buckets){.slots = marks->rate_slots,
-                                         .slot_count = RATE_SLOTS,
-                                         .interval_ms = MINUTE_MS / READ_MARKS_A_MINUTE,
-                                         .depth_ms = MINUTE_MS};
-    if (hash_key_make(&marks->hash_key, error) == 0)
-        marks->queue =
-            publish_queue_new_optional(loop, config->writer, on_written, marks, &words);
-    if (marks->queue != NULL)
+    marks->moved = moved;
+    if (token_rate_init(&marks->rate, MINUTE_MS / READ_MARKS_A_MINUTE, READ_MARKS_A_MINUTE,
+                        error) == 0 &&
+        request_endpoint_init(&marks->base, config, &owner, error) == 0)
         return marks;
-    error_set(error, "out of memory or descriptors");
     free(marks);
     return NULL;
 }
@@ -258,7 +245,6 @@ read_marks_free(struct read_marks *marks)
 {
     if (marks == NULL)
         return;
-    publish_queue_free(marks->queue);
-    buf_fini(&marks->answers.buf);
+    request_endpoint_fini(&marks->base);
     free(marks);
 }

@@ -5,31 +5,18 @@
 #ifndef ROWCAST_PEOPLE_READ_MARKS_H
 #define ROWCAST_PEOPLE_READ_MARKS_H
 
-#include <uv.h>
-
-#include "base/text_list.h"
-#include "fastcgi/gateway.h"
-#include "http/request.h"
-#include "limits/refusal_log.h"
-#include "publish/writer.h"
+#include "fastcgi/body.h"
+#include "publish/request_job.h"
 
 /* Each mark that moves is a row, so they are bounded. */
 #define READ_MARKS_A_MINUTE 120 /* of a user, in each worker, and as many at once */
 
 struct read_marks;
 
-struct read_marks_config {
-    struct writer *writer;           /* not started yet */
-    const struct text_list *origins; /* --cors-origin */
-    uint64_t *moved;                 /* counts marks that were stored */
-    struct refusal_log *refusal_log;
-    const struct log *log;
-};
-
-/* NULL with *error. All that config points to but the writer, which is freed before, must outlive
- * it. */
-struct read_marks *read_marks_new(uv_loop_t *loop, const struct read_marks_config *config,
-                                  struct error *error);
+/* `moved` counts marks that were stored, and must outlive it. NULL with *error when memory or
+ * descriptors are out. */
+struct read_marks *read_marks_new(const struct request_endpoint_config *config,
+                                  uint64_t *moved, struct error *error);
 
 /* Answers on the output, at once or when the mark is committed; until then the output is owned
  * here. Takes what *request owns; the caller calls request_fini all the same. */

@@ -11,13 +11,10 @@
 
 #include "base/clock.h"
 #include "publish/check.h"
-#include "publish/request_job.h"
 
 struct publish_endpoint {
-    uv_loop_t *loop;
-    struct publish_endpoint_config config;
-    struct publish_queue *queue;
-    struct request_answers answers;
+    struct request_endpoint base;
+    struct publish_counters counters;
 };
 
 /* --- answers ------------------------------------------------------------------------- */
@@ -36,7 +33,7 @@ answer_ids(struct publish_endpoint *endpoint, struct output *output,
     if (body.failed)
         output_drop(output);
     else
-        request_answer(&endpoint->answers, output, &pending->request, &response);
+        request_answer(&endpoint->base, output, &pending->request, &response);
     buf_fini(&body);
 }
 
@@ -63,7 +60,7 @@ answer_result(struct publish_endpoint *endpoint, struct output *output,
     case PUBLISH_FAILED:
         break;
     }
-    request_answer(&endpoint->answers, output, &pending->request, &response);
+    request_answer(&endpoint->base, output, &pending->request, &response);
 }
 
 /* --- what the log and the counters get ----------------------------------------------- */
@@ -73,7 +70,7 @@ static void
 note_result(struct publish_endpoint *endpoint, const struct request_job *pending)
 {
     const struct publish_job *job = &pending->job;
-    const struct log *log = endpoint->config.log;
+    const struct log *log = endpoint->base.config.log;
     char user[64];
     char address[64];
     char why[ERROR_TEXT_MAX];
@@ -85,8 +82,8 @@ note_result(struct publish_endpoint *endpoint, const struct request_job *pending
                  job->rows.count, log_quote(why, sizeof why, job->error.text));
         return;
     }
-    ++*endpoint->config.counters.requests;
-    *endpoint->config.counters.rows += job->rows.count;
+    ++*endpoint->counters.requests;
+    *endpoint->counters.rows += job->rows.count;
     log_line(log, LOG_INFO,
              "publish user=%s address=%s rows=%zu first=%" PRId64 " last=%" PRId64, user,
              address, job->rows.count, job->ids[0], job->ids[job->rows.count - 1]);
@@ -115,15 +112,15 @@ submit(struct publish_endpoint *endpoint, struct output *output, struct request 
 {
     struct request_job *pending = calloc(1, sizeof *pending);
     if (pending == NULL) {
-        request_refuse(&endpoint->answers, output, request, REQUEST_JOB_FULL);
+        request_refuse(&endpoint->base, output, request, REQUEST_JOB_FULL);
         publish_rows_fini(rows);
         return;
     }
     request_job_take(pending, output, request);
     pending->job.rows = *rows;
-    if (request_job_submit(pending, endpoint->queue) == 0)
+    if (request_job_submit(pending, &endpoint->base) == 0)
         return;
-    request_refuse(&endpoint->answers, output, &pending->request, REQUEST_JOB_FULL);
+    request_refuse(&endpoint->base, output, &pending->request, REQUEST_JOB_FULL);
     publish_rows_fini(&pending->job.rows);
     request_fini(&pending->request);
     free(pending);
@@ -133,7 +130,7 @@ void
 publish_endpoint_request(struct publish_endpoint *endpoint, struct output *output,
                          struct request *request, const struct request_body *body)
 {
-    struct publish_rules rules = {endpoint->config.origins, clock_unix_ms()};
+    struct publish_rules rules = {endpoint->base.config.origins, clock_unix_ms()};
     struct publish_rows rows;
     struct error error = {""};
     int status = publish_judge(request, &rules, body, &rows, &error);
@@ -141,7 +138,7 @@ publish_endpoint_request(struct publish_endpoint *endpoint, struct output *outpu
         submit(endpoint, output, request, &rows);
         return;
     }
-    request_refuse(&endpoint->answers, output, request,
+    request_refuse(&endpoint->base, output, request,
                    (struct request_refusal){status, error.text});
     publish_rows_fini(&rows);
 }
@@ -149,26 +146,23 @@ publish_endpoint_request(struct publish_endpoint *endpoint, struct output *outpu
 size_t
 publish_endpoint_pending(const struct publish_endpoint *endpoint)
 {
-    return endpoint == NULL ? 0 : publish_queue_pending(endpoint->queue);
+    return endpoint == NULL ? 0 : publish_queue_pending(endpoint->base.queue);
 }
 
 /* --- life ---------------------------------------------------------------------------- */
 
 struct publish_endpoint *
-publish_endpoint_new(uv_loop_t *loop, const struct publish_endpoint_config *config,
-                     struct error *error)
+publish_endpoint_new(const struct request_endpoint_config *config,
+                     struct publish_counters counters, struct error *error)
 {
     struct publish_endpoint *endpoint = calloc(1, sizeof *endpoint);
+    const struct publish_queue_owner owner = {.done = on_written, .arg = endpoint};
     if (endpoint == NULL) {
         error_set(error, "out of memory");
         return NULL;
     }
-    endpoint->loop = loop;
-    endpoint->config = *config;
-    endpoint->answers = (struct request_answers){
-        .loop = loop, .origins = config->origins, .refusal_log = config->refusal_log};
-    endpoint->queue = publish_queue_new(loop, config->writer, on_written, endpoint, error);
-    if (endpoint->queue != NULL)
+    endpoint->counters = counters;
+    if (request_endpoint_init(&endpoint->base, config, &owner, error) == 0)
         return endpoint;
     free(endpoint);
     return NULL;
@@ -179,7 +173,6 @@ publish_endpoint_free(struct publish_endpoint *endpoint)
 {
     if (endpoint == NULL)
         return;
-    publish_queue_free(endpoint->queue);
-    buf_fini(&endpoint->answers.buf);
+    request_endpoint_fini(&endpoint->base);
     free(endpoint);
 }

@@ -4,13 +4,8 @@
 #ifndef ROWCAST_PUBLISH_ENDPOINT_H
 #define ROWCAST_PUBLISH_ENDPOINT_H
 
-#include <uv.h>
-
-#include "fastcgi/gateway.h"
-#include "base/text_list.h"
-#include "http/request.h"
-#include "limits/refusal_log.h"
-#include "publish/writer.h"
+#include "fastcgi/body.h"
+#include "publish/request_job.h"
 
 struct publish_endpoint;
 
@@ -20,18 +15,9 @@ struct publish_counters {
     uint64_t *rows;
 };
 
-struct publish_endpoint_config {
-    struct writer *writer; /* not started yet; see publish_queue_new */
-    const struct text_list *origins; /* --cors-origin */
-    struct publish_counters counters;
-    struct refusal_log *refusal_log; /* for the log */
-    const struct log *log;
-};
-
-/* Returns NULL with *error when out of memory. All that config points to but the writer, which is
- * freed before, must outlive it. */
-struct publish_endpoint *publish_endpoint_new(uv_loop_t *loop,
-                                              const struct publish_endpoint_config *config,
+/* Returns NULL with *error when memory or descriptors are out. The counters must outlive it. */
+struct publish_endpoint *publish_endpoint_new(const struct request_endpoint_config *config,
+                                              struct publish_counters counters,
                                               struct error *error);
 
 /* Answers on the output, at once or when the rows are committed; until then the output is owned

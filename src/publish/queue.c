@@ -22,8 +22,7 @@ struct publish_queue {
     struct queue waiting;  /* mutex */
     struct queue finished; /* mutex */
     size_t pending;        /* the loop's */
-    publish_done_fn done;
-    void *arg;
+    struct publish_queue_owner owner;
 
     /* The writer thread's own. */
     struct queue batch;
@@ -223,7 +222,7 @@ deliver(struct publish_queue *queue)
         if (link == NULL)
             return;
         queue->pending--;
-        queue->done(queue->arg, queue_item(link, struct publish_job, link));
+        queue->owner.done(queue->owner.arg, queue_item(link, struct publish_job, link));
     }
 }
 
@@ -241,8 +240,23 @@ on_async_closed(uv_handle_t *handle)
     free(queue);
 }
 
-static struct publish_queue *
-queue_make(uv_loop_t *loop, publish_done_fn done, void *arg, struct error *error)
+static struct writer_kind
+kind_of(const struct publish_queue_words *optional)
+{
+    struct writer_kind wanted = kind;
+    if (optional == NULL)
+        return wanted;
+    wanted.failing = optional->failing;
+    wanted.working = optional->working;
+    wanted.is_vital = false;
+    wanted.is_lazy = true;
+    wanted.retry_max_ms = RETRY_OPTIONAL_MAX_MS;
+    return wanted;
+}
+
+struct publish_queue *
+publish_queue_new(uv_loop_t *loop, struct writer *writer,
+                  const struct publish_queue_owner *owner, struct error *error)
 {
     struct publish_queue *queue = calloc(1, sizeof *queue);
     if (queue == NULL || uv_mutex_init(&queue->mutex) != 0) {
@@ -257,46 +271,13 @@ queue_make(uv_loop_t *loop, publish_done_fn done, void *arg, struct error *error
         return NULL;
     }
     queue->async.data = queue;
-    queue->done = done;
-    queue->arg = arg;
-    queue->kind = kind;
+    queue->owner = *owner;
+    queue->kind = kind_of(owner->optional);
     queue_init(&queue->waiting);
     queue_init(&queue->finished);
     queue_init(&queue->batch);
-    return queue;
-}
-
-static void
-queue_join(struct publish_queue *queue, struct writer *writer)
-{
     queue->writer = writer;
     writer_add(writer, &queue->kind, queue);
-}
-
-struct publish_queue *
-publish_queue_new(uv_loop_t *loop, struct writer *writer, publish_done_fn done, void *arg,
-                  struct error *error)
-{
-    struct publish_queue *queue = queue_make(loop, done, arg, error);
-    if (queue != NULL)
-        queue_join(queue, writer);
-    return queue;
-}
-
-struct publish_queue *
-publish_queue_new_optional(uv_loop_t *loop, struct writer *writer, publish_done_fn done,
-                           void *arg, const struct publish_queue_words *words)
-{
-    struct error ignored;
-    struct publish_queue *queue = queue_make(loop, done, arg, &ignored);
-    if (queue == NULL)
-        return NULL;
-    queue->kind.failing = words->failing;
-    queue->kind.working = words->working;
-    queue->kind.is_vital = false;
-    queue->kind.is_lazy = true;
-    queue->kind.retry_max_ms = RETRY_OPTIONAL_MAX_MS;
-    queue_join(queue, writer);
     return queue;
 }
 

@@ -43,21 +43,27 @@ typedef void (*publish_done_fn)(void *arg, struct publish_job *job);
 
 struct publish_queue;
 
-/* Adds the kind of work to the writer, which is not started yet and must be freed (its thread is
- * then ended) before publish_queue_free. NULL with *error when out of memory. */
-struct publish_queue *publish_queue_new(uv_loop_t *loop, struct writer *writer,
-                                        publish_done_fn done, void *arg,
-                                        struct error *error);
-
-/* The same for what the process can do without: that the database cannot be written is no reason
- * not to start, and is looked at when there is a job. For the log, as in struct writer_kind: */
+/* For the log, as in struct writer_kind. */
 struct publish_queue_words {
     const char *failing;
     const char *working;
 };
-struct publish_queue *publish_queue_new_optional(uv_loop_t *loop, struct writer *writer,
-                                                 publish_done_fn done, void *arg,
-                                                 const struct publish_queue_words *words);
+
+/* The submitter of the jobs. */
+struct publish_queue_owner {
+    publish_done_fn done;
+    void *arg;
+    /* NULL: the process does not start when the database cannot be written. Else the process can do
+     * without these jobs: the queue opens the database when there is one. */
+    const struct publish_queue_words *optional;
+};
+
+/* Adds the kind of work to the writer, which is not started yet and must be freed (its thread is
+ * then ended) before publish_queue_free. Copies *owner. NULL with *error when memory or descriptors
+ * are out. */
+struct publish_queue *publish_queue_new(uv_loop_t *loop, struct writer *writer,
+                                        const struct publish_queue_owner *owner,
+                                        struct error *error);
 
 /* Hands the job (rows set) over until `done` is called with it. Returns 0, or -1 when
  * PUBLISH_JOBS_MAX are waiting already, or memory is out: the job stays the caller's. */

@@ -3,28 +3,52 @@
 
 #include "publish/request_job.h"
 
-void
-request_answer(struct request_answers *answers, struct output *output,
-               const struct request *request, const struct response *response)
+/* --- the endpoint ---------------------------------------------------------------------- */
+
+int
+request_endpoint_init(struct request_endpoint *endpoint,
+                      const struct request_endpoint_config *config,
+                      const struct publish_queue_owner *owner, struct error *error)
 {
-    buf_clear(&answers->buf);
-    response_append(&answers->buf, response, request, answers->origins);
-    if (answers->buf.failed)
-        output_drop(output);
-    else
-        output_answer(output, buf_slice(&answers->buf));
+    *endpoint = (struct request_endpoint){.config = *config};
+    endpoint->queue = publish_queue_new(config->loop, config->writer, owner, error);
+    return endpoint->queue != NULL ? 0 : -1;
 }
 
 void
-request_refuse(struct request_answers *answers, struct output *output,
+request_endpoint_fini(struct request_endpoint *endpoint)
+{
+    publish_queue_free(endpoint->queue);
+    buf_fini(&endpoint->answer);
+}
+
+/* --- answers --------------------------------------------------------------------------- */
+
+void
+request_answer(struct request_endpoint *endpoint, struct output *output,
+               const struct request *request, const struct response *response)
+{
+    struct buf *answer = &endpoint->answer;
+    buf_clear(answer);
+    response_append(answer, response, request, endpoint->config.origins);
+    if (answer->failed)
+        output_drop(output);
+    else
+        output_answer(output, buf_slice(answer));
+}
+
+void
+request_refuse(struct request_endpoint *endpoint, struct output *output,
                const struct request *request, struct request_refusal refusal)
 {
     const struct refusal_note note = {refusal.status, request->filter.user,
                                       request->address, refusal.why};
     const struct response response = {.status = refusal.status, .text = refusal.why};
-    refusal_log_note(answers->refusal_log, &note, uv_now(answers->loop));
-    request_answer(answers, output, request, &response);
+    refusal_log_note(endpoint->config.refusal_log, &note, uv_now(endpoint->config.loop));
+    request_answer(endpoint, output, request, &response);
 }
+
+/* --- a request that waits --------------------------------------------------------------- */
 
 /* Only an answer of the protocol itself can be pending: ours is not made yet. */
 static void
@@ -60,11 +84,11 @@ request_job_take(struct request_job *job, struct output *output, struct request 
 }
 
 int
-request_job_submit(struct request_job *job, struct publish_queue *queue)
+request_job_submit(struct request_job *job, struct request_endpoint *endpoint)
 {
     static const struct output_ops ops = {on_output_writable, on_output_gone};
     job->request.post = (struct request_post){NULL, NULL, NULL, NULL, NULL};
-    if (job->output->over_limit || publish_queue_submit(queue, &job->job) != 0)
+    if (job->output->over_limit || publish_queue_submit(endpoint->queue, &job->job) != 0)
         return -1;
     output_set_owner(job->output, &ops, job);
     return 0;

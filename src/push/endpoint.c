@@ -7,7 +7,6 @@
 
 #include "push/endpoint.h"
 
-#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <stdio.h>
@@ -17,22 +16,16 @@
 #include "limits/address.h"
 #include "limits/token_bucket.h"
 #include "publish/check.h"
-#include "publish/request_job.h"
 #include "push/hosts.h"
 #include "push/subscription.h"
 #include "push/table.h"
 
-#define RATE_SLOTS 1024
 #define ADDRESS_TEXT 64
 
 struct push_endpoint {
-    uv_loop_t *loop;
+    struct request_endpoint base;
     struct push_endpoint_config config;
-    struct publish_queue *queue;
-    struct hash_key hash_key;
-    struct token_buckets rate;
-    _Atomic uint64_t rate_slots[RATE_SLOTS];
-    struct request_answers answers;
+    struct token_rate rate;
 };
 
 /* While it waits the writer's thread reads it, and the loop leaves it alone. */
@@ -56,7 +49,7 @@ answer_key(struct push_endpoint *endpoint, struct output *output,
     buf_printf(&body, "{\"public_key\":\"%s\"}\n", endpoint->config.public_key);
     const struct response response = {
         .status = 200, .content_type = "application/json", .body = buf_slice(&body)};
-    request_answer(&endpoint->answers, output, request, &response);
+    request_answer(&endpoint->base, output, request, &response);
     buf_fini(&body);
 }
 
@@ -73,7 +66,7 @@ answer_done(struct push_endpoint *endpoint, struct output *output,
     const struct response response = {.status = ends ? 200 : 201,
                                       .content_type = "application/json",
                                       .body = buf_slice(&body)};
-    request_answer(&endpoint->answers, output, &pending->base.request, &response);
+    request_answer(&endpoint->base, output, &pending->base.request, &response);
     buf_fini(&body);
 }
 
@@ -97,15 +90,15 @@ answer_result(struct push_endpoint *endpoint, struct output *output,
         if (pending->put == PUSH_PUT)
             answer_done(endpoint, output, pending);
         else
-            request_refuse(&endpoint->answers, output, &pending->base.request,
+            request_refuse(&endpoint->base, output, &pending->base.request,
                            full[pending->put]);
         break;
     case PUBLISH_BUSY:
-        request_refuse(&endpoint->answers, output, &pending->base.request, busy);
+        request_refuse(&endpoint->base, output, &pending->base.request, busy);
         break;
     case PUBLISH_REFUSED:
     case PUBLISH_FAILED:
-        request_refuse(&endpoint->answers, output, &pending->base.request, failed);
+        request_refuse(&endpoint->base, output, &pending->base.request, failed);
         break;
     }
 }
@@ -122,10 +115,10 @@ note_result(const struct push_endpoint *endpoint, const struct pending *pending)
     log_quote(address, sizeof address, pending->base.request.address);
     push_endpoint_ref(ref, pending->wish.endpoint);
     if (job->result == PUBLISH_DONE && pending->put == PUSH_PUT)
-        log_line(endpoint->config.log, LOG_INFO, "%s user=%s address=%s endpoint=%s", what,
+        log_line(endpoint->base.config.log, LOG_INFO, "%s user=%s address=%s endpoint=%s", what,
                  user, address, ref);
     else if (job->result == PUBLISH_FAILED || job->result == PUBLISH_REFUSED)
-        log_line(endpoint->config.log, LOG_ERROR,
+        log_line(endpoint->base.config.log, LOG_ERROR,
                  "%s failed user=%s address=%s endpoint=%s why=%s", what, user, address,
                  ref, log_quote(why, sizeof why, job->error.text));
 }
@@ -224,9 +217,9 @@ check_rate(struct push_endpoint *endpoint, struct request *request, struct error
 {
     if (request->address == NULL)
         return 0;
-    request->too_often_ms = token_bucket_take(
-        &endpoint->rate, limits_hash_address(&endpoint->hash_key, request->address),
-        uv_now(endpoint->loop));
+    uint64_t key = limits_hash_address(&endpoint->rate.key, request->address);
+    request->too_often_ms = token_bucket_take(&endpoint->rate.buckets, key,
+                                              uv_now(endpoint->base.config.loop));
     if (request->too_often_ms == 0)
         return 0;
     error_set(error, "too many subscriptions from this address: wait");
@@ -285,7 +278,7 @@ judge(struct push_endpoint *endpoint, struct pending *pending,
         request->method == METHOD_POST ? PUSH_SUBSCRIBES : PUSH_UNSUBSCRIBES;
     int status = check_rate(endpoint, request, error);
     if (status == 0)
-        status = publish_check_origin(request, endpoint->config.origins, error);
+        status = publish_check_origin(request, endpoint->base.config.origins, error);
     if (status == 0)
         status = check_body(request, body, error);
     if (status == 0)
@@ -303,7 +296,7 @@ submit(struct push_endpoint *endpoint, struct pending *pending, struct error *er
 {
     pending->base.job.write =
         pending->base.request.method == METHOD_POST ? write_put : write_remove;
-    if (request_job_submit(&pending->base, endpoint->queue) == 0)
+    if (request_job_submit(&pending->base, &endpoint->base) == 0)
         return 0;
     error_set(error, "%s", REQUEST_JOB_FULL.why);
     return REQUEST_JOB_FULL.status;
@@ -316,7 +309,7 @@ change(struct push_endpoint *endpoint, struct output *output, struct request *re
     struct error error = {"out of memory"};
     struct pending *pending = calloc(1, sizeof *pending);
     if (pending == NULL) {
-        request_refuse(&endpoint->answers, output, request,
+        request_refuse(&endpoint->base, output, request,
                        (struct request_refusal){503, error.text});
         return;
     }
@@ -328,7 +321,7 @@ change(struct push_endpoint *endpoint, struct output *output, struct request *re
         status = submit(endpoint, pending, &error);
     if (status == 0)
         return;
-    request_refuse(&endpoint->answers, output, &pending->base.request,
+    request_refuse(&endpoint->base, output, &pending->base.request,
                    (struct request_refusal){status, error.text});
     pending_free(pending);
 }
@@ -346,33 +339,24 @@ push_endpoint_request(struct push_endpoint *endpoint, struct output *output,
 size_t
 push_endpoint_pending(const struct push_endpoint *endpoint)
 {
-    return endpoint == NULL ? 0 : publish_queue_pending(endpoint->queue);
+    return endpoint == NULL ? 0 : publish_queue_pending(endpoint->base.queue);
 }
 
 /* --- life --------------------------------------------------------------------------- */
 
 struct push_endpoint *
-push_endpoint_new(uv_loop_t *loop, const struct push_endpoint_config *config,
-                  struct error *error)
+push_endpoint_new(const struct push_endpoint_config *config, struct error *error)
 {
     struct push_endpoint *endpoint = calloc(1, sizeof *endpoint);
+    const struct publish_queue_owner owner = {.done = on_written, .arg = endpoint};
     if (endpoint == NULL) {
         error_set(error, "out of memory");
         return NULL;
     }
-    endpoint->loop = loop;
     endpoint->config = *config;
-    endpoint->answers = (struct request_answers){
-        .loop = loop, .origins = config->origins, .refusal_log = config->refusal_log};
-    endpoint->rate =
-        (struct token_buckets){.slots = endpoint->rate_slots,
-                               .slot_count = RATE_SLOTS,
-                               .interval_ms = PUSH_REQUEST_EVERY_MS,
-                               .depth_ms = PUSH_REQUEST_EVERY_MS * PUSH_REQUESTS_AT_ONCE};
-    if (hash_key_make(&endpoint->hash_key, error) == 0)
-        endpoint->queue =
-            publish_queue_new(loop, config->writer, on_written, endpoint, error);
-    if (endpoint->queue != NULL)
+    if (token_rate_init(&endpoint->rate, PUSH_REQUEST_EVERY_MS, PUSH_REQUESTS_AT_ONCE,
+                        error) == 0 &&
+        request_endpoint_init(&endpoint->base, &config->base, &owner, error) == 0)
         return endpoint;
     free(endpoint);
     return NULL;
@@ -383,7 +367,6 @@ push_endpoint_free(struct push_endpoint *endpoint)
 {
     if (endpoint == NULL)
         return;
-    publish_queue_free(endpoint->queue);
-    buf_fini(&endpoint->answers.buf);
+    request_endpoint_fini(&endpoint->base);
     free(endpoint);
 }

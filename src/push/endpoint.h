@@ -6,14 +6,8 @@
 #ifndef ROWCAST_PUSH_ENDPOINT_H
 #define ROWCAST_PUSH_ENDPOINT_H
 
-#include <uv.h>
-
-#include "base/text_list.h"
 #include "fastcgi/body.h"
-#include "fastcgi/output.h"
-#include "http/request.h"
-#include "limits/refusal_log.h"
-#include "publish/writer.h"
+#include "publish/request_job.h"
 
 /* Requests of one address that change something: so many at once, then one in that time. */
 #define PUSH_REQUESTS_AT_ONCE 20
@@ -22,19 +16,14 @@
 struct push_endpoint;
 
 struct push_endpoint_config {
-    struct writer *writer;           /* not started yet; see publish_queue_new */
-    const char *public_key;          /* that browsers subscribe with, as base64url */
-    const struct text_list *hosts;   /* --push-host */
-    const struct text_list *origins; /* --cors-origin */
+    struct request_endpoint_config base;
+    const char *public_key;        /* that browsers subscribe with, as base64url; outlives it */
+    const struct text_list *hosts; /* --push-host; outlives it */
     int64_t max_per_user, max_per_address, max_of_all; /* subscriptions; 0: no bound */
-    struct refusal_log *refusal_log;
-    const struct log *log;
 };
 
-/* Returns NULL with *error. All that config points to but the writer, which is freed before, must
- * outlive it. */
-struct push_endpoint *push_endpoint_new(uv_loop_t *loop,
-                                        const struct push_endpoint_config *config,
+/* Copies *config. Returns NULL with *error when memory or descriptors are out. */
+struct push_endpoint *push_endpoint_new(const struct push_endpoint_config *config,
                                         struct error *error);
 
 /* Answers on the output, at once or when the writer is done; until then the output is owned here.

@@ -15,17 +15,25 @@
 #include "push/endpoint.h"
 #include "serve/retention.h"
 
+/* What the endpoints have in common. */
+static struct request_endpoint_config
+serve_endpoint_config(struct serve *serve)
+{
+    return (struct request_endpoint_config){.loop = &serve->loop,
+                                            .writer = serve->writer,
+                                            .origins = &serve->settings->cors_origins,
+                                            .refusal_log = &serve->refusal_log,
+                                            .log = &serve->log};
+}
+
 static int
 serve_init_publishing(struct serve *serve, struct error *error)
 {
     struct hub_counters *counters = &serve->worker->counters[serve->worker->number];
-    struct publish_endpoint_config config = {
-        .writer = serve->writer,
-        .origins = &serve->settings->cors_origins,
-        .counters = {&counters->publish_requests, &counters->published_rows},
-        .refusal_log = &serve->refusal_log,
-        .log = &serve->log};
-    serve->endpoint = publish_endpoint_new(&serve->loop, &config, error);
+    const struct request_endpoint_config config = serve_endpoint_config(serve);
+    const struct publish_counters published = {&counters->publish_requests,
+                                               &counters->published_rows};
+    serve->endpoint = publish_endpoint_new(&config, published, error);
     return serve->endpoint != NULL ? 0 : -1;
 }
 
@@ -33,16 +41,14 @@ static int
 serve_init_push(struct serve *serve, struct error *error)
 {
     const struct serve_settings *settings = serve->settings;
-    struct push_endpoint_config config = {.writer = serve->writer,
-                                          .public_key = serve->vapid_public,
-                                          .hosts = &settings->push_hosts,
-                                          .origins = &settings->cors_origins,
-                                          .max_per_user = settings->max_push_per_user,
-                                          .max_per_address = settings->max_push_per_address,
-                                          .max_of_all = settings->max_push,
-                                          .refusal_log = &serve->refusal_log,
-                                          .log = &serve->log};
-    serve->push = push_endpoint_new(&serve->loop, &config, error);
+    const struct push_endpoint_config config = {
+        .base = serve_endpoint_config(serve),
+        .public_key = serve->vapid_public,
+        .hosts = &settings->push_hosts,
+        .max_per_user = settings->max_push_per_user,
+        .max_per_address = settings->max_push_per_address,
+        .max_of_all = settings->max_push};
+    serve->push = push_endpoint_new(&config, error);
     return serve->push != NULL ? 0 : -1;
 }
 
@@ -50,12 +56,8 @@ static int
 serve_init_read_marks(struct serve *serve, struct error *error)
 {
     struct hub_counters *counters = &serve->worker->counters[serve->worker->number];
-    struct read_marks_config config = {.writer = serve->writer,
-                                       .origins = &serve->settings->cors_origins,
-                                       .moved = &counters->read_marks,
-                                       .refusal_log = &serve->refusal_log,
-                                       .log = &serve->log};
-    serve->read_marks = read_marks_new(&serve->loop, &config, error);
+    const struct request_endpoint_config config = serve_endpoint_config(serve);
+    serve->read_marks = read_marks_new(&config, &counters->read_marks, error);
     return serve->read_marks != NULL ? 0 : -1;
 }
 

@@ -70,7 +70,7 @@ test_tokens_come_back_one_by_one(void **state)
     }
 }
 
-/* Whoever waits as long as he is told has the whole burst again, and not one more. */
+/* After the wait that a refusal returns the key has its whole burst again, and not one token more. */
 static void
 test_the_wait_fills_the_bucket(void **state)
 {
@@ -183,6 +183,21 @@ test_processes_share_a_bucket(void **state)
     munmap(shared, bytes);
 }
 
+static void
+test_a_rate_of_its_own_has_its_burst_and_its_key(void **state)
+{
+    static struct token_rate one, other;
+    struct error error;
+
+    (void)state;
+    assert_int_equal(token_rate_init(&one, 500, 4, &error), 0);
+    assert_int_equal(token_rate_init(&other, 500, 4, &error), 0);
+    assert_int_equal(take_many(&one.buckets, key_of(1), 5000, 9), 4);
+    assert_int_equal(take_many(&one.buckets, key_of(1), 5500, 9), 1);
+    assert_int_equal(take_many(&other.buckets, key_of(1), 5000, 9), 4);
+    assert_int_not_equal(hash_bytes(&one.key, "ann", 3), hash_bytes(&other.key, "ann", 3));
+}
+
 int
 main(void)
 {
@@ -196,6 +211,7 @@ main(void)
         cmocka_unit_test(test_in_a_full_table_the_fullest_bucket_goes),
         cmocka_unit_test(test_the_rarest_and_the_most_frequent),
         cmocka_unit_test(test_processes_share_a_bucket),
+        cmocka_unit_test(test_a_rate_of_its_own_has_its_burst_and_its_key),
     };
 
     return RUN(tests);
