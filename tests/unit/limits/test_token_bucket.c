@@ -70,7 +70,7 @@ test_tokens_come_back_one_by_one(void **state)
     }
 }
 
-/* After the wait that a refusal returns the key has its whole burst again, and not one token more. */
+/* After the wait that a refusal returns, the key has its whole burst again and no more. */
 static void
 test_the_wait_fills_the_bucket(void **state)
 {
