@@ -33,7 +33,8 @@ site_begin() {
 	[[ -n ${ROWCAST:-} ]] || site_build
 	dir=$(mktemp -d "${TMPDIR:-/tmp}/rowcast-$name.XXXXXX")
 	trap site_end EXIT
-	trap 'exit 0' INT TERM
+	# A second signal must find the first one's trap gone: it would end the cleaning up.
+	trap 'trap "" INT TERM; exit 0' INT TERM
 	chmod 755 "$dir"
 	www=$dir/www
 	db=$dir/$name.db
@@ -71,7 +72,7 @@ site_need() { "$top/tools/deps" --install "$@"; }
 
 site_end() {
 	local pid
-	trap '' INT TERM # a second Ctrl-C must not leave half of it behind
+	trap '' INT TERM # the end can also come without a signal
 	for pid in "${pids[@]}"; do
 		kill "$pid" 2>/dev/null || true
 	done
