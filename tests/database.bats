@@ -430,7 +430,7 @@ hears_again() {
 	expect_data a one
 	tell "INSERT INTO notification(data) VALUES ('two')"
 	expect_data a two
-	WAIT=5 wait_for is_well
+	wait_for is_well
 	# At rest it does nothing: so few looks that their time in the CPU does not grow.
 	wait_for rests
 	leave

@@ -8,7 +8,8 @@
 load helper
 load ticket
 
-ENDS_WITHIN_MS=1000
+# How soon is judged by `make check-presence`, on a machine that does nothing else.
+ENDS_WITHIN_MS=${ENDS_WITHIN_MS:-$((WAIT * 1000))}
 
 now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
 
