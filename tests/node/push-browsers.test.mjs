@@ -229,7 +229,8 @@ test('push, Firefox: the demo sends an alert to a browser whose page is closed',
     await page.goto(`${demo.url}/demo.html?channel=numbers`);
     await page.waitForSelector('#state[data-state="open"]');
     await page.click('#push');
-    await until('the demo is subscribed', () => page.evaluate(() => /^Close this page now/.test(document.getElementById('push-note').textContent)));
+    await until('the demo is subscribed', () => page.evaluate(
+      () => /^Close this page now/.test(document.getElementById('push-note').textContent)));
     await page.goto(`${demo.url}/blank.html`);
     await until('it is shown', async () => (await shown(page)).some(({ body }) => /the alert of 2 seconds ago/.test(body)));
     assert.match(demo.sql('SELECT channels, last_status FROM rowcast_push'), /^\["demo\.you\.[a-z0-9]+"\]\|201/);
