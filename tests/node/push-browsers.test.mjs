@@ -11,7 +11,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { Autopush, launchFirefox } from './autopush.mjs';
 import { DemoSite } from './demo-site.mjs';
-import { CHROMIUM, Daemon, ROWCAST, Site, need, until } from './harness.mjs';
+import { ROWCAST, Daemon, Site, launchChromium, until } from './harness.mjs';
 
 let service;
 let site;
@@ -122,8 +122,7 @@ async function openAlerts(context) {
 
 // Runs fn({ context, page, deliver, deliverText }) in a Chromium whose worker gets pushes by DevTools.
 async function withChromium(fn) {
-  const browser = await need('playwright-core').chromium.launch({ executablePath: CHROMIUM,
-    args: ['--no-sandbox', '--headless', '--disable-gpu', '--no-first-run', '--disable-background-networking'] });
+  const browser = await launchChromium();
   try {
     const context = await browser.newContext();
     await context.grantPermissions(['notifications'], { origin: site.url });
