@@ -1,12 +1,12 @@
 /* internal.h - what the store's own files share; no other file includes it.
  *
- * store/store.c opens and closes, store/table.c says what the table is, store/files.c says
- * whether the files are still the same, store/wal_index.c whether something was committed,
- * store/sql.c has the text of every statement that is prepared, store/transaction.c begins and
- * ends transactions, store/rows.c reads rows, store/marks.c the marks, store/time.c finds a
- * time, store/write.c writes, store/upkeep.c tidies up, store/model.c knows what the schema
- * should be, store/schema.c makes and moves it, and store/error.c turns SQLite's codes into one
- * line that says what to do. */
+ * store/store.c opens and closes, store/table.c says what the table is, store/files.c says whether
+ * the files are still the same, store/wal_index.c whether something was committed, store/sql.c has
+ * the text of every statement that is prepared, store/transaction.c begins and ends transactions,
+ * store/rows.c reads rows, store/values.c takes them from SQLite's values, store/marks.c reads the
+ * marks, store/time.c finds a time, store/write.c writes, store/upkeep.c tidies up, store/model.c
+ * knows what the schema should be, store/schema.c makes and moves it, and store/error.c turns
+ * SQLite's codes into one line that says what to do. */
 #ifndef ROWCAST_STORE_INTERNAL_H
 #define ROWCAST_STORE_INTERNAL_H
 
@@ -187,8 +187,18 @@ enum store_result store_ask_is_wal(struct store *store, bool *is_wal, struct err
  * on what is read into memory. Once, before the first of them. */
 enum store_result store_prepare_reading(struct store *store, struct error *error);
 
+/* --- store/values.c --- */
+
 /* A time; what is not a number (a foreign table may hold "2025-11-22") is not known: 0. */
 int64_t store_take_time(sqlite3_value *value);
+
+/* The value as bytes: a blob as it is, all else as UTF-8 text, whatever the database's encoding.
+ * p is NULL for NULL alone. False: out of memory. */
+bool store_take_bytes(sqlite3_value *value, struct slice *slice);
+
+/* The row that the read statement is at. Data that is longer than the store's max_event_bytes is
+ * left out, and too_large says so. False: out of memory. */
+bool store_take_row(const struct store *store, sqlite3_stmt *statement, struct row *row);
 
 /* --- store/marks.c --- */
 
