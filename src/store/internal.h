@@ -2,11 +2,12 @@
  *
  * store/store.c opens and closes, store/table.c says what the table is, store/files.c says whether
  * the files are still the same, store/wal_index.c whether something was committed, store/sql.c has
- * the text of every statement that is prepared, store/transaction.c begins and ends transactions,
- * store/rows.c reads rows, store/values.c takes them from SQLite's values, store/marks.c reads the
- * marks, store/time.c finds a time, store/write.c writes, store/upkeep.c tidies up, store/model.c
- * knows what the schema should be, store/schema.c makes and moves it, and store/error.c turns
- * SQLite's codes into one line that says what to do. */
+ * the text of every statement that is prepared, store/statement.c prepares and runs them,
+ * store/transaction.c begins and ends transactions, store/rows.c reads rows, store/values.c takes
+ * them from SQLite's values, store/marks.c reads the marks, store/time.c finds a time,
+ * store/write.c writes, store/upkeep.c tidies up, store/model.c knows what the schema should be,
+ * store/schema.c makes and moves it, and store/error.c turns SQLite's codes into one line that
+ * says what to do. */
 #ifndef ROWCAST_STORE_INTERNAL_H
 #define ROWCAST_STORE_INTERNAL_H
 
@@ -276,6 +277,17 @@ enum store_result store_make_table(struct store *store, const struct store_schem
 int store_open_to_look(struct store *store);
 
 /* --- store/sql.c --- */
+
+/* SQL for sqlite3_free; NULL: out of memory. */
+char *store_statement_text(const struct store *store, enum store_statement which);
+
+/* The rows of a range, in the order of their ids. */
+char *store_read_text(const struct store *store, enum store_reading reading, unsigned way);
+
+/* Asks SQLite how it would look for the row that replaces another one. */
+char *store_newer_plan_text(const struct store *store);
+
+/* --- store/statement.c --- */
 
 /* The prepared statement, NULL with *error (and *result) when it cannot be had. It is reset;
  * the caller resets it again as soon as it has what it wants. */

@@ -1,8 +1,8 @@
 /* values.c - from SQLite's values to a struct row.
  *
- * store/rows.c calls it for each row that a read statement gives, store/marks.c and store/time.c
- * for times. The table may be a foreign one, so every column may hold a value of any type; a row
- * is handed out in place, and its bytes are valid until the statement's next step.
+ * store/rows.c calls it for each row that a read statement gives, store/time.c for times. The
+ * table may be a foreign one, so every column may hold a value of any type; a row is handed out in
+ * place, and its bytes are valid until the statement's next step.
  *
  * The calls are by sqlite3_value, fetched once for each column: each sqlite3_column_ call would
  * look the column up and take the connection's lock again, which is a fifth of a replay. The
