@@ -6,8 +6,8 @@
  * store/transaction.c begins and ends transactions, store/rows.c reads rows, store/values.c takes
  * them from SQLite's values, store/marks.c reads the marks, store/time.c finds a time,
  * store/write.c writes, store/upkeep.c tidies up, store/model.c knows what the schema should be,
- * store/schema.c makes and moves it, and store/error.c turns SQLite's codes into one line that
- * says what to do. */
+ * store/schema.c makes and migrates it, store/base.c moves its ids on, and store/error.c turns
+ * SQLite's codes into one line that says what to do. */
 #ifndef ROWCAST_STORE_INTERNAL_H
 #define ROWCAST_STORE_INTERNAL_H
 
@@ -253,6 +253,13 @@ enum store_result store_table_is_whole(struct store *store, bool *whole,
 /* Makes the table again by the schema, with its rows, the columns that are not ours, and all
  * indexes and triggers that it has. Within a transaction. */
 enum store_result store_rebuild_table(struct store *store, struct error *error);
+
+/* --- store/base.c --- */
+
+/* Within a transaction: gives the table a base where its next id may be one that readers have
+ * passed. *moved_to: the base; it stays where there was no need. */
+enum store_result store_move_ids_on(struct store *store, int64_t *moved_to,
+                                    struct error *error);
 
 /* --- store/schema.c --- */
 
