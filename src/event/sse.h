@@ -1,4 +1,5 @@
-/* sse.h - a row, or a word of our own to the reader, as the bytes of an event. Pure.
+/* sse.h - a row (event/sse.c) or a message of rowcast's own (event/sse_own.c) as the bytes of an
+ * event. Pure.
  *
  * Each function appends one whole block to a buffer (buf->failed says if memory ran out) in the
  * given format. HTML standard 9.2.5 and 9.2.6 (Server-sent events: parsing, interpreting) are

@@ -1,16 +1,14 @@
-/* conn.c - one connection from the web server: it reads a request, waits for the answer, flushes
- * it.
+/* conn.c - one connection from the web server: its states, its answer on the way out, its end.
  *
- * fastcgi/gateway.c opens it; fastcgi/parser.c parses what it sends, fastcgi/libfcgi.c turns
- * params into an environment. A connection is freed only in uv_close's callback, at the end of a
- * turn of the loop, so its output is valid for the whole turn. */
+ * fastcgi/gateway.c opens it, fastcgi/conn_read.c reads requests from it, and the output's owner
+ * writes the answer. A connection reads a request, is busy until it is answered, and flushes what
+ * the socket has not taken. It is freed only in uv_close's callback, at the end of a turn of the
+ * loop, so its output is valid for the whole turn. */
 #include "config.h"
 
 #include "fastcgi/internal.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 static void
@@ -26,8 +24,7 @@ on_conn_closed(uv_handle_t *handle)
 
 /* --- answers that wait ------------------------------------------------------------------- */
 
-/* False: the answer may not wait, and the connection is closed. */
-static bool
+bool
 conn_enter_flushing(struct conn *conn)
 {
     struct gateway *gateway = conn->gateway;
@@ -74,14 +71,13 @@ conn_close(struct conn *conn)
         gateway_resume_accept(gateway);
 }
 
-static bool
+bool
 conn_has_owner(const struct conn *conn)
 {
     return conn->state == CONN_BUSY && conn->output.ops != NULL;
 }
 
-/* Closes; the output's owner, if there is one, loses it. */
-static void
+void
 conn_lose(struct conn *conn)
 {
     if (conn_has_owner(conn) && !conn->gateway->freed)
@@ -104,7 +100,13 @@ conn_watch(struct conn *conn)
         conn_lose(conn);
 }
 
-static void
+void
+conn_watch_writable(struct conn *conn)
+{
+    uv_poll_start(&conn->poll, UV_WRITABLE, on_conn_event);
+}
+
+void
 conn_await_request(struct conn *conn)
 {
     struct gateway *gateway = conn->gateway;
@@ -117,7 +119,7 @@ conn_await_request(struct conn *conn)
         gateway_arm_deadline(gateway);
 }
 
-static void
+void
 conn_arm(struct conn *conn)
 {
     if (!conn->wants_write) {
@@ -190,143 +192,7 @@ conn_drop_output(struct output *output)
 static const struct output_transport conn_transport = {
     conn_arm_output, conn_disarm_output, conn_release_output, conn_drop_output};
 
-/* --- requests in ------------------------------------------------------------------------- */
-
-static void
-conn_start_request(struct conn *conn)
-{
-    struct gateway *gateway = conn->gateway;
-    const char *const *envp =
-        libfcgi_params(gateway->fcgi, fcgi_parser_params(&conn->parser));
-    if (envp == NULL) {
-        gateway_warn(gateway, GATEWAY_NOT_TAKEN,
-                     "libfcgi refused a request; connection closed");
-        conn_close(conn);
-        return;
-    }
-    struct request_body body = fcgi_parser_take_body(&conn->parser);
-    fcgi_parser_set_busy(&conn->parser);
-    queue_remove(&conn->deadline);
-    conn->state = CONN_BUSY;
-    conn->fresh = false;
-    conn->output.request_id = conn->parser.request_id;
-    conn->output.tag = (struct output_tag){0, 0};
-    gateway->on_request(gateway->arg, &conn->output, envp, &body);
-    buf_fini(&body.bytes);
-}
-
-static void
-conn_abort(struct conn *conn)
-{
-    if (conn_has_owner(conn))
-        conn->output.ops->gone(&conn->output, GONE_ABORTED);
-}
-
-/* A short answer of the protocol itself. */
-static void
-conn_reply(struct conn *conn)
-{
-    enum output_result result =
-        output_push(&conn->output, fcgi_parser_reply(&conn->parser));
-    if (result == OUTPUT_GONE || (result == OUTPUT_SENT && conn->parser.close_after)) {
-        conn_lose(conn);
-        return;
-    }
-    if (conn->parser.close_after) {
-        conn->parser.keep_conn = false;
-        if (!conn_enter_flushing(conn))
-            return;
-    }
-    if (result == OUTPUT_BLOCKED)
-        conn_arm(conn);
-}
-
-static void
-conn_malformed(struct conn *conn)
-{
-    gateway_warn(
-        conn->gateway, GATEWAY_MALFORMED,
-        "connection closed: %s (is it a FastCGI web server that talks to this socket?)",
-        conn->parser.fault);
-    conn_lose(conn);
-}
-
-static void
-conn_feed(struct conn *conn, const char *p, size_t len)
-{
-    unsigned max_conns = conn->gateway->config.max_conns;
-    while (conn->state != CONN_CLOSED) {
-        switch (fcgi_parser_feed(&conn->parser, &p, &len, max_conns)) {
-        case FCGI_PARSER_MORE:
-            return;
-        case FCGI_PARSER_REQUEST:
-            conn_start_request(conn);
-            break;
-        case FCGI_PARSER_ABORT:
-            conn_abort(conn);
-            break;
-        case FCGI_PARSER_REPLY:
-            conn_reply(conn);
-            break;
-        case FCGI_PARSER_MALFORMED:
-            conn_malformed(conn);
-            return;
-        }
-    }
-}
-
-/* End of file while a request is being answered means that the reader is gone: no web server
- * half-closes for another reason (lighttpd's tcp-fin-propagate does so for this). If our half is
- * still open, the answer is ended properly; else lighttpd would log an error for each page that is
- * closed. */
-static void
-conn_ended(struct conn *conn)
-{
-    if (conn->state == CONN_FLUSHING) {
-        uv_poll_start(&conn->poll, UV_WRITABLE, on_conn_event);
-        return;
-    }
-    if (conn_has_owner(conn)) {
-        conn->output.ops->gone(&conn->output, GONE_CLOSED);
-        output_end(&conn->output);
-    }
-    conn_close(conn);
-}
-
-static void
-conn_read_now(struct conn *conn)
-{
-    struct gateway *gateway = conn->gateway;
-    bool was_midway = fcgi_parser_is_midway(&conn->parser);
-    ssize_t n =
-        recv(conn->output.fd, gateway->scratch, sizeof gateway->scratch, MSG_DONTWAIT);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n < 0) {
-        conn_lose(conn);
-        return;
-    }
-    if (n == 0) {
-        conn_ended(conn);
-        return;
-    }
-    conn_feed(conn, gateway->scratch, (size_t)n);
-    if (conn->state == CONN_READING && !conn->fresh && !was_midway &&
-        fcgi_parser_is_midway(&conn->parser))
-        conn_await_request(conn); /* the deadline runs from this request's first byte */
-}
-
-/* The descriptor stays readable for what is not read now, and the next turn reads it. */
-static void
-conn_read(struct conn *conn)
-{
-    struct gateway_budget *reads = &conn->gateway->reads;
-    uint64_t began = gateway_begin_work(reads);
-    if (began == 0)
-        return;
-    conn_read_now(conn);
-    gateway_end_work(reads, began);
-}
+/* --- events ------------------------------------------------------------------------------ */
 
 static void
 conn_write_now(struct conn *conn)

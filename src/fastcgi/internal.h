@@ -1,5 +1,5 @@
-/* internal.h - what fastcgi/gateway.c (accepting, deadlines, the whole's life) and
- * fastcgi/conn.c (one connection's life) share. No other file includes it. */
+/* internal.h - what fastcgi/gateway.c (accepting, deadlines, the whole's life), fastcgi/conn.c (one
+ * connection's life) and fastcgi/conn_read.c (its requests) share. No other file includes it. */
 #ifndef ROWCAST_FASTCGI_INTERNAL_H
 #define ROWCAST_FASTCGI_INTERNAL_H
 
@@ -95,6 +95,30 @@ void conn_close(struct conn *conn);
 
 /* True when the handle is a connection of this gateway. */
 bool conn_owns_handle(const uv_handle_t *handle, const struct gateway *gateway);
+
+/* Waits for the first or the next request; its deadline begins. */
+void conn_await_request(struct conn *conn);
+
+/* True when a request is being answered and its output has an owner. */
+bool conn_has_owner(const struct conn *conn);
+
+/* Closes; the output's owner, if there is one, loses it. */
+void conn_lose(struct conn *conn);
+
+/* The answer is given, and its rest waits for the socket. False: the answer may not wait, and the
+ * connection is closed. */
+bool conn_enter_flushing(struct conn *conn);
+
+/* Watches for the moment when the socket takes more, besides what can be read. */
+void conn_arm(struct conn *conn);
+
+/* Watches for that moment alone: the web server sends nothing more. */
+void conn_watch_writable(struct conn *conn);
+
+/* fastcgi/conn_read.c */
+
+/* Reads once, as far as this turn's time for reading allows. May close the connection. */
+void conn_read(struct conn *conn);
 
 /* fastcgi/gateway.c */
 

@@ -1,9 +1,10 @@
 /* request.c - one request's meta-variables, judged from the outside in.
  *
  * Called by the gateway's user once for each request. The flow of request_parse: collect the
- * meta-variables we know; path, method; what the web server grants (user, channels, admin);
- * then, for a stream, what http/stream_params.c makes of query, Accept and Last-Event-ID.
- * Whether the requester may read what is asked for is not decided here but in access. */
+ * meta-variables we know (http/variables.c); path, method; what the web server grants (user,
+ * channels, admin); then, for a stream, what http/stream_params.c makes of query, Accept and
+ * Last-Event-ID. Whether the requester may read what is asked for is not decided here but in
+ * access. */
 #include "config.h"
 
 #include "http/request.h"
@@ -12,102 +13,22 @@
 #include <string.h>
 
 #include "http/accept.h"
-#include "http/start_id.h"
 #include "http/stream_params.h"
+#include "http/variables.h"
 #include "base/parse_number.h"
-
-/* --- the variables ------------------------------------------------------------------- */
-
-enum variable {
-    VAR_METHOD,
-    VAR_PATH,
-    VAR_QUERY,
-    VAR_ACCEPT,
-    VAR_LAST_EVENT_ID,
-    VAR_ORIGIN,
-    VAR_AUTHORIZATION,
-    VAR_COOKIE,
-    VAR_CORS_METHOD,
-    VAR_CORS_HEADERS,
-    VAR_ADDRESS,
-    VAR_CONTENT_TYPE,
-    VAR_CONTENT_LENGTH,
-    VAR_HOST,
-    VAR_HTTPS,
-    VAR_FETCH_SITE,
-    VAR_USER, /* from here on: set by the web server; rights depend on them */
-    VAR_CHANNELS,
-    VAR_ADMIN,
-    VAR_PUBLISH,
-    VAR_MAX_STREAMS,
-    VARS
-};
-
-/* Nothing that begins with HTTP_ may stand from VAR_USER on: the client writes those. */
-static const char *const variable_names[VARS] = {
-    [VAR_METHOD] = "REQUEST_METHOD",
-    [VAR_PATH] = "PATH_INFO",
-    [VAR_QUERY] = "QUERY_STRING",
-    [VAR_ACCEPT] = "HTTP_ACCEPT",
-    [VAR_LAST_EVENT_ID] = "HTTP_LAST_EVENT_ID",
-    [VAR_ORIGIN] = "HTTP_ORIGIN",
-    [VAR_AUTHORIZATION] = "HTTP_AUTHORIZATION",
-    [VAR_COOKIE] = "HTTP_COOKIE",
-    [VAR_CORS_METHOD] = "HTTP_ACCESS_CONTROL_REQUEST_METHOD",
-    [VAR_CORS_HEADERS] = "HTTP_ACCESS_CONTROL_REQUEST_HEADERS",
-    [VAR_ADDRESS] = "REMOTE_ADDR",
-    [VAR_CONTENT_TYPE] = "CONTENT_TYPE",
-    [VAR_CONTENT_LENGTH] = "CONTENT_LENGTH",
-    [VAR_HOST] = "HTTP_HOST",
-    [VAR_HTTPS] = "HTTPS",
-    [VAR_FETCH_SITE] = "HTTP_SEC_FETCH_SITE",
-    [VAR_USER] = "REMOTE_USER",
-    [VAR_CHANNELS] = "ROWCAST_CHANNELS",
-    [VAR_ADMIN] = "ROWCAST_ADMIN",
-    [VAR_PUBLISH] = "ROWCAST_PUBLISH",
-    [VAR_MAX_STREAMS] = "ROWCAST_MAX_STREAMS",
-};
 
 struct parser {
     struct request *request;
-    const char *mount;      /* NULL: none */
-    const char *vars[VARS]; /* NULL: not there */
-    const char *conflict;   /* a granting variable with two values, or NULL */
+    const char *mount; /* NULL: none */
+    struct variables variables;
     struct error *error;
 };
 
 static const char *
 value_of(const struct parser *parser, enum variable variable)
 {
-    const char *value = parser->vars[variable];
+    const char *value = parser->variables.values[variable];
     return value != NULL ? value : "";
-}
-
-static void
-collect_variable(struct parser *parser, int variable, const char *value)
-{
-    const char **var = &parser->vars[variable];
-
-    if (*var == NULL)
-        *var = value;
-    else if (variable == VAR_LAST_EVENT_ID) /* nginx passes each of two headers on */
-        *var = start_id_further(*var, value);
-    else if (variable >= VAR_USER && strcmp(*var, value) != 0)
-        parser->conflict = variable_names[variable];
-}
-
-static void
-collect_variables(struct parser *parser, const char *const *envp)
-{
-    for (; *envp != NULL; envp++) {
-        for (int i = 0; i < VARS; i++) {
-            size_t len = strlen(variable_names[i]);
-            if (strncmp(*envp, variable_names[i], len) == 0 && (*envp)[len] == '=') {
-                collect_variable(parser, i, *envp + len + 1);
-                break;
-            }
-        }
-    }
 }
 
 /* --- refusals ------------------------------------------------------------------------- */
@@ -246,7 +167,7 @@ refuse_pattern(const struct parser *parser, enum variable variable, struct slice
     if (result == PATTERNS_NO_MEMORY)
         return out_of_memory(parser);
     /* The client does not see the pattern, which is the administrator's. */
-    error_set(parser->error, "%s: a pattern of %zu bytes %s", variable_names[variable],
+    error_set(parser->error, "%s: a pattern of %zu bytes %s", variable_name(variable),
               pattern.len, patterns_strerror(result));
     return 500;
 }
@@ -260,7 +181,7 @@ compile_patterns(const struct parser *parser, enum variable variable,
         return 0;
     if (result == PATTERNS_NO_MEMORY)
         return out_of_memory(parser);
-    error_set(parser->error, "%s: %s", variable_names[variable],
+    error_set(parser->error, "%s: %s", variable_name(variable),
               patterns_list_strerror(PATTERNS_GRANTED, result));
     return 500;
 }
@@ -270,7 +191,7 @@ static int
 parse_patterns(const struct parser *parser, enum variable variable,
                struct patterns *patterns, bool *there)
 {
-    const char *rest = parser->vars[variable];
+    const char *rest = parser->variables.values[variable];
 
     *there = rest != NULL;
     if (rest == NULL)
@@ -291,7 +212,7 @@ parse_patterns(const struct parser *parser, enum variable variable,
 static int
 parse_max_streams(const struct parser *parser)
 {
-    const char *text = parser->vars[VAR_MAX_STREAMS];
+    const char *text = parser->variables.values[VAR_MAX_STREAMS];
     char quoted[PARSE_QUOTED_MAX];
     int64_t count = 0;
 
@@ -311,9 +232,9 @@ parse_max_streams(const struct parser *parser)
 static int
 parse_grants(const struct parser *parser)
 {
-    if (parser->conflict != NULL) {
+    if (parser->variables.conflict != NULL) {
         error_set(parser->error, "the web server sets %s twice, with different values",
-                  parser->conflict);
+                  parser->variables.conflict);
         return 500;
     }
     parser->request->admin = strcmp(value_of(parser, VAR_ADMIN), "1") == 0;
@@ -335,12 +256,12 @@ parse_grants(const struct parser *parser)
 static int
 parse_post(const struct parser *parser)
 {
-    parser->request->post =
-        (struct request_post){.content_type = parser->vars[VAR_CONTENT_TYPE],
-                              .content_length = parser->vars[VAR_CONTENT_LENGTH],
-                              .host = parser->vars[VAR_HOST],
-                              .https = parser->vars[VAR_HTTPS],
-                              .fetch_site = parser->vars[VAR_FETCH_SITE]};
+    parser->request->post = (struct request_post){
+        .content_type = parser->variables.values[VAR_CONTENT_TYPE],
+        .content_length = parser->variables.values[VAR_CONTENT_LENGTH],
+        .host = parser->variables.values[VAR_HOST],
+        .https = parser->variables.values[VAR_HTTPS],
+        .fetch_site = parser->variables.values[VAR_FETCH_SITE]};
     return stream_params_parse_post(parser->request, value_of(parser, VAR_QUERY),
                                     parser->error);
 }
@@ -364,7 +285,7 @@ parse_resource(const struct parser *parser)
                                          value_of(parser, VAR_ACCEPT),
                                          value_of(parser, VAR_LAST_EVENT_ID)},
             parser->error);
-    int type = accept_choose(parser->vars[VAR_ACCEPT], status_types);
+    int type = accept_choose(parser->variables.values[VAR_ACCEPT], status_types);
     parser->request->wants_html = type == 1;
     parser->request->wants_events = type == 2;
     return 0;
@@ -380,7 +301,7 @@ request_parse(struct request *request, const char *const *envp, const char *moun
     struct parser parser = {.request = request, .mount = mount, .error = error};
 
     *request = (struct request){.start = START_TAIL};
-    collect_variables(&parser, envp);
+    variables_collect(&parser.variables, envp);
     /* HEAD is known before anything is refused: no answer to it has a body. */
     if (strcmp(value_of(&parser, VAR_METHOD), "HEAD") == 0)
         request->method = METHOD_HEAD;

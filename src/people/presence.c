@@ -1,9 +1,9 @@
-/* presence.c - from streams that come and go to the tables of presence; see people/presence.h.
+/* presence.c - the loop's side of presence: streams that come and go become batches of changes.
  *
- * The loop's side gathers changes for one interval and hands them over as a batch, once the batch
- * before is taken; the thread keeps what it has taken until it is committed. A lease that is not
- * there any more (the database was replaced, or this process slept so long that it was taken for
- * dead) makes the loop send everything again. */
+ * serve/serve.c makes it, and the hub calls it for each reader that opens and closes a stream. The
+ * loop gathers changes for one interval and hands them over as a batch, once the thread has taken
+ * the batch before. It never waits for the database: people/presence_writer.c writes the batch.
+ * When that file has lost the lease, the loop gathers a change for every reader again. */
 #include "config.h"
 
 #include "people/presence.h"
@@ -14,46 +14,14 @@
 
 #include "base/clock.h"
 #include "people/here.h"
+#include "people/presence_state.h"
 #include "people/presence_table.h"
 
-#define MS UINT64_C(1000000)
 #define INTERVAL_MS UINT64_C(200) /* between two transactions, times the workers */
 #define INTERVAL_MAX_MS UINT64_C(2000)
-#define SWEEP_MS 1000
-#define RETRY_MAX_MS 2000
 #define BATCH_MAX 4000
-#define WORK_NS (10 * MS) /* the lock is held for about so long */
-#define WORK_STEP 32      /* changes between two looks at the clock */
 
-struct presence {
-    struct presence_config config;
-    struct writer_kind kind;
-    uint64_t interval_ms;
-    char name[PRESENCE_NAME_MAX];
-    char dead
-        [PRESENCE_NAME_MAX]; /* the predecessor; the thread's: empty when it is buried */
-
-    /* The loop's. */
-    uv_loop_t *loop;
-    uv_timer_t timer; /* runs while there are changes */
-    uv_async_t wants_all;
-    int handles;
-    struct here *here;
-
-    uv_mutex_t mutex;
-    struct here_change *batch; /* mutex; the loop gives, the thread takes */
-    bool is_anyone_here;       /* mutex */
-
-    /* The writer thread's own. */
-    struct here_change *work; /* taken, and not committed yet */
-    bool has_lease;
-    uint64_t next_ns; /* not before: the interval */
-    uint64_t renew_ns;
-    uint64_t sweep_ns;
-    struct error refused; /* as it was last logged */
-};
-
-/* --- the loop's side ----------------------------------------------------------------- */
+/* --- changes --------------------------------------------------------------------------- */
 
 static struct here_change *
 take_changes(struct presence *presence)
@@ -68,15 +36,6 @@ take_changes(struct presence *presence)
         end = &(*end)->next;
     }
     return first;
-}
-
-static bool
-has_batch(struct presence *presence)
-{
-    uv_mutex_lock(&presence->mutex);
-    bool has = presence->batch != NULL;
-    uv_mutex_unlock(&presence->mutex);
-    return has;
 }
 
 static void
@@ -98,7 +57,7 @@ on_timer(uv_timer_t *timer)
         uv_timer_stop(timer);
         return;
     }
-    if (!has_batch(presence))
+    if (!presence_has_batch(presence))
         hand_over(presence);
 }
 
@@ -145,200 +104,6 @@ on_wants_all(uv_async_t *async)
     note_change(presence);
 }
 
-/* --- the writer's thread ------------------------------------------------------------- */
-
-static void
-free_changes(struct here_change *change, const struct here_change *end)
-{
-    while (change != end) {
-        struct here_change *next = change->next;
-        free(change);
-        change = next;
-    }
-}
-
-static bool
-take_batch(struct presence *presence)
-{
-    uv_mutex_lock(&presence->mutex);
-    if (presence->work == NULL) {
-        presence->work = presence->batch;
-        presence->batch = NULL;
-    }
-    bool is_anyone_here = presence->is_anyone_here;
-    uv_mutex_unlock(&presence->mutex);
-    return is_anyone_here;
-}
-
-/* Writes changes until the time is over. *end: the first that is not written. */
-static enum store_result
-put_changes(struct presence *presence, struct presence_table *table,
-            struct here_change **end, struct error *error)
-{
-    enum store_result result;
-    uint64_t until = uv_hrtime() + WORK_NS;
-    struct presence_put *put = presence_put_begin(table, &result, error);
-    struct here_change *change = presence->work;
-    for (int i = 1; result == STORE_OK && change != NULL; i++) {
-        result = presence_put(put, change, error);
-        change = change->next;
-        if (i % WORK_STEP == 0 && uv_hrtime() >= until)
-            break;
-    }
-    presence_put_finish(put);
-    *end = change;
-    return result;
-}
-
-/* What one transaction is to do. */
-struct turn {
-    bool renews;
-    bool ends; /* no reader is here any more */
-    bool sweeps;
-    struct here_change *end; /* out: the first change that is not written */
-    bool lost_lease;         /* out */
-};
-
-static enum store_result
-write_lease(struct presence *presence, struct presence_table *table, struct turn *turn,
-            struct error *error)
-{
-    bool was_there = true;
-    enum store_result result = STORE_OK;
-    if (turn->renews)
-        result = presence_table_renew(table, &was_there, error);
-    turn->lost_lease = presence->has_lease && !was_there;
-    return result;
-}
-
-static enum store_result
-write_turn(struct presence *presence, struct presence_table *table, struct turn *turn,
-           struct error *error)
-{
-    enum store_result result = store_begin_write(table->store, error);
-    if (result == STORE_OK)
-        result = write_lease(presence, table, turn, error);
-    turn->end = presence->work;
-    if (result == STORE_OK && presence->work != NULL)
-        result = put_changes(presence, table, &turn->end, error);
-    if (result == STORE_OK && turn->sweeps)
-        result = presence_table_sweep(
-            table, presence->dead[0] != '\0' ? presence->dead : NULL, error);
-    if (result == STORE_OK && turn->ends && turn->end == NULL)
-        result = presence_table_end(table, error);
-    if (result == STORE_OK)
-        result = store_commit(table->store, error);
-    if (result != STORE_OK)
-        store_rollback(table->store);
-    return result;
-}
-
-static void
-tell_refusal(struct presence *presence, const struct presence_table *table)
-{
-    if (table->refused.text[0] == '\0' ||
-        strcmp(presence->refused.text, table->refused.text) == 0)
-        return;
-    presence->refused = table->refused;
-    log_line(presence->config.log, LOG_WARN,
-             "the table refuses rows of --presence-channel: %s", table->refused.text);
-}
-
-/* The turn is committed. */
-static void
-book_turn(struct presence *presence, const struct turn *turn, uint64_t began)
-{
-    free_changes(presence->work, turn->end);
-    presence->work = turn->end;
-    presence->next_ns = began + presence->interval_ms * MS;
-    if (turn->renews)
-        presence->renew_ns = began + PRESENCE_RENEW_MS * MS;
-    if (turn->sweeps)
-        presence->dead[0] = '\0';
-    if (turn->renews)
-        presence->has_lease = !turn->ends || turn->end != NULL;
-    if (turn->lost_lease)
-        uv_async_send(&presence->wants_all);
-}
-
-/* Whether a look finds users who are gone. Reads only, so that a database in which nothing
- * happens is not written. */
-static enum store_result
-look_around(struct presence *presence, struct presence_table *table, bool *has_work,
-            struct error *error)
-{
-    uint64_t now = uv_hrtime();
-    *has_work = presence->dead[0] != '\0';
-    if (*has_work || now < presence->sweep_ns)
-        return STORE_OK;
-    enum store_result result = presence_table_look(table, has_work, error);
-    if (result == STORE_OK)
-        presence->sweep_ns = now + SWEEP_MS * MS;
-    return result;
-}
-
-static enum store_result
-presence_work(void *arg, struct store *store, struct error *error)
-{
-    struct presence *presence = arg;
-    struct presence_table table = {.store = store,
-                                   .worker = presence->name,
-                                   .channel = presence->config.channel,
-                                   .now_ms = clock_unix_ms()};
-    struct turn turn = {0};
-    uint64_t began = uv_hrtime();
-    bool is_anyone_here = take_batch(presence);
-    enum store_result result = look_around(presence, &table, &turn.sweeps, error);
-    if (result != STORE_OK)
-        return result;
-    turn.ends = presence->has_lease && !is_anyone_here;
-    turn.renews = presence->work != NULL || turn.ends ||
-                  (presence->has_lease && began >= presence->renew_ns);
-    if (!turn.renews && !turn.sweeps)
-        return STORE_OK;
-    result = write_turn(presence, &table, &turn, error);
-    if (result == STORE_OK)
-        book_turn(presence, &turn, began);
-    tell_refusal(presence, &table);
-    return result;
-}
-
-static uint64_t
-presence_due_ns(void *arg)
-{
-    struct presence *presence = arg;
-    uint64_t due = presence->sweep_ns;
-    if (presence->has_lease && presence->renew_ns < due)
-        due = presence->renew_ns;
-    if (presence->work != NULL || has_batch(presence) || presence->dead[0] != '\0')
-        due = 0;
-    return due < presence->next_ns ? presence->next_ns : due;
-}
-
-/* All that is ours goes, streams that are still open included. */
-static void
-presence_end(void *arg, struct store *store, enum store_result result,
-             const struct error *ignored)
-{
-    struct presence *presence = arg;
-    struct error error;
-    struct presence_table table = {.store = store,
-                                   .worker = presence->name,
-                                   .channel = presence->config.channel,
-                                   .now_ms = clock_unix_ms()};
-    (void)ignored;
-    if (store == NULL || (!presence->has_lease && presence->work == NULL))
-        return;
-    result = store_begin_write(store, &error);
-    if (result == STORE_OK)
-        result = presence_table_sweep(&table, presence->name, &error);
-    if (result == STORE_OK)
-        result = store_commit(store, &error);
-    if (result == STORE_OK && presence->config.name != NULL)
-        presence->config.name[0] = '\0';
-    store_rollback(store);
-}
-
 /* --- life ---------------------------------------------------------------------------- */
 
 int
@@ -359,23 +124,6 @@ choose_name(struct presence *presence)
         return;
     memcpy(presence->dead, presence->config.name, PRESENCE_NAME_MAX);
     memcpy(presence->config.name, presence->name, PRESENCE_NAME_MAX);
-}
-
-/* Rows that readers may have seen must not be taken back by a power cut: their ids would be given
- * again. */
-static void
-add_kind(struct presence *presence)
-{
-    presence->kind = (struct writer_kind){
-        .failing = "cannot write who is here, it is tried again",
-        .working = "who is here is written again",
-        .durability = presence->config.channel != NULL ? STORE_DURABLE : STORE_LAZY,
-        .retry_max_ms = RETRY_MAX_MS,
-        .due_ns = presence_due_ns,
-        .work = presence_work,
-        .end = presence_end,
-    };
-    writer_add(presence->config.writer, &presence->kind, presence);
 }
 
 static void
@@ -415,7 +163,7 @@ presence_new(uv_loop_t *loop, const struct presence_config *config, struct error
     }
     set_up_loop(presence, loop);
     choose_name(presence);
-    add_kind(presence);
+    presence_add_work(presence);
     return presence;
 }
 
@@ -425,8 +173,8 @@ on_handle_closed(uv_handle_t *handle)
     struct presence *presence = handle->data;
     if (--presence->handles > 0)
         return;
-    free_changes(presence->work, NULL);
-    free_changes(presence->batch, NULL);
+    presence_free_changes(presence->work, NULL);
+    presence_free_changes(presence->batch, NULL);
     here_free(presence->here);
     uv_mutex_destroy(&presence->mutex);
     free(presence);

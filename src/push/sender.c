@@ -1,5 +1,5 @@
-/* sender.c - the sender's turns: the database, the log, the subscriptions, and what is written
- * into the table; see push/sender.h. push/deliver.c makes and sends the messages.
+/* sender.c - the sender's turns: the database, the log and the subscriptions; see push/sender.h.
+ * push/deliver.c makes and sends the messages, push/notes.c writes what has become of them.
  *
  * One connection reads and writes. No call waits long for a lock: what is locked now is tried again
  * at the next turn. */
@@ -8,7 +8,6 @@
 #include "push/sender_state.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 
@@ -17,20 +16,13 @@
 #define TURN_PAGES 20
 #define TICK_MS 100
 #define SECOND_MS 1000
-#define NOTES_MAX 2000 /* in one transaction */
 /* The table is compared at most so often that it takes a twentieth of the time. */
 #define SYNC_SHARE 20
 
-/* An endpoint that is to be deleted. */
-struct ended {
-    struct queue_link link;
-    char *endpoint;
-};
-
 /* --- the database ------------------------------------------------------------------- */
 
-static void
-tell_trouble(struct sender *sender, const struct error *error)
+void
+sender_tell_trouble(struct sender *sender, const struct error *error)
 {
     if (!sender->is_trouble_told)
         log_line(sender->config.log, LOG_WARN, "%s; tried again", error->text);
@@ -82,108 +74,6 @@ reload(struct sender *sender, struct error *error)
     sender->must_sync = true;
     sender->sync_due_ms = 0;
     return STORE_OK;
-}
-
-/* --- notes -------------------------------------------------------------------------- */
-
-void
-sender_note(struct sender *sender, struct subscriber *subscriber)
-{
-    queue_push(&sender->dirty, &subscriber->dirty_link);
-}
-
-void
-sender_end(struct sender *sender, struct subscriber *subscriber)
-{
-    struct ended *ended = calloc(1, sizeof *ended);
-    if (ended == NULL)
-        return; /* the push service says it again */
-    queue_link_init(&ended->link);
-    ended->endpoint = strdup(subscriber->endpoint);
-    if (ended->endpoint == NULL) {
-        free(ended);
-        return;
-    }
-    queue_push(&sender->ended, &ended->link);
-    sender->counts.ended++;
-    subscribers_drop(&sender->subscribers, subscriber);
-}
-
-/* The wait as a time of the clock on the wall, for the next start. */
-static int64_t
-retry_at(const struct sender *sender, const struct subscriber *subscriber)
-{
-    uint64_t now = uv_now(sender->loop);
-    if (subscriber->failures == 0 || subscriber->due_ms <= now)
-        return 0;
-    return clock_unix_ms() + (int64_t)(subscriber->due_ms - now);
-}
-
-static enum store_result
-write_note(struct sender *sender, const struct subscriber *subscriber, struct error *error)
-{
-    const struct push_note note = {.endpoint = subscriber->endpoint,
-                                   .cursor = subscriber->cursor,
-                                   .retry_at = retry_at(sender, subscriber),
-                                   .failures = subscriber->failures,
-                                   .status = subscriber->status,
-                                   .why =
-                                       subscriber->why[0] != '\0' ? subscriber->why : NULL};
-    return push_table_note(sender->table, &note, error);
-}
-
-/* Within a transaction. Nothing is taken off the lists before the commit. */
-static enum store_result
-write_notes(struct sender *sender, size_t *count, struct error *error)
-{
-    struct queue_link *link;
-    enum store_result result = STORE_OK;
-    for (link = queue_head(&sender->ended); result == STORE_OK && link != NULL;
-         link = queue_next(&sender->ended, link))
-        result = push_table_end(sender->table,
-                                queue_item(link, struct ended, link)->endpoint, error);
-    for (link = queue_head(&sender->dirty);
-         result == STORE_OK && link != NULL && *count < NOTES_MAX;
-         link = queue_next(&sender->dirty, link), ++*count)
-        result = write_note(sender, queue_item(link, struct subscriber, dirty_link), error);
-    return result;
-}
-
-static void
-forget_notes(struct sender *sender, size_t count)
-{
-    struct queue_link *link;
-    while ((link = queue_head(&sender->ended)) != NULL) {
-        struct ended *ended = queue_item(link, struct ended, link);
-        queue_remove(link);
-        free(ended->endpoint);
-        free(ended);
-    }
-    for (; count > 0 && (link = queue_head(&sender->dirty)) != NULL; count--)
-        queue_remove(link);
-}
-
-/* What has become of messages, in one transaction. */
-static void
-flush_notes(struct sender *sender)
-{
-    struct error error = {""};
-    size_t count = 0;
-    if (sender->store == NULL || sender->must_reload ||
-        (queue_head(&sender->dirty) == NULL && queue_head(&sender->ended) == NULL))
-        return;
-    enum store_result result = store_begin_write(sender->store, &error);
-    if (result == STORE_OK)
-        result = write_notes(sender, &count, &error);
-    if (result == STORE_OK)
-        result = store_commit(sender->store, &error);
-    if (result == STORE_OK) {
-        forget_notes(sender, count);
-        return;
-    }
-    store_rollback(sender->store);
-    if (result == STORE_FAILED)
-        tell_trouble(sender, &error);
 }
 
 /* --- reading ------------------------------------------------------------------------ */
@@ -303,7 +193,7 @@ turn(struct sender *sender)
     if (result == STORE_OK)
         sender->is_trouble_told = false;
     if (result == STORE_FAILED) {
-        tell_trouble(sender, &error);
+        sender_tell_trouble(sender, &error);
         close_store(sender); /* reopened at the next turn */
     }
     return changed || more;
@@ -317,7 +207,7 @@ sender_look(void *arg, enum watch_reason reason)
     if (sender->store != NULL && reason == WATCH_FILES && store_has_moved(sender->store))
         close_store(sender);
     if (sender->store == NULL && open_store(sender, &error) != 0) {
-        tell_trouble(sender, &error);
+        sender_tell_trouble(sender, &error);
         return false;
     }
     return turn(sender);
@@ -328,7 +218,7 @@ static void
 on_tick(uv_timer_t *timer)
 {
     struct sender *sender = timer->data;
-    flush_notes(sender);
+    sender_flush_notes(sender);
     if (sender->store == NULL || sender->must_reload)
         return;
     queue_all(sender);
@@ -411,9 +301,9 @@ sender_free(struct sender *sender)
     if (sender == NULL)
         return;
     sender->is_ending = true;
-    flush_notes(sender);
+    sender_flush_notes(sender);
     transport_free(sender->transport);
     close_store(sender);
-    forget_notes(sender, SIZE_MAX);
+    sender_forget_notes(sender, SIZE_MAX);
     uv_close((uv_handle_t *)&sender->tick, on_tick_closed);
 }

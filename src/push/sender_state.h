@@ -1,6 +1,7 @@
 /* sender_state.h - the sender's state, for push/sender.c (the database and the turns),
- * push/deliver.c (one message's way), push/next_row.c (the row that becomes a message) and
- * push/outcome.c (what its answer changes). No other file includes it. */
+ * push/deliver.c (one message's way), push/next_row.c (the row that becomes a message),
+ * push/outcome.c (what its answer changes) and push/notes.c (what the table learns of it). No other
+ * file includes it. */
 #ifndef ROWCAST_PUSH_SENDER_STATE_H
 #define ROWCAST_PUSH_SENDER_STATE_H
 
@@ -52,10 +53,22 @@ void deliver_later(struct sender *sender, struct subscriber *subscriber);
 /* After the end, once no message is under way. */
 void sender_free_rest(struct sender *sender);
 
+/* Logs why the database cannot be used just now: once, until a turn has succeeded. */
+void sender_tell_trouble(struct sender *sender, const struct error *error);
+
+/* push/notes.c */
+
 /* Its cursor or its failures have changed: the table learns it soon. */
 void sender_note(struct sender *sender, struct subscriber *subscriber);
 
 /* It is over: deleted from the table soon, and from memory now. */
 void sender_end(struct sender *sender, struct subscriber *subscriber);
+
+/* Writes the notes in one transaction. When the database is locked or closed, they stay for the
+ * next call. */
+void sender_flush_notes(struct sender *sender);
+
+/* Frees the notes of ended subscriptions, and takes the first `count` others off their list. */
+void sender_forget_notes(struct sender *sender, size_t count);
 
 #endif

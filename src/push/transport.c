@@ -1,7 +1,9 @@
-/* transport.c - libcurl's multi interface on libuv's loop; see push/transport.h.
+/* transport.c - requests to push services through libcurl; see push/transport.h.
  *
- * libcurl says which sockets it waits for (on_socket) and when it wants to be called next
- * (on_timeout); libuv calls it then (curl.se/libcurl/c/curl_multi_socket_action.html). */
+ * Each request is an exchange: its options are set here, and libcurl hands over the lines of the
+ * answer's header, pieces of its body, and the address that it is about to connect to, which may
+ * be refused. push/curl_loop.c has libcurl's sockets and timer on libuv's loop, and says when a
+ * request has finished. */
 #include "config.h"
 
 #include "push/transport.h"
@@ -17,14 +19,10 @@
 #include "base/buf.h"
 #include "base/queue.h"
 #include "push/address.h"
-
-#define CONNECTIONS_OF_HOST 8L
-#define CONNECTIONS_KEPT 64L
-#define STREAMS_OF_CONNECTION 100L
+#include "push/curl_loop.h"
 
 struct transport {
-    CURLM *multi;
-    uv_timer_t timer;
+    struct curl_loop *loop;
     const char *ca_file;
     struct queue exchanges;
 };
@@ -43,12 +41,6 @@ struct exchange {
     struct transport_answer answer;
     transport_done_fn done;
     void *arg;
-};
-
-struct watched {
-    struct transport *transport;
-    uv_poll_t poll;
-    curl_socket_t socket;
 };
 
 bool
@@ -140,107 +132,9 @@ finish(struct exchange *exchange, CURLcode code)
         snprintf(answer->why, sizeof answer->why, "%s",
                  exchange->is_private ? "its name leads to a private address"
                                       : curl_easy_strerror(code));
-    curl_multi_remove_handle(exchange->transport->multi, exchange->easy);
+    curl_loop_remove(exchange->transport->loop, exchange->easy);
     exchange->done(exchange->arg, answer);
     exchange_free(exchange);
-}
-
-static void
-take_finished(struct transport *transport)
-{
-    CURLMsg *message;
-    int left;
-    while ((message = curl_multi_info_read(transport->multi, &left)) != NULL) {
-        struct exchange *exchange = NULL;
-        CURLcode code = message->data.result;
-        if (message->msg != CURLMSG_DONE)
-            continue;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&exchange);
-        finish(exchange, code);
-    }
-}
-
-/* --- the loop ----------------------------------------------------------------------- */
-
-static void
-on_poll(uv_poll_t *poll, int status, int events)
-{
-    struct watched *watched = poll->data;
-    struct transport *transport = watched->transport;
-    int running;
-    int flags = (events & UV_READABLE ? CURL_CSELECT_IN : 0) |
-                (events & UV_WRITABLE ? CURL_CSELECT_OUT : 0) |
-                (status < 0 ? CURL_CSELECT_ERR : 0);
-    curl_multi_socket_action(transport->multi, watched->socket, flags, &running);
-    take_finished(transport);
-}
-
-static void
-on_timer(uv_timer_t *timer)
-{
-    struct transport *transport = timer->data;
-    int running;
-    curl_multi_socket_action(transport->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-    take_finished(transport);
-}
-
-/* Never from within: libcurl may be at work. */
-static int
-on_timeout(CURLM *multi, long ms, void *arg)
-{
-    struct transport *transport = arg;
-    (void)multi;
-    if (ms < 0)
-        uv_timer_stop(&transport->timer);
-    else
-        uv_timer_start(&transport->timer, on_timer, (uint64_t)ms, 0);
-    return 0;
-}
-
-static void
-on_poll_closed(uv_handle_t *handle)
-{
-    free(handle->data);
-}
-
-static struct watched *
-watch_socket(struct transport *transport, curl_socket_t socket)
-{
-    struct watched *watched = calloc(1, sizeof *watched);
-    if (watched == NULL)
-        return NULL;
-    watched->transport = transport;
-    watched->socket = socket;
-    if (uv_poll_init_socket(transport->timer.loop, &watched->poll, socket) != 0) {
-        free(watched);
-        return NULL;
-    }
-    watched->poll.data = watched;
-    curl_multi_assign(transport->multi, socket, watched);
-    return watched;
-}
-
-static int
-on_socket(CURL *easy, curl_socket_t socket, int what, void *arg, void *of_socket)
-{
-    struct transport *transport = arg;
-    struct watched *watched = of_socket;
-    (void)easy;
-    if (what == CURL_POLL_REMOVE) {
-        if (watched != NULL) {
-            curl_multi_assign(transport->multi, socket, NULL);
-            uv_poll_stop(&watched->poll);
-            uv_close((uv_handle_t *)&watched->poll, on_poll_closed);
-        }
-        return 0;
-    }
-    if (watched == NULL)
-        watched = watch_socket(transport, socket);
-    if (watched == NULL)
-        return -1;
-    int events =
-        (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    return uv_poll_start(&watched->poll, events, on_poll) == 0 ? 0 : -1;
 }
 
 /* --- a request ---------------------------------------------------------------------- */
@@ -324,7 +218,7 @@ transport_send(struct transport *transport, const struct transport_request *requ
         memcpy(exchange->body, request->body.p, request->body.len);
         set_options(exchange, request);
         queue_push(&transport->exchanges, &exchange->link);
-        if (curl_multi_add_handle(transport->multi, exchange->easy) == CURLM_OK)
+        if (curl_loop_add(transport->loop, exchange->easy) == 0)
             return 0;
     }
     exchange_free(exchange);
@@ -333,36 +227,25 @@ transport_send(struct transport *transport, const struct transport_request *requ
 
 /* --- life --------------------------------------------------------------------------- */
 
+/* libcurl is done with a request. */
+static void
+on_finished(void *of_easy, CURLcode code)
+{
+    finish(of_easy, code);
+}
+
 struct transport *
 transport_new(uv_loop_t *loop, const char *ca_file, struct error *error)
 {
     struct transport *transport = calloc(1, sizeof *transport);
-    if (transport == NULL || curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK ||
-        (transport->multi = curl_multi_init()) == NULL) {
+    if (transport == NULL || (transport->loop = curl_loop_new(loop, on_finished)) == NULL) {
         error_set(error, "cannot start libcurl: out of memory");
         free(transport);
         return NULL;
     }
-    CURLM *multi = transport->multi;
     transport->ca_file = ca_file;
     queue_init(&transport->exchanges);
-    uv_timer_init(loop, &transport->timer);
-    transport->timer.data = transport;
-    curl_multi_setopt(multi, CURLMOPT_SOCKETFUNCTION, on_socket);
-    curl_multi_setopt(multi, CURLMOPT_SOCKETDATA, transport);
-    curl_multi_setopt(multi, CURLMOPT_TIMERFUNCTION, on_timeout);
-    curl_multi_setopt(multi, CURLMOPT_TIMERDATA, transport);
-    curl_multi_setopt(multi, CURLMOPT_PIPELINING, (long)CURLPIPE_MULTIPLEX);
-    curl_multi_setopt(multi, CURLMOPT_MAX_HOST_CONNECTIONS, CONNECTIONS_OF_HOST);
-    curl_multi_setopt(multi, CURLMOPT_MAXCONNECTS, CONNECTIONS_KEPT);
-    curl_multi_setopt(multi, CURLMOPT_MAX_CONCURRENT_STREAMS, STREAMS_OF_CONNECTION);
     return transport;
-}
-
-static void
-on_timer_closed(uv_handle_t *handle)
-{
-    free(handle->data);
 }
 
 void
@@ -376,10 +259,8 @@ transport_free(struct transport *transport)
         exchange->has_header = false;
         finish(exchange, CURLE_ABORTED_BY_CALLBACK);
     }
-    curl_multi_cleanup(transport->multi);
-    curl_global_cleanup();
-    uv_timer_stop(&transport->timer);
-    uv_close((uv_handle_t *)&transport->timer, on_timer_closed);
+    curl_loop_free(transport->loop);
+    free(transport);
 }
 
 #else /* no libcurl */

@@ -1,12 +1,13 @@
 /* internal.h - what the store's own files share; no other file includes it.
  *
- * store/store.c opens and closes, store/table.c says what the table is, store/files.c says
- * whether the files are still the same, store/wal_index.c whether something was committed,
- * store/sql.c has the text of every statement that is prepared, store/transaction.c begins and
- * ends transactions, store/rows.c reads rows, store/marks.c the marks, store/time.c finds a
- * time, store/write.c writes, store/upkeep.c tidies up, store/model.c knows what the schema
- * should be, store/schema.c makes and moves it, and store/error.c turns SQLite's codes into one
- * line that says what to do. */
+ * store/store.c opens and closes, store/table.c says what the table is, store/files.c says whether
+ * the files are still the same, store/wal_index.c whether something was committed, store/sql.c has
+ * the text of every statement that is prepared, store/statement.c prepares and runs them,
+ * store/transaction.c begins and ends transactions, store/rows.c reads rows, store/values.c takes
+ * them from SQLite's values, store/marks.c reads the marks, store/time.c finds a time,
+ * store/write.c writes, store/upkeep.c tidies up, store/model.c knows what the schema should be,
+ * store/schema.c makes and migrates it, store/base.c moves its ids on, and store/error.c turns
+ * SQLite's codes into one line that says what to do. */
 #ifndef ROWCAST_STORE_INTERNAL_H
 #define ROWCAST_STORE_INTERNAL_H
 
@@ -187,8 +188,18 @@ enum store_result store_ask_is_wal(struct store *store, bool *is_wal, struct err
  * on what is read into memory. Once, before the first of them. */
 enum store_result store_prepare_reading(struct store *store, struct error *error);
 
+/* --- store/values.c --- */
+
 /* A time; what is not a number (a foreign table may hold "2025-11-22") is not known: 0. */
 int64_t store_take_time(sqlite3_value *value);
+
+/* The value as bytes: a blob as it is, all else as UTF-8 text, whatever the database's encoding.
+ * p is NULL for NULL alone. False: out of memory. */
+bool store_take_bytes(sqlite3_value *value, struct slice *slice);
+
+/* The row that the read statement is at. Data that is longer than the store's max_event_bytes is
+ * left out, and too_large says so. False: out of memory. */
+bool store_take_row(const struct store *store, sqlite3_stmt *statement, struct row *row);
 
 /* --- store/marks.c --- */
 
@@ -243,6 +254,13 @@ enum store_result store_table_is_whole(struct store *store, bool *whole,
  * indexes and triggers that it has. Within a transaction. */
 enum store_result store_rebuild_table(struct store *store, struct error *error);
 
+/* --- store/base.c --- */
+
+/* Within a transaction: gives the table a base where its next id may be one that readers have
+ * passed. *moved_to: the base; it stays where there was no need. */
+enum store_result store_move_ids_on(struct store *store, int64_t *moved_to,
+                                    struct error *error);
+
 /* --- store/schema.c --- */
 
 struct store_schema {
@@ -266,6 +284,17 @@ enum store_result store_make_table(struct store *store, const struct store_schem
 int store_open_to_look(struct store *store);
 
 /* --- store/sql.c --- */
+
+/* SQL for sqlite3_free; NULL: out of memory. */
+char *store_statement_text(const struct store *store, enum store_statement which);
+
+/* The rows of a range, in the order of their ids. */
+char *store_read_text(const struct store *store, enum store_reading reading, unsigned way);
+
+/* Asks SQLite how it would look for the row that replaces another one. */
+char *store_newer_plan_text(const struct store *store);
+
+/* --- store/statement.c --- */
 
 /* The prepared statement, NULL with *error (and *result) when it cannot be had. It is reset;
  * the caller resets it again as soon as it has what it wants. */

@@ -9,66 +9,7 @@
 #include "store/internal.h"
 
 #include <limits.h>
-#include <string.h>
 #include <time.h>
-
-/* --- rows ---------------------------------------------------------------------------- */
-
-/* The calls below are by sqlite3_value, fetched once for each column: each sqlite3_column_ call
- * would look the column up and take the connection's lock again, which is a fifth of a replay.
- * The connection is used by one thread (SQLITE_OPEN_NOMUTEX), so that is safe
- * (sqlite.org/c3ref/value.html). */
-
-/* The value as bytes: a blob as it is, all else as UTF-8 text, whatever the database's encoding.
- * False when memory ran out. */
-static bool
-take_bytes(sqlite3_value *value, struct slice *slice)
-{
-    int type = sqlite3_value_type(value);
-    const void *p;
-
-    *slice = (struct slice){0};
-    if (type == SQLITE_NULL)
-        return true;
-    if (type == SQLITE_BLOB)
-        p = sqlite3_value_blob(value); /* NULL when it is empty */
-    else
-        p = sqlite3_value_text(value);
-    slice->len = (size_t)sqlite3_value_bytes(value);
-    slice->p = p != NULL ? p : "";
-    return p != NULL || (type == SQLITE_BLOB && slice->len == 0);
-}
-
-int64_t
-store_take_time(sqlite3_value *value)
-{
-    int type = sqlite3_value_type(value);
-
-    return type == SQLITE_INTEGER || type == SQLITE_FLOAT ? sqlite3_value_int64(value) : 0;
-}
-
-static bool
-take_row(const struct store *store, sqlite3_stmt *statement, struct row *row)
-{
-    sqlite3_value *values[STORE_COLUMNS];
-    for (int i = 0; i < STORE_COLUMNS; i++)
-        values[i] = sqlite3_column_value(statement, i);
-
-    *row = (struct row){.id = sqlite3_value_int64(values[COLUMN_ID]),
-                        .created_at = store_take_time(values[COLUMN_CREATED_AT]),
-                        .expires_at = store_take_time(values[COLUMN_EXPIRES_AT])};
-    if (!take_bytes(values[COLUMN_CHANNEL], &row->channel) ||
-        !take_bytes(values[COLUMN_RECIPIENT], &row->recipient) ||
-        !take_bytes(values[COLUMN_EVENT], &row->event) ||
-        !take_bytes(values[COLUMN_COLLAPSE_KEY], &row->collapse_key) ||
-        !take_bytes(values[COLUMN_DATA], &row->data))
-        return false;
-    row->data_bytes = row->data.len;
-    row->too_large = store->max_event_bytes > 0 && row->data_bytes > store->max_event_bytes;
-    if (row->too_large)
-        row->data = (struct slice){0};
-    return true;
-}
 
 /* --- a walk over rows ---------------------------------------------------------------- */
 
@@ -141,7 +82,8 @@ wants_row(sqlite3_context *context, int count, sqlite3_value **values)
     walk->last = sqlite3_value_int64(values[0]);
     walk->looked_at++;
     row.id = walk->last;
-    if (!take_bytes(values[1], &row.channel) || !take_bytes(values[2], &row.recipient))
+    if (!store_take_bytes(values[1], &row.channel) ||
+        !store_take_bytes(values[2], &row.recipient))
         sqlite3_result_error_nomem(context);
     else if (walk->range->wants != NULL)
         sqlite3_result_int(context, walk->range->wants(walk->range->arg, &row));
@@ -239,7 +181,7 @@ walk_rows(struct store *store, sqlite3_stmt *statement, struct store_walk *walk)
     while ((code = sqlite3_step(statement)) == SQLITE_ROW) {
         if (walk->way == STORE_BY_FILTER ? walk->is_over : walk_is_over(walk))
             return SQLITE_DONE;
-        if (!take_row(store, statement, &row))
+        if (!store_take_row(store, statement, &row))
             return SQLITE_NOMEM;
         if (walk->way != STORE_BY_FILTER)
             walk->looked_at++;
@@ -297,7 +239,7 @@ walk_large_row(struct store *store, struct store_walk *walk, int64_t after,
     if (walk->way == STORE_BY_FILTER)
         walk->looked_at--; /* it is asked about the row once more */
     int code = sqlite3_step(statement);
-    if (code != SQLITE_ROW || !take_row(store, statement, &row)) {
+    if (code != SQLITE_ROW || !store_take_row(store, statement, &row)) {
         result = store_fail(store, code == SQLITE_ROW ? SQLITE_NOMEM : code,
                             "read the rows", error);
     } else {

@@ -1,4 +1,4 @@
-/* schema.c - makes the table, migrates it, moves its ids on after a backup was restored.
+/* schema.c - makes the table, migrates it, repairs it.
  *
  * The database is usually an application's own, so everything happens in one transaction and
  * touches our objects only: no user_version, no application_id. The schema's text is
@@ -16,10 +16,8 @@
 #include "store/internal.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #define TABLE_NAME_MAX 63
 
@@ -111,44 +109,6 @@ migrate(struct store *store, const struct store_schema *schema, int version,
     return result;
 }
 
-/* --- the base ------------------------------------------------------------------------ */
-
-static int64_t
-now_ms(void)
-{
-    struct timespec now;
-
-    clock_gettime(CLOCK_REALTIME, &now);
-    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-/* A base above all that may have been an id: a reader's cursor from before is then below it. */
-static int64_t
-new_base(const struct store_marks *marks, int64_t above)
-{
-    int64_t highest = now_ms();
-
-    if (marks->tail > highest)
-        highest = marks->tail;
-    return (above > highest ? above : highest) + 1;
-}
-
-static enum store_result
-write_base(struct store *store, int64_t base, struct error *error)
-{
-    char *sql = sqlite3_mprintf("UPDATE rowcast_meta SET base = %lld WHERE table_name = %Q;"
-                                "DELETE FROM sqlite_sequence WHERE name = %Q;"
-                                "INSERT INTO sqlite_sequence(name, seq) VALUES (%Q, %lld)",
-                                (long long)base, store->table, store->table, store->table,
-                                (long long)base);
-
-    if (sql == NULL)
-        return store_fail(store, SQLITE_NOMEM, "move the ids", error);
-    enum store_result result = store_execute(store, sql, "move the ids", error);
-    sqlite3_free(sql);
-    return result;
-}
-
 /* --- repair -------------------------------------------------------------------------- */
 
 struct repair {
@@ -200,18 +160,6 @@ raise_low_water(struct store *store, struct error *error)
 }
 
 static enum store_result
-move_ids_on(struct store *store, int64_t *moved_to, struct error *error)
-{
-    struct store_marks marks;
-    enum store_result result = store_read_marks(store, &marks, error);
-
-    if (result != STORE_OK || store_ids_are_new(&marks))
-        return result;
-    *moved_to = new_base(&marks, 0);
-    return write_base(store, *moved_to, error);
-}
-
-static enum store_result
 repair_table(struct store *store, struct store_init_result *outcome, struct error *error)
 {
     struct repair repair = {.store = store};
@@ -225,7 +173,7 @@ repair_table(struct store *store, struct store_init_result *outcome, struct erro
         result = store_compare_objects(store, restore_object, &repair, error);
     outcome->restored = repair.any && outcome->migrated_from == 0;
     if (result == STORE_OK)
-        result = move_ids_on(store, &outcome->moved_to, error);
+        result = store_move_ids_on(store, &outcome->moved_to, error);
     if (result == STORE_OK && repair.deletions_unseen && outcome->moved_to == 0)
         result = raise_low_water(store, error);
     return result;
@@ -362,49 +310,4 @@ store_init(const struct store_config *config, enum store_journal journal,
     enum store_result outcome = init_database(store, &own, journal, result, error);
     store_close(store);
     return outcome == STORE_OK ? 0 : -1;
-}
-
-/* --- rebase -------------------------------------------------------------------------- */
-
-static enum store_result
-rebase(struct store *store, int64_t above, int64_t *base, struct error *error)
-{
-    struct store_marks marks;
-    enum store_result result = store_begin_write(store, error);
-
-    if (result == STORE_OK)
-        result = store_read_marks(store, &marks, error);
-    if (result == STORE_OK) {
-        *base = new_base(&marks, above);
-        if (*base > ROW_ID_MAX) {
-            error_set(error, "no id is left above %lld: give a lower --above",
-                      (long long)(*base - 1));
-            result = STORE_FAILED;
-        }
-    }
-    if (result == STORE_OK)
-        result = write_base(store, *base, error);
-    if (result == STORE_OK)
-        result = store_commit(store, error);
-    if (result != STORE_OK)
-        store_rollback(store);
-    return result;
-}
-
-int
-store_rebase(const struct store_config *config, int64_t above, int64_t *base,
-             struct error *error)
-{
-    struct store_config own = *config;
-
-    own.mode = STORE_WRITE;
-    if (above > ROW_ID_MAX)
-        return error_set(error, "%lld is above every possible id: give a lower --above",
-                         (long long)above);
-    struct store *store = store_open(&own, NULL, error);
-    if (store == NULL)
-        return -1;
-    enum store_result result = rebase(store, above, base, error);
-    store_close(store);
-    return result == STORE_OK ? 0 : -1;
 }

@@ -9,104 +9,14 @@
 #include "track/internal.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-static enum store_result
-refuse(const struct track_definition *definition, struct error *error, const char *what,
-       const char *name)
+enum store_result
+track_refuse(const struct track_definition *definition, struct error *error,
+             const char *what, const char *name)
 {
     error_set(error, "%s: %s%s%s", definition->name, what, name != NULL ? " " : "",
               name != NULL ? name : "");
     return STORE_REFUSED;
-}
-
-/* --- defaults -----------------------------------------------------------------------------------
- */
-
-static bool
-add_primary_key(struct track_definition *definition, const struct track_table *table)
-{
-    for (int place = 1; place <= TRACK_COLUMNS_MAX; place++)
-        for (size_t i = 0; i < table->count; i++)
-            if (table->columns[i].in_primary == place &&
-                !track_names_add(&definition->key, table->columns[i].name))
-                return false;
-    return true;
-}
-
-static bool
-fill_columns(struct track_definition *definition, const struct track_table *table)
-{
-    for (size_t i = 0; i < table->count; i++)
-        if (!table->columns[i].is_blob &&
-            !track_names_add(&definition->columns, table->columns[i].name))
-            return false;
-    return true;
-}
-
-static bool
-has_name(const struct track_names *names, const char *name)
-{
-    for (size_t i = 0; i < names->count; i++)
-        if (sqlite3_stricmp(names->items[i], name) == 0)
-            return true;
-    return false;
-}
-
-/* The key's columns are always carried: by them a reader of the state knows the rows. Those that
- * are not named come first. */
-static bool
-add_key_to_columns(struct track_definition *definition)
-{
-    struct track_names all = {.count = 0};
-    bool done = true;
-
-    for (size_t i = 0; done && i < definition->key.count; i++)
-        if (!has_name(&definition->columns, definition->key.items[i]))
-            done = track_names_add(&all, definition->key.items[i]);
-    for (size_t i = 0; done && i < definition->columns.count; i++)
-        done = track_names_add(&all, definition->columns.items[i]);
-    track_names_fini(done ? &definition->columns : &all);
-    if (done)
-        definition->columns = all;
-    return done;
-}
-
-/* As the table spells them. A name that it does not have stays as it is, and track_bind reports
- * it. */
-static bool
-spell_names(struct track_names *names, const struct track_table *table)
-{
-    for (size_t i = 0; i < names->count; i++) {
-        int at = track_table_find(table, names->items[i]);
-        char *name = at >= 0 ? strdup(table->columns[at].name) : NULL;
-        if (at >= 0 && name == NULL)
-            return false;
-        if (at >= 0) {
-            free(names->items[i]);
-            names->items[i] = name;
-        }
-    }
-    return true;
-}
-
-enum store_result
-track_fill(struct store *store, struct track_definition *definition,
-           const struct track_table *table, struct error *error)
-{
-    if (definition->key.count == 0 && !add_primary_key(definition, table))
-        return store_fail(store, SQLITE_NOMEM, "read the schema", error);
-    if (definition->key.count == 0)
-        return refuse(
-            definition, error,
-            "the table has no primary key, and without one a row cannot be distinguished "
-            "from another: name the columns of a UNIQUE index with --key",
-            NULL);
-    bool done = definition->columns.count > 0 || fill_columns(definition, table);
-    if (done && spell_names(&definition->key, table) &&
-        spell_names(&definition->columns, table) && add_key_to_columns(definition))
-        return STORE_OK;
-    return store_fail(store, SQLITE_NOMEM, "read the schema", error);
 }
 
 /* --- names to columns ---------------------------------------------------------------------------
@@ -118,7 +28,7 @@ find_column(const struct track *track, const char *name, size_t *at, struct erro
     int found = track_table_find(&track->table, name);
 
     if (found < 0)
-        return refuse(&track->definition, error, "the table has no column", name);
+        return track_refuse(&track->definition, error, "the table has no column", name);
     *at = (size_t)found;
     return STORE_OK;
 }
@@ -142,13 +52,15 @@ find_columns(struct track *track, struct error *error)
     enum store_result result = STORE_OK;
 
     if (definition->key.count > TRACK_KEY_MAX)
-        return refuse(definition, error, "a key has eight columns at the most", NULL);
+        return track_refuse(definition, error, "a key has eight columns at the most", NULL);
     if (definition->columns.count > TRACK_COLUMNS_MAX)
-        return refuse(definition, error,
-                      "more than 60 columns: name those to carry with --columns", NULL);
+        return track_refuse(definition, error,
+                            "more than 60 columns: name those to carry with --columns",
+                            NULL);
     if (definition->key.count == 0 || definition->columns.count == 0 ||
         (definition->channel == NULL) == (definition->channel_column == NULL))
-        return refuse(definition, error, "its row of rowcast_track is not as made", NULL);
+        return track_refuse(definition, error, "its row of rowcast_track is not as made",
+                            NULL);
     for (size_t i = 0; result == STORE_OK && i < definition->key.count; i++)
         result = find_column(track, definition->key.items[i], &track->key[i], error);
     for (size_t i = 0; result == STORE_OK && i < definition->columns.count; i++)
@@ -223,10 +135,11 @@ find_key_index(struct track *track, struct error *error)
             take_key_index(track, &track->table.uniques[i]);
             return STORE_OK;
         }
-    return refuse(&track->definition, error,
-                  "no UNIQUE index is on just the columns of --key, so several rows could "
-                  "have one key",
-                  NULL);
+    return track_refuse(
+        &track->definition, error,
+        "no UNIQUE index is on just the columns of --key, so several rows could "
+        "have one key",
+        NULL);
 }
 
 /* --- --where, --channel -------------------------------------------------------------------------
@@ -307,8 +220,9 @@ check_channel(struct store *store, const struct track *track, struct error *erro
         sqlite3_step(statement) == SQLITE_ROW && sqlite3_column_int(statement, 0) != 0;
     sqlite3_finalize(statement);
     return is_good ? STORE_OK
-                   : refuse(&track->definition, error,
-                            "its name cannot be a channel: give one with --channel", NULL);
+                   : track_refuse(&track->definition, error,
+                                  "its name cannot be a channel: give one with --channel",
+                                  NULL);
 }
 
 static enum store_result
@@ -369,7 +283,7 @@ track_load(struct store *store, struct slice name, struct track **track,
     if (result == STORE_OK && found)
         return track_bind(store, &definition, &table, track, error);
     if (result == STORE_OK)
-        result = refuse(&definition, error, "there is no such table any more", NULL);
+        result = track_refuse(&definition, error, "there is no such table any more", NULL);
     track_definition_fini(&definition);
     return result;
 }

@@ -1,11 +1,11 @@
 /* internal.h - what the files of track share; no other file includes it.
  *
  * track/definition.c reads and writes rowcast_track, track/table.c learns the table,
- * track/bind.c joins the two and refuses what cannot be tracked, track/scan.c cuts the SQL of
- * indexes and looks at --where, track/expression.c writes the expressions of a row,
- * track/triggers.c the triggers, track/state.c the query of the state, track/reset.c the event
-* that makes readers load the state again, track/apply.c and track/compare.c are what commands
- * call. */
+ * track/fill.c fills in the defaults, track/bind.c joins the two and refuses what cannot be
+ * tracked, track/scan.c cuts the SQL of indexes and looks at --where, track/expression.c writes the
+ * expressions of a row, track/triggers.c the triggers, track/state.c the query of the state,
+ * track/reset.c the event that makes readers load the state again, track/apply.c and
+ * track/compare.c are what commands call. */
 #ifndef ROWCAST_TRACK_INTERNAL_H
 #define ROWCAST_TRACK_INTERNAL_H
 
@@ -139,14 +139,22 @@ struct track {
     bool key_is_exact;                    /* equal keys have equal bytes */
 };
 
-/* Fills in the defaults of the definition: key and columns. */
-enum store_result track_fill(struct store *store, struct track_definition *definition,
-                             const struct track_table *table, struct error *error);
-
 /* Joins the two, of which it takes possession also when it fails. */
 enum store_result track_bind(struct store *store, struct track_definition *definition,
                              struct track_table *table, struct track **track,
                              struct error *error);
+
+/* Says why the definition cannot be tracked: "orders: WHAT NAME". name: NULL, or what it is about.
+ * Returns STORE_REFUSED. */
+enum store_result track_refuse(const struct track_definition *definition,
+                               struct error *error, const char *what, const char *name);
+
+/* --- fill.c -------------------------------------------------------------------------------------
+ */
+
+/* Fills in the defaults of the definition: key and columns. */
+enum store_result track_fill(struct store *store, struct track_definition *definition,
+                             const struct track_table *table, struct error *error);
 
 /* --- scan.c -------------------------------------------------------------------------------------
  */
