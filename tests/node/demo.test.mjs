@@ -274,11 +274,18 @@ test('demo: the application takes forms of its own page only, and of its members
 test('demo: an alert in some seconds: without a push service the page says why, and the alert comes to it', async () => {
   const page = await openPage('?channel=numbers');
   await context.grantPermissions(['notifications'], { origin: site.url });
+  await page.evaluate(() => {
+    window.shown = [];
+    const { showNotification } = ServiceWorkerRegistration.prototype;
+    ServiceWorkerRegistration.prototype.showNotification = async function (title, options) {
+      await showNotification.call(this, title, options);
+      window.shown.push(options.body);
+    };
+  });
   await page.getByRole('button', { name: 'Close this page' }).click();
   await page.locator('#push-note', { hasText: /needs a network: .*leave the page open: the alert comes here in \d s/ }).waitFor();
   await page.locator('#push-note', { hasText: 'The alert has come.' }).waitFor();
-  await until('the notification', async () => (await page.evaluate(async () => (await (await navigator.serviceWorker.getRegistration())
-    .getNotifications()).map(({ body }) => body))).some((body) => /the alert of 2 seconds ago/.test(body)));
+  await page.waitForFunction(() => window.shown.some((body) => /the alert of 2 seconds ago/.test(body)));
 });
 
 test('demo: an alert in some seconds: where notifications are blocked the page says so', async () => {
