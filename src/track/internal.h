@@ -1,11 +1,11 @@
 /* internal.h - what the files of track share; no other file includes it.
  *
- * track/definition.c reads and writes rowcast_track, track/table.c learns the table,
- * track/fill.c fills in the defaults, track/bind.c joins the two and refuses what cannot be
- * tracked, track/scan.c cuts the SQL of indexes and looks at --where, track/expression.c writes the
+ * track/definition.c reads and writes rowcast_track, track/table.c learns the table, track/fill.c
+ * fills in the defaults, track/bind.c joins the two and refuses what cannot be tracked,
+ * track/scan.c cuts the SQL of indexes and looks at --where, track/expression.c writes the
  * expressions of a row, track/triggers.c the triggers, track/state.c the query of the state,
- * track/reset.c the event that makes readers load the state again, track/apply.c and
- * track/compare.c are what commands call. */
+ * track/reset.c the event that makes readers load the state again, track/apply.c (with
+ * track/plan.h) and track/compare.c are what commands call. */
 #ifndef ROWCAST_TRACK_INTERNAL_H
 #define ROWCAST_TRACK_INTERNAL_H
 
