@@ -141,9 +141,10 @@ next_row_find(struct next_row *search, struct error *error)
 {
     struct sender *sender = search->sender;
     struct subscriber *subscriber = search->subscriber;
+    struct push_scan scan = {.now_ms = clock_unix_ms(), .take = refresh, .arg = search};
     enum store_result result =
-        push_table_read(sender->table, subscriber->endpoint, clock_unix_ms(), refresh,
-                        search, &search->is_stored, error);
+        push_table_read(sender->table, subscriber->endpoint, &scan, error);
+    search->is_stored = scan.count > 0;
     if (result != STORE_OK || !can_get_messages(search))
         return result;
     if (subscriber->absent)

@@ -255,10 +255,10 @@ subscribers_sync(struct subscribers *subscribers, struct push_table *table,
                         .times = times,
                         .old = subscribers->items,
                         .old_count = subscribers->count};
+    struct push_scan scan = {.now_ms = times->unix_ms, .take = sync_row, .arg = &sync};
     subscribers->items = NULL;
     subscribers->count = subscribers->room = 0;
-    enum store_result result =
-        push_table_scan(table, times->unix_ms, sync_row, &sync, error);
+    enum store_result result = push_table_scan(table, &scan, error);
     /* What was not come to for a lock is still there, as far as is known. */
     for (; sync.at < sync.old_count; sync.at++)
         if (result == STORE_OK)

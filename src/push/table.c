@@ -55,20 +55,21 @@ text_at(sqlite3_stmt *statement, int column)
 struct bound {
     const char *sql;   /* counts: of the value ?1, without the endpoint ?2 */
     const char *value; /* NULL: the bound is not about this subscription */
+    const char *endpoint;
     int64_t max;       /* 0: none */
     enum push_put full;
 };
 
 static enum store_result
-judge_bound(struct store *store, const struct push_entry *entry, const struct bound *bound,
-            enum push_put *put, struct error *error)
+judge_bound(struct store *store, const struct bound *bound, enum push_put *put,
+            struct error *error)
 {
     enum store_result result;
     sqlite3_stmt *statement = store_prepare_once(store, bound->sql, &result, error);
     if (statement == NULL)
         return result;
     bind_text(statement, 1, bound->value);
-    bind_text(statement, 2, entry->endpoint);
+    bind_text(statement, 2, bound->endpoint);
     int code = sqlite3_step(statement);
     if (code != SQLITE_ROW)
         result = store_fail(store, code, "count the subscriptions", error);
@@ -84,18 +85,18 @@ judge_counts(struct store *store, const struct push_entry *entry, enum push_put 
 {
     const struct bound bounds[] = {
         {"SELECT count(*) FROM rowcast_push WHERE user = ?1 AND endpoint <> ?2",
-         entry->user, entry->max_of_user, PUSH_USER_FULL},
+         entry->user, entry->endpoint, entry->max_of_user, PUSH_USER_FULL},
         {"SELECT count(*) FROM rowcast_push WHERE address = ?1 AND endpoint <> ?2",
-         entry->address, entry->max_of_address, PUSH_ADDRESS_FULL},
+         entry->address, entry->endpoint, entry->max_of_address, PUSH_ADDRESS_FULL},
         /* One that is there already may be renewed, also when the bound is lower now. */
         {"SELECT CASE WHEN EXISTS (SELECT 1 FROM rowcast_push WHERE endpoint = ?2) THEN 0"
          " ELSE (SELECT count(*) FROM rowcast_push) END",
-         entry->endpoint, entry->max_of_all, PUSH_ALL_FULL}};
+         entry->endpoint, entry->endpoint, entry->max_of_all, PUSH_ALL_FULL}};
     enum store_result result = STORE_OK;
     *put = PUSH_PUT;
     for (size_t i = 0; i < 3 && result == STORE_OK && *put == PUSH_PUT; i++)
         if (bounds[i].value != NULL && bounds[i].max > 0)
-            result = judge_bound(store, entry, &bounds[i], put, error);
+            result = judge_bound(store, &bounds[i], put, error);
     return result;
 }
 
@@ -223,7 +224,7 @@ push_table_open(struct store *store, struct error *error)
 }
 
 static void
-give_row(sqlite3_stmt *statement, push_row_fn take, void *arg)
+give_row(sqlite3_stmt *statement, struct push_scan *scan)
 {
     const struct push_row row = {.rowid = sqlite3_column_int64(statement, 0),
                                  .endpoint = text_at(statement, 1),
@@ -240,19 +241,20 @@ give_row(sqlite3_stmt *statement, push_row_fn take, void *arg)
                                  .retry_at = sqlite3_column_int64(statement, 12),
                                  .failures = sqlite3_column_int64(statement, 13),
                                  .is_over = sqlite3_column_int(statement, 14) != 0};
-    take(arg, &row);
+    scan->count++;
+    scan->take(scan->arg, &row);
 }
 
 enum store_result
-push_table_scan(struct push_table *table, int64_t now_ms, push_row_fn take, void *arg,
-                struct error *error)
+push_table_scan(struct push_table *table, struct push_scan *scan, struct error *error)
 {
     sqlite3_stmt *statement = table->statements[SCAN];
     enum store_result result = STORE_OK;
     int code;
-    sqlite3_bind_int64(statement, 1, now_ms);
+    scan->count = 0;
+    sqlite3_bind_int64(statement, 1, scan->now_ms);
     while ((code = sqlite3_step(statement)) == SQLITE_ROW)
-        give_row(statement, take, arg);
+        give_row(statement, scan);
     if (code != SQLITE_DONE)
         result = store_fail(table->store, code, "read the subscriptions", error);
     sqlite3_reset(statement);
@@ -260,17 +262,17 @@ push_table_scan(struct push_table *table, int64_t now_ms, push_row_fn take, void
 }
 
 enum store_result
-push_table_read(struct push_table *table, const char *endpoint, int64_t now_ms,
-                push_row_fn take, void *arg, bool *found, struct error *error)
+push_table_read(struct push_table *table, const char *endpoint, struct push_scan *scan,
+                struct error *error)
 {
     sqlite3_stmt *statement = table->statements[READ];
     enum store_result result = STORE_OK;
-    sqlite3_bind_int64(statement, 1, now_ms);
+    scan->count = 0;
+    sqlite3_bind_int64(statement, 1, scan->now_ms);
     bind_text(statement, 2, endpoint);
     int code = sqlite3_step(statement);
-    *found = code == SQLITE_ROW;
-    if (*found)
-        give_row(statement, take, arg);
+    if (code == SQLITE_ROW)
+        give_row(statement, scan);
     else if (code != SQLITE_DONE)
         result = store_fail(table->store, code, "read a subscription", error);
     sqlite3_reset(statement);

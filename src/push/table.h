@@ -60,16 +60,21 @@ struct push_table; /* the prepared statements */
 struct push_table *push_table_open(struct store *store, struct error *error);
 void push_table_close(struct push_table *table);
 
-typedef void (*push_row_fn)(void *arg, const struct push_row *row);
+/* Who gets the rows. */
+struct push_scan {
+    int64_t now_ms; /* Unix time, for is_over */
+    void (*take)(void *arg, const struct push_row *row);
+    void *arg;
+    size_t count; /* out: rows that take got */
+};
 
 /* Every subscription, in the order of rowid. */
-enum store_result push_table_scan(struct push_table *table, int64_t now_ms,
-                                  push_row_fn take, void *arg, struct error *error);
-
-/* One, as it is now; *found false: it has ended. Microseconds. */
-enum store_result push_table_read(struct push_table *table, const char *endpoint,
-                                  int64_t now_ms, push_row_fn take, void *arg, bool *found,
+enum store_result push_table_scan(struct push_table *table, struct push_scan *scan,
                                   struct error *error);
+
+/* One, as it is now; scan->count 0: it has ended. Microseconds. */
+enum store_result push_table_read(struct push_table *table, const char *endpoint,
+                                  struct push_scan *scan, struct error *error);
 
 /* What became of messages. */
 struct push_note {

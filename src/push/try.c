@@ -51,11 +51,12 @@ find(struct target *target, struct error *error)
                                         .table = target->config->table,
                                         .mode = STORE_READ,
                                         .busy_ms = 5000};
+    struct push_scan scan = {.now_ms = clock_unix_ms(), .take = take, .arg = target};
     struct store *store = store_open(&config, NULL, error);
     struct push_table *table = store != NULL ? push_table_open(store, error) : NULL;
     enum store_result result = STORE_FAILED;
     if (table != NULL)
-        result = push_table_scan(table, clock_unix_ms(), take, target, error);
+        result = push_table_scan(table, &scan, error);
     push_table_close(table);
     store_close(store);
     if (result != STORE_OK)

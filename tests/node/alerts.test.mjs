@@ -9,11 +9,8 @@ import path from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
 import vm from 'node:vm';
 import { alertOf, clean, Flood, safeUrl } from '../../web/alerts.js';
-import { CHROMIUM, Site, need, top, until } from './harness.mjs';
+import { Site, launchChromium, top, until } from './harness.mjs';
 
-const { chromium } = need('playwright-core');
-const FLAGS = ['--no-sandbox', '--headless', '--disable-gpu', '--disable-quic', '--no-first-run',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 const MANY = { flood: { most: 1000, ms: 1000 } };
 
 let site;
@@ -23,8 +20,7 @@ let faults;
 
 before(async () => {
   site = await Site.start('--heartbeat', '1', '--retry', '200');
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS,
-    ignoreDefaultArgs: ['--disable-back-forward-cache'] });
+  browser = await launchChromium();
 });
 after(async () => {
   await browser?.close();

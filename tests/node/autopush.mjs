@@ -2,7 +2,7 @@
 // notification, ack) and HTTP endpoints; and a stock Firefox that uses it, without a network.
 import { randomUUID } from 'node:crypto';
 import http from 'node:http';
-import { FIREFOX, need } from './harness.mjs';
+import { FIREFOX, WAIT_MS, need } from './harness.mjs';
 
 const { WebSocketServer } = need('ws');
 
@@ -68,15 +68,25 @@ export class Autopush {
   }
 }
 
-export const launchFirefox = ({ port }) => need('puppeteer-core').launch({ browser: 'firefox', executablePath: FIREFOX, headless: true,
-  extraPrefsFirefox: {
-    'network.proxy.type': 0,
-    'dom.push.serverURL': `ws://127.0.0.1:${port}/`,
-    'dom.push.testing.allowInsecureServerURL': true,
-    'dom.push.connection.enabled': true,
-    'dom.push.enabled': true,
-    'dom.push.alwaysConnect': true,
-    'dom.push.retryBaseInterval': 200,
-    'permissions.default.desktop-notification': 1,
-    'alerts.useSystemBackend': false,
-  } });
+// A new page waits as long as all else in the tests.
+export async function launchFirefox({ port }) {
+  const browser = await need('puppeteer-core').launch({ browser: 'firefox', executablePath: FIREFOX, headless: true,
+    extraPrefsFirefox: {
+      'network.proxy.type': 0,
+      'dom.push.serverURL': `ws://127.0.0.1:${port}/`,
+      'dom.push.testing.allowInsecureServerURL': true,
+      'dom.push.connection.enabled': true,
+      'dom.push.enabled': true,
+      'dom.push.alwaysConnect': true,
+      'dom.push.retryBaseInterval': 200,
+      'permissions.default.desktop-notification': 1,
+      'alerts.useSystemBackend': false,
+    } });
+  const newPage = browser.newPage.bind(browser);
+  browser.newPage = async () => {
+    const page = await newPage();
+    page.setDefaultTimeout(WAIT_MS);
+    return page;
+  };
+  return browser;
+}

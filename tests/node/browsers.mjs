@@ -5,12 +5,11 @@
 //   const context = await browser.newContext();          // storage, locks and channels of its own
 //   const page = await context.newPage(url);
 //   await page.evaluate(fn, argument);  page.reload();  page.close();  page.faults
-import { CHROMIUM, FIREFOX, need, until } from './harness.mjs';
+import { FIREFOX, WAIT_MS, launchChromium, need, until } from './harness.mjs';
 
-const CHROMIUM_FLAGS = ['--no-sandbox', '--headless', '--disable-gpu', '--disable-quic', '--no-first-run',
+const CHROMIUM_FLAGS = [
   // A name that is not localhost: over http its pages are no secure context.
-  '--host-resolver-rules=MAP plain.test 127.0.0.1', '--disable-background-networking', '--disable-component-update',
-    '--disable-sync',
+  '--host-resolver-rules=MAP plain.test 127.0.0.1',
   // Hidden tabs are as quick as others, so that the tests need not wait for minutes.
   '--disable-background-timer-throttling', '--disable-renderer-backgrounding',
   '--disable-backgrounding-occluded-windows'];
@@ -26,7 +25,7 @@ const FIREFOX_PREFS = {
 };
 
 export async function launch(name) {
-  return name === 'chromium' ? launchChromium() : launchFirefox();
+  return name === 'chromium' ? launchPlaywright() : launchFirefox();
 }
 
 // Goes back to another page, and waits until that has run its scripts. (A driver's own goBack waits for a
@@ -48,10 +47,8 @@ function watched(page) {
   return page;
 }
 
-async function launchChromium() {
-  const browser = await need('playwright-core').chromium.launch({ executablePath: CHROMIUM, args: CHROMIUM_FLAGS,
-    // People's browsers have the back/forward cache.
-    ignoreDefaultArgs: ['--disable-back-forward-cache'] });
+async function launchPlaywright() {
+  const browser = await launchChromium(CHROMIUM_FLAGS);
   return {
     name: 'chromium',
     close: () => browser.close(),
@@ -85,6 +82,7 @@ async function launchFirefox() {
         hang: hangFirefox,
         async newPage(url) {
           const page = watched(await context.newPage());
+          page.setDefaultTimeout(WAIT_MS);
           await page.goto(url);
           return page;
         },

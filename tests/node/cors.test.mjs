@@ -10,11 +10,8 @@ import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, test } from 'node:test';
-import { CHROMIUM, Daemon, Site, need, top, until } from './harness.mjs';
+import { Daemon, Site, launchChromium, top, until } from './harness.mjs';
 
-const { chromium } = need('playwright-core');
-const FLAGS = ['--no-sandbox', '--headless', '--disable-gpu', '--disable-quic', '--no-first-run',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 const NGINX = process.env.NGINX ?? '/usr/sbin/nginx';
 
 // --- sites ----------------------------------------------------------------------------------
@@ -107,8 +104,7 @@ before(async () => {
     site.sql(`INSERT INTO notification(recipient, data) VALUES
       (NULL, 'for all'), ('ann', 'for ann'), ('bob', 'for bob')`);
   }
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS,
-    ignoreDefaultArgs: ['--disable-back-forward-cache'] });
+  browser = await launchChromium();
 });
 
 after(async () => {

@@ -5,13 +5,10 @@
 import { execFileSync } from 'node:child_process';
 import fs from 'node:fs';
 import path from 'node:path';
-import { CHROMIUM, ROWCAST, Site, need, top, until } from './harness.mjs';
+import { ROWCAST, Site, launchChromium, top, until } from './harness.mjs';
 
-const FLAGS = ['--no-sandbox', '--headless', '--disable-gpu', '--disable-quic', '--no-first-run',
-  '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
-export const launch = () => need('playwright-core').chromium.launch({ executablePath: CHROMIUM, args: FLAGS,
-  ignoreDefaultArgs: ['--disable-back-forward-cache'] });
+export const launch = () => launchChromium();
 
 export class DemoSite extends Site {
   makePages() {

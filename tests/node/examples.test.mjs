@@ -10,9 +10,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { CHROMIUM, ROWCAST, need, until, fetchAlone } from './harness.mjs';
+import { ROWCAST, fetchAlone, launchChromium, until } from './harness.mjs';
 
-const { chromium } = need('playwright-core');
 const top = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..');
 
 let browser;
@@ -21,8 +20,7 @@ let folder;
 before(async () => {
   folder = fs.mkdtempSync(path.join(os.tmpdir(), 'rowcast-examples-'));
   fs.chmodSync(folder, 0o755);
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox', '--headless', '--disable-gpu'],
-    ignoreDefaultArgs: ['--disable-back-forward-cache'] });
+  browser = await launchChromium();
 });
 
 after(async () => {

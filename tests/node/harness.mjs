@@ -13,7 +13,9 @@ import { fileURLToPath } from 'node:url';
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 export const top = path.resolve(here, '../..');
-const WAIT_MS = 60000;
+export const WAIT_MS = 60000;
+const CHROMIUM_FLAGS = ['--no-sandbox', '--headless', '--disable-gpu', '--disable-quic', '--no-first-run',
+  '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
 export const ROWCAST = path.resolve(process.env.ROWCAST ?? path.join(top, 'rowcast'));
 export const LIGHTTPD = process.env.LIGHTTPD ?? '/usr/sbin/lighttpd';
@@ -50,6 +52,20 @@ export function needFile(name) {
 // at that very moment, after some seconds without one.
 export function fetchAlone(url, options = {}) {
   return fetch(url, { ...options, headers: { ...options.headers, connection: 'close' } });
+}
+
+// Playwright's Chromium as people have it: with its back/forward cache. Its waits are as long as all
+// others: 30 s are not enough on a loaded machine.
+export async function launchChromium(flags = []) {
+  const browser = await need('playwright-core').chromium.launch({ executablePath: CHROMIUM,
+    args: [...CHROMIUM_FLAGS, ...flags], ignoreDefaultArgs: ['--disable-back-forward-cache'] });
+  const newContext = browser.newContext.bind(browser);
+  browser.newContext = async (options) => {
+    const context = await newContext(options);
+    context.setDefaultTimeout(WAIT_MS);
+    return context;
+  };
+  return browser;
 }
 
 export async function until(what, condition, ms = WAIT_MS) {

@@ -11,7 +11,7 @@ import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { Autopush, launchFirefox } from './autopush.mjs';
 import { DemoSite } from './demo-site.mjs';
-import { CHROMIUM, Daemon, ROWCAST, Site, need, until } from './harness.mjs';
+import { ROWCAST, Daemon, Site, launchChromium, until } from './harness.mjs';
 
 let service;
 let site;
@@ -122,8 +122,7 @@ async function openAlerts(context) {
 
 // Runs fn({ context, page, deliver, deliverText }) in a Chromium whose worker gets pushes by DevTools.
 async function withChromium(fn) {
-  const browser = await need('playwright-core').chromium.launch({ executablePath: CHROMIUM,
-    args: ['--no-sandbox', '--headless', '--disable-gpu', '--no-first-run', '--disable-background-networking'] });
+  const browser = await launchChromium();
   try {
     const context = await browser.newContext();
     await context.grantPermissions(['notifications'], { origin: site.url });
@@ -229,7 +228,8 @@ test('push, Firefox: the demo sends an alert to a browser whose page is closed',
     await page.goto(`${demo.url}/demo.html?channel=numbers`);
     await page.waitForSelector('#state[data-state="open"]');
     await page.click('#push');
-    await until('the demo is subscribed', () => page.evaluate(() => /^Close this page now/.test(document.getElementById('push-note').textContent)));
+    await until('the demo is subscribed', () => page.evaluate(
+      () => /^Close this page now/.test(document.getElementById('push-note').textContent)));
     await page.goto(`${demo.url}/blank.html`);
     await until('it is shown', async () => (await shown(page)).some(({ body }) => /the alert of 2 seconds ago/.test(body)));
     assert.match(demo.sql('SELECT channels, last_status FROM rowcast_push'), /^\["demo\.you\.[a-z0-9]+"\]\|201/);

@@ -8,10 +8,8 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
 import { Unread, markIn } from '../../web/alerts.js';
-import { CHROMIUM, ROWCAST, Site, need, until } from './harness.mjs';
+import { ROWCAST, Site, launchChromium, until } from './harness.mjs';
 
-const { chromium } = need('playwright-core');
-const FLAGS = ['--no-sandbox', '--headless', '--disable-gpu', '--no-first-run', '--disable-background-networking'];
 const MANY = { flood: { most: 1000, ms: 1000 } };
 
 let dir;
@@ -24,7 +22,7 @@ before(async () => {
   key = path.join(dir, 'key');
   fs.writeFileSync(key, `${randomBytes(32).toString('hex')}\n`, { mode: 0o600 });
   site = await Site.start('--heartbeat', '1', '--retry', '200', '--ticket-key-file', key);
-  browser = await chromium.launch({ executablePath: CHROMIUM, args: FLAGS });
+  browser = await launchChromium();
 });
 after(async () => {
   await browser?.close();

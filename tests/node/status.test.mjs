@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, test } from 'node:test';
 import { lowContrasts } from './browsers.mjs';
-import { CHROMIUM, Site, need, until, fetchAlone } from './harness.mjs';
+import { Site, fetchAlone, launchChromium, until } from './harness.mjs';
 
 const PHONE = { width: 390, height: 844 };
 const EVIL = '<img src=x onerror=alert(1)>';
@@ -16,8 +16,7 @@ let answers;      // kept: node closes the connection of an answer that nothing 
 
 before(async () => {
   site = await Site.start('--heartbeat', '1', '--retry', '200');
-  browser = await need('playwright-core').chromium.launch({ executablePath: CHROMIUM,
-    args: ['--no-sandbox', '--headless', '--disable-gpu'] });
+  browser = await launchChromium();
 });
 after(async () => {
   await browser?.close();

@@ -4,6 +4,7 @@ does, keeps a record of what it saw, comes and goes, and resumes with Last-Event
 import asyncio
 import base64
 import random
+import time
 import zlib
 
 from rules import CHANNELS, USERS
@@ -22,11 +23,11 @@ class Session:
         self.user = user
         self.last_id = None
         self.seen_to = 0
-        self.record = []        # ("row" | "cursor" | "gap", id)
+        self.record = []        # ("row" | "cursor" | "gap", id, when in Unix milliseconds)
         self.faults = []
 
     def note(self, what, row_id):
-        self.record.append((what, row_id))
+        self.record.append((what, row_id, time.time() * 1000))
         self.last_id = row_id
         self.seen_to = max(self.seen_to, row_id)
 
