@@ -1,4 +1,4 @@
-/* fill.c - the defaults of a definition: what `rowcast track` need not be told.
+/* fill.c - the defaults of a definition: what `rowcast track` takes from the table itself.
  *
  * track/apply.c calls it for a definition that is being made, before track/bind.c joins it with the
  * table. Without --key the primary key is the key, without --columns all columns but BLOBs are

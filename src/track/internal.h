@@ -1,11 +1,11 @@
 /* internal.h - what the files of track share; no other file includes it.
  *
- * track/definition.c reads and writes rowcast_track, track/table.c learns the table,
- * track/fill.c fills in the defaults, track/bind.c joins the two and refuses what cannot be
- * tracked, track/scan.c cuts the SQL of indexes and looks at --where, track/expression.c writes the
- * expressions of a row, track/triggers.c the triggers, track/state.c the query of the state,
- * track/reset.c the event that makes readers load the state again, track/apply.c and
- * track/compare.c are what commands call. */
+ * track/definition.c reads and writes rowcast_track, track/table.c and track/indexes.c learn the
+ * table, track/fill.c fills in the defaults, track/bind.c joins the two and refuses what cannot be
+ * tracked, track/scan.c cuts the SQL of indexes and looks at --where, track/expression.c writes
+ * the expressions of a row, track/triggers.c the triggers, track/state.c the query of the state,
+ * track/reset.c the event that makes readers load the state again, track/apply.c (with
+ * track/plan.h) and track/compare.c are what commands call. */
 #ifndef ROWCAST_TRACK_INTERNAL_H
 #define ROWCAST_TRACK_INTERNAL_H
 
@@ -113,6 +113,20 @@ void track_table_fini(struct track_table *table);
 
 /* The column of that name (in any case of letters), -1: none. */
 int track_table_find(const struct track_table *table, const char *name);
+
+/* A column of the statement's row, by strdup; NULL: it is NULL, or out of memory. */
+char *track_copy_text(sqlite3_stmt *statement, int column);
+
+/* As in "cannot learn the table". */
+#define TRACK_LEARNING "learn the table"
+
+/* --- indexes.c ----------------------------------------------------------------------------------
+ */
+
+/* Appends the table's unique indexes to table->uniques. */
+enum store_result track_read_indexes(struct store *store, struct track_table *table,
+                                     struct error *error);
+void track_unique_fini(struct track_unique *unique);
 
 /* --- bind.c -------------------------------------------------------------------------------------
  */

@@ -1,9 +1,8 @@
-/* table.c - learns the application's table: columns, what they may hold, and the indexes that
- * let no two rows be equal.
+/* table.c - learns the application's table: which table it is, its columns, what they may hold.
  *
  * Called by track/bind.c's callers within their transaction. All of it comes from SQLite's
- * pragmas; only the expressions of an index are cut from its text (track/scan.c). Refuses what
- * has no rows of its own, or none that a trigger could see. */
+ * pragmas. Its indexes are read by track/indexes.c. Refuses what has no rows of its own, or none
+ * that a trigger could see. */
 #include "config.h"
 
 #include "track/internal.h"
@@ -11,24 +10,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEARNING "learn the table"
-
-static char *
-copy_text(sqlite3_stmt *statement, int column)
+char *
+track_copy_text(sqlite3_stmt *statement, int column)
 {
     const char *text = (const char *)sqlite3_column_text(statement, column);
     return text != NULL ? strdup(text) : NULL;
-}
-
-static void
-unique_fini(struct track_unique *unique)
-{
-    for (size_t i = 0; i < unique->count; i++) {
-        free(unique->parts[i].text);
-        free(unique->parts[i].collation);
-    }
-    free(unique->name);
-    free(unique->where);
 }
 
 void
@@ -40,7 +26,7 @@ track_table_fini(struct track_table *table)
         free(table->columns[i].collation);
     }
     for (size_t i = 0; i < table->unique_count; i++)
-        unique_fini(&table->uniques[i]);
+        track_unique_fini(&table->uniques[i]);
     free(table->columns);
     free(table->uniques);
     free(table->name);
@@ -126,13 +112,13 @@ find_table(struct store *store, const char *name, struct track_table *table, boo
     int code = sqlite3_step(statement);
     if (code == SQLITE_ROW) {
         *found = true;
-        table->name = copy_text(statement, 0);
+        table->name = track_copy_text(statement, 0);
         result = table->name == NULL
-                     ? store_fail(store, SQLITE_NOMEM, LEARNING, error)
+                     ? store_fail(store, SQLITE_NOMEM, TRACK_LEARNING, error)
                      : judge_kind(table, (const char *)sqlite3_column_text(statement, 1),
                                   (const char *)sqlite3_column_text(statement, 2), error);
     } else if (code != SQLITE_DONE) {
-        result = store_fail(store, code, LEARNING, error);
+        result = store_fail(store, code, TRACK_LEARNING, error);
     }
     sqlite3_finalize(statement);
     if (result == STORE_OK && *found &&
@@ -180,8 +166,8 @@ take_column(struct store *store, sqlite3_stmt *statement, struct track_table *ta
     const char *type = (const char *)sqlite3_column_text(statement, 1);
     const char *collation = NULL;
 
-    column->name = copy_text(statement, 0);
-    column->fallback = copy_text(statement, 3);
+    column->name = track_copy_text(statement, 0);
+    column->fallback = track_copy_text(statement, 3);
     column->not_null = sqlite3_column_int(statement, 2) != 0;
     column->in_primary = sqlite3_column_int(statement, 4);
     type = type != NULL ? type : "";
@@ -189,12 +175,13 @@ take_column(struct store *store, sqlite3_stmt *statement, struct track_table *ta
     column->kind =
         column->is_strict ? kind_by_strict_type(column, type) : kind_by_type(column, type);
     if (column->name == NULL)
-        return store_fail(store, SQLITE_NOMEM, LEARNING, error);
+        return store_fail(store, SQLITE_NOMEM, TRACK_LEARNING, error);
     sqlite3_table_column_metadata(store_connection(store), "main", table->name,
                                   column->name, NULL, &collation, NULL, NULL, NULL);
     column->collation = strdup(collation != NULL ? collation : "BINARY");
-    return column->collation != NULL ? STORE_OK
-                                     : store_fail(store, SQLITE_NOMEM, LEARNING, error);
+    return column->collation != NULL
+               ? STORE_OK
+               : store_fail(store, SQLITE_NOMEM, TRACK_LEARNING, error);
 }
 
 /* A column more at the table's end; NULL: out of memory. */
@@ -229,123 +216,20 @@ read_columns(struct store *store, struct track_table *table, bool is_strict,
     while (result == STORE_OK && (code = sqlite3_step(statement)) == SQLITE_ROW) {
         struct track_column *column = grow_columns(table);
         if (column == NULL) {
-            result = store_fail(store, SQLITE_NOMEM, LEARNING, error);
+            result = store_fail(store, SQLITE_NOMEM, TRACK_LEARNING, error);
             break;
         }
         column->is_strict = is_strict;
         result = take_column(store, statement, table, column, error);
     }
     if (result == STORE_OK && code != SQLITE_DONE)
-        result = store_fail(store, code, LEARNING, error);
+        result = store_fail(store, code, TRACK_LEARNING, error);
     sqlite3_finalize(statement);
     return result;
 }
 
-/* --- indexes ------------------------------------------------------------------------------------
+/* --- the rowid ----------------------------------------------------------------------------------
  */
-
-static enum store_result
-read_parts(struct store *store, struct track_unique *unique, struct error *error)
-{
-    enum store_result result;
-    sqlite3_stmt *statement =
-        store_prepare_once(store,
-                           "SELECT cid, coll, \"desc\" FROM pragma_index_xinfo(?1) WHERE "
-                           "\"key\" ORDER BY seqno",
-                           &result, error);
-
-    if (result != STORE_OK)
-        return result;
-    sqlite3_bind_text(statement, 1, unique->name, -1, SQLITE_STATIC);
-    while (sqlite3_step(statement) == SQLITE_ROW) {
-        if (unique->count == TRACK_COLUMNS_MAX) {
-            error_set(error, "its index %s has more than %d columns", unique->name,
-                      TRACK_COLUMNS_MAX);
-            result = STORE_REFUSED;
-            break;
-        }
-        struct track_part *part = &unique->parts[unique->count++];
-        *part = (struct track_part){.column = sqlite3_column_int(statement, 0),
-                                    .collation = copy_text(statement, 1),
-                                    .is_descending = sqlite3_column_int(statement, 2) != 0};
-        if (part->collation == NULL)
-            result = store_fail(store, SQLITE_NOMEM, LEARNING, error);
-    }
-    sqlite3_finalize(statement);
-    return result;
-}
-
-/* The expressions and the WHERE, which only the text of the index has. */
-static enum store_result
-take_index_text(struct store *store, const char *sql, struct track_unique *unique,
-                struct error *error)
-{
-    struct track_index_text text;
-
-    if (sql == NULL) /* of a constraint: columns alone */
-        return STORE_OK;
-    if (!track_scan_index(sql, &text) || text.count != unique->count) {
-        error_set(error, "its index %s cannot be understood: %.200s", unique->name, sql);
-        return STORE_REFUSED;
-    }
-    for (size_t i = 0; i < unique->count; i++)
-        if (unique->parts[i].column < 0) {
-            unique->parts[i].column = -1;
-            unique->parts[i].text = strndup(text.parts[i].p, text.parts[i].len);
-            if (unique->parts[i].text == NULL)
-                return store_fail(store, SQLITE_NOMEM, LEARNING, error);
-        }
-    if (text.where.p == NULL)
-        return STORE_OK;
-    unique->where = strndup(text.where.p, text.where.len);
-    return unique->where != NULL ? STORE_OK
-                                 : store_fail(store, SQLITE_NOMEM, LEARNING, error);
-}
-
-static enum store_result
-take_index(struct store *store, sqlite3_stmt *statement, struct track_table *table,
-           struct error *error)
-{
-    struct track_unique *uniques =
-        realloc(table->uniques, (table->unique_count + 1) * sizeof *uniques);
-
-    if (uniques == NULL)
-        return store_fail(store, SQLITE_NOMEM, LEARNING, error);
-    table->uniques = uniques;
-    struct track_unique *unique = &uniques[table->unique_count++];
-    *unique = (struct track_unique){.name = copy_text(statement, 0),
-                                    .is_primary = sqlite3_column_int(statement, 1) != 0};
-    if (unique->name == NULL)
-        return store_fail(store, SQLITE_NOMEM, LEARNING, error);
-    enum store_result result = read_parts(store, unique, error);
-    return result != STORE_OK
-               ? result
-               : take_index_text(store, (const char *)sqlite3_column_text(statement, 2),
-                                 unique, error);
-}
-
-static enum store_result
-read_indexes(struct store *store, struct track_table *table, struct error *error)
-{
-    enum store_result result;
-    sqlite3_stmt *statement = store_prepare_once(
-        store,
-        "SELECT i.name, i.origin = 'pk', m.sql FROM pragma_index_list(?1) AS i "
-        "LEFT JOIN sqlite_master AS m ON m.type = 'index' AND m.name = i.name "
-        "WHERE i.\"unique\" ORDER BY i.name",
-        &result, error);
-    int code = SQLITE_DONE;
-
-    if (result != STORE_OK)
-        return result;
-    sqlite3_bind_text(statement, 1, table->name, -1, SQLITE_STATIC);
-    while (result == STORE_OK && (code = sqlite3_step(statement)) == SQLITE_ROW)
-        result = take_index(store, statement, table, error);
-    if (result == STORE_OK && code != SQLITE_DONE)
-        result = store_fail(store, code, LEARNING, error);
-    sqlite3_finalize(statement);
-    return result;
-}
 
 /* A statement may name the rowid, and so replace a row by it, though no column is it. */
 static void
@@ -397,7 +281,7 @@ track_table_read(struct store *store, const char *name, struct track_table *tabl
     if (result == STORE_OK && *found)
         result = read_columns(store, table, is_strict, error);
     if (result == STORE_OK && *found)
-        result = read_indexes(store, table, error);
+        result = track_read_indexes(store, table, error);
     if (result == STORE_OK && *found)
         find_rowid(table);
     if (result == STORE_OK && *found)
