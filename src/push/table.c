@@ -56,7 +56,7 @@ struct bound {
     const char *sql;   /* counts: of the value ?1, without the endpoint ?2 */
     const char *value; /* NULL: the bound is not about this subscription */
     const char *endpoint;
-    int64_t max;       /* 0: none */
+    int64_t max; /* 0: none */
     enum push_put full;
 };
 
