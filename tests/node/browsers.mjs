@@ -83,7 +83,10 @@ async function launchFirefox() {
         async newPage(url) {
           const page = watched(await context.newPage());
           page.setDefaultTimeout(WAIT_MS);
-          await page.goto(url);
+          // Of pages that open at the same time the driver misses the end of some loads (Firefox 140).
+          page.goto(url).catch(() => {});
+          await until(`${url} is loaded`, () => page.evaluate((href) => document.readyState === 'complete' && location.href === href,
+            new URL(url).href).catch(() => false));
           return page;
         },
       };
