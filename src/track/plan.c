@@ -140,11 +140,15 @@ read_old(struct store *store, const struct track_table *table,
         return result;
     if (plan->was_tracked) {
         plan->old_definition = track_definition_text(definition);
-        result = track_reset_text(store, definition, &plan->old_reset, error);
+        result = plan->old_definition != NULL
+                     ? track_reset_text(store, definition, &plan->old_reset, error)
+                     : store_fail(store, SQLITE_NOMEM, TRACK_DOING, error);
     } else {
         definition->default_key = true;
         definition->default_columns = true;
     }
+    if (result != STORE_OK)
+        return result;
     /* As the table spells it now; a name in other letters is the same table. */
     return take_text(&definition->name, table->name) &&
                    take_text(&definition->notification, store_table(store))
