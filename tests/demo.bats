@@ -36,6 +36,22 @@ start_demo() {
 	assert_output ''
 }
 
+# The second signal comes at the first command of the cleaning up, which the first one has begun.
+@test "examples: a second signal does not end the cleaning up" {
+	cat >"$T/example" <<-'SH'
+		source "$1/examples/site.bash"
+		site_begin signals
+		echo "$dir"
+		set -T
+		trap '[[ ${FUNCNAME[0]:-} != site_end ]] || kill -INT $$' DEBUG
+		kill -TERM $$
+	SH
+	run -0 env TMPDIR="$T" ROWCAST="$ROWCAST" bash "$T/example" "$SRC"
+	assert_output --partial "$T/rowcast-signals."
+	run find "$T" -name 'rowcast-signals.*'
+	assert_output ''
+}
+
 @test "demo: answers under its own names only" {
 	local host path
 	start_demo --quiet --port "$(free_port)"
