@@ -345,7 +345,8 @@ push_endpoint_pending(const struct push_endpoint *endpoint)
 /* --- life --------------------------------------------------------------------------- */
 
 struct push_endpoint *
-push_endpoint_new(const struct push_endpoint_config *config, struct error *error)
+push_endpoint_new(const struct request_endpoint_config *base,
+                  const struct push_endpoint_config *config, struct error *error)
 {
     struct push_endpoint *endpoint = calloc(1, sizeof *endpoint);
     const struct publish_queue_owner owner = {.done = on_written, .arg = endpoint};
@@ -356,7 +357,7 @@ push_endpoint_new(const struct push_endpoint_config *config, struct error *error
     endpoint->config = *config;
     if (token_rate_init(&endpoint->rate, PUSH_REQUEST_EVERY_MS, PUSH_REQUESTS_AT_ONCE,
                         error) == 0 &&
-        request_endpoint_init(&endpoint->base, &config->base, &owner, error) == 0)
+        request_endpoint_init(&endpoint->base, base, &owner, error) == 0)
         return endpoint;
     free(endpoint);
     return NULL;

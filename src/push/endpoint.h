@@ -16,14 +16,14 @@
 struct push_endpoint;
 
 struct push_endpoint_config {
-    struct request_endpoint_config base;
     const char *public_key;        /* that browsers subscribe with, as base64url; outlives it */
     const struct text_list *hosts; /* --push-host; outlives it */
     int64_t max_per_user, max_per_address, max_of_all; /* subscriptions; 0: no bound */
 };
 
-/* Copies *config. Returns NULL with *error when memory or descriptors are out. */
-struct push_endpoint *push_endpoint_new(const struct push_endpoint_config *config,
+/* Copies both configs. Returns NULL with *error when memory or descriptors are out. */
+struct push_endpoint *push_endpoint_new(const struct request_endpoint_config *base,
+                                        const struct push_endpoint_config *config,
                                         struct error *error);
 
 /* Answers on the output, at once or when the writer is done; until then the output is owned here.

@@ -1,4 +1,4 @@
-/* notes.c - what has become of messages, written into the table of subscriptions.
+/* notes.c - writes the results of messages into the table of subscriptions.
  *
  * push/deliver.c and push/outcome.c note that a subscription's cursor or failures have changed, or
  * that it has ended; push/sender.c writes the notes at each tick, and at its end. All notes of a

@@ -1,5 +1,5 @@
 /* sender.c - the sender's turns: the database, the log and the subscriptions; see push/sender.h.
- * push/deliver.c makes and sends the messages, push/notes.c writes what has become of them.
+ * push/deliver.c makes and sends the messages. push/notes.c writes each result into the table.
  *
  * One connection reads and writes. No call waits long for a lock: what is locked now is tried again
  * at the next turn. */
@@ -213,7 +213,7 @@ sender_look(void *arg, enum watch_reason reason)
     return turn(sender);
 }
 
-/* Waits that are over; the table learns what has become of messages. */
+/* Waits that are over; the results of messages go into the table. */
 static void
 on_tick(uv_timer_t *timer)
 {

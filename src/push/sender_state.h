@@ -1,6 +1,6 @@
 /* sender_state.h - the sender's state, for push/sender.c (the database and the turns),
  * push/deliver.c (one message's way), push/next_row.c (the row that becomes a message),
- * push/outcome.c (what its answer changes) and push/notes.c (what the table learns of it). No other
+ * push/outcome.c (what its answer changes) and push/notes.c (writes that into the table). No other
  * file includes it. */
 #ifndef ROWCAST_PUSH_SENDER_STATE_H
 #define ROWCAST_PUSH_SENDER_STATE_H

@@ -41,14 +41,14 @@ static int
 serve_init_push(struct serve *serve, struct error *error)
 {
     const struct serve_settings *settings = serve->settings;
+    const struct request_endpoint_config base = serve_endpoint_config(serve);
     const struct push_endpoint_config config = {
-        .base = serve_endpoint_config(serve),
         .public_key = serve->vapid_public,
         .hosts = &settings->push_hosts,
         .max_per_user = settings->max_push_per_user,
         .max_per_address = settings->max_push_per_address,
         .max_of_all = settings->max_push};
-    serve->push = push_endpoint_new(&config, error);
+    serve->push = push_endpoint_new(&base, &config, error);
     return serve->push != NULL ? 0 : -1;
 }
 
